@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: ISC
+#
+# Install rules: the libraries, weir.h, the CMake package and a pkg-config file
+# that goes on working when the prefix is moved.
+install(TARGETS ${_libraries} EXPORT weirTargets)
+install(FILES csrc/weir.h TYPE INCLUDE)
+
+set(_package ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
+install(EXPORT weirTargets NAMESPACE weir:: DESTINATION ${_package})
+configure_package_config_file(cmake/weirConfig.cmake.in weirConfig.cmake
+  INSTALL_DESTINATION ${_package})
+write_basic_package_version_file(weirConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/weirConfig.cmake ${PROJECT_BINARY_DIR}/weirConfigVersion.cmake
+  DESTINATION ${_package})
+
+file(RELATIVE_PATH _pc_up "${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig" "${CMAKE_INSTALL_PREFIX}")
+foreach(_dir LIBDIR INCLUDEDIR)
+  set(_pc_${_dir} "${CMAKE_INSTALL_${_dir}}")
+  if(NOT IS_ABSOLUTE "${_pc_${_dir}}")
+    string(PREPEND _pc_${_dir} "\${prefix}/")
+  endif()
+endforeach()
+configure_file(cmake/weir.pc.in weir.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/weir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

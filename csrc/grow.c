@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * grow.c: how many threads a pool has, and who wakes whom.
+ *
+ * A pool grows by one thread at a time: when a task is queued, nobody is idle,
+ * nobody is on the way, and fewer serve than may. Whoever sees that asks for the
+ * thread: the submitter, or the worker that took a task and sees more; the new
+ * thread sees it again when it takes its first task. So a burst costs its
+ * submitter at most one thread, and stuck workers starve nobody.
+ *
+ * It shrinks at its workers' next look. Of the idle ones only as many as are too
+ * many have a timeout, so that each wakes once, to retire, and nobody else does.
+ */
+#include "pool.h"
+
+unsigned wi_pool_present_locked(const weir_pool *p) { return p->serving - p->leaving; }
+
+unsigned wi_pool_limit_locked(const weir_pool *p)
+{
+    unsigned spares = p->blocked < p->opts.max_blocked ? p->blocked : p->opts.max_blocked;
+    return p->opts.threads_max + spares + p->swapping;
+}
+
+/* ---- growing ------------------------------------------------------------ */
+
+static bool may_try_locked(weir_pool *p)
+{
+    if (p->refused_until && wi_now() < p->refused_until)
+        return false;
+    p->refused_until = 0;
+    return true;
+}
+
+static bool want_one_locked(weir_pool *p)
+{
+    bool can = !p->opts.borrowed || wi_pool_can_lend(p);
+    return can && p->state >= WI_OPEN && p->state <= WI_DRAINING && p->expected + p->wanted == 0 &&
+           wi_pool_present_locked(p) < wi_pool_limit_locked(p) && may_try_locked(p);
+}
+
+wi_kick wi_pool_kick_locked(weir_pool *p)
+{
+    wi_kick kick = {.timer = p->timer && wi_timer_is_late_locked(p)};
+    if (kick.timer)
+        wi_pool_ref_locked(p);
+    if (p->searching || p->paused || p->state == WI_OPENING || !wi_queue_ready(&p->queue))
+        return kick;
+    if ((kick.wake = wi_pool_pop_idle_locked(p))) {
+        p->searching = kick.wake->woken = true;
+    } else if (want_one_locked(p)) {
+        kick.grow = true;
+        p->stats.grown++;
+        wi_pool_ref_locked(p);
+        p->expected += !p->opts.borrowed;
+        p->wanted += p->opts.borrowed, p->lends_due += p->opts.borrowed;
+    }
+    return kick;
+}
+
+static int grow(weir_pool *p)
+{
+    wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
+    int rc = p->opts.borrowed ? wi_pool_post_lend(p) ? 0 : WEIR_EAGAIN : wi_pool_spawn(p, 1);
+    wi_pool_unref(p);
+    return rc;
+}
+
+int wi_pool_kick(weir_pool *p, wi_kick kick)
+{
+    if (kick.wake)
+        wi_unpark(&kick.wake->parker);
+    if (kick.timer) {
+        wi_unpark(&p->timer_parker);
+        wi_pool_unref(p);
+    }
+    return kick.grow ? grow(p) : 0;
+}
+
+/* ---- idling ------------------------------------------------------------- */
+
+static void not_idle_locked(weir_pool *p, weir_worker *w)
+{
+    wi_unlink(&w->of_idle);
+    p->timed -= w->timed;
+    w->timed = false;
+}
+
+weir_worker *wi_pool_pop_idle_locked(weir_pool *p)
+{
+    weir_link *e = wi_list_first(&p->idle);
+    if (!e)
+        return NULL;
+    weir_worker *w = wi_container(e, weir_worker, of_idle);
+    not_idle_locked(p, w);
+    p->stats.wakes++;
+    return w;
+}
+
+/* Under the lock: this is rare, and the list must not change meanwhile. */
+void wi_pool_wake_idle_locked(weir_pool *p)
+{
+    weir_worker *w;
+    while ((w = wi_pool_pop_idle_locked(p)))
+        wi_unpark(&w->parker);
+}
+
+static unsigned extra_locked(const weir_pool *p)
+{
+    unsigned present = wi_pool_present_locked(p);
+    unsigned kept = p->opts.threads + p->swapping;
+    return present > kept ? present - kept : 0;
+}
+
+static void leave_locked(weir_pool *p, weir_worker *w)
+{
+    w->leaving = true;
+    p->leaving++;
+}
+
+bool wi_pool_must_leave_locked(weir_pool *p, weir_worker *w)
+{
+    if (!w->leaving && p->state < WI_CLOSING &&
+        wi_pool_present_locked(p) > wi_pool_limit_locked(p)) {
+        p->stats.retired++;
+        leave_locked(p, w);
+    }
+    return w->leaving || p->state >= WI_CLOSING;
+}
+
+/* Nobody popped us: we retire if we are still too many. Else whoever popped us
+ * has left a token, or is about to. */
+static void timed_out_locked(weir_pool *p, weir_worker *w)
+{
+    if (!wi_linked(&w->of_idle)) {
+        wi_unlock(&p->lock);
+        wi_park(&w->parker, -1);
+        wi_lock(&p->lock);
+        return;
+    }
+    not_idle_locked(p, w);
+    if (extra_locked(p) && p->state < WI_CLOSING) {
+        p->stats.retired++;
+        leave_locked(p, w);
+    }
+}
+
+void wi_pool_sleep_locked(weir_pool *p, weir_worker *w)
+{
+    int64_t idle_ns = p->opts.idle_ns;
+    w->timed = p->timed < extra_locked(p);
+    p->timed += w->timed;
+    bool timed = w->timed;
+    wi_list_push(&p->idle, &w->of_idle);
+    wi_unlock(&p->lock);
+    bool woken = wi_park(&w->parker, timed ? wi_deadline(idle_ns) : -1);
+    wi_lock(&p->lock);
+    if (!woken)
+        timed_out_locked(p, w);
+    if (w->woken)
+        p->searching = w->woken = false;
+}
+
+/* ---- resizing ----------------------------------------------------------- */
+
+static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
+{
+    p->opts.threads = min, p->opts.threads_max = max;
+    p->refused_until = 0;
+    wi_pool_wake_idle_locked(p); /* some must leave, others get a timeout now */
+    unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted;
+    unsigned n = there < min ? min - there : 0;
+    p->stats.grown += n;
+    p->expected += p->opts.borrowed ? 0 : n;
+    return n;
+}
+
+static int have_more(weir_pool *p, unsigned n)
+{
+    if (n == 0)
+        return 0;
+    if (!p->opts.borrowed)
+        return wi_pool_spawn(p, n);
+    while (n && wi_pool_ask_lend(p))
+        n--;
+    return n ? WEIR_EAGAIN : 0;
+}
+
+int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
+{
+    if (!p || min == 0 || max < min || max > WEIR_MAX_THREADS)
+        return WEIR_EINVAL;
+    wi_lock(&p->lock);
+    if (p->state > WI_OPEN) {
+        wi_unlock(&p->lock);
+        return WEIR_ECLOSED;
+    }
+    unsigned n = set_bounds_locked(p, min, max);
+    wi_kick  kick = n ? (wi_kick){0} : wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+    return have_more(p, n);
+}
+
+/* ---- blocking ----------------------------------------------------------- */
+
+void wi_pool_block_locked(weir_pool *p, weir_worker *w) { p->blocked += w->blocked++ == 0; }
+
+void wi_pool_unblock_locked(weir_pool *p, weir_worker *w)
+{
+    p->blocked -= --w->blocked == 0;
+    if (wi_pool_present_locked(p) > wi_pool_limit_locked(p)) {
+        weir_worker *idle = wi_pool_pop_idle_locked(p); /* a spare, to leave */
+        if (idle)
+            wi_unpark(&idle->parker);
+    }
+}
+
+void weir_blocking_begin(void)
+{
+    weir_worker *w = weir_worker_current();
+    if (!w)
+        return;
+    wi_kick kick = {0};
+    wi_lock(&w->pool->lock);
+    if (!w->lost) {
+        wi_pool_block_locked(w->pool, w);
+        kick = wi_pool_kick_locked(w->pool);
+    }
+    wi_unlock(&w->pool->lock);
+    wi_pool_kick(w->pool, kick);
+}
+
+/* A lost worker's depth went when it was lost. */
+void weir_blocking_end(void)
+{
+    weir_worker *w = weir_worker_current();
+    if (!w)
+        return;
+    wi_lock(&w->pool->lock);
+    if (w->blocked)
+        wi_pool_unblock_locked(w->pool, w);
+    wi_unlock(&w->pool->lock);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * notice.c: telling an owner that something ended.
+ */
+#include "main.h"
+
+bool wi_notice_expect(weir_notice *notice, weir_main *main)
+{
+    if (!notice)
+        return true;
+    notice->weir.main = main;
+    return !main || wi_main_expect(main);
+}
+
+void wi_notice_post(weir_notice *notice, int outcome)
+{
+    if (!notice)
+        return;
+    weir_main *m = notice->weir.main;
+    notice->weir.outcome = outcome;
+    if (m && wi_main_post(m, &notice->weir.link, WI_NOTICE))
+        return;
+    notice->fn(notice, outcome);
+    if (m)
+        wi_main_came(m);
+}
+
+void wi_notice_delivered(weir_link *e, weir_main *m)
+{
+    weir_notice *notice = wi_container(e, weir_notice, weir.link);
+    notice->fn(notice, notice->weir.outcome);
+    wi_main_came(m);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * platform.h: everything a port must supply.
+ *
+ * Two build options choose the portable fallbacks: WI_NO_FUTEX (a parker is a
+ * mutex and a condition variable) and WI_NO_EVENTFD (a wake is a pipe).
+ */
+#ifndef WI_PLATFORM_H
+#define WI_PLATFORM_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#if defined(__linux__) && !defined(WI_NO_FUTEX)
+#define WI_FUTEX 1
+#endif
+#if defined(__linux__) && !defined(WI_NO_EVENTFD)
+#define WI_EVENTFD 1
+#endif
+
+#pragma GCC visibility push(hidden)
+
+/* ---- locks: short sections only, never two of them, never user code inside */
+
+typedef pthread_mutex_t wi_mutex;
+
+static inline void wi_mutex_init(wi_mutex *m) { pthread_mutex_init(m, NULL); }
+static inline void wi_mutex_destroy(wi_mutex *m) { pthread_mutex_destroy(m); }
+
+#ifdef WI_YIELD_POINTS
+void wi_yield(void); /* lets another thread in, at random: widens races for TSan */
+#else
+static inline void wi_yield(void) {}
+#endif
+
+static inline void wi_lock(wi_mutex *m)
+{
+    wi_yield();
+    pthread_mutex_lock(m);
+}
+static inline void wi_unlock(wi_mutex *m)
+{
+    pthread_mutex_unlock(m);
+    wi_yield();
+}
+
+/* ---- parking: one token, one sleeper */
+
+typedef struct {
+#ifdef WI_FUTEX
+    _Atomic int word; /* -1 asleep, 0 empty, 1 token */
+#else
+    pthread_mutex_t lock;
+    pthread_cond_t  cond;
+    bool            token; /* guarded by lock */
+#endif
+} wi_parker;
+
+void wi_parker_init(wi_parker *p);
+void wi_parker_destroy(wi_parker *p);
+/* Consumes the token, sleeping until there is one or `deadline` (wi_now time,
+ * negative: none). False when the deadline passed without a token. */
+bool wi_park(wi_parker *p, int64_t deadline);
+/* Leaves a token and wakes the sleeper. After it, *p may already be gone. */
+void wi_unpark(wi_parker *p);
+
+/* ---- clock: monotonic nanoseconds */
+
+int64_t wi_now(void);
+/* The deadline of a timeout: negative stays "none", overflow too. */
+int64_t wi_deadline(int64_t timeout_ns);
+
+/* ---- the pollable descriptor of a main */
+
+typedef struct {
+    int rfd, wfd; /* the same number for an eventfd */
+} wi_wake;
+
+int  wi_wake_open(wi_wake *w);   /* 0 or WEIR_EMFILE */
+void wi_wake_close(wi_wake *w);
+void wi_wake_raise(wi_wake *w);  /* makes it readable, whatever the system says */
+bool wi_wake_drain(wi_wake *w);  /* false: it was not readable yet */
+void wi_wake_reopen(wi_wake *w); /* in a forked child: fresh, on the same number */
+
+/* ---- threads */
+
+typedef struct {
+    size_t          stack_size; /* 0: the system's */
+    const uint64_t *cpus;       /* n_cpus bits; NULL: any */
+    unsigned        n_cpus;
+} wi_thread_kind;
+
+/* 0, WEIR_EAGAIN, WEIR_ENOMEM, or WEIR_EINVAL for a kind the system cannot make.
+ * kind may be NULL. */
+int  wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void *), void *arg);
+void wi_thread_name(const char *pool, const char *which);
+/* Blocks what workers block, but `keep` (0: none); *old may be NULL. */
+void     wi_signals_block(int keep, sigset_t *old);
+void     wi_signals_restore(const sigset_t *old);
+unsigned wi_cpus(void);
+
+#pragma GCC visibility pop
+#endif

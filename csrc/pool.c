@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * pool.c: tasks come in: run, cancel, unpark, pause.
+ *
+ * DESIGN. One lock, short sections. Idle workers stand on a LIFO list, each on
+ * a parker of its own. A submit wakes at most one worker, and none while another
+ * is on its way ("searching"); the searcher, when it takes a task and sees more,
+ * wakes the next: one wake in flight, chained, so that a burst costs the
+ * submitter one system call and no task waits beside an idle worker. Workers are
+ * unparked after the unlock; a popped worker consumes its token before it can
+ * park again, so no token goes astray. Who is woken, grow.c decides.
+ */
+#include "pool.h"
+
+#include <string.h>
+
+/* ---- run ---------------------------------------------------------------- */
+
+static bool is_full(const weir_pool *p)
+{
+    return p->opts.queue_limit && p->queue.n >= p->opts.queue_limit;
+}
+
+static bool has_space(void *pool)
+{
+    weir_pool *p = pool;
+    return p->state > WI_OPEN || !is_full(p);
+}
+
+/* The first waiter leaves the list with its token, so that the next token is the
+ * next one's; it comes back if somebody else was quicker. */
+void wi_pool_wake_space_locked(weir_pool *p)
+{
+    weir_link *e = is_full(p) ? NULL : wi_list_pop(&p->space_waiters);
+    if (e)
+        wi_unpark(wi_container(e, wi_waiter, link)->parker);
+}
+
+static int wait_for_space_locked(weir_pool *p)
+{
+    if (weir_pool_current() == p)
+        return WEIR_EDEADLK;
+    wi_unlock(&p->lock);
+    unsigned stuck = wi_mains_calls_on_stack(wi_thread_self(), p);
+    wi_mains_fail_returned(wi_thread_self(), p);
+    wi_lock(&p->lock);
+    if (stuck && stuck >= wi_pool_limit_locked(p)) /* all of them wait for us */
+        return WEIR_EDEADLK;
+    wi_waiter w;
+    wi_wait_begin(&w, NULL);
+    wi_wait_until(&w, &p->lock, &p->space_waiters, has_space, p, -1);
+    wi_unlock(&p->lock);
+    wi_wait_end(&w);
+    wi_lock(&p->lock);
+    return 0;
+}
+
+/* Makes room by settling the oldest of the lowest level not above priority. */
+static bool drop_oldest_locked(weir_pool *p, weir_priority priority)
+{
+    weir_task *victim = wi_queue_victim(&p->queue, priority);
+    if (!victim)
+        return false;
+    wi_pool_unqueue_locked(p, victim);
+    wi_pool_settle_locked(p, victim, WEIR_EFULL);
+    return true;
+}
+
+/* 0: queue it. WEIR_EAGAIN: let the caller run it. */
+static int full_locked(weir_pool *p, weir_task *t)
+{
+    switch (p->opts.when_full) {
+    case WEIR_BLOCK: return wait_for_space_locked(p);
+    case WEIR_CALLER_RUNS: return WEIR_EAGAIN;
+    case WEIR_DROP_OLDEST:
+        if (drop_oldest_locked(p, (weir_priority)t->weir.priority))
+            return 0;
+        break;
+    case WEIR_REFUSE: break;
+    }
+    p->stats.refused++;
+    return WEIR_EFULL;
+}
+
+static int admit_locked(weir_pool *p, weir_task *t)
+{
+    int rc = 0;
+    while (rc == 0) {
+        if (p->forked)
+            return WEIR_EFORKED;
+        if (p->state > WI_OPEN)
+            return WEIR_ECLOSED;
+        if (!is_full(p))
+            return 0;
+        rc = full_locked(p, t);
+    }
+    return rc;
+}
+
+static void enqueue_locked(weir_pool *p, weir_task *t)
+{
+    wi_task_set_pool(t, p);
+    if (p->opts.measure)
+        t->weir.queued_at = wi_now();
+    if (t->weir.deadline)
+        wi_heap_insert(&p->deadlines, t);
+    wi_task_move(t, WEIR_TASK_QUEUED);
+    wi_queue_append(&p->queue, t);
+    p->stats.submitted++;
+    wi_pool_wake_space_locked(p);
+}
+
+void wi_pool_unqueue_locked(weir_pool *p, weir_task *t)
+{
+    wi_queue_remove(&p->queue, t);
+    if (t->weir.deadline)
+        wi_heap_remove(&p->deadlines, t);
+    t->weir.deadline = 0;
+    wi_pool_wake_space_locked(p);
+}
+
+/* Policy CALLER_RUNS: the caller visits, with no state. Called with the lock held,
+ * leaves without. */
+static void visit(weir_pool *p, weir_task *t)
+{
+    weir_task *outer = weir_task_current();
+    wi_task_set_pool(t, p);
+    t->weir.worker = NULL;
+    t->weir.deadline = 0;
+    p->stats.submitted++;
+    p->visiting++;
+    wi_queue_visit(&p->queue, t);
+    if (p->opts.measure)
+        t->weir.queued_at = wi_now();
+    wi_task_move(t, WEIR_TASK_RUNNING);
+    wi_list_append(&p->running, &t->weir.link);
+    wi_unlock(&p->lock);
+    wi_task_set_current(t);
+    int code = t->run(t, NULL);
+    wi_task_set_current(outer);
+    wi_lock(&p->lock);
+    wi_unlink(&t->weir.link);
+    wi_pool_end_task_locked(p, t, code);
+    p->visiting--;
+    wi_pool_step_locked(p);
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+    wi_pool_after(p);
+}
+
+static int run_aimed(weir_pool *p, weir_task *t)
+{
+    wi_lock(&p->lock);
+    int rc = admit_locked(p, t);
+    if (rc == WEIR_EAGAIN) {
+        visit(p, t);
+        return 0;
+    }
+    if (rc == 0)
+        enqueue_locked(p, t);
+    bool    drops = !wi_list_empty(&p->outbox) || !wi_list_empty(&p->settled);
+    wi_kick kick = rc == 0 ? wi_pool_kick_locked(p) : (wi_kick){0};
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick); /* a refused thread only means that the task waits longer */
+    if (drops)
+        wi_pool_after(p);
+    return rc;
+}
+
+static int run_claimed(weir_pool *p, weir_task *t, weir_main *m)
+{
+    int rc = t->weir.deadline ? wi_timer_need(p) : 0;
+    if (rc != 0)
+        return rc;
+    if (!wi_task_aim(t, m))
+        return WEIR_ECLOSED;
+    rc = run_aimed(p, t);
+    if (rc != 0)
+        wi_task_unaim(t);
+    else
+        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
+    return rc;
+}
+
+static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
+{
+    unsigned was;
+    if (!p || !t || !t->run)
+        return WEIR_EINVAL;
+    if (!wi_task_claim(t, &was))
+        return WEIR_EBUSY;
+    wi_task_unflag(t, ~0u);
+    t->weir.priority = o->priority;
+    int64_t deadline = o->start_within_ns ? wi_deadline(o->start_within_ns) : 0;
+    t->weir.deadline = deadline < 0 ? 0 : deadline; /* beyond the clock's end: none */
+    int rc = run_claimed(p, t, o->deliver_to);
+    if (rc != 0)
+        wi_task_move(t, was);
+    return rc;
+}
+
+int weir_run(weir_pool *p, weir_task *t, weir_main *m)
+{
+    return run(p, t, &(weir_run_options){.deliver_to = m});
+}
+
+int weir_run_with(weir_pool *p, weir_task *t, const weir_run_options *given)
+{
+    weir_run_options o = {0};
+    if (given && (given->size == 0 || given->size > sizeof o))
+        return WEIR_EINVAL;
+    if (given)
+        memcpy(&o, given, given->size);
+    if ((unsigned)o.priority >= WEIR_LEVELS || o.start_within_ns < 0)
+        return WEIR_EINVAL;
+    return run(p, t, &o);
+}
+
+/* ---- cancel and unpark -------------------------------------------------- */
+
+static int cancel_locked(weir_pool *p, weir_task *t)
+{
+    switch (wi_task_state(t)) {
+    case WEIR_TASK_QUEUED: wi_pool_unqueue_locked(p, t); break;
+    case WEIR_TASK_PARKED: wi_unlink(&t->weir.link); break;
+    default: wi_task_flag(t, WI_CANCEL); return WEIR_EBUSY;
+    }
+    wi_pool_settle_locked(p, t, WEIR_ECANCELED);
+    wi_pool_step_locked(p);
+    return 0;
+}
+
+int weir_cancel(weir_task *t)
+{
+    weir_pool *p = wi_task_lock_pool(t);
+    if (!p)
+        return WEIR_EINVAL;
+    wi_pool_ref_locked(p); /* with its last task settled the pool may go */
+    int rc = cancel_locked(p, t);
+    wi_unlock(&p->lock);
+    wi_pool_after(p);
+    wi_pool_unref(p);
+    return rc;
+}
+
+size_t weir_pool_purge(weir_pool *p)
+{
+    size_t     n = 0;
+    weir_task *t;
+    if (!p)
+        return 0;
+    wi_lock(&p->lock);
+    for (; (t = wi_queue_first(&p->queue)); n++) {
+        wi_pool_unqueue_locked(p, t);
+        wi_pool_settle_locked(p, t, WEIR_ECANCELED);
+    }
+    wi_pool_step_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_after(p);
+    return n;
+}
+
+int weir_task_unpark(weir_task *t)
+{
+    weir_pool *p = wi_task_lock_pool(t);
+    if (!p)
+        return WEIR_EINVAL;
+    if (wi_task_state(t) == WEIR_TASK_RUNNING)
+        wi_task_flag(t, WI_UNPARKED);
+    if (wi_task_state(t) == WEIR_TASK_PARKED) {
+        wi_unlink(&t->weir.link);
+        wi_task_move(t, WEIR_TASK_QUEUED);
+        if (p->opts.measure)
+            t->weir.queued_at = wi_now();
+        wi_queue_append(&p->queue, t);
+    }
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+    return 0;
+}
+
+/* ---- pause -------------------------------------------------------------- */
+
+static int set_paused(weir_pool *p, bool paused)
+{
+    if (!p)
+        return WEIR_EINVAL;
+    wi_lock(&p->lock);
+    int rc = p->state > WI_OPEN ? WEIR_ECLOSED : 0;
+    if (rc == 0)
+        p->paused = paused;
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+    return rc;
+}
+
+int weir_pool_pause(weir_pool *p) { return set_paused(p, true); }
+int weir_pool_resume(weir_pool *p) { return set_paused(p, false); }

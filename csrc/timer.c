@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * timer.c: start deadlines expire on time.
+ *
+ * A pool's timer is a thread of ours, started with its first deadline. It sleeps
+ * until the earliest one, unlinks what is due and settles it as expired; workers
+ * are not needed, so a pool of stuck ones expires its queue all the same. It ends
+ * when the pool is closing, for then nothing is queued; the pool is not CLOSED
+ * before it has.
+ */
+#include "pool.h"
+
+static int64_t expire_locked(weir_pool *p)
+{
+    int64_t    now = p->deadlines.root ? wi_now() : 0;
+    weir_task *t;
+    while ((t = p->deadlines.root) && t->weir.deadline <= now) {
+        wi_pool_unqueue_locked(p, t);
+        wi_pool_settle_locked(p, t, WEIR_EEXPIRED);
+    }
+    wi_pool_step_locked(p);
+    return p->timer_until = t ? t->weir.deadline : -1;
+}
+
+static void leave(weir_pool *p)
+{
+    wi_lock(&p->lock);
+    p->timer = false;
+    wi_pool_step_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_after(p);
+    wi_pool_unref(p);
+}
+
+static void *timer(void *arg)
+{
+    weir_pool *p = arg;
+    wi_thread_name(p->name, "timer");
+    wi_lock(&p->lock);
+    while (p->state < WI_CLOSING) {
+        int64_t until = expire_locked(p);
+        wi_unlock(&p->lock);
+        wi_pool_after(p);
+        wi_park(&p->timer_parker, until);
+        wi_lock(&p->lock);
+    }
+    wi_unlock(&p->lock);
+    wi_pool_join_before(p);
+    leave(p);
+    return NULL;
+}
+
+static int make_timer(weir_pool *p)
+{
+    pthread_t thread;
+    sigset_t  old;
+    wi_lock(&p->lock);
+    bool make = !p->timer && p->state < WI_CLOSING && !p->forked;
+    if (make) {
+        p->timer = true;
+        p->timer_until = 0; /* it looks before it first sleeps */
+        wi_pool_ref_locked(p);
+    }
+    wi_unlock(&p->lock);
+    if (!make)
+        return 0;
+    wi_signals_block(0, &old);
+    int rc = wi_thread_start(&thread, NULL, timer, p);
+    wi_signals_restore(&old);
+    if (rc != 0)
+        leave(p);
+    return rc;
+}
+
+/* Two submitters of first deadlines meet here, so that neither goes on without a
+ * timer. The one lock that is held while taking a pool's. */
+int wi_timer_need(weir_pool *p)
+{
+    wi_lock(&p->timer_lock);
+    int rc = make_timer(p);
+    wi_unlock(&p->timer_lock);
+    return rc;
+}
+
+bool wi_timer_is_late_locked(weir_pool *p)
+{
+    int64_t first = p->deadlines.root ? p->deadlines.root->weir.deadline : -1;
+    bool    late = first >= 0 && (p->timer_until < 0 || first < p->timer_until);
+    if (late)
+        p->timer_until = first;
+    return late;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * test_full.c: what a queue at its limit does.
+ */
+#include "harness.h"
+
+static bool full_pool(rig *r, plug *p, probe *queued, int n, weir_full_policy policy)
+{
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = (unsigned)n;
+    opts.when_full = policy;
+    for (int i = 0; i < n; i++)
+        queued[i] = (probe)PROBE;
+    if (!rig_open_with(r, &opts) || !plug_in(p, r->p, r->m))
+        return false;
+    for (int i = 0; i < n; i++)
+        expect_eq(weir_run(r->p, &queued[i].task, r->m), 0);
+    return true;
+}
+
+TEST(a_full_queue_refuses_and_leaves_the_task_untouched)
+{
+    rig   r;
+    plug  p;
+    probe queued[2], extra = PROBE;
+    expect(full_pool(&r, &p, queued, 2, WEIR_REFUSE));
+    expect_eq(weir_run(r.p, &extra.task, r.m), WEIR_EFULL);
+    expect_eq(weir_task_get_state(&extra.task), WEIR_TASK_IDLE);
+    expect_eq(weir_main_pending(r.m), 3);
+    weir_pool_stats s = stats_of(r.p);
+    expect_eq(s.refused, 1);
+    expect_eq(s.submitted, 3);
+    expect_eq(s.queued, 2);
+    expect_eq(weir_cancel(&queued[0].task), 0); /* its place is free at once */
+    expect_eq(weir_run(r.p, &extra.task, r.m), 0);
+    expect_eq(weir_run(r.p, &queued[0].task, r.m), WEIR_EBUSY);
+    plug_pull(&p);
+    expect_eq(weir_close(r.p, WEIR_DRAIN), 0);
+    rig_close(&r);
+    expect_eq(extra.dones, 1);
+    expect_eq(queued[0].dones, 1);
+}
+
+typedef struct {
+    weir_pool *pool;
+    weir_main *m;
+    probe     *t;
+    int        code;
+} submission;
+
+static void submits(void *arg)
+{
+    submission *s = arg;
+    s->code = weir_run(s->pool, &s->t->task, s->m);
+}
+
+typedef enum { BY_A_FINISH, BY_A_CANCEL, BY_A_PURGE, BY_A_CLOSE, BY_A_DRAIN } release_by;
+
+static void a_blocked_submitter(release_by how, int expected)
+{
+    rig   r;
+    plug  p;
+    probe queued[2], extra = PROBE;
+    expect(full_pool(&r, &p, queued, 2, WEIR_BLOCK));
+    submission s = {r.p, r.m, &extra, 1};
+    helper     h;
+    helper_start(&h, submits, &s);
+    helper_until_asleep(&h);
+    expect(!h.returned);
+    expect_eq(weir_task_get_state(&extra.task), WEIR_TASK_IDLE);
+    switch (how) {
+    case BY_A_FINISH: plug_pull(&p); break;
+    case BY_A_CANCEL: expect_eq(weir_cancel(&queued[1].task), 0); break;
+    case BY_A_PURGE: expect_eq(weir_pool_purge(r.p), 2); break;
+    case BY_A_CLOSE: expect_eq(weir_close_async(r.p, WEIR_CLOSE, NULL, NULL), 0); break;
+    case BY_A_DRAIN: expect_eq(weir_close_async(r.p, WEIR_DRAIN, NULL, NULL), 0); break;
+    }
+    helper_join(&h);
+    expect_eq(s.code, expected);
+    plug_pull(&p);
+    rig_close(&r);
+    expect_eq(extra.dones, expected == 0);
+}
+
+TEST(a_blocked_submitter_goes_on_when_a_task_starts) { a_blocked_submitter(BY_A_FINISH, 0); }
+TEST(a_blocked_submitter_goes_on_when_one_is_cancelled) { a_blocked_submitter(BY_A_CANCEL, 0); }
+TEST(a_blocked_submitter_goes_on_when_the_queue_is_purged) { a_blocked_submitter(BY_A_PURGE, 0); }
+TEST(a_blocked_submitter_is_told_of_a_close) { a_blocked_submitter(BY_A_CLOSE, WEIR_ECLOSED); }
+TEST(a_blocked_submitter_is_told_of_a_drain) { a_blocked_submitter(BY_A_DRAIN, WEIR_ECLOSED); }
+
+static int run_fills_and_submits(weir_task *task, void *state)
+{
+    submission *s = ((probe *)task)->state;
+    (void)state;
+    gate_open(((probe *)task)->entered);
+    gate_wait(((probe *)task)->leave);
+    s->code = weir_run(s->pool, &s->t->task, s->m);
+    return 0;
+}
+
+TEST(a_worker_that_finds_its_own_queue_full_gets_an_error)
+{
+    rig               r;
+    weir_pool_options opts = pool_of(1);
+    gate              entered = GATE, leave = GATE;
+    probe             worker = PROBE, queued = PROBE, extra = PROBE;
+    opts.queue_limit = 1, opts.when_full = WEIR_BLOCK;
+    expect(rig_open_with(&r, &opts));
+    submission s = {r.p, r.m, &extra, 1};
+    worker.task.run = run_fills_and_submits, worker.state = &s;
+    worker.entered = &entered, worker.leave = &leave;
+    expect_eq(weir_run(r.p, &worker.task, r.m), 0);
+    gate_wait(&entered);
+    expect_eq(weir_run(r.p, &queued.task, r.m), 0);
+    gate_open(&leave);
+    expect_eq(weir_close(r.p, WEIR_DRAIN), 0);
+    rig_close(&r);
+    expect(s.code == WEIR_EDEADLK || s.code == WEIR_ECLOSED);
+    expect_eq(queued.runs, 1);
+}
+
+SCENARIO(blocked_submitters_lose_nothing)
+{
+    enum { N = 40 };
+    static probe      t[N];
+    static submission s[N];
+    static helper     h[N];
+    rig               r;
+    weir_pool_options opts = pool_of(2);
+    tally             settled = TALLY;
+    int               n = 0;
+    opts.queue_limit = 3, opts.when_full = WEIR_BLOCK;
+    if (rig_open_with(&r, &opts))
+        for (; n < N; n++) {
+            t[n] = (probe)PROBE;
+            t[n].settled = &settled;
+            s[n] = (submission){r.p, r.m, &t[n], 1};
+            helper_start(&h[n], submits, &s[n]);
+        }
+    for (int i = 0; i < n; i++) {
+        helper_join(&h[i]);
+        expect_eq(s[i].code, 0);
+    }
+    if (n)
+        main_until(r.m, &settled, n);
+    rig_close(&r);
+}
+
+SUITE(full, a_full_queue_refuses_and_leaves_the_task_untouched,
+      a_blocked_submitter_goes_on_when_a_task_starts,
+      a_blocked_submitter_goes_on_when_one_is_cancelled,
+      a_blocked_submitter_goes_on_when_the_queue_is_purged,
+      a_blocked_submitter_is_told_of_a_close, a_blocked_submitter_is_told_of_a_drain,
+      a_worker_that_finds_its_own_queue_full_gets_an_error, blocked_submitters_lose_nothing)

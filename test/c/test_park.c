@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * test_park.c: tasks that leave their thread and come back.
+ */
+#include "harness.h"
+
+/* Parks `parks` times, then returns its code. */
+typedef struct {
+    probe       p;
+    _Atomic int parks;
+} parker;
+
+static int run_parks(weir_task *task, void *state)
+{
+    parker *k = (parker *)task;
+    probe_run(task, state);
+    return atomic_fetch_sub(&k->parks, 1) > 0 ? WEIR_PARK : k->p.code;
+}
+
+static parker parking(int times)
+{
+    return (parker){.p = {.task = {.run = run_parks, .done = probe_done}}, .parks = times};
+}
+
+static void until_parked(weir_task *task)
+{
+    while (weir_task_get_state(task) != WEIR_TASK_PARKED)
+        sched_yield();
+}
+
+SCENARIO(a_parked_task_leaves_its_thread_and_runs_again_when_unparked)
+{
+    rig    r;
+    parker k = parking(3);
+    k.p.code = 6;
+    if (rig_open(&r, 1)) {
+        probe other = PROBE;
+        expect(given(weir_run(r.p, &k.p.task, r.m)));
+        for (int i = 1; i <= 3; i++) {
+            until_parked(&k.p.task);
+            expect_eq(k.p.runs, i);
+            expect_eq(stats_of(r.p).parked, 1);
+            other.dones = 0;
+            expect(given(weir_run(r.p, &other.task, r.m)));
+            while (other.dones == 0)
+                weir_main_wait(r.m, -1);
+            expect_eq(k.p.dones, 0);
+            expect_eq(weir_task_unpark(&k.p.task), 0);
+        }
+        while (k.p.dones == 0)
+            weir_main_wait(r.m, -1);
+        expect_eq(k.p.outcome, 6);
+        expect_eq(k.p.runs, 4);
+        expect_eq(stats_of(r.p).submitted, 4);
+    }
+    rig_close(&r);
+}
+
+TEST(an_unpark_that_comes_while_it_runs_is_remembered_once)
+{
+    rig    r;
+    gate   entered = GATE, leave = GATE;
+    parker k = parking(2);
+    k.p.entered = &entered, k.p.leave = &leave;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
+    gate_wait(&entered);
+    expect_eq(weir_task_unpark(&k.p.task), 0);
+    expect_eq(weir_task_unpark(&k.p.task), 0);
+    gate_open(&leave);
+    until_parked(&k.p.task); /* the second park finds nothing remembered */
+    expect_eq(k.p.runs, 2);
+    expect_eq(weir_task_unpark(&k.p.task), 0);
+    while (k.p.dones == 0)
+        weir_main_wait(r.m, -1);
+    expect_eq(k.p.runs, 3);
+    rig_close(&r);
+}
+
+TEST(an_unpark_of_an_idle_or_settled_task_is_refused)
+{
+    rig    r;
+    parker k = parking(0);
+    expect(rig_open(&r, 1));
+    expect_eq(weir_task_unpark(&k.p.task), WEIR_EINVAL);
+    expect_eq(weir_task_unpark(NULL), WEIR_EINVAL);
+    expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
+    expect_eq(weir_close(r.p, WEIR_DRAIN), 0);
+    expect_eq(weir_task_get_state(&k.p.task), WEIR_TASK_SETTLED);
+    expect_eq(weir_task_unpark(&k.p.task), WEIR_EINVAL);
+    rig_close(&r);
+}
+
+TEST(an_unparked_task_passes_the_queue_limit)
+{
+    rig               r;
+    plug              p;
+    parker            k = parking(1);
+    probe             t = PROBE, extra = PROBE;
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1;
+    expect(rig_open_with(&r, &opts));
+    expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
+    until_parked(&k.p.task);
+    expect(plug_in(&p, r.p, r.m));
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    expect_eq(weir_task_unpark(&k.p.task), 0);
+    expect_eq(stats_of(r.p).queued, 2);
+    expect_eq(weir_run(r.p, &extra.task, r.m), WEIR_EFULL);
+    plug_pull(&p);
+    while (weir_main_pending(r.m))
+        weir_main_wait(r.m, -1);
+    expect_eq(k.p.outcome, 0);
+    rig_close(&r);
+}
+
+TEST(a_parked_task_can_be_cancelled)
+{
+    rig    r;
+    parker k = parking(1);
+    expect(rig_open(&r, 1));
+    expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
+    until_parked(&k.p.task);
+    expect_eq(weir_cancel(&k.p.task), 0);
+    expect_eq(k.p.dones, 0);
+    expect_eq(weir_task_unpark(&k.p.task), WEIR_EINVAL);
+    expect_eq(weir_main_dispatch(r.m, 0), 1);
+    expect_eq(k.p.outcome, WEIR_ECANCELED);
+    expect_eq(k.p.runs, 1);
+    rig_close(&r);
+}
+
+TEST(a_close_settles_parked_tasks_and_a_drain_does_when_nothing_else_is_left)
+{
+    for (int drain = 0; drain < 2; drain++) {
+        rig    r;
+        plug   p;
+        parker k = parking(1);
+        expect(rig_open(&r, 1));
+        expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
+        until_parked(&k.p.task);
+        expect(plug_in(&p, r.p, r.m));
+        expect_eq(weir_close_async(r.p, drain ? WEIR_DRAIN : WEIR_CLOSE, NULL, NULL), 0);
+        expect_eq(weir_main_dispatch(r.m, 0), drain ? 0 : 1);
+        plug_pull(&p);
+        expect_eq(weir_close(r.p, WEIR_DRAIN), 0);
+        rig_close(&r);
+        expect_eq(k.p.outcome, WEIR_ECLOSED);
+        expect_eq(k.p.runs, 1);
+    }
+}
+
+TEST(a_running_task_may_unpark_a_parked_one_while_draining)
+{
+    rig    r;
+    plug   p;
+    parker k = parking(1);
+    expect(rig_open(&r, 1));
+    expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
+    until_parked(&k.p.task);
+    expect(plug_in(&p, r.p, r.m));
+    expect_eq(weir_close_async(r.p, WEIR_DRAIN, NULL, NULL), 0);
+    expect_eq(weir_task_unpark(&k.p.task), 0);
+    plug_pull(&p);
+    expect_eq(weir_close(r.p, WEIR_DRAIN), 0);
+    rig_close(&r);
+    expect_eq(k.p.outcome, 0);
+    expect_eq(k.p.runs, 2);
+}
+
+/* ---- races -------------------------------------------------------------- */
+
+static void unparks_until_done(void *arg)
+{
+    parker *k = arg;
+    while (atomic_load(&k->p.dones) == 0) {
+        weir_task_unpark(&k->p.task);
+        sched_yield();
+    }
+}
+
+/* Every park is ended by an unpark, whenever it comes; no run is lost or doubled. */
+TEST(park_and_unpark_race_and_no_unpark_is_lost)
+{
+    int    parks = (int)scaled(2000);
+    rig    r;
+    helper h[2];
+    parker k = parking(parks);
+    expect(rig_open(&r, 2));
+    expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
+    helper_start(&h[0], unparks_until_done, &k);
+    helper_start(&h[1], unparks_until_done, &k);
+    while (k.p.dones == 0)
+        weir_main_wait(r.m, -1);
+    expect_eq(k.p.runs, parks + 1);
+    helper_join(&h[0]);
+    helper_join(&h[1]);
+    rig_close(&r);
+}
+
+/* Two tasks that wake each other: one unpark too few and both sleep for ever. */
+static parker pair[2];
+
+static int run_wakes_the_other(weir_task *task, void *state)
+{
+    int rc = run_parks(task, state);
+    weir_task_unpark(&pair[task == &pair[0].p.task].p.task);
+    return rc;
+}
+
+TEST(two_tasks_may_wake_each_other_for_long)
+{
+    tally settled = TALLY;
+    rig   r;
+    expect(rig_open(&r, 2));
+    for (int i = 0; i < 2; i++) {
+        pair[i] = parking((int)scaled(3000));
+        pair[i].p.task.run = run_wakes_the_other;
+        pair[i].p.settled = &settled;
+    }
+    for (int i = 0; i < 2; i++)
+        expect_eq(weir_run(r.p, &pair[i].p.task, r.m), 0);
+    while (tally_get(&settled) < 1)
+        weir_main_wait(r.m, -1);
+    while (tally_get(&settled) < 2) { /* the one left has nobody to wake it */
+        weir_task_unpark(&pair[0].p.task);
+        weir_task_unpark(&pair[1].p.task);
+        weir_main_wait(r.m, MILLIS(1));
+    }
+    for (int i = 0; i < 2; i++) {
+        expect_eq(pair[i].p.runs, scaled(3000) + 1);
+        expect_eq(pair[i].p.dones, 1);
+    }
+    rig_close(&r);
+}
+
+TEST(unpark_cancel_and_close_race_and_the_task_settles_once)
+{
+    for (unsigned round = 0; round < scaled(200); round++) {
+        rig    r;
+        helper h;
+        parker k = parking(round % 3 == 0 ? 1000000 : 5);
+        expect(rig_open(&r, 2));
+        expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
+        helper_start(&h, unparks_until_done, &k);
+        if (round % 2)
+            weir_cancel(&k.p.task);
+        else
+            expect_eq(weir_close_async(r.p, round % 4 ? WEIR_CLOSE : WEIR_DRAIN, NULL, NULL), 0);
+        if (round % 3 == 0) /* or the drain would last */
+            expect_eq(weir_close_async(r.p, WEIR_CLOSE, NULL, NULL), 0);
+        while (k.p.dones == 0)
+            weir_main_wait(r.m, -1);
+        helper_join(&h);
+        rig_close(&r);
+        expect_eq(k.p.dones, 1);
+        expect(k.p.outcome == 0 || k.p.outcome == WEIR_ECANCELED || k.p.outcome == WEIR_ECLOSED);
+    }
+}
+
+SUITE(park, a_parked_task_leaves_its_thread_and_runs_again_when_unparked,
+      an_unpark_that_comes_while_it_runs_is_remembered_once,
+      an_unpark_of_an_idle_or_settled_task_is_refused, an_unparked_task_passes_the_queue_limit,
+      a_parked_task_can_be_cancelled,
+      a_close_settles_parked_tasks_and_a_drain_does_when_nothing_else_is_left,
+      a_running_task_may_unpark_a_parked_one_while_draining,
+      park_and_unpark_race_and_no_unpark_is_lost, two_tasks_may_wake_each_other_for_long,
+      unpark_cancel_and_close_race_and_the_task_settles_once)

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * mailbox.pml: posters, the descriptor, dispatch with a budget and nested
+ * dispatch, weir_main_wait, and the descriptor's end (csrc/main.c).
+ */
+//! ok    loop
+//! ok    wait                 -DWAIT
+//! ok    shut                 -DSHUT
+//! found take-before-read     -DBUG_TAKE_FIRST : assertion violated ((((delivered+refused)==4)
+//! found no-rearm             -DBUG_NO_REARM : assertion violated ((((delivered+refused)==4)
+//! found cleared-outside-lock -DBUG_CLEAR_OUTSIDE : assertion violated ((((delivered+refused)==4)
+//! found cleared-unread       -DBUG_CLEAR_UNREAD : assertion violated ((fd+owed)<=1)
+//! found wait-without-look    -DWAIT -DBUG_NO_LOOK : invalid end state
+//! found wait-no-flag         -DWAIT -DBUG_NO_FLAG : invalid end state
+//! found closed-under-writer  -DSHUT -DBUG_CLOSED_UNDER_WRITER : assertion violated !(fd_closed)
+//! found closed-by-nobody     -DSHUT -DBUG_CLOSED_BY_NOBODY : assertion violated (fd_closed&&
+//! found posted-after-shut    -DSHUT -DBUG_POSTED_AFTER : assertion violated !(fd_closed)
+
+/* At most one write is under way, so that one read empties a pipe. */
+#ifdef BUG_TAKE_FIRST /* breaks this too: let the search go on to what it costs */
+#define one_write true
+#else
+#define one_write (fd + owed <= 1)
+#endif
+
+
+#define POSTERS 2
+#define EACH    2
+#define ITEMS   4
+
+/* Guarded by the main's lock. */
+chan box = [ITEMS] of { byte };
+byte n_box = 0;
+bool signalled; /* a write is owed or done, and was not read yet */
+bool waited;    /* weir_main_wait sleeps: unpark in place of a write */
+bool closed;    /* no post is taken any more */
+bool shut;      /* nobody reads the descriptor any more; the last writer closes it */
+byte writers = 0;
+
+byte fd = 0, owed = 0; /* writes done and not read; writes that somebody owes */
+bool token;            /* of the owner's parker */
+bool fd_closed;        /* its number may be somebody else's */
+byte refused = 0;      /* posts that found the main closed */
+
+/* The owner's alone. */
+chan batch = [ITEMS] of { byte };
+byte n_batch = 0, delivered = 0, next[POSTERS], nested = 0;
+
+inline raise_it()
+{
+    atomic { assert(!fd_closed); fd++; owed--; assert(one_write) }
+}
+
+/* close_wake(): by a writer after its write, by the owner that has shut the main */
+inline close_wake(writer)
+{
+    atomic {
+        writers = writers - (writer -> 1 : 0);
+        shut = shut || !writer;
+#ifdef BUG_CLOSED_UNDER_WRITER
+        last = shut && !writer;
+#elif defined(BUG_CLOSED_BY_NOBODY)
+        last = !writer && writers == 0;
+#else
+        last = shut && writers == 0;
+#endif
+    }
+    if
+    :: atomic { last -> assert(!fd_closed); fd_closed = true }
+    :: else
+    fi
+}
+
+active [POSTERS] proctype poster()
+{
+    byte i = 0;
+    bool raise, unpark, last;
+    do
+    :: i < EACH ->
+        atomic {
+            raise = false; unpark = false;
+            if
+#ifdef BUG_POSTED_AFTER
+            :: true ->
+#else
+            :: closed -> refused++
+            :: !closed ->
+#endif
+                box!(_pid * EACH + i); n_box++;
+                unpark = waited;
+                raise = !unpark && !signalled;
+                if
+                :: raise -> signalled = true; owed++; writers++
+                :: else
+                fi
+            fi;
+            i++;
+            assert(one_write)
+        }
+        if
+        :: raise -> raise_it(); close_wake(true)
+        :: unpark -> token = true
+        :: else
+        fi
+    :: else -> break
+    od
+}
+
+inline splice()
+{
+    do
+    :: n_box > 0 -> box?item; batch!item; n_box--; n_batch++
+    :: else -> break
+    od
+}
+
+inline drain()
+{
+    atomic { was_readable = (fd > 0); fd = 0 }
+}
+
+inline take()
+{
+#ifdef BUG_TAKE_FIRST
+    atomic { splice(); signalled = false }
+    drain();
+#else
+    was_readable = false;
+    if
+    :: signalled -> drain()
+    :: !signalled
+    fi;
+#ifdef BUG_CLEAR_UNREAD
+    was_readable = true;
+#endif
+#ifdef BUG_CLEAR_OUTSIDE
+    atomic { splice() }
+    if
+    :: was_readable -> signalled = false
+    :: else
+    fi;
+#else
+    atomic {
+        if
+        :: was_readable -> signalled = false
+        :: else
+        fi;
+        splice()
+    }
+#endif
+#endif
+    item = 0
+}
+
+/* Items are numbered per poster: order within one poster is kept. */
+inline deliver_one()
+{
+    atomic {
+        batch?item; n_batch--;
+        assert(item % EACH == next[item / EACH]);
+        next[item / EACH]++; delivered++; item = 0
+    }
+}
+
+inline rearm()
+{
+#ifndef BUG_NO_REARM
+    raise = false;
+    atomic {
+        if
+        :: (n_batch > 0 || n_box > 0) && !signalled -> signalled = true; raise = true; owed++
+        :: else
+        fi
+    }
+    if
+    :: raise -> raise_it()
+    :: else
+    fi
+#else
+    skip
+#endif
+}
+
+/* A budget of one, or none. In one of the callbacks a nested dispatch goes on
+ * with the same list. */
+inline dispatch(most)
+{
+    take();
+    count = 0;
+    do
+    :: n_batch > 0 && (most == 0 || count < most) ->
+        deliver_one(); count++;
+        if
+        :: nested == 0 ->
+            nested++;
+            take();
+            if
+            :: n_batch > 0 -> deliver_one()
+            :: else
+            fi;
+            if
+            :: n_batch > 0 -> rearm()
+            :: else
+            fi
+        :: skip
+        fi
+    :: else -> break
+    od;
+    if
+    :: n_batch > 0 -> rearm()
+    :: else
+    fi
+}
+
+inline main_wait()
+{
+    dispatch(0);
+    found = count;
+    do
+    :: found == 0 && delivered < ITEMS ->
+#ifdef BUG_NO_LOOK
+        waited = true; asleep = true;
+#else
+        atomic {
+            asleep = (n_box == 0);
+#ifndef BUG_NO_FLAG
+            waited = asleep
+#endif
+        }
+#endif
+        if
+        :: asleep -> atomic { token -> token = false }
+        :: else
+        fi;
+        waited = false;
+        dispatch(0);
+        found = count
+    :: else -> break
+    od
+}
+
+active proctype owner()
+{
+    byte count, item, found, spurious = 0;
+    bool was_readable, raise, asleep, last;
+    do
+    :: atomic { fd > 0 } dispatch(1)
+    :: atomic { fd > 0 } dispatch(0)
+    :: atomic { spurious == 0 -> spurious++ } dispatch(1) /* nobody said so */
+#ifdef WAIT
+    :: main_wait()
+#endif
+#ifdef SHUT
+    :: break
+#else
+    :: timeout -> break
+#endif
+    od;
+#ifdef SHUT
+    closed = true; /* wi_main_shut() */
+    do
+    :: n_box + n_batch > 0 -> dispatch(0)
+    :: n_box + n_batch == 0 -> break
+    od;
+    close_wake(false);
+    timeout;
+    assert(fd_closed && writers == 0)
+#endif
+    assert(delivered + refused == ITEMS && n_box == 0 && n_batch == 0);
+    assert(fd_closed || (fd == 0 && owed == 0 && !waited))
+}

@@ -1,0 +1,36 @@
+(* SPDX-License-Identifier: ISC
+   The exceptions, and what becomes of one that nobody can catch. *)
+
+exception Closed
+exception Full
+exception Expired
+exception Canceled
+
+let () =
+  Printexc.register_printer (function
+    | Closed -> Some "Weir.Closed"
+    | Full -> Some "Weir.Full"
+    | Expired -> Some "Weir.Expired"
+    | Canceled -> Some "Weir.Canceled"
+    | _ -> None)
+
+let forked who = Failure (who ^ ": the pool's threads stayed behind in the parent process (fork)")
+
+let of_code who code =
+  if code = Raw.closed then Closed
+  else if code = Raw.full then Full
+  else if code = Raw.forked then forked who
+  else if code = Raw.out_of_memory then Out_of_memory
+  else if code = Raw.again then Sys_error (who ^ ": the system refused a thread")
+  else if code = Raw.deadlock then Invalid_argument (who ^ ": the caller would wait for itself")
+  else Invalid_argument (who ^ ": " ^ Raw.strerror code)
+
+type handler = exn -> Printexc.raw_backtrace -> unit
+
+let report exn trace =
+  Printf.eprintf "weir: uncaught exception %s\n%!" (Printexc.to_string exn);
+  Printexc.print_raw_backtrace stderr trace;
+  flush stderr
+
+let protect (handler : handler) f x =
+  try f x with exn -> ( try handler exn (Printexc.get_raw_backtrace ()) with _ -> ())

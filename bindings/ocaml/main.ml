@@ -1,0 +1,180 @@
+(* SPDX-License-Identifier: ISC
+   Mains: the mailbox of a thread that runs an event loop. *)
+
+type t = {
+  raw : Raw.main;
+  owner : int;
+  uncaught : Error.handler;
+  hidden : bool; (* weir's own: no call goes there unnamed *)
+  mutable is_open : bool;
+  mutable depth : int; (* of dispatches: callbacks run after the core's has returned *)
+  mutable on_busy : [ `Busy | `Idle ] -> unit;
+  mutable busy : bool;
+}
+
+(* The open ones, to find the calling thread's. Replaced, never changed. *)
+let all : t list Atomic.t = Atomic.make []
+
+let rec update change =
+  let was = Atomic.get all in
+  if not (Atomic.compare_and_set all was (change was)) then update change
+
+let self () = Thread.id (Thread.self ())
+let owned_here t = t.owner = self ()
+
+let of_thread () =
+  match Atomic.get all with
+  | [] -> []
+  | mains ->
+      let me = self () in
+      List.filter (fun t -> t.owner = me) mains
+
+let raw who t =
+  if not t.is_open then invalid_arg (who ^ ": the main is closed");
+  t.raw
+
+let own who t =
+  let raw = raw who t in
+  if not (owned_here t) then invalid_arg (who ^ ": not on the thread that opened this main");
+  raw
+
+let ignore_busy _ = ()
+
+let make ~hidden uncaught =
+  let raw = Raw.main_open () in
+  let code = (raw :> int) in
+  if code = Raw.out_of_memory then raise Out_of_memory
+  else if code < 0 then raise (Unix.Unix_error (Unix.EMFILE, "Weir.Main.create", ""));
+  let t =
+    {
+      raw;
+      owner = self ();
+      uncaught;
+      hidden;
+      is_open = true;
+      depth = 0;
+      on_busy = ignore_busy;
+      busy = false;
+    }
+  in
+  update (fun mains -> t :: mains);
+  t
+
+let create ?(uncaught = Error.report) () = make ~hidden:false uncaught
+let uncaught t = t.uncaught
+let fd t = Raw.main_fd (raw "Weir.Main.fd" t)
+let pending t = Raw.main_pending (raw "Weir.Main.pending" t)
+
+let look_busy t =
+  if t.is_open && t.depth = 0 then begin
+    let busy = Raw.main_pending t.raw > 0 in
+    if busy <> t.busy then begin
+      t.busy <- busy;
+      t.on_busy (if busy then `Busy else `Idle)
+    end
+  end
+
+let on_busy t f =
+  ignore (own "Weir.Main.on_busy" t);
+  t.on_busy <- Option.value f ~default:ignore_busy;
+  look_busy t;
+  if t.busy then t.on_busy `Busy
+
+(* After a call that may have aimed something at this thread's main. *)
+let submitted t = if t.on_busy != ignore_busy && owned_here t then look_busy t
+
+let delivering t step =
+  t.depth <- t.depth + 1;
+  let n =
+    Fun.protect
+      ~finally:(fun () -> t.depth <- t.depth - 1)
+      (fun () ->
+        let n = step () in
+        Promise.deliver_all ();
+        n)
+  in
+  look_busy t;
+  n
+
+let dispatch ?(max = 0) t =
+  let raw = own "Weir.Main.dispatch" t in
+  delivering t (fun () -> Raw.main_dispatch raw max)
+
+let ns_of = function
+  | None -> -1
+  | Some s when s < 4e9 -> int_of_float (Float.max 0. s *. 1e9)
+  | Some _ -> -1
+
+let wait ?timeout t =
+  let raw = own "Weir.Main.wait" t in
+  delivering t (fun () -> Raw.main_wait raw (ns_of timeout))
+
+let close ?(detach = false) t =
+  if t.is_open then begin
+    let raw = own "Weir.Main.close" t in
+    if t.depth > 0 then failwith "Weir.Main.close: inside its own dispatch";
+    let code = Raw.main_close raw ~detach in
+    if code = 0 then begin
+      t.is_open <- false;
+      update (List.filter (fun other -> other != t));
+      if t.busy then t.on_busy `Idle
+    end;
+    Promise.drain ();
+    if code <> 0 then failwith "Weir.Main.close: tasks aimed at this main still run"
+  end
+
+(* run_in_main *)
+
+type 'a reply = {
+  mutable call : Raw.call option;
+  mutable result : ('a, exn * Printexc.raw_backtrace) result option;
+}
+
+let finish reply result =
+  match reply.call with
+  | None -> invalid_arg "Weir.Main.finish: finished already"
+  | Some call ->
+      reply.call <- None;
+      reply.result <- Some result;
+      Raw.call_finish call
+
+let serve f reply call =
+  reply.call <- Some call;
+  try f reply
+  with exn ->
+    let trace = Printexc.get_raw_backtrace () in
+    if reply.call <> None then finish reply (Error (exn, trace)) else Error.report exn trace
+
+let result_of who reply code =
+  match reply.result with
+  | Some result when code = 0 -> result
+  | _ -> raise (Error.of_code who code)
+
+(* The one of the caller's task, else the first one of the process. *)
+let unnamed () =
+  let task's = Raw.current_main () in
+  let mains = List.filter (fun t -> not t.hidden) (Atomic.get all) in
+  match (List.find_opt (fun t -> t.raw = task's) mains, List.rev mains) with
+  | Some t, _ | None, t :: _ -> t.raw
+  | None, [] -> raise Error.Closed
+
+let target = function
+  | None -> unnamed ()
+  | Some t when t.is_open -> t.raw
+  | Some _ -> raise Error.Closed
+
+let call ?main f =
+  let who = "Weir.Main.call" in
+  let raw = target main in
+  let reply = { call = None; result = None } in
+  let id = Promise.slot_for (Promise.Call (fun call -> serve f reply call)) in
+  let code = Raw.run_in_main raw id in
+  Promise.drop (Raw.index id);
+  match result_of who reply code with
+  | Ok x -> x
+  | Error (exn, trace) -> Printexc.raise_with_backtrace exn trace
+
+let run_in ?main f =
+  call ?main (fun reply ->
+      let result = try Ok (f ()) with exn -> Error (exn, Printexc.get_raw_backtrace ()) in
+      finish reply result)

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * ml_lost.c: Thread.exit on a worker, before OCaml 5.
+ *
+ * There it ends the thread with no return. The destructor of a key that was made
+ * after Thread's own registers the thread once more, so that OCaml can settle the
+ * task, run at_exit and leave the pool. From 5.0 on it is an exception.
+ */
+#define CAML_NAME_SPACE
+#include <caml/callback.h>
+#include <caml/threads.h>
+#include <caml/version.h>
+
+#include "ml.h"
+
+#if OCAML_VERSION < 50000
+#include <pthread.h>
+
+static pthread_key_t  key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static int            key_rc;
+
+static void thread_lost(void *number)
+{
+    if (!caml_c_thread_register())
+        return;
+    caml_acquire_runtime_system();
+    caml_callback_exn(*caml_named_value("weir.lost"), (value)number);
+    caml_release_runtime_system();
+    caml_c_thread_unregister();
+}
+
+static void make_key(void) { key_rc = pthread_key_create(&key, thread_lost); }
+
+/* number > 0 -> unit: "weir.lost" is called with it if this thread ends before 0
+ * was set */
+value weir_ml_when_lost(value number)
+{
+    pthread_once(&once, make_key);
+    if (key_rc == 0)
+        pthread_setspecific(key, Long_val(number) ? (void *)number : NULL);
+    return Val_unit;
+}
+#else
+value weir_ml_when_lost(value number)
+{
+    (void)number;
+    return Val_unit;
+}
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * ml_main.c: stubs for mains and run_in_main.
+ *
+ * A begun call is told like any delivery, and its function runs when dispatch
+ * has returned. Only a call that is served from inside a blocking call (a close
+ * on the main's own thread) must run at once, under the core's frame: when that
+ * function returns unfinished, the core fails the call.
+ */
+#define CAML_NAME_SPACE
+#include <caml/callback.h>
+#include <caml/threads.h>
+#include <errno.h>
+#include <poll.h>
+
+#include "ml.h"
+
+static _Thread_local wml_blocked now;
+
+wml_blocked wml_block(weir_main *dispatched)
+{
+    wml_blocked outer = now;
+    wml_runs_ocaml = true;
+    caml_release_runtime_system();
+    now = (wml_blocked){true, dispatched};
+    return outer;
+}
+
+void wml_unblock(wml_blocked outer)
+{
+    now = outer;
+    caml_acquire_runtime_system();
+}
+
+/* unit -> a main, or the negative code */
+value weir_ml_main_open(value unit)
+{
+    (void)unit;
+    weir_main *m;
+    wml_runs_ocaml = true;
+    int rc = weir_main_open(&m);
+    return rc == 0 ? wml_of_pointer(m) : Val_long(rc);
+}
+
+value weir_ml_main_fd(value m) { return Val_int(weir_main_fd(Main_val(m))); }
+
+value weir_ml_main_dispatch(value m, value max)
+{
+    return Val_int(weir_main_dispatch(Main_val(m), Int_val(max)));
+}
+
+value weir_ml_main_wait(value m, value timeout)
+{
+    weir_main *main = Main_val(m);
+    int64_t    ns = Long_val(timeout);
+    wml_blocked outer = wml_block(main);
+    int        n = weir_main_wait(main, ns);
+    wml_unblock(outer);
+    return Val_int(n);
+}
+
+value weir_ml_main_pending(value m) { return Val_long((intnat)weir_main_pending(Main_val(m))); }
+
+value weir_ml_main_close(value m, value detach)
+{
+    return Val_int(weir_main_close(Main_val(m), Bool_val(detach) ? WEIR_DETACH : 0));
+}
+
+enum { MOST_POLLED = 16 };
+
+/* file_descr array -> unit: waits until one is readable. Longer ones are cut. */
+value weir_ml_poll(value array)
+{
+    struct pollfd fds[MOST_POLLED];
+    mlsize_t      n = Wosize_val(array) < MOST_POLLED ? Wosize_val(array) : MOST_POLLED;
+    for (mlsize_t i = 0; i < n; i++)
+        fds[i] = (struct pollfd){.fd = Int_val(Field(array, i)), .events = POLLIN};
+    caml_release_runtime_system();
+    while (poll(fds, n, -1) < 0 && errno == EINTR) {
+    }
+    caml_acquire_runtime_system();
+    return Val_unit;
+}
+
+/* ---- run_in_main ------------------------------------------------------------ */
+
+static void run_now(const slot *s)
+{
+    static const value *serve;
+    wml_blocked          outer = now;
+    now = (wml_blocked){false, NULL};
+    caml_acquire_runtime_system();
+    if (!serve)
+        serve = caml_named_value("weir.serve");
+    caml_callback_exn(*serve, Val_long(s->index)); /* contains what it raises */
+    caml_release_runtime_system();
+    now = outer;
+}
+
+/* The slot is held until the OCaml side has taken it: its caller may be gone by
+ * then, when the main was closed. */
+void wml_call_fn(weir_call *call, void *arg)
+{
+    slot *s = wml_slot_hold(((slot *)arg)->id);
+    s->call = call;
+    if (now.blocking && s->main != now.dispatched)
+        run_now(s);
+    else
+        wml_tell(s, 0);
+}
+
+/* main id -> code. The caller owns the slot and its cell. */
+value weir_ml_run_in_main(value m, value id)
+{
+    slot *s = wml_slot_own(Long_val(id));
+    s->kind = SLOT_CALL;
+    s->main = Main_val(m);
+    wml_blocked outer = wml_block(NULL);
+    int        rc = weir_run_in_main(s->main, wml_call_fn, s, NULL);
+    wml_unblock(outer);
+    return Val_int(rc);
+}
+
+/* unit -> the main of the task that this thread runs, or none */
+value weir_ml_current_main(value unit)
+{
+    (void)unit;
+    weir_task *task = weir_task_current();
+    return wml_of_pointer(task ? ((slot *)task)->main : NULL);
+}
+
+/* index -> the begun call */
+value weir_ml_slot_call(value index)
+{
+    return wml_of_pointer(wml_slot_of_index((unsigned)Long_val(index))->call);
+}
+
+value weir_ml_call_finish(value call)
+{
+    weir_call_finish(wml_pointer(call), 0, NULL);
+    return Val_unit;
+}

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * ml_pool.c: stubs for pools and their tasks.
+ *
+ * The handle is a custom block. Its finaliser only gives memory back: the pool's
+ * threads keep the block alive, so it is never collected while one serves.
+ */
+#define CAML_NAME_SPACE
+#include <caml/alloc.h>
+#include <caml/custom.h>
+#include <caml/memory.h>
+#include <caml/version.h>
+#include <signal.h>
+#include <string.h>
+
+#include "ml.h"
+
+typedef struct {
+    weir_pool *pool; /* NULL after a failed open */
+    slot      *lend;
+} handle;
+
+#define Handle_val(v) ((handle *)Data_custom_val(v))
+
+weir_pool *wml_pool_val(value v) { return Handle_val(v)->pool; }
+
+static void finalize(value v)
+{
+    handle *h = Handle_val(v);
+    weir_pool_release(h->pool);
+    if (h->lend)
+        wml_slot_drop(h->lend);
+}
+
+static struct custom_operations ops = {
+    "weir.pool",
+    finalize,
+    custom_compare_default,
+    custom_hash_default,
+    custom_serialize_default,
+    custom_deserialize_default,
+    custom_compare_ext_default,
+    custom_fixed_length_default,
+};
+
+/* ---- open ------------------------------------------------------------------ */
+
+static void lend(weir_pool *pool, void *arg)
+{
+    (void)pool;
+    slot *s = arg;
+    s->code++; /* how many are wanted; this is the opener's thread, as is who takes it */
+    if (!s->told)
+        wml_tell(s, s->code);
+    s->told = true;
+}
+
+/* lend's index -> how many were asked for since the last look */
+value weir_ml_lends_take(value index)
+{
+    slot *s = wml_slot_of_index((unsigned)Long_val(index));
+    value n = Val_long(s->code);
+    s->code = 0;
+    return n;
+}
+
+/* The fields of Raw.options, in order. */
+enum { O_NAME, O_THREADS, O_LIMIT, O_BLOCK, O_HIGH, O_NORMAL, O_LOW };
+
+/* Before OCaml 5 the runtime switches threads by a signal. */
+static const int worker_signal = OCAML_VERSION < 50000 ? SIGVTALRM : 0;
+
+static void read_options(weir_pool_options *o, value v)
+{
+    memset(o, 0, sizeof *o);
+    o->size = sizeof *o;
+    o->name = String_val(Field(v, O_NAME));
+    o->threads = (unsigned)Long_val(Field(v, O_THREADS));
+    o->queue_limit = (unsigned)Long_val(Field(v, O_LIMIT));
+    o->when_full = Bool_val(Field(v, O_BLOCK)) ? WEIR_BLOCK : WEIR_REFUSE;
+    o->max_running[WEIR_HIGH] = (unsigned)Long_val(Field(v, O_HIGH));
+    o->max_running[WEIR_NORMAL] = (unsigned)Long_val(Field(v, O_NORMAL));
+    o->max_running[WEIR_LOW] = (unsigned)Long_val(Field(v, O_LOW));
+    o->worker_signal = worker_signal;
+    o->borrowed = true;
+}
+
+/* unit -> an empty handle */
+value weir_ml_pool_handle(value unit)
+{
+    (void)unit;
+    value v = caml_alloc_custom_mem(&ops, sizeof(handle), 512);
+    Handle_val(v)->pool = NULL;
+    Handle_val(v)->lend = NULL;
+    return v;
+}
+
+/* handle options main ready's id, lend's id or -1 -> code */
+value weir_ml_pool_open(value v, value options, value main, value ready, value lender)
+{
+    weir_pool_options o;
+    read_options(&o, options);
+    slot *r = wml_slot_own(Long_val(ready));
+    r->kind = SLOT_NOTICE;
+    memset(&r->u, 0, sizeof r->u);
+    r->u.notice.fn = wml_notice_fn;
+    if (Long_val(lender) >= 0) {
+        slot *l = Handle_val(v)->lend = wml_slot_own(Long_val(lender));
+        l->kind = SLOT_LEND;
+        l->code = 0;
+        l->told = false;
+        o.lend = lend;
+        o.arg = l;
+    }
+    return Val_long(weir_pool_open_async(&Handle_val(v)->pool, &o, Main_val(main), &r->u.notice));
+}
+
+/* ---- tasks ----------------------------------------------------------------- */
+
+static weir_task *prepare(value id, value main, value priority, value within, weir_run_options *o)
+{
+    slot *s = wml_slot_own(Long_val(id));
+    s->kind = SLOT_TASK;
+    memset(&s->u, 0, sizeof s->u);
+    s->u.task.run = wml_task_run;
+    s->u.task.done = wml_task_done;
+    s->main = Main_val(main);
+    *o = (weir_run_options){.size = sizeof *o};
+    o->deliver_to = Main_val(main);
+    o->priority = (weir_priority)Long_val(priority);
+    o->start_within_ns = Long_val(within);
+    return &s->u.task;
+}
+
+/* pool id main priority start_within -> code */
+value weir_ml_run(value v, value id, value main, value priority, value within)
+{
+    weir_run_options o;
+    weir_task       *task = prepare(id, main, priority, within, &o);
+    return Val_long(weir_run_with(Pool_val(v), task, &o));
+}
+
+/* The same for a pool that blocks when full. */
+value weir_ml_run_blocking(value v, value id, value main, value priority, value within)
+{
+    CAMLparam1(v); /* the pool lives as long as v */
+    weir_run_options o;
+    weir_task       *task = prepare(id, main, priority, within, &o);
+    weir_pool       *pool = Pool_val(v);
+    wml_blocked       outer = wml_block(NULL);
+    int              rc = weir_run_with(pool, task, &o);
+    wml_unblock(outer);
+    CAMLreturn(Val_long(rc));
+}
+
+/* id -> code; WEIR_EINVAL also when the id is stale. After 0 the caller holds the
+ * slot once more, so that it can empty the cell before another task gets it. */
+value weir_ml_cancel(value id)
+{
+    slot *s = wml_slot_hold(Long_val(id));
+    wml_runs_ocaml = true;
+    if (!s)
+        return Val_long(WEIR_EINVAL);
+    int rc = weir_cancel(&s->u.task);
+    if (rc != 0)
+        wml_slot_drop(s);
+    return Val_long(rc);
+}
+
+/* ---- close, pause, statistics ---------------------------------------------- */
+
+/* pool drain timeout in ns -> code */
+value weir_ml_close_within(value v, value drain, value timeout)
+{
+    CAMLparam1(v);
+    weir_pool      *pool = Pool_val(v);
+    weir_close_mode mode = Bool_val(drain) ? WEIR_DRAIN : WEIR_CLOSE;
+    int64_t         ns = Long_val(timeout);
+    wml_blocked      outer = wml_block(NULL);
+    int             rc = ns < 0 ? weir_close(pool, mode) : weir_close_within(pool, mode, ns);
+    wml_unblock(outer);
+    CAMLreturn(Val_long(rc));
+}
+
+/* pool drain main notice's id -> code; without a notice when the id is -1 */
+value weir_ml_close_async(value v, value drain, value main, value id)
+{
+    weir_close_mode mode = Bool_val(drain) ? WEIR_DRAIN : WEIR_CLOSE;
+    slot           *s = Long_val(id) < 0 ? NULL : wml_slot_own(Long_val(id));
+    wml_runs_ocaml = true;
+    if (!s)
+        return Val_long(weir_close_async(Pool_val(v), mode, NULL, NULL));
+    s->kind = SLOT_NOTICE;
+    memset(&s->u, 0, sizeof s->u);
+    s->u.notice.fn = wml_notice_fn;
+    return Val_long(weir_close_async(Pool_val(v), mode, Main_val(main), &s->u.notice));
+}
+
+value weir_ml_pool_pause(value v) { return Val_long(weir_pool_pause(Pool_val(v))); }
+value weir_ml_pool_resume(value v) { return Val_long(weir_pool_resume(Pool_val(v))); }
+
+/* pool -> Stats.t */
+value weir_ml_pool_stats(value v)
+{
+    weir_pool_stats s = {.size = sizeof s};
+    weir_pool_get_stats(Pool_val(v), &s);
+    intnat fields[] = {
+        (intnat)s.threads,   (intnat)s.idle,    (intnat)s.running,   (intnat)s.queued,
+        (intnat)s.lost,      (intnat)s.wanted,  (intnat)s.submitted, (intnat)s.ok,
+        (intnat)s.failed,    (intnat)s.cancelled, (intnat)s.expired, (intnat)s.closed,
+        (intnat)s.refused,   (intnat)s.wakes,   (intnat)s.lends_refused,
+    };
+    enum { N = sizeof fields / sizeof *fields };
+    value record = caml_alloc_tuple(N);
+    for (int i = 0; i < N; i++)
+        Store_field(record, i, Val_long(fields[i]));
+    return record;
+}
+
+value weir_ml_strerror(value code)
+{
+    return caml_copy_string(weir_strerror((int)Long_val(code)));
+}

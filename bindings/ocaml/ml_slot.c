@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * ml_slot.c: the C half of the slots.
+ *
+ * `lock` guards the free list and the number of chunks. The word is atomic: a
+ * canceller holds a slot only if its generation is still the id's and someone
+ * else holds it too, so that a cancel never meets another task in the same slot.
+ */
+#include "ml.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+enum { CHUNK_BITS = 10, CHUNK = 1 << CHUNK_BITS, CHUNKS = 1 << 16, INDEX_BITS = 26 };
+
+#define INDEX_MASK (((intnat)1 << INDEX_BITS) - 1)
+#define ONE_GENERATION ((uint64_t)1 << 16)
+#define REFERENCES (ONE_GENERATION - 1)
+/* What of the generation fits into an OCaml integer above the index. */
+#define GENERATION(word) (((word) >> 16) & (((uint64_t)1 << 36) - 1))
+
+_Thread_local bool wml_settling;
+_Thread_local bool wml_runs_ocaml;
+
+static pthread_mutex_t      lock = PTHREAD_MUTEX_INITIALIZER;
+static slot                *chunks[CHUNKS];
+static unsigned             made;
+static slot                *free_slots;
+static _Thread_local slot  *first_told, **last_told;
+
+/* ---- fork: nobody else may hold the lock in the child -------------------- */
+
+static void take_lock(void) { pthread_mutex_lock(&lock); }
+static void give_lock(void) { pthread_mutex_unlock(&lock); }
+static void on_load(void) { pthread_atfork(take_lock, give_lock, give_lock); }
+
+/* ---- slots ---------------------------------------------------------------- */
+
+slot *wml_slot_of_index(unsigned index)
+{
+    slot *chunk = __atomic_load_n(&chunks[index >> CHUNK_BITS], __ATOMIC_ACQUIRE);
+    return &chunk[index & (CHUNK - 1)];
+}
+
+static slot *make_locked(void)
+{
+    slot *chunk = chunks[made >> CHUNK_BITS];
+    if (made % CHUNK == 0) {
+        if (made >> CHUNK_BITS == CHUNKS || !(chunk = calloc(CHUNK, sizeof *chunk)))
+            return NULL;
+        __atomic_store_n(&chunks[made >> CHUNK_BITS], chunk, __ATOMIC_RELEASE);
+    }
+    slot *s = &chunk[made % CHUNK];
+    s->index = made++;
+    return s;
+}
+
+static slot *make_or_reuse(void)
+{
+    take_lock();
+    slot *s = free_slots;
+    if (s)
+        free_slots = s->next;
+    else
+        s = make_locked();
+    give_lock();
+    return s;
+}
+
+/* unit -> id, or -1 */
+value weir_ml_slot_make(value unit)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)unit;
+    pthread_once(&once, on_load);
+    wml_runs_ocaml = true;
+    slot *s = make_or_reuse();
+    if (!s)
+        return Val_long(-1);
+    uint64_t word = __atomic_add_fetch(&s->word, 1, __ATOMIC_SEQ_CST);
+    s->next = NULL;
+    s->call = NULL;
+    s->main = NULL;
+    s->id = (intnat)(GENERATION(word) << INDEX_BITS) | (intnat)s->index;
+    return Val_long(s->id);
+}
+
+slot *wml_slot_own(intnat id) { return wml_slot_of_index((unsigned)(id & INDEX_MASK)); }
+
+slot *wml_slot_hold(intnat id)
+{
+    slot    *s = wml_slot_own(id);
+    uint64_t word = __atomic_load_n(&s->word, __ATOMIC_SEQ_CST);
+    do {
+        if ((word & REFERENCES) == 0 || GENERATION(word) != (uint64_t)id >> INDEX_BITS)
+            return NULL;
+    } while (!__atomic_compare_exchange_n(&s->word, &word, word + 1, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
+    return s;
+}
+
+void wml_slot_drop(slot *s)
+{
+    if ((__atomic_fetch_sub(&s->word, 1, __ATOMIC_SEQ_CST) & REFERENCES) != 1)
+        return;
+    __atomic_fetch_add(&s->word, ONE_GENERATION, __ATOMIC_SEQ_CST);
+    take_lock();
+    s->next = free_slots;
+    free_slots = s;
+    give_lock();
+}
+
+/* index -> unit: of its owner */
+value weir_ml_slot_drop(value index)
+{
+    wml_slot_drop(wml_slot_of_index((unsigned)Long_val(index)));
+    return Val_unit;
+}
+
+/* unit -> the slots that are not free, for tests */
+value weir_ml_slots_live(value unit)
+{
+    (void)unit;
+    intnat n = 0;
+    take_lock();
+    for (unsigned i = 0; i < made; i++)
+        n += (__atomic_load_n(&wml_slot_of_index(i)->word, __ATOMIC_SEQ_CST) & REFERENCES) != 0;
+    give_lock();
+    return Val_long(n);
+}
+
+/* unit -> how many slots were ever made */
+value weir_ml_slots_made(value unit)
+{
+    (void)unit;
+    take_lock();
+    intnat n = made;
+    give_lock();
+    return Val_long(n);
+}
+
+static bool is_closed_task(const slot *s)
+{
+    return s->kind == SLOT_TASK && weir_task_get_state(&s->u.task) == WEIR_TASK_SETTLED &&
+           weir_task_outcome(&s->u.task) == WEIR_ECLOSED;
+}
+
+/* index -> bool: a task that was closed and not told yet; then the caller holds it */
+value weir_ml_slot_hold_closed(value index)
+{
+    slot *s = wml_slot_hold(wml_slot_of_index((unsigned)Long_val(index))->id);
+    if (!s)
+        return Val_false;
+    bool closed = is_closed_task(s);
+    if (!closed)
+        wml_slot_drop(s);
+    return Val_bool(closed);
+}
+
+/* ---- what was told ---------------------------------------------------------- */
+
+/* What the core tells on a thread of its own, whoever takes next takes. */
+static slot *strays; /* changed under lock, looked at without */
+
+static void stray(slot *s)
+{
+    take_lock();
+    s->next = strays;
+    __atomic_store_n(&strays, s, __ATOMIC_SEQ_CST);
+    give_lock();
+}
+
+static bool has_strays(void) { return __atomic_load_n(&strays, __ATOMIC_SEQ_CST) != NULL; }
+
+static slot *take_stray(void)
+{
+    take_lock();
+    slot *s = strays;
+    if (s)
+        __atomic_store_n(&strays, s->next, __ATOMIC_SEQ_CST);
+    give_lock();
+    return s;
+}
+
+void wml_tell(slot *s, int code)
+{
+    s->code = code;
+    s->next = NULL;
+    if (!wml_runs_ocaml) {
+        stray(s);
+        return;
+    }
+    if (!first_told)
+        last_told = &first_told;
+    *last_told = s;
+    last_told = &s->next;
+}
+
+static slot *take(void)
+{
+    slot *s = first_told;
+    if (s)
+        first_told = s->next;
+    else if (has_strays())
+        s = take_stray();
+    return s;
+}
+
+/* unit -> index * 4 + kind of the next one to take, or -1 */
+value weir_ml_take(value unit)
+{
+    (void)unit;
+    slot *s = take();
+    if (!s)
+        return Val_long(-1);
+    s->told = false;
+    return Val_long((intnat)s->index * 4 + s->kind);
+}
+
+/* How many takers stand on this thread's stack. */
+static _Thread_local int takers;
+
+/* difference -> unit */
+value weir_ml_takers_add(value difference)
+{
+    takers += Int_val(difference);
+    return Val_unit;
+}
+
+/* unit -> bool: is something to take that nobody on this thread is about to? */
+value weir_ml_untaken(value unit)
+{
+    (void)unit;
+    return Val_bool(takers == 0 && (first_told || has_strays()));
+}
+
+/* index -> outcome */
+value weir_ml_slot_code(value index)
+{
+    return Val_long(wml_slot_of_index((unsigned)Long_val(index))->code);
+}
+
+/* ---- the core's callbacks -------------------------------------------------- */
+
+/* The host of a borrowed worker runs its tasks itself. */
+int wml_task_run(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    return WEIR_EPERM;
+}
+
+/* A task without a main that was taken back while queued needs no more telling:
+ * whoever cancelled it has done so, and this thread may sleep on in the core. */
+void wml_task_done(weir_task *task)
+{
+    slot *s = (slot *)task;
+    int   code = weir_task_outcome(task);
+    if (!s->main && code == WEIR_ECANCELED && !wml_settling)
+        wml_slot_drop(s);
+    else
+        wml_tell(s, code);
+}
+
+void wml_notice_fn(weir_notice *notice, int outcome) { wml_tell((slot *)notice, outcome); }

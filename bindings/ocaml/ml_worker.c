@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * ml_worker.c: stubs for the borrowed worker. The calling thread is the worker.
+ */
+#define _GNU_SOURCE
+#define CAML_NAME_SPACE
+#include <caml/memory.h>
+#include <caml/threads.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ml.h"
+
+/* The process in which this thread serves a pool, or 0: after a fork in a task the
+ * child's only thread is an ordinary one. */
+static _Thread_local pid_t served_in;
+
+/* ---- around the thread's creation ------------------------------------------ */
+
+value weir_ml_sigset_size(value unit)
+{
+    (void)unit;
+    return Val_long(sizeof(sigset_t));
+}
+
+value weir_ml_block_signals(value v, value mask)
+{
+    sigset_t old; /* bytes need not be aligned */
+    weir_block_signals(Pool_val(v), &old);
+    memcpy(Bytes_val(mask), &old, sizeof old);
+    return Val_unit;
+}
+
+value weir_ml_restore_signals(value mask)
+{
+    sigset_t old;
+    memcpy(&old, Bytes_val(mask), sizeof old);
+    weir_restore_signals(&old);
+    return Val_unit;
+}
+
+/* name -> unit: of the calling thread, which becomes a pool's until it ends */
+value weir_ml_thread_begin(value name)
+{
+    char short_name[16];
+    strncpy(short_name, String_val(name), sizeof short_name - 1);
+    short_name[sizeof short_name - 1] = '\0';
+#if defined(__linux__)
+    pthread_setname_np(pthread_self(), short_name);
+#endif
+    wml_runs_ocaml = true;
+    served_in = getpid();
+    return Val_unit;
+}
+
+value weir_ml_thread_end(value unit)
+{
+    served_in = 0;
+    return unit;
+}
+
+value weir_ml_on_pool_thread(value unit)
+{
+    (void)unit;
+    return Val_bool(served_in != 0 && served_in == getpid());
+}
+
+/* ---- serving ----------------------------------------------------------------- */
+
+/* pool -> code. A new thread may be told that the pool is ready. */
+value weir_ml_worker_enter(value v)
+{
+    weir_worker *w;
+    return Val_int(weir_worker_enter(Pool_val(v), &w));
+}
+
+value weir_ml_worker_refuse(value v, value code)
+{
+    weir_worker_refuse(Pool_val(v), Int_val(code));
+    return Val_unit;
+}
+
+static value number(int rc, weir_task *task)
+{
+    return Val_long(rc == 0 ? (intnat)((slot *)task)->index : rc);
+}
+
+/* unit -> index of the next task's slot, or WEIR_ECLOSED */
+value weir_ml_worker_wait(value unit)
+{
+    (void)unit;
+    weir_task *task = NULL;
+    caml_release_runtime_system();
+    int rc = weir_worker_next(weir_worker_current(), true, &task);
+    caml_acquire_runtime_system();
+    return number(rc, task);
+}
+
+/* The same without waiting or giving up the runtime; or WEIR_EAGAIN. */
+value weir_ml_worker_next(value unit)
+{
+    (void)unit;
+    weir_task *task = NULL;
+    int        rc = weir_worker_next(weir_worker_current(), false, &task);
+    return number(rc, task);
+}
+
+/* code -> 0 or WEIR_ECLOSED */
+value weir_ml_worker_settle(value code)
+{
+    wml_settling = true;
+    int rc = weir_worker_settle(weir_worker_current(), weir_task_current(), Int_val(code));
+    wml_settling = false;
+    return Val_int(rc);
+}
+
+value weir_ml_worker_leave(value lost)
+{
+    wml_settling = true;
+    weir_worker_leave(weir_worker_current(), Bool_val(lost), 1);
+    wml_settling = false;
+    return Val_unit;
+}
+
+/* pool -> bool: does the calling thread serve it? */
+value weir_ml_serves(value v) { return Val_bool(weir_pool_current() == Pool_val(v)); }
+
+value weir_ml_cancel_requested(value unit)
+{
+    (void)unit;
+    weir_task *task = weir_task_current();
+    return Val_bool(task && weir_cancel_requested(task));
+}
+
+/* unit -> id of the task that this thread runs, or -1 */
+value weir_ml_current(value unit)
+{
+    (void)unit;
+    weir_task *task = weir_task_current();
+    return Val_long(task ? ((slot *)task)->id : -1);
+}
+
+value weir_ml_now(value unit)
+{
+    struct timespec t;
+    (void)unit;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return Val_long((intnat)t.tv_sec * 1000000000 + t.tv_nsec);
+}

@@ -1,0 +1,114 @@
+(* SPDX-License-Identifier: ISC *)
+
+(** Named sets of threads, each with a state of its own, and one queue.
+
+    Unless it says otherwise, a function here may be called from any thread or domain,
+    tasks included. A pool must be closed: an unreachable one keeps its threads and
+    states until the process ends. At the end of the process nobody waits for a pool
+    and no [at_exit] runs.
+
+    Tasks block all signals but those that the runtime needs. [exit] in a task raises
+    [Failure]: call it on the main thread. [Thread.exit] fails the task, runs [at_exit],
+    and the pool gets a new thread (before OCaml 5; from 5.0 on it is an exception like
+    others). After a fork the child's pools are dead: {!run} raises [Failure]. *)
+
+type 'state t
+type priority = High | Normal | Low
+
+type mode = [ `Reject | `Drain ]
+(** What a close does with queued tasks: settle them as closed, or run them first. *)
+
+val create :
+  ?name:string ->
+  ?queue_limit:int ->
+  ?when_full:[ `Reject | `Block ] ->
+  ?max_running:(priority -> int option) ->
+  ?tick_ms:int ->
+  ?kind:[ `Threads | `Domains ] ->
+  threads:int ->
+  init:(unit -> 'state) ->
+  at_exit:('state -> unit) ->
+  unit ->
+  'state t
+(** Starts [threads] threads (1 to 1024) and waits until each has run [init] on itself.
+    [at_exit state] runs on the same thread before it ends. If an [init] raises, so
+    does [create], once the other threads have run [at_exit] and ended.
+    @param name names the threads [name/0], [name/1], ... (15 bytes)
+    @param queue_limit most queued tasks (default: no limit)
+    @param when_full what {!run} does at the limit: raise {!Weir.Full} (default) or wait
+      for space
+    @param max_running most running tasks of a priority
+    @param tick_ms CPU-bound OCaml tasks hand the runtime over after this time and not
+      after the runtime's own 50 ms. One clock for the process: the shortest wins.
+    @param kind [`Domains] (OCaml 5) runs tasks in parallel. It is not free: once a
+      domain was started [Unix.fork] fails for the rest of the process, and tasks that
+      allocate a lot slow down when there are more domains than cores. Keep to
+      [Domain.recommended_domain_count () - 1].
+    @raise Invalid_argument on a value out of range, naming it
+    @raise Sys_error when the system refuses a thread *)
+
+val create_async :
+  ?who:string ->
+  ?name:string ->
+  ?queue_limit:int ->
+  ?when_full:[ `Reject | `Block ] ->
+  ?max_running:(priority -> int option) ->
+  ?tick_ms:int ->
+  ?kind:[ `Threads | `Domains ] ->
+  ?main:Main.t ->
+  threads:int ->
+  init:(unit -> 'state) ->
+  at_exit:('state -> unit) ->
+  (('state t, exn * Printexc.raw_backtrace) result -> unit) ->
+  unit
+(** {!create} without waiting: the last argument is called in [main]'s dispatch
+    (without [main]: on some other thread) with the pool or why there is none. [main]
+    must be the caller's; where a thread that was lost is replaced, it is replaced there.
+    @param who the name for error messages *)
+
+val run :
+  ?main:Main.t ->
+  ?priority:priority ->
+  ?start_within:float ->
+  'state t ->
+  ('state -> 'a) ->
+  'a Future.t
+(** [run pool f] runs [f state] on a thread of [pool], FIFO within a priority. What
+    [f] raises settles the future. [f] may call {!Main.run_in}.
+    @param main where {!Future.on_settle}'s callbacks run
+    @param priority the highest queued one starts first, but every 32nd start serves
+      the lowest
+    @param start_within in seconds: a task that no thread has started by then settles as
+      expired, on time even when every thread is stuck
+    @raise Weir.Closed after a close
+    @raise Weir.Full at the queue limit ([`Reject])
+    @raise Invalid_argument at the limit ([`Block]) on a thread of the pool
+    @raise Failure in the child of a fork *)
+
+val cancel_requested : unit -> bool
+(** In a task: has {!Future.cancel} been called on it? A task that then raises
+    {!Weir.Canceled} settles as canceled. *)
+
+val close : ?mode:mode -> _ t -> unit
+(** Closes for new tasks at once and waits until every thread has run [at_exit] and
+    ended. Closing again waits for the same end; [`Reject] (the default) after [`Drain]
+    gives the queue up, [`Drain] after [`Reject] changes nothing.
+    @raise Invalid_argument on a thread of the pool *)
+
+val close_within : ?mode:mode -> _ t -> float -> bool
+(** The same, but after so many seconds what is still queued settles as closed and it
+    returns [false]; the close goes on. *)
+
+val close_async : ?who:string -> ?mode:mode -> ?main:Main.t -> _ t -> (unit -> unit) -> unit
+(** Begins a close and returns. The function is called when every thread has ended:
+    in [main]'s dispatch; without [main] on a thread of weir's own.
+    @param who the name for error messages *)
+
+val pause : _ t -> unit
+(** No task starts until {!resume}. A drain resumes.
+    @raise Weir.Closed after a close *)
+
+val resume : _ t -> unit
+val stats : _ t -> Stats.t
+val name : _ t -> string
+val threads : _ t -> int

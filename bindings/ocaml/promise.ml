@@ -1,0 +1,187 @@
+(* SPDX-License-Identifier: ISC
+   What a task becomes, and how deliveries reach OCaml.
+
+     Waiting --settle--> Settled --tell--> Told
+
+   The first settle wins: the worker that ran the task, who took it back, or the
+   delivery of a task that never ran. It wakes those who await. [tell] runs the
+   callbacks, where the core says done: on the task's main, else on the thread that
+   settled it. The slot's cell keeps the promise until then, the promise keeps the
+   work only until it has settled. *)
+
+type 'a outcome =
+  | Value of 'a
+  | Raised of exn * Printexc.raw_backtrace
+  | Canceled
+  | Closed
+  | Expired
+
+type 'a stage =
+  | Waiting of { wakes : (unit -> unit) list; callbacks : ('a outcome -> unit) list }
+  | Settled of 'a outcome * ('a outcome -> unit) list
+  | Told of 'a outcome
+
+type crew = {
+  handle : Raw.pool;
+  awaiting : int Atomic.t; (* its threads in Future.await for one of its tasks *)
+  mutable keep : Obj.t; (* the pool: unsettled futures keep it *)
+}
+(* What a promise knows of its pool. *)
+
+type 'a t = {
+  stage : 'a stage Atomic.t;
+  id : int;
+  mutable work : Obj.t; (* ['state -> 'a], for the pool's workers; [no_work] once settled *)
+  crew : crew option;
+  has_main : bool;
+  uncaught : Error.handler;
+}
+
+let no_work = Obj.repr 0
+let fresh = Waiting { wakes = []; callbacks = [] }
+
+let make ?crew ?(id = -1) ?(has_main = false) ?(uncaught = Error.report) work =
+  { stage = Atomic.make fresh; id; work; crew; has_main; uncaught }
+
+(* Returns who is to be woken: after the core knows it, too. *)
+let rec settle t outcome =
+  match Atomic.get t.stage with
+  | Settled _ | Told _ -> []
+  | Waiting { wakes; callbacks } as was ->
+      if Atomic.compare_and_set t.stage was (Settled (outcome, callbacks)) then begin
+        t.work <- no_work;
+        wakes
+      end
+      else settle t outcome
+
+let wake wakes = List.iter (fun wake -> wake ()) wakes
+
+let rec tell t =
+  match Atomic.get t.stage with
+  | Waiting _ | Told _ -> ()
+  | Settled (outcome, callbacks) as was ->
+      if Atomic.compare_and_set t.stage was (Told outcome) then
+        List.iter (fun f -> Error.protect t.uncaught f outcome) (List.rev callbacks)
+      else tell t
+
+let rec on_settle t f =
+  let add was next = if not (Atomic.compare_and_set t.stage was next) then on_settle t f in
+  match Atomic.get t.stage with
+  | Waiting { wakes; callbacks } as was -> add was (Waiting { wakes; callbacks = f :: callbacks })
+  | Settled (outcome, callbacks) as was -> add was (Settled (outcome, f :: callbacks))
+  | Told outcome -> f outcome
+
+(* Returns false, with nothing kept, when it has settled. *)
+let rec on_wake t wake =
+  match Atomic.get t.stage with
+  | Settled _ | Told _ -> false
+  | Waiting { wakes; callbacks } as was ->
+      Atomic.compare_and_set t.stage was (Waiting { wakes = wake :: wakes; callbacks })
+      || on_wake t wake
+
+let poll t =
+  match Atomic.get t.stage with
+  | Waiting _ -> None
+  | Settled (outcome, _) | Told outcome -> Some outcome
+
+let of_code code =
+  if code = Raw.canceled then Canceled else if code = Raw.expired then Expired else Closed
+
+(* Deliveries. *)
+
+type cell =
+  | Nothing
+  | Task : 'a t -> cell
+  | Notice of (int -> unit) (* gets the outcome's code *)
+  | Call of (Raw.call -> unit)
+  | Lend of (int -> unit)
+(* gets how many threads are wanted; stays until its pool goes *)
+
+let cells = Slots.make Nothing
+
+let make_slot () =
+  let id = Raw.slot_make () in
+  if id < 0 then raise Out_of_memory else id
+
+let fill id cell =
+  try Slots.set cells (Raw.index id) cell
+  with exn ->
+    Raw.slot_drop (Raw.index id);
+    raise exn
+
+let slot_for cell =
+  let id = make_slot () in
+  fill id cell;
+  id
+
+let drop index =
+  Slots.clear cells index;
+  Raw.slot_drop index
+
+let deliver_task index =
+  let code = Raw.slot_code index in
+  let cell = Slots.get cells index in
+  drop index;
+  match cell with
+  | Task t ->
+      wake (settle t (of_code code));
+      tell t
+  | _ -> ()
+
+let deliver_notice index =
+  let code = Raw.slot_code index in
+  let cell = Slots.get cells index in
+  drop index;
+  match cell with Notice f -> Error.protect Error.report f code | _ -> ()
+
+(* The cell is the caller's, who has gone if the main was closed meanwhile. *)
+let deliver_call index =
+  let call = Raw.slot_call index in
+  let cell = Slots.get cells index in
+  Raw.slot_drop index;
+  match cell with Call f -> Error.protect Error.report f call | _ -> Raw.call_finish call
+
+let deliver_lend index =
+  let wanted = Raw.lends_take index in
+  match Slots.get cells index with Lend f -> Error.protect Error.report f wanted | _ -> ()
+
+(* The kinds are ml.h's. *)
+let rec take_all () =
+  let next = Raw.take () in
+  if next >= 0 then begin
+    let index = next lsr 2 in
+    (match next land 3 with
+    | 0 -> deliver_task index
+    | 1 -> deliver_notice index
+    | 2 -> deliver_call index
+    | _ -> deliver_lend index);
+    take_all ()
+  end
+
+(* Runs what the core told on this thread. *)
+let deliver_all () =
+  Raw.takers_add 1;
+  (try take_all ()
+   with exn ->
+     Raw.takers_add (-1);
+     raise exn);
+  Raw.takers_add (-1)
+
+(* The same after a call that is no dispatch: from inside a delivery, whoever
+   delivers goes on when this one has returned. *)
+let drain () = if Raw.untaken () then deliver_all ()
+
+let settle_closed index =
+  match Slots.get cells index with Task t -> wake (settle t Closed) | _ -> ()
+
+(* After a close: who awaits a task without a main need not wait until a worker is
+   free to tell it. *)
+let find_closed () =
+  for index = 0 to Raw.slots_made () - 1 do
+    if Raw.slot_hold_closed index then begin
+      settle_closed index;
+      Raw.slot_drop index
+    end
+  done
+
+let () = Callback.register "weir.serve" deliver_call

@@ -1,0 +1,114 @@
+(* SPDX-License-Identifier: ISC
+   Every external of the binding; the stubs are the ml_*.c files beside it.
+
+   An id names a slot and its generation, an index the slot alone (see ml.h).
+   Codes are weir.h's. What is [@@noalloc] neither waits nor gives up the runtime. *)
+
+type pool
+(* A custom block: the core's handle, released when collected. *)
+
+type main = private int
+(* A pointer; 0 stands for none. *)
+
+type call = private int
+
+external no_main : unit -> main = "%identity"
+
+let no_main = no_main ()
+let invalid = -1
+let out_of_memory = -2
+let again = -3
+let closed = -5
+let full = -6
+let busy = -7
+let canceled = -8
+let expired = -9
+let timed_out = -10
+let deadlock = -11
+let init_failed = -12
+let wrong_thread = -14
+let forked = -15
+
+external strerror : int -> string = "weir_ml_strerror"
+
+(* Slots. *)
+
+external slot_make : unit -> int = "weir_ml_slot_make" [@@noalloc]
+external slot_drop : int -> unit = "weir_ml_slot_drop" [@@noalloc]
+external slot_code : int -> int = "weir_ml_slot_code" [@@noalloc]
+external slot_call : int -> call = "weir_ml_slot_call" [@@noalloc]
+external slots_live : unit -> int = "weir_ml_slots_live" [@@noalloc]
+external slots_made : unit -> int = "weir_ml_slots_made" [@@noalloc]
+external slot_hold_closed : int -> bool = "weir_ml_slot_hold_closed" [@@noalloc]
+external take : unit -> int = "weir_ml_take" [@@noalloc]
+external takers_add : int -> unit = "weir_ml_takers_add" [@@noalloc]
+external untaken : unit -> bool = "weir_ml_untaken" [@@noalloc]
+external lends_take : int -> int = "weir_ml_lends_take" [@@noalloc]
+
+let index id = id land ((1 lsl 26) - 1)
+
+(* Pools. *)
+
+type options = {
+  name : string;
+  threads : int;
+  queue_limit : int;
+  block : bool;
+  max_high : int;
+  max_normal : int;
+  max_low : int;
+}
+(* The stub reads the fields in this order. *)
+
+external pool_handle : unit -> pool = "weir_ml_pool_handle"
+
+external pool_open : pool -> options -> main -> ready:int -> lend:int -> int = "weir_ml_pool_open"
+[@@noalloc]
+
+external run : pool -> int -> main -> int -> int -> int = "weir_ml_run" [@@noalloc]
+external run_blocking : pool -> int -> main -> int -> int -> int = "weir_ml_run_blocking"
+external cancel : int -> int = "weir_ml_cancel" [@@noalloc]
+external close_within : pool -> drain:bool -> int -> int = "weir_ml_close_within"
+
+external close_async : pool -> drain:bool -> main -> int -> int = "weir_ml_close_async"
+[@@noalloc]
+
+external pause : pool -> int = "weir_ml_pool_pause" [@@noalloc]
+external resume : pool -> int = "weir_ml_pool_resume" [@@noalloc]
+external stats : pool -> Stats.t = "weir_ml_pool_stats"
+
+(* Workers: the calling thread is the one. *)
+
+external sigset_size : unit -> int = "weir_ml_sigset_size" [@@noalloc]
+external block_signals : pool -> Bytes.t -> unit = "weir_ml_block_signals" [@@noalloc]
+external restore_signals : Bytes.t -> unit = "weir_ml_restore_signals" [@@noalloc]
+external thread_begin : string -> unit = "weir_ml_thread_begin" [@@noalloc]
+external thread_end : unit -> unit = "weir_ml_thread_end" [@@noalloc]
+external on_pool_thread : unit -> bool = "weir_ml_on_pool_thread" [@@noalloc]
+external when_lost : int -> unit = "weir_ml_when_lost" [@@noalloc]
+external worker_enter : pool -> int = "weir_ml_worker_enter" [@@noalloc]
+external worker_refuse : pool -> int -> unit = "weir_ml_worker_refuse" [@@noalloc]
+external worker_wait : unit -> int = "weir_ml_worker_wait"
+external worker_next : unit -> int = "weir_ml_worker_next" [@@noalloc]
+external worker_settle : int -> int = "weir_ml_worker_settle" [@@noalloc]
+external worker_leave : lost:bool -> unit = "weir_ml_worker_leave" [@@noalloc]
+external serves : pool -> bool = "weir_ml_serves" [@@noalloc]
+external cancel_requested : unit -> bool = "weir_ml_cancel_requested" [@@noalloc]
+external current : unit -> int = "weir_ml_current" [@@noalloc]
+external now : unit -> int = "weir_ml_now" [@@noalloc]
+external tick_start : int -> bool = "weir_ml_tick_start" [@@noalloc]
+external tick_begin : unit -> unit = "weir_ml_tick_begin" [@@noalloc]
+external tick_end : unit -> unit = "weir_ml_tick_end" [@@noalloc]
+
+(* Mains. *)
+
+external main_open : unit -> main = "weir_ml_main_open" [@@noalloc]
+external main_fd : main -> Unix.file_descr = "weir_ml_main_fd" [@@noalloc]
+external main_dispatch : main -> int -> int = "weir_ml_main_dispatch" [@@noalloc]
+external main_wait : main -> int -> int = "weir_ml_main_wait"
+external main_pending : main -> int = "weir_ml_main_pending" [@@noalloc]
+external main_close : main -> detach:bool -> int = "weir_ml_main_close" [@@noalloc]
+external current_main : unit -> main = "weir_ml_current_main" [@@noalloc]
+external run_in_main : main -> int -> int = "weir_ml_run_in_main"
+external call_finish : call -> unit = "weir_ml_call_finish" [@@noalloc]
+external poll : Unix.file_descr array -> unit = "weir_ml_poll"

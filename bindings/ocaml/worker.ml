@@ -1,0 +1,201 @@
+(* SPDX-License-Identifier: ISC
+   What a borrowed thread does while it serves a pool.
+
+   Between tasks it takes the next one without giving the runtime up, which is what
+   makes short tasks cheap; so it must hand the runtime over itself: after [most]
+   tasks or [quantum] it yields. Releasing and acquiring the runtime would not do:
+   the releaser is running and wins it back. *)
+
+type 's crew = {
+  handle : Raw.pool;
+  name : string;
+  init : unit -> 's;
+  at_exit : 's -> unit;
+  ticks : bool;
+  failure : (exn * Printexc.raw_backtrace) option Atomic.t; (* the first one *)
+}
+
+type 's phase = Starting | Entered | Serving of 's | Leaving of { lost : bool }
+type 's t = { crew : 's crew; mutable phase : 's phase; mutable cell : Promise.cell }
+
+let most = 64
+let quantum = 1_000_000
+let failed crew exn trace = ignore (Atomic.compare_and_set crew.failure None (Some (exn, trace)))
+
+(* One task *)
+
+let judge exn trace =
+  match exn with
+  | Error.Canceled when Raw.cancel_requested () -> (Promise.Canceled, Raw.canceled)
+  | _ -> (Promise.Raised (exn, trace), 1)
+
+let call work state =
+  match work state with
+  | x -> (Promise.Value x, 0)
+  | exception exn -> judge exn (Printexc.get_raw_backtrace ())
+
+let ticking crew work state =
+  if not crew.ticks then call work state
+  else begin
+    Raw.tick_begin ();
+    let result = call work state in
+    Raw.tick_end ();
+    result
+  end
+
+let settle t outcome code =
+  let wakes = Promise.settle t outcome in
+  let stays = Raw.worker_settle code = 0 in
+  Promise.wake wakes;
+  Promise.drain ();
+  stays
+
+(* Only Pool.run fills in the work, with a function of this pool's state. *)
+let run_promise w state t =
+  let work = Obj.obj t.Promise.work in
+  let outcome, code = ticking w.crew work state in
+  w.cell <- Promise.Nothing;
+  settle t outcome code
+
+let run w state index =
+  w.cell <- Slots.get Promise.cells index;
+  match w.cell with Promise.Task t -> run_promise w state t | _ -> Raw.worker_settle 1 = 0
+
+(* The loop *)
+
+let rec serve w state left until =
+  if left = 0 || Raw.now () >= until then begin
+    Thread.yield ();
+    serve w state most (Raw.now () + quantum)
+  end
+  else
+    let index = Raw.worker_next () in
+    if index >= 0 then step w state index (left - 1) until
+    else if index = Raw.again then
+      let index = Raw.worker_wait () in
+      if index >= 0 then step w state index most (Raw.now () + quantum)
+
+and step w state index left until = if run w state index then serve w state left until
+
+(* The end *)
+
+let leave w ~lost state =
+  w.phase <- Leaving { lost };
+  Promise.drain ();
+  Error.protect Error.report w.crew.at_exit state;
+  Raw.worker_leave ~lost;
+  Promise.drain ()
+
+let refuse crew code =
+  Raw.worker_refuse crew.handle code;
+  Promise.drain ()
+
+let step_out ~lost =
+  Raw.worker_leave ~lost;
+  Promise.drain ()
+
+let exited = Failure "Thread.exit called on a thread of a weir pool"
+
+(* The thread ends in the middle of its service. *)
+let lose w exn trace =
+  (match w.cell with
+  | Promise.Task t ->
+      if w.crew.ticks then Raw.tick_end ();
+      ignore (settle t (Promise.Raised (exn, trace)) 1)
+  | _ -> ());
+  w.cell <- Promise.Nothing;
+  match w.phase with
+  | Serving state -> leave w ~lost:true state
+  | Leaving { lost } -> step_out ~lost
+  | Entered ->
+      Error.report exn trace;
+      step_out ~lost:false
+  | Starting ->
+      failed w.crew exn trace;
+      refuse w.crew 1
+
+let work w state =
+  w.phase <- Serving state;
+  match serve w state most (Raw.now () + quantum) with
+  | () -> leave w ~lost:false state
+  | exception exn -> lose w exn (Printexc.get_raw_backtrace ())
+
+let enter w state =
+  match Raw.worker_enter w.crew.handle with
+  | 0 ->
+      Promise.drain ();
+      work w state
+  | code ->
+      Error.protect Error.report w.crew.at_exit state;
+      if code = Raw.out_of_memory then refuse w.crew code
+
+(* One of the first: an init that fails is the open's failure. *)
+let begin_service w =
+  match w.crew.init () with
+  | state -> enter w state
+  | exception exn ->
+      failed w.crew exn (Printexc.get_raw_backtrace ());
+      refuse w.crew 1
+
+(* A replacement enters first: a close does not wait for threads that are only wanted,
+   and it must not be over before this one has run at_exit. *)
+let replace w =
+  match Raw.worker_enter w.crew.handle with
+  | 0 -> (
+      w.phase <- Entered;
+      match w.crew.init () with
+      | state -> work w state
+      | exception exn -> lose w exn (Printexc.get_raw_backtrace ()))
+  | code -> if code = Raw.out_of_memory then refuse w.crew code
+
+(* Threads that Thread.exit ends (before OCaml 5), by number. *)
+
+let mutex = Mutex.create ()
+let endings : (int, unit -> unit) Hashtbl.t = Hashtbl.create 16
+let last = ref 0
+
+let locked f =
+  Mutex.lock mutex;
+  let x = f () in
+  Mutex.unlock mutex;
+  x
+
+let expect_loss ending =
+  let number =
+    locked (fun () ->
+        incr last;
+        Hashtbl.replace endings !last ending;
+        !last)
+  in
+  Raw.when_lost number;
+  number
+
+let forget_loss number =
+  Raw.when_lost 0;
+  locked (fun () -> Hashtbl.remove endings number)
+
+let lost number =
+  let ending = locked (fun () -> Hashtbl.find endings number) in
+  Raw.when_lost number (* at_exit may end the thread once more *);
+  ending ();
+  forget_loss number;
+  Raw.thread_end ()
+
+let () = Callback.register "weir.lost" lost
+
+let body crew live number () =
+  let w = { crew; phase = Starting; cell = Promise.Nothing } in
+  Raw.thread_begin (Printf.sprintf "%s/%d" crew.name number);
+  let ending () = lose w exited (Printexc.get_callstack 0) in
+  let loss = if Lanes.may_lose then expect_loss ending else 0 in
+  live w;
+  if Lanes.may_lose then forget_loss loss;
+  Raw.thread_end ()
+
+(* [live] is begin_service or replace. Raises what Thread.create or Domain.spawn raises. *)
+let spawn crew start live number =
+  let mask = Bytes.create (Raw.sigset_size ()) in
+  Raw.block_signals crew.handle mask;
+  Fun.protect
+    ~finally:(fun () -> Raw.restore_signals mask)
+    (fun () -> start (body crew live number))

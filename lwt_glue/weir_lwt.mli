@@ -1,0 +1,89 @@
+(* SPDX-License-Identifier: ISC *)
+
+(** Preemptive thread pools for programs that live on the Lwt event loop.
+
+    Unless it says otherwise, a function here belongs to the thread that runs
+    the loop; elsewhere it raises [Invalid_argument] naming itself and
+    {!run_in_main}. *)
+
+type 'state t = 'state Weir.Pool.t
+(** A pool whose threads each carry a ['state]. An unreachable pool is not
+    closed: its threads and states stay until the process ends. *)
+
+exception Closed
+(** {!Weir.Closed}: the pool is closed, or was closed before the task started. *)
+
+exception Full
+(** {!Weir.Full}: the queue is at its [queue_limit]. *)
+
+exception Timeout
+(** The [timeout] of {!run} passed. *)
+
+type mode = Weir.Pool.mode
+(** What {!close} does with queued tasks: [`Reject] them with {!Closed}, or [`Drain]: run them
+    first. *)
+
+val create :
+  ?name:string ->
+  ?queue_limit:int ->
+  ?when_full:[ `Reject | `Wait ] ->
+  ?max_running:(Weir.priority -> int option) ->
+  ?tick_ms:int ->
+  ?close_at_exit:mode ->
+  threads:int ->
+  init:(unit -> 'state) ->
+  at_exit:('state -> unit) ->
+  unit ->
+  'state t Lwt.t
+(** Starts [threads] threads and resolves when each has run [init]. If one
+    raises, the promise is rejected with its exception once the others have run
+    [at_exit] and ended.
+    @param name names the threads: [name/0], [name/1], ...
+    @param queue_limit most queued tasks (default: no limit).
+    @param when_full [`Reject] (default) rejects with {!Full}; [`Wait] keeps the
+      promise pending, in order, until there is space and a thread.
+    @param tick_ms at most how long CPU-bound OCaml tasks keep the loop waiting
+      between switches, in ms (default: the runtime's 50 per busy thread).
+    @param close_at_exit closes the pool when [Lwt_main.run]'s program exits,
+      through [Lwt_main.at_exit].
+    @raise Invalid_argument on a value out of range, naming it. *)
+
+val run :
+  ?priority:Weir.priority ->
+  ?start_within:float ->
+  ?timeout:float ->
+  'state t ->
+  ('state -> 'a) ->
+  'a Lwt.t
+(** [run pool f] runs [f state] on a thread of [pool]. Never blocks. What [f]
+    raises rejects the promise; its first handler may ask [Printexc] for the
+    backtrace. [Lwt.cancel] takes a queued task back; a running one goes on, its
+    result is discarded.
+    @param start_within in seconds: a task that no thread has started by then is
+      rejected with {!Weir.Expired}, on time even when every thread is stuck.
+    @param timeout in seconds: then the promise is rejected with {!Timeout}; a
+      queued task is taken back, a running one's late result is discarded and
+      its thread counts as busy until it ends. *)
+
+val close : ?mode:mode -> _ t -> unit Lwt.t
+(** Closes at once for new tasks; resolves when every thread has run [at_exit]
+    and ended. Closing again waits for the same end; [`Reject] (default) after
+    [`Drain] gives up the queue. *)
+
+val close_async : ?mode:mode -> _ t -> unit
+(** {!close} without waiting. *)
+
+val run_in_main : (unit -> 'a Lwt.t) -> 'a
+(** On a thread that does not run the loop: runs [f ()] on the loop and waits for
+    its promise. Inside a task, the loop is the one that submitted it.
+    @raise Invalid_argument on the loop's thread.
+    @raise Weir.Closed when the loop's main closed meanwhile. *)
+
+val main : unit -> Weir.Main.t
+(** The loop's main, to aim tasks of any {!Weir.Pool} at. *)
+
+val stats : _ t -> Weir.Stats.t
+(** One consistent snapshot. Any thread. *)
+
+val pool : 'state t -> 'state Weir.Pool.t
+(** The pool below, for the functions of {!Weir.Pool}. Any thread. *)

@@ -1,0 +1,187 @@
+(* SPDX-License-Identifier: ISC
+   Weir.Future: waiting, cancelling, callbacks. *)
+
+open Support
+module Pool = Weir.Pool
+module Future = Weir.Future
+
+let plain threads = Pool.create ~threads ~init:ignore ~at_exit:ignore ()
+let check_int = Alcotest.(check int)
+
+let many_waiters () =
+  let pool = plain 1 and hold = Hold.make () in
+  let future =
+    Pool.run pool (fun () ->
+        Hold.task hold ();
+        7)
+  in
+  Hold.until_it_runs hold;
+  let sum = Atomic.make 0 in
+  let wait () = ignore (Atomic.fetch_and_add sum (Future.await future)) in
+  let threads = List.init 5 (fun _ -> Thread.create wait ()) in
+  Alcotest.(check bool) "not yet" true (Future.poll future = None);
+  Hold.let_go hold;
+  List.iter Thread.join threads;
+  check_int "all got it" 35 (Atomic.get sum);
+  Alcotest.(check bool) "poll knows" true (Future.poll future = Some (Value 7));
+  Pool.close pool
+
+let cancel_queued () =
+  let pool = plain 1 and hold = Hold.make () in
+  let running = Pool.run pool (Hold.task hold) in
+  Hold.until_it_runs hold;
+  let ran = Atomic.make false and told = Atomic.make 0 in
+  let queued = Pool.run pool (fun () -> Atomic.set ran true) in
+  Future.on_settle queued (fun _ -> Atomic.incr told);
+  Alcotest.(check bool) "taken back" true (Future.cancel queued = `Taken_back);
+  Alcotest.(check bool) "canceled now" true (Future.poll queued = Some Canceled);
+  check_int "told once, here" 1 (Atomic.get told);
+  Alcotest.(check bool) "again" true (Future.cancel queued = `Settled);
+  Alcotest.check_raises "await" Weir.Canceled (fun () -> Future.await queued);
+  Hold.let_go hold;
+  Future.await running;
+  Pool.close ~mode:`Drain pool;
+  Alcotest.(check bool) "never ran" false (Atomic.get ran);
+  check_int "told once" 1 (Atomic.get told);
+  Alcotest.(check bool) "after the pool" true (Future.cancel running = `Settled)
+
+let cancel_running () =
+  let pool = plain 1 and runs = Gate.make () in
+  let task () =
+    Gate.open_ runs;
+    while not (Pool.cancel_requested ()) do
+      Thread.yield ()
+    done;
+    raise Weir.Canceled
+  in
+  let future = Pool.run pool task in
+  Gate.enter runs;
+  Alcotest.(check bool) "runs" true (Future.cancel future = `Running);
+  Alcotest.(check bool) "honoured" true (Future.outcome future = Canceled);
+  Alcotest.(check bool) "here nothing is asked" false (Pool.cancel_requested ());
+  let unasked = Pool.run pool (fun () -> raise Weir.Canceled) in
+  (match Future.outcome unasked with
+  | Raised (Weir.Canceled, _) -> ()
+  | _ -> Alcotest.fail "an unasked Canceled is an exception like others");
+  Pool.close pool
+
+(* The slot of a settled task goes to the next one. *)
+let cancel_stale () =
+  let pool = plain 1 and hold = Hold.make () in
+  let old = List.init 50 (fun _ -> Pool.run pool ignore) in
+  List.iter Future.await old;
+  ignore (Pool.run pool (Hold.task hold));
+  Hold.until_it_runs hold;
+  let fresh = List.init 60 (fun i -> Pool.run pool (fun () -> i)) in
+  List.iter (fun f -> Alcotest.(check bool) "settled" true (Future.cancel f = `Settled)) old;
+  Hold.let_go hold;
+  List.iteri (fun i f -> check_int "untouched" i (Future.await f)) fresh;
+  Pool.close pool
+
+let cancel_against_start () =
+  let pool = plain 2 and ran = Atomic.make 0 and taken = ref 0 in
+  let n = 3_000 in
+  for _ = 1 to n do
+    let f = Pool.run pool (fun () -> Atomic.incr ran) in
+    if Random.bool () then Thread.yield ();
+    if Future.cancel f = `Taken_back then incr taken
+  done;
+  Pool.close ~mode:`Drain pool;
+  check_int "ran or taken back, never both" n (Atomic.get ran + !taken)
+
+let callbacks () =
+  let pool = plain 1 and hold = Hold.make () and order = ref [] in
+  let future = Pool.run pool (Hold.task hold) in
+  Future.on_settle future (fun _ -> order := 1 :: !order);
+  Future.on_settle future (fun _ -> order := 2 :: !order);
+  Hold.let_go hold;
+  Pool.close pool;
+  Future.on_settle future (fun _ -> order := 3 :: !order);
+  Alcotest.(check (list int)) "in order, the last at once" [ 1; 2; 3 ] (List.rev !order)
+
+let closed_callbacks () =
+  let pool = plain 1 and hold = Hold.make () and told = Atomic.make 0 in
+  ignore (Pool.run pool (Hold.task hold));
+  Hold.until_it_runs hold;
+  let queued = List.init 20 (fun _ -> Pool.run pool ignore) in
+  List.iter
+    (fun f ->
+      Future.on_settle f (function
+        | Future.Closed -> Atomic.incr told
+        | _ -> Alcotest.fail "not closed"))
+    queued;
+  Pool.close_async pool ignore;
+  Hold.let_go hold;
+  Pool.close pool;
+  check_int "each told once" 20 (Atomic.get told)
+
+let await_self () =
+  let pool = plain 2 and own = ref None and known = Gate.make () in
+  let task () =
+    Gate.enter known;
+    raises_invalid ~naming:"this task" (fun () -> Future.await (Option.get !own))
+  in
+  let future = Pool.run pool task in
+  own := Some future;
+  Gate.open_ known;
+  Future.await future;
+  Pool.close pool
+
+(* Both threads wait for tasks behind them: the second one is refused. *)
+let await_each_other () =
+  let pool = plain 2 in
+  let refused = Atomic.make 0 in
+  let inner = List.init 2 (fun _ -> (Gate.make (), ref None)) in
+  let task (known, future) () =
+    Gate.enter known;
+    match Future.await (Option.get !future) with
+    | () -> ()
+    | exception Invalid_argument _ -> Atomic.incr refused
+  in
+  let outer = List.map (fun i -> Pool.run pool (task i)) inner in
+  List.iter (fun (_, future) -> future := Some (Pool.run pool ignore)) inner;
+  List.iter (fun (known, _) -> Gate.open_ known) inner;
+  List.iter Future.await outer;
+  if Atomic.get refused > 1 then Alcotest.fail "the first one may wait";
+  Pool.close pool
+
+let await_other_pool () =
+  let a = plain 1 and b = plain 1 in
+  let x = Pool.run a (fun () -> 1 + Future.await (Pool.run b (fun () -> 1))) in
+  check_int "through two pools" 2 (Future.await x);
+  Pool.close a;
+  Pool.close b
+
+let raising_callback () =
+  let pool = plain 1 and hold = Hold.make () and told = Atomic.make false in
+  let future = Pool.run pool (Hold.task hold) in
+  Future.on_settle future (fun _ -> failwith "expected on stderr");
+  Future.on_settle future (fun _ -> Atomic.set told true);
+  Hold.let_go hold;
+  Pool.close pool;
+  Alcotest.(check bool) "the next one is told" true (Atomic.get told)
+
+let () =
+  main "future"
+    [
+      ( "waiting",
+        [
+          test "any number of threads may await" many_waiters;
+          test "a task cannot await itself" await_self;
+          test "the last thread of a pool is not lost to a wait" await_each_other;
+          test "tasks await tasks of another pool" await_other_pool;
+        ] );
+      ( "cancelling",
+        [
+          test "a queued task is taken back and told once" cancel_queued;
+          test "a running task is asked to stop" cancel_running;
+          test "an old future's cancel meets no other task" cancel_stale;
+          test "a task runs or is taken back, never both" cancel_against_start;
+        ] );
+      ( "callbacks",
+        [
+          test "callbacks run in order, late ones at once" callbacks;
+          test "tasks closed before they started are told once" closed_callbacks;
+          test "a callback that raises does not stop the next" raising_callback;
+        ] );
+    ]

@@ -1,0 +1,29 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# run.sh BUILD: runs each example of BUILD (where example_poll ... are) against
+# its expected output, then prints "N passed, N failed".
+set -u
+cd "$(dirname "$0")" || exit 2
+build=${1:?usage: run.sh BUILD}
+passed=0 failed=0
+
+example() { # NAME ARGS...
+    local name=$1 out
+    shift
+    # timeout: an example that misses its last delivery would never end
+    if out=$(timeout 20 "$build/example_$name" "$@" 2>&1) &&
+        diff "expected/$name.txt" - <<<"$out"; then
+        echo "$name: as expected"
+        passed=$((passed + 1))
+    else
+        echo "$name: FAILED (exit or timeout, or the difference above)"
+        failed=$((failed + 1))
+    fi
+}
+
+example poll localhost 127.0.0.1 no-such-host.invalid
+example libuv input/reach.txt input/pool.txt input/empty.txt input/missing.txt
+example glib input/reach.txt input/pool.txt input/empty.txt input/missing.txt
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

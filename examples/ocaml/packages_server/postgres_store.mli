@@ -1,0 +1,5 @@
+(* SPDX-License-Identifier: ISC *)
+
+val store : string -> Store.t
+(** Packages in the PostgreSQL database that this connection string names.
+    @raise Failure when the program was built without PostgreSQL's library. *)

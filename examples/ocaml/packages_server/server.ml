@@ -1,0 +1,48 @@
+(* SPDX-License-Identifier: ISC *)
+(* Answers HTTP requests; what a request waits for never holds up another. *)
+
+module Http = Cohttp_lwt_unix.Server
+
+let respond status body = Http.respond_string ~status ~body:(body ^ "\n") ()
+
+let line { Store.name; version; summary } = String.concat "\t" [ name; version; summary ]
+
+let page { Store.total; first } =
+  String.concat "\n" (Printf.sprintf "%d found" total :: List.map line first)
+
+let refuse = function
+  | Weir_lwt.Full -> respond `Service_unavailable "too many searches are waiting"
+  | Weir_lwt.Closed -> respond `Service_unavailable "the server is stopping"
+  | Weir_lwt.Timeout -> respond `Gateway_timeout "the search took too long"
+  | e ->
+    prerr_endline (Printexc.to_string e);
+    respond `Internal_server_error "the search failed"
+
+let search (finder : Finder.t) uri =
+  match Uri.get_query_param uri "q" with
+  | Some text when Query.is_valid text ->
+    Lwt.try_bind (fun () -> finder.find text) (fun found -> respond `OK (page found)) refuse
+  | Some _ | None -> respond `Bad_request ("q must be " ^ Query.valid)
+
+let route finder heartbeat request =
+  let uri = Cohttp.Request.uri request in
+  match (Cohttp.Request.meth request, Uri.path uri) with
+  | `GET, "/ping" -> respond `OK "pong"
+  | `GET, "/search" -> search finder uri
+  | `GET, "/heartbeat" -> respond `OK (Printf.sprintf "%.2f" (Heartbeat.worst heartbeat))
+  | _, ("/ping" | "/search" | "/heartbeat") -> respond `Method_not_allowed "only GET"
+  | _ -> respond `Not_found "try /ping, /search?q=text or /heartbeat"
+
+let listen ~port =
+  let socket = Unix.socket ~cloexec:true Unix.PF_INET Unix.SOCK_STREAM 0 in
+  Unix.setsockopt socket Unix.SO_REUSEADDR true;
+  Unix.bind socket (Unix.ADDR_INET (Unix.inet_addr_loopback, port));
+  Unix.listen socket 128;
+  match Unix.getsockname socket with
+  | Unix.ADDR_INET (_, port) -> (Lwt_unix.of_unix_file_descr socket, port)
+  | Unix.ADDR_UNIX _ -> assert false
+
+let serve socket finder ~stop =
+  let heartbeat = Heartbeat.start () in
+  let callback _connection request _body = route finder heartbeat request in
+  Http.create ~mode:(`TCP (`Socket socket)) ~stop (Http.make ~callback ())

@@ -1,0 +1,52 @@
+(* SPDX-License-Identifier: ISC *)
+(* The store in an SQLite file: embedded, so a search is work of this process. *)
+
+let check db code =
+  if not (Sqlite3.Rc.is_success code) then failwith ("SQLite: " ^ Sqlite3.errmsg db)
+
+let exec db sql = check db (Sqlite3.exec db sql)
+
+let connect ?mode path =
+  let db = Sqlite3.db_open ?mode path in
+  Sqlite3.busy_timeout db 5_000;
+  db
+
+let row statement =
+  let text = Sqlite3.column_text statement in
+  ( { Store.name = text 0; version = text 1; summary = text 2 },
+    Sqlite3.column_int statement 3 )
+
+let rec rows db statement =
+  match Sqlite3.step statement with
+  | Sqlite3.Rc.ROW ->
+    let first = row statement in
+    first :: rows db statement
+  | code ->
+    check db code;
+    []
+
+let run db statement texts =
+  List.iteri (fun i text -> check db (Sqlite3.bind_text statement (i + 1) text)) texts;
+  Fun.protect
+    ~finally:(fun () -> ignore (Sqlite3.reset statement))
+    (fun () -> rows db statement)
+
+let close db statement () =
+  ignore (Sqlite3.finalize statement);
+  ignore (Sqlite3.db_close db)
+
+let open_reader path () =
+  let db = connect ~mode:`READONLY path in
+  let statement = Sqlite3.prepare db (Store.search ~like:"LIKE") in
+  { Store.search = (fun text -> Store.found (run db statement [ Store.pattern text ]));
+    close = close db statement }
+
+let open_writer path () =
+  let db = connect path in
+  List.iter (exec db) [ "BEGIN"; Store.create; Store.clear ];
+  let statement = Sqlite3.prepare db Store.insert in
+  { Store.add = (fun package -> ignore (run db statement (Store.texts package)));
+    commit = (fun () -> exec db "COMMIT");
+    abandon = close db statement }
+
+let store path = { Store.open_reader = open_reader path; open_writer = open_writer path }

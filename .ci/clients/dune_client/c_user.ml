@@ -1,0 +1,2 @@
+(* SPDX-License-Identifier: ISC *)
+external version : unit -> string = "c_user_version"

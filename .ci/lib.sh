@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: ISC
+# shellcheck shell=bash
+#
+# lib.sh: parts. A part is a program of its own, so that its set -e holds; it
+# passes when its output counts at least one check, none failed, and it exits 0.
+
+# Ours alone, so that a part works beside whatever else was built in this tree.
+export WEIR_BUILD=${WEIR_BUILD:-$PWD/_build-ci}
+export WEIR_JOBS=${WEIR_JOBS:-$(nproc)}
+mkdir -p "$WEIR_BUILD/logs"
+total_passed=0 total_failed=0 total_skipped=0
+
+tally() { # PASSED FAILED SKIPPED: "N passed, N failed[, N skipped]"
+    printf '%d passed, %d failed' "$1" "$2"
+    [ "$3" = 0 ] || printf ', %d skipped' "$3"
+    echo
+}
+
+part() { # NAME COMMAND...
+    local name=$1 log rc passed failed skipped start=$SECONDS verdict=ok
+    shift
+    log=$WEIR_BUILD/logs/${name//[^a-z0-9]/-}.log
+    timeout -k 10 "${WEIR_PART_LIMIT:-600}" "$@" >"$log" 2>&1 </dev/null
+    rc=$?
+    read -r passed failed skipped < <(.ci/count "$log")
+    if [ $rc != 0 ] && [ "$failed" = 0 ]; then
+        echo "part '$name' ended with exit code $rc" >>"$log"
+        failed=1
+    elif [ $((passed + failed + skipped)) = 0 ]; then
+        echo "part '$name' counted no check" >>"$log"
+        failed=1
+    fi
+    [ "$failed" = 0 ] || verdict=FAILED
+    total_passed=$((total_passed + passed))
+    total_failed=$((total_failed + failed))
+    total_skipped=$((total_skipped + skipped))
+    printf '%-24s %4d s  %-6s %s\n' "$name" $((SECONDS - start)) "$verdict" \
+        "$(tally "$passed" "$failed" "$skipped")"
+    if [ "$verdict" = FAILED ]; then
+        tail -n 150 "$log" | sed 's/^/    | /'
+    elif [ "$skipped" != 0 ]; then
+        sed -n 's/^skipped: /    skipped: /p' "$log"
+    fi
+}
+
+finish() { # the last line; the exit code says whether all is well
+    tally $total_passed $total_failed $total_skipped
+    [ $total_failed = 0 ]
+}

@@ -24,15 +24,23 @@ uint64_t weir_main_late_finishes(void) { return atomic_load(&late); }
 /* The caller's reference is dropped by the caller, the other by finish. */
 static bool drop_locked(weir_call *call) { return --call->refs == 0; }
 
-static void end_locked(weir_call *call, int code, void *result)
+/* Returns who is to be woken after the unlock, or NULL. */
+static wi_parker *end_locked(weir_call *call, int code, void *result)
 {
     if (call->state == WI_BEGUN)
         wi_unlink(&call->link);
     call->state = WI_ENDED;
     call->code = code;
     call->result = result;
-    if (call->caller)
-        wi_unpark(call->caller->parker);
+    wi_parker *parker = call->caller ? call->caller->parker : NULL;
+    return parker && wi_unpark_begin(parker) ? parker : NULL;
+}
+
+static void end_and_wake_locked(weir_call *call, int code)
+{
+    wi_parker *asleep = end_locked(call, code, NULL);
+    if (asleep)
+        wi_unpark_end(asleep);
 }
 
 /* ---- the caller's side -------------------------------------------------- */
@@ -130,7 +138,7 @@ void wi_call_begin(weir_call *call, bool blocking)
     wi_lock(&m->lock);
     bool unfinished = blocking && call->state == WI_BEGUN;
     if (unfinished)
-        end_locked(call, WEIR_EDEADLK, NULL);
+        end_and_wake_locked(call, WEIR_EDEADLK);
     m->beginning--;
     call->returned = true;
     bool last = drop_locked(call);
@@ -150,14 +158,15 @@ void weir_call_finish(weir_call *call, int code, void *result)
         return;
     weir_main *m = call->main;
     wi_lock(&m->lock);
-    bool in_time = call->state == WI_BEGUN;
-    if (in_time)
-        end_locked(call, code, result);
-    else
+    bool       in_time = call->state == WI_BEGUN;
+    wi_parker *asleep = in_time ? end_locked(call, code, result) : NULL;
+    if (!in_time)
         atomic_fetch_add(&late, 1);
     m->handed--;
     bool last = drop_locked(call);
     wi_unlock(&m->lock);
+    if (asleep)
+        wi_unpark_end(asleep);
     if (last)
         free(call);
     if (in_time)
@@ -196,7 +205,7 @@ static void fail_returned(weir_main *m, const weir_pool *p)
     weir_call *call;
     wi_lock(&m->lock);
     for (; (call = next_begun(m, p, NULL, true)); n++)
-        end_locked(call, WEIR_EDEADLK, NULL);
+        end_and_wake_locked(call, WEIR_EDEADLK);
     wi_unlock(&m->lock);
     m->depth++; /* on_busy can wait until the loop turns */
     while (n--)
@@ -215,18 +224,17 @@ void wi_main_fail_calls(weir_main *m)
 {
     weir_link *e;
     unsigned   n = 0;
+    wi_main_take_arrivals(m);
     wi_lock(&m->lock);
-    wi_list_splice(&m->batch.all, &m->box.all);
-    wi_list_splice(&m->batch.calls, &m->box.calls);
     while ((e = wi_list_pop(&m->batch.calls))) {
         weir_call *call = wi_container(e, weir_call, of_calls);
         wi_unlink(&call->link);
         call->refs--; /* the caller's is left */
-        end_locked(call, WEIR_ECLOSED, NULL);
+        end_and_wake_locked(call, WEIR_ECLOSED);
         n++;
     }
     while ((e = wi_list_first(&m->begun))) {
-        end_locked(wi_container(e, weir_call, link), WEIR_ECLOSED, NULL);
+        end_and_wake_locked(wi_container(e, weir_call, link), WEIR_ECLOSED);
         n++;
     }
     wi_unlock(&m->lock);
@@ -238,7 +246,6 @@ void wi_main_fail_calls(weir_main *m)
 void wi_calls_forked_locked(weir_main *m)
 {
     weir_link *e;
-    wi_list_splice(&m->batch.calls, &m->box.calls);
     while ((e = wi_list_pop(&m->batch.calls))) {
         weir_call *call = wi_container(e, weir_call, of_calls);
         wi_unlink(&call->link);
@@ -248,6 +255,6 @@ void wi_calls_forked_locked(weir_main *m)
         weir_call *call = wi_container(e, weir_call, link);
         call->caller = NULL;
         call->refs--;
-        end_locked(call, WEIR_ECLOSED, NULL);
+        end_and_wake_locked(call, WEIR_ECLOSED);
     }
 }

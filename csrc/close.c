@@ -27,6 +27,7 @@ static void empty_locked(weir_pool *p)
     weir_task *t;
     weir_link *e;
     p->state = WI_CLOSING;
+    wi_queue_shut(&p->queue);
     wake_submitters_locked(p);
     while ((t = wi_queue_first(&p->queue))) {
         wi_pool_unqueue_locked(p, t);
@@ -42,10 +43,12 @@ static void empty_locked(weir_pool *p)
 static bool is_deserted(const weir_pool *p) { return p->serving + p->expected == 0; }
 
 /* A drain needs a thread that runs what is queued: with none, it is a close. */
-static bool has_run_dry(const weir_pool *p)
+static bool has_run_dry(weir_pool *p)
 {
-    bool dry = p->queue.n == 0 && wi_list_empty(&p->running);
-    return p->state == WI_DRAINING && (dry || is_deserted(p));
+    if (p->state != WI_DRAINING)
+        return false;
+    bool dry = wi_queue_count(&p->queue) == 0 && wi_list_empty(&p->running);
+    return dry || is_deserted(p);
 }
 
 static void over_locked(weir_pool *p)
@@ -78,8 +81,10 @@ void wi_pool_begin_close_locked(weir_pool *p, weir_close_mode mode)
     p->paused = false;
     if (p->state < WI_CLOSING && (mode == WEIR_CLOSE || p->state == WI_OPENING))
         empty_locked(p);
-    else if (p->state == WI_OPEN)
+    else if (p->state == WI_OPEN) {
         p->state = WI_DRAINING;
+        wi_queue_shut(&p->queue);
+    }
     wi_pool_wake_idle_locked(p);
     wake_submitters_locked(p);
     wi_pool_step_locked(p);

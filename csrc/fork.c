@@ -49,14 +49,14 @@ static void parent(void)
 
 static bool has_thread(const weir_main *m) { return m->owner == wi_thread_self() && !m->closed; }
 
-/* The mains' locks are held too: straight into the boxes. */
+/* The thread left is their owner: straight into the batches. */
 static void post_locked(weir_pool *p)
 {
     weir_link *e;
     while ((e = wi_list_pop(&p->outbox))) {
         weir_main *m = wi_task_of(e)->weir.main;
         e->kind = WI_TASK;
-        wi_list_append(has_thread(m) ? &m->box.all : &p->settled, e);
+        wi_list_append(has_thread(m) ? &m->batch.all : &p->settled, e);
     }
 }
 
@@ -65,6 +65,7 @@ static void settle_all_locked(weir_pool *p)
     weir_task *t;
     weir_link *e;
     wi_list_init(&p->task_waiters);
+    wi_queue_shut(&p->queue);
     while ((t = wi_queue_first(&p->queue))) {
         wi_queue_remove(&p->queue, t);
         wi_pool_settle_locked(p, t, WEIR_ECLOSED);
@@ -79,7 +80,7 @@ static void post_notice_locked(weir_notice *n, int outcome)
     n->weir.outcome = outcome;
     n->weir.link.kind = WI_NOTICE;
     if (n->weir.main && has_thread(n->weir.main))
-        wi_list_append(&n->weir.main->box.all, &n->weir.link);
+        wi_list_append(&n->weir.main->batch.all, &n->weir.link);
 }
 
 static void post_notices_locked(weir_pool *p)
@@ -121,8 +122,15 @@ static void kill_pool(weir_pool *p)
     p->forked = had_threads;
 }
 
+static void take_arrivals(weir_main *m)
+{
+    if (has_thread(m))
+        wi_main_take_arrivals(m); /* they come before what the pools settle */
+}
+
 static void child(void)
 {
+    each_main(take_arrivals);
     each_pool(kill_pool);
     each_main(wi_main_forked_locked);
     parent();

@@ -8,6 +8,11 @@
  * thread sees it again when it takes its first task. So a burst costs its
  * submitter at most one thread, and stuck workers starve nobody.
  *
+ * A submit that need not see to that takes no lock: it offers its task to the
+ * queue's inbox and then reads `attend`. Here `attend` is set first and the inbox
+ * read then, so that of an offer and a worker that falls asleep one sees the
+ * other. `attend` may be true too long, which costs a lock, but never false.
+ *
  * It shrinks at its workers' next look. Of the idle ones only as many as are too
  * many have a timeout, so that each wakes once, to retire, and nobody else does.
  */
@@ -38,15 +43,32 @@ static bool want_one_locked(weir_pool *p)
            wi_pool_present_locked(p) < wi_pool_limit_locked(p) && may_try_locked(p);
 }
 
+/* A task in the queue would have somebody woken or started. While this is false
+ * whoever makes it true again, or is on its way, looks into the queue itself. */
+static bool must_attend_locked(const weir_pool *p)
+{
+    return !p->searching && !p->paused && p->state != WI_OPENING &&
+           (!wi_list_empty(&p->idle) || wi_pool_present_locked(p) < wi_pool_limit_locked(p));
+}
+
+bool wi_pool_attend_locked(weir_pool *p)
+{
+    bool must = must_attend_locked(p);
+    if (must != atomic_load(&p->attend))
+        atomic_store(&p->attend, must);
+    return must;
+}
+
 wi_kick wi_pool_kick_locked(weir_pool *p)
 {
     wi_kick kick = {.timer = p->timer && wi_timer_is_late_locked(p)};
     if (kick.timer)
         wi_pool_ref_locked(p);
-    if (p->searching || p->paused || p->state == WI_OPENING || !wi_queue_ready(&p->queue))
+    if (!wi_pool_attend_locked(p) || !wi_queue_ready(&p->queue))
         return kick;
     if ((kick.wake = wi_pool_pop_idle_locked(p))) {
         p->searching = kick.wake->woken = true;
+        wi_pool_attend_locked(p);
     } else if (want_one_locked(p)) {
         kick.grow = true;
         p->stats.grown++;
@@ -151,6 +173,10 @@ void wi_pool_sleep_locked(weir_pool *p, weir_worker *w)
     p->timed += w->timed;
     bool timed = w->timed;
     wi_list_push(&p->idle, &w->of_idle);
+    if (wi_pool_attend_locked(p) && wi_queue_was_offered(&p->queue)) {
+        not_idle_locked(p, w); /* offered before it could be seen that we sleep */
+        return;
+    }
     wi_unlock(&p->lock);
     bool woken = wi_park(&w->parker, timed ? wi_deadline(idle_ns) : -1);
     wi_lock(&p->lock);
@@ -166,6 +192,7 @@ static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
 {
     p->opts.threads = min, p->opts.threads_max = max;
     p->refused_until = 0;
+    wi_pool_attend_locked(p);
     wi_pool_wake_idle_locked(p); /* some must leave, others get a timeout now */
     unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted;
     unsigned n = there < min ? min - there : 0;

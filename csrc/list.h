@@ -40,6 +40,11 @@ static inline void wi_list_push(wi_list *l, weir_link *e)
     wi_link_between(&l->head, e, l->head.next);
 }
 
+static inline void wi_list_insert_after(weir_link *prev, weir_link *e)
+{
+    wi_link_between(prev, e, prev->next);
+}
+
 static inline void wi_unlink(weir_link *e)
 {
     e->prev->next = e->next, e->next->prev = e->prev;

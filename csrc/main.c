@@ -2,12 +2,13 @@
  *
  * main.c: the mailbox, its descriptor, dispatch.
  *
- * `signalled` means that a write is owed or done and was not read yet; a poster
- * that finds it set need not write. Dispatch reads the descriptor first, then
- * takes the list and clears the flag under the lock, and clears it only if the
- * read got something: a poster between its unlock and its write will still make
- * the descriptor readable once more. A post that comes after the read finds the
- * flag set and is taken with the list; one that comes after the take writes.
+ * Posts go to `arrivals` without a lock. Who finds it empty tells the owner, by
+ * one write for all that follow until the owner takes them: under the lock it sets
+ * `signalled`, which means that a write is owed or done and was not read yet; who
+ * finds it set need not write. Dispatch reads the descriptor first, clears the flag
+ * if the read got something (a write still on its way will make the descriptor
+ * readable once more), and takes the arrivals then: a post that comes after the
+ * take finds nothing there, and tells.
  *
  * What dispatch took is the owner's batch. Nested dispatches continue the same
  * batch. What a budget leaves in it makes the descriptor readable again.
@@ -38,22 +39,28 @@ void wi_main_release(weir_main *m) { put(m, HOLDER); }
 
 size_t weir_main_pending(const weir_main *m)
 {
-    return (uint32_t)atomic_load(&((weir_main *)(uintptr_t)m)->refs);
+    weir_main *mutable = (weir_main *)(uintptr_t)m;
+    int64_t n = (uint32_t)atomic_load(&mutable->refs) + atomic_load(&mutable->own);
+    return n > 0 ? (size_t)n : 0; /* the two were not read at once */
 }
 
-static void append_locked(weir_main *m, weir_link *e, enum wi_kind kind, wi_debt *debt);
+/* Written by the owner alone, so no read-modify-write. Relaxed: other threads
+ * read it for a hint only. */
+static void count_own(weir_main *m, int n)
+{
+    int64_t own = atomic_load_explicit(&m->own, memory_order_relaxed);
+    atomic_store_explicit(&m->own, own + n, memory_order_relaxed);
+}
 
 /* Asks the owner to look at its pending count, for on_busy and weir_main_wait. */
 static void nudge(weir_main *m)
 {
-    wi_debt debt = {0};
     wi_lock(&m->lock);
-    if (!m->closed && !m->nudged) {
-        m->nudged = true;
-        append_locked(m, &m->nudge, WI_NUDGE, &debt);
-    }
+    bool nudge = !m->nudged;
+    m->nudged = true;
     wi_unlock(&m->lock);
-    wi_main_pay(m, debt);
+    if (nudge)
+        wi_main_post(m, &m->nudge, WI_NUDGE);
 }
 
 /* Before the count is looked at, so that what changes it later nudges again. */
@@ -78,14 +85,19 @@ void wi_main_look_busy(weir_main *m)
 
 bool wi_main_expect(weir_main *m)
 {
-    bool first = (uint32_t)atomic_fetch_add(&m->refs, 1) == 0;
+    if (m->owner == wi_thread_self()) {
+        if (m->closed)
+            return false;
+        count_own(m, 1);
+        wi_main_look_busy(m);
+        return true;
+    }
+    atomic_fetch_add(&m->refs, 1);
     if (atomic_load(&m->closed)) {
         put(m, 1);
         return false;
     }
-    if (m->owner == wi_thread_self())
-        wi_main_look_busy(m);
-    else if (first)
+    if (!atomic_load(&m->busy))
         nudge(m);
     return true;
 }
@@ -94,16 +106,17 @@ bool wi_main_expect(weir_main *m)
 void wi_main_came(weir_main *m)
 {
     if (m->owner == wi_thread_self()) {
-        bool closed = m->closed;
-        put(m, 1); /* frees it only if closed */
-        if (!closed)
-            wi_main_look_busy(m);
+        if (m->closed) {
+            put(m, 1);
+            return;
+        }
+        count_own(m, -1);
+        wi_main_look_busy(m);
         return;
     }
     wi_main_hold(m);
     put(m, 1);
-    if (weir_main_pending(m) == 0)
-        nudge(m);
+    nudge(m); /* whether it was the last, the owner knows */
     wi_main_release(m);
 }
 
@@ -126,7 +139,7 @@ int wi_main_make(weir_main **out)
     if ((rc = wi_wake_open(&m->wake)) != 0)
         goto no_wake;
     wi_mutex_init(&m->lock);
-    box_init(&m->box), box_init(&m->batch);
+    box_init(&m->batch);
     wi_list_init(&m->begun), wi_list_init(&m->callers);
     atomic_init(&m->refs, HOLDER);
     atomic_fetch_add(&m->owner->refs, 1);
@@ -157,20 +170,6 @@ int weir_main_on_busy(weir_main *m, void (*fn)(weir_main *, bool, void *), void 
 
 /* ---- posting ------------------------------------------------------------ */
 
-static void append_locked(weir_main *m, weir_link *e, enum wi_kind kind, wi_debt *debt)
-{
-    e->kind = kind;
-    wi_list_append(&m->box.all, e);
-    if (kind == WI_CALL)
-        wi_list_append(&m->box.calls, &wi_container(e, weir_call, link)->of_calls);
-    debt->unpark = m->waited || (kind == WI_CALL && atomic_load(&m->owner->waiting));
-    debt->raise = !debt->unpark && !m->signalled;
-    m->signalled |= debt->raise;
-    m->writers += debt->raise;
-    if (debt->raise || debt->unpark)
-        wi_main_hold(m);
-}
-
 /* The number may be somebody else's at once: no write may come after. */
 static void close_wake(weir_main *m, bool writer)
 {
@@ -189,25 +188,50 @@ static void write_wake(weir_main *m)
     close_wake(m, true);
 }
 
-void wi_main_pay(weir_main *m, wi_debt debt)
+/* Tells the owner, if what was posted has not been taken meanwhile. A wait for
+ * something else than deliveries looks for calls alone, so those always tell it. */
+static void tell(weir_main *m, bool call)
 {
-    if (debt.raise)
+    wi_lock(&m->lock);
+    bool there = wi_stack_holds_some(&m->arrivals);
+    bool unpark = there && (m->waited || (call && atomic_load(&m->owner->waiting)));
+    bool raise = there && !unpark && !m->signalled;
+    m->signalled |= raise;
+    m->writers += raise;
+    wi_unlock(&m->lock);
+    if (raise)
         write_wake(m);
-    if (debt.unpark)
+    if (unpark)
         wi_unpark(&m->owner->parker);
-    if (debt.raise || debt.unpark)
-        wi_main_release(m);
 }
 
+void wi_main_pay(weir_main *m, wi_debt debt)
+{
+    if (!debt.tell)
+        return;
+    tell(m, debt.call);
+    wi_main_release(m);
+}
+
+/* Who may have to tell holds the main from before the push: after it, what was
+ * posted may be delivered and the main closed. */
 bool wi_main_append(weir_main *m, weir_link *e, enum wi_kind kind, wi_debt *debt)
 {
-    *debt = (wi_debt){0};
-    wi_lock(&m->lock);
-    bool open = !m->closed;
-    if (open)
-        append_locked(m, e, kind, debt);
-    wi_unlock(&m->lock);
-    return open;
+    e->kind = kind;
+    for (;;) {
+        weir_link *newest = wi_stack_newest(&m->arrivals);
+        *debt = (wi_debt){newest == NULL || kind == WI_CALL, kind == WI_CALL};
+        if (newest == WI_SHUT) {
+            *debt = (wi_debt){0};
+            return false;
+        }
+        if (debt->tell)
+            wi_main_hold(m);
+        if (wi_stack_push_onto(&m->arrivals, newest, e))
+            return true;
+        if (debt->tell)
+            wi_main_release(m);
+    }
 }
 
 bool wi_main_post(weir_main *m, weir_link *e, enum wi_kind kind)
@@ -220,26 +244,38 @@ bool wi_main_post(weir_main *m, weir_link *e, enum wi_kind kind)
 
 /* ---- taking ------------------------------------------------------------- */
 
+/* From the newest on, each goes before those already put: in order again. */
+static void into_batch(weir_main *m, weir_link *e)
+{
+    weir_link *last = m->batch.all.head.prev, *last_call = m->batch.calls.head.prev;
+    for (weir_link *before; e; e = before) {
+        before = e->next;
+        wi_list_insert_after(last, e);
+        if (e->kind == WI_CALL)
+            wi_list_insert_after(last_call, &wi_container(e, weir_call, link)->of_calls);
+    }
+}
+
+void wi_main_take_arrivals(weir_main *m) { into_batch(m, wi_stack_take(&m->arrivals)); }
+
 static void take(weir_main *m)
 {
     wi_lock(&m->lock);
-    if (m->signalled) {
-        wi_unlock(&m->lock);
-        bool was_readable = wi_wake_drain(&m->wake);
-        wi_lock(&m->lock);
-        if (was_readable)
-            m->signalled = false;
-    }
-    wi_list_splice(&m->batch.all, &m->box.all);
-    wi_list_splice(&m->batch.calls, &m->box.calls);
+    bool signalled = m->signalled;
     wi_unlock(&m->lock);
+    if (signalled && wi_wake_drain(&m->wake)) {
+        wi_lock(&m->lock);
+        m->signalled = false;
+        wi_unlock(&m->lock);
+    }
+    wi_main_take_arrivals(m);
 }
 
 /* Something is left for a later dispatch. */
 static void rearm(weir_main *m)
 {
     wi_lock(&m->lock);
-    bool left = !wi_list_empty(&m->batch.all) || !wi_list_empty(&m->box.all);
+    bool left = !wi_list_empty(&m->batch.all) || wi_stack_holds_some(&m->arrivals);
     bool raise = left && !m->signalled;
     m->signalled |= raise;
     wi_unlock(&m->lock);
@@ -255,10 +291,7 @@ void wi_mains_rearm(wi_thread *t)
 
 static weir_call *first_call(weir_main *m)
 {
-    wi_lock(&m->lock);
-    wi_list_splice(&m->batch.all, &m->box.all);
-    wi_list_splice(&m->batch.calls, &m->box.calls);
-    wi_unlock(&m->lock);
+    wi_main_take_arrivals(m);
     weir_link *e = wi_list_pop(&m->batch.calls);
     if (!e)
         return NULL;
@@ -336,19 +369,14 @@ void wi_main_flush(weir_main *m)
     do {
         take(m);
         deliver_batch(m, 0);
-        wi_lock(&m->lock);
-        bool more = !wi_list_empty(&m->box.all);
-        wi_unlock(&m->lock);
-        if (!more)
-            return;
-    } while (true);
+    } while (wi_stack_holds_some(&m->arrivals));
 }
 
 /* True when a post will unpark this thread; false: something is there already. */
 static bool begin_sleep(weir_main *m)
 {
     wi_lock(&m->lock);
-    m->waited = wi_list_empty(&m->box.all);
+    m->waited = !wi_stack_holds_some(&m->arrivals);
     bool waited = m->waited;
     wi_unlock(&m->lock);
     return waited;
@@ -397,9 +425,11 @@ void wi_main_shut(weir_main *m)
 {
     wi_unregister(&m->registered);
     wi_unlink(&m->of_thread);
+    atomic_fetch_add(&m->refs, (uint64_t)atomic_exchange(&m->own, 0));
     wi_lock(&m->lock);
     m->closed = true;
     wi_unlock(&m->lock);
+    into_batch(m, wi_stack_shut(&m->arrivals));
     wi_main_fail_calls(m); /* what came just before we closed */
     wi_main_flush(m);
     close_wake(m, false);
@@ -412,11 +442,9 @@ void wi_main_shut(weir_main *m)
 
 static unsigned undelivered(const weir_main *m)
 {
-    const wi_list *lists[] = {&m->batch.all, &m->box.all};
-    unsigned       n = 0;
-    for (int i = 0; i < 2; i++)
-        for (weir_link *e = wi_list_first(lists[i]); e; e = wi_list_after(lists[i], e))
-            n += e->kind != WI_NUDGE && e->kind != WI_LEND;
+    unsigned n = 0;
+    for (weir_link *e = wi_list_first(&m->batch.all); e; e = wi_list_after(&m->batch.all, e))
+        n += e->kind != WI_NUDGE && e->kind != WI_LEND;
     return n;
 }
 
@@ -427,18 +455,20 @@ void wi_main_forked_locked(weir_main *m)
 {
     if (m->owner != wi_thread_self()) {
         m->closed = true;
+        wi_stack_shut(&m->arrivals);
         return;
     }
     wi_calls_forked_locked(m);
     uint64_t pending = undelivered(m) + m->telling;
     uint64_t holders = 1 + m->handed + m->beginning + m->pools;
     atomic_store(&m->refs, holders * HOLDER + pending);
+    atomic_store(&m->own, 0);
     m->pools = 0;
     wi_list_init(&m->callers);
     wi_parker_init(&m->owner->parker); /* another thread may have been inside it */
     m->waited = false;
     m->writers = 0;
-    m->signalled = !wi_list_empty(&m->box.all) || !wi_list_empty(&m->batch.all);
+    m->signalled = !wi_list_empty(&m->batch.all);
     wi_wake_reopen(&m->wake);
     if (m->signalled)
         wi_wake_raise(&m->wake);

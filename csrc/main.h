@@ -6,6 +6,7 @@
 #define WI_MAIN_H
 
 #include "list.h"
+#include "stack.h"
 #include "thread.h"
 
 #pragma GCC visibility push(hidden)
@@ -43,28 +44,33 @@ struct weir_main {
     weir_link  registered;
 
     /* Low half: what is pending. High half: holders (the open handle, writers,
-     * callers inside run_in_main). At 0 the memory goes. */
+     * callers inside run_in_main). At 0 the memory goes. What the owner itself
+     * expects and sees come is counted apart, in `own`, until it closes. */
     _Atomic uint64_t refs;
     _Atomic bool     closed; /* written by the owner, under lock */
 
+    wi_apart apart;
+    wi_stack arrivals; /* posted; only the owner takes, only its close shuts */
+    wi_apart apart_too;
+
     wi_mutex lock;
     /* Guarded by lock. */
-    wi_box    box;
     wi_list   begun;      /* calls whose fn has begun and that nobody finished */
     wi_list   callers;    /* waiters inside run_in_main */
     weir_link nudge;      /* posted to make dispatch look at the pending count */
-    bool      nudged;     /* it stands in the box or the batch */
+    bool      nudged;     /* it is posted, and not delivered yet */
     unsigned  handed;     /* calls begun whose finish has not come: each holds the main */
     unsigned  writers;    /* posters between their unlock and the end of their write */
     bool      shut;       /* nobody reads the descriptor any more; the last writer closes it */
     bool      signalled;  /* a write is owed or done, and was not read yet */
     bool      waited;     /* weir_main_wait sleeps: unpark in place of a write */
 
-    /* The owner's alone. */
-    wi_box    batch; /* taken from box, in order, not delivered yet */
+    /* The owner's alone; `own` and `busy` are read by others. */
+    _Atomic int64_t own; /* of the pending; may be negative, the sum is not */
+    _Atomic bool    busy;
+    wi_box    batch; /* taken from arrivals, in order, not delivered yet */
     weir_link of_thread;
     unsigned  depth; /* of nested dispatches */
-    bool      busy;
     unsigned  telling;   /* tasks and notices inside their done or fn: each still pends */
     unsigned  beginning; /* calls inside their fn, each with a hold of its own */
     unsigned  pools;     /* fork: those opened from here, each with a hold */
@@ -86,18 +92,21 @@ int wi_main_make(weir_main **out);
 
 /* ---- the mailbox */
 
-/* What a post owes the main after every unlock; it holds the main until then. */
+/* What a post owes the main after every unlock: to tell its owner, if it came
+ * first or is a call. It holds the main until then. */
 typedef struct {
-    bool raise, unpark;
+    bool tell, call;
 } wi_debt;
 
 /* Appends a delivery. False: closed, it stays the caller's. Any thread. */
 bool wi_main_post(weir_main *m, weir_link *e, enum wi_kind kind);
 /* Its two halves, for a caller inside a pool's lock: fork must find a settled task
- * in the pool or in the mailbox, never between. */
+ * in the pool or in the mailbox, never between. Every append is paid. */
 bool wi_main_append(weir_main *m, weir_link *e, enum wi_kind kind, wi_debt *debt);
 void wi_main_pay(weir_main *m, wi_debt debt);
 
+/* Moves what was posted to the batch. The owner's thread. */
+void wi_main_take_arrivals(weir_main *m);
 /* Runs one posted call of the thread's mains but `except`; false: there is none. */
 bool wi_mains_serve_call(wi_thread *t, const weir_main *except);
 /* Makes every descriptor of the thread readable whose main has something left. */

@@ -44,6 +44,7 @@ static void settle_aimed_locked(weir_pool *p, weir_main *m, wi_list *from, bool 
 
 static void settle_pool_locked(weir_pool *p, weir_main *m)
 {
+    wi_queue_take_in(&p->queue);
     for (int i = 0; i < WEIR_LEVELS; i++)
         settle_aimed_locked(p, m, &p->queue.level[i], true);
     settle_aimed_locked(p, m, &p->parked, false);

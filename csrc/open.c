@@ -121,6 +121,7 @@ void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
     } else if (p->state < WI_CLOSING) {
         p->stats.lends_refused += n;
         p->refused_until = wi_now() + (int64_t)WI_RETRY_MS * 1000000;
+        wi_pool_attend_locked(p); /* a later submit tries again */
         wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     }
     wi_pool_step_locked(p);
@@ -166,10 +167,10 @@ static void enter(weir_pool *p, weir_worker *w)
 
 static void serve_until_told(weir_pool *p, weir_worker *w)
 {
-    weir_task *t;
+    weir_task *t = NULL;
     enter(p, w);
-    while (weir_worker_next(w, true, &t) == 0 &&
-           weir_worker_settle(w, t, t->run(t, w->state)) == 0) {
+    while ((t || weir_worker_next(w, true, &t) == 0) &&
+           wi_worker_turn(w, t, t->run(t, w->state), &t) == 0) {
     }
     if (p->opts.at_exit && !p->forked) /* a child has no right to the parent's state */
         p->opts.at_exit(p->opts.arg, w->state);
@@ -263,6 +264,8 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     p->expected = o->threads;
     p->timer_until = -1;
     wi_queue_init(&p->queue, o->max_running);
+    if (o->queue_limit)
+        wi_queue_shut(&p->queue); /* counting needs the lock */
     wi_list *lists[] = {&p->parked, &p->running, &p->outbox,       &p->settled,       &p->workers,
                         &p->idle,   &p->waiters, &p->task_waiters, &p->space_waiters, &p->closed};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)

@@ -54,10 +54,11 @@ bool wi_park(wi_parker *p, int64_t deadline)
     }
 }
 
-void wi_unpark(wi_parker *p)
+bool wi_unpark_begin(wi_parker *p) { return atomic_exchange(&p->word, TOKEN) == ASLEEP; }
+
+void wi_unpark_end(wi_parker *p)
 {
-    if (atomic_exchange(&p->word, TOKEN) == ASLEEP)
-        syscall(SYS_futex, &p->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+    syscall(SYS_futex, &p->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 #else
@@ -94,12 +95,21 @@ bool wi_park(wi_parker *p, int64_t deadline)
 }
 
 /* Signals under the lock: the sleeper cannot return, and free *p, before. */
-void wi_unpark(wi_parker *p)
+bool wi_unpark_begin(wi_parker *p)
 {
     pthread_mutex_lock(&p->lock);
     p->token = true;
     pthread_cond_signal(&p->cond);
     pthread_mutex_unlock(&p->lock);
+    return false;
 }
 
+void wi_unpark_end(wi_parker *p) { (void)p; }
+
 #endif
+
+void wi_unpark(wi_parker *p)
+{
+    if (wi_unpark_begin(p))
+        wi_unpark_end(p);
+}

@@ -47,6 +47,9 @@ static inline void wi_unlock(wi_mutex *m)
     wi_yield();
 }
 
+/* Keeps what different threads write out of one cache line. */
+typedef char wi_apart[64];
+
 /* ---- parking: one token, one sleeper */
 
 typedef struct {
@@ -66,6 +69,11 @@ void wi_parker_destroy(wi_parker *p);
 bool wi_park(wi_parker *p, int64_t deadline);
 /* Leaves a token and wakes the sleeper. After it, *p may already be gone. */
 void wi_unpark(wi_parker *p);
+/* Its two halves, the second for after the unlock, so that the woken thread does not
+ * run into the lock: leaves a token, true when a sleeper must be woken; wakes it.
+ * Between the two *p may go. */
+bool wi_unpark_begin(wi_parker *p);
+void wi_unpark_end(wi_parker *p);
 
 /* ---- clock: monotonic nanoseconds */
 

@@ -2,13 +2,15 @@
  *
  * pool.c: tasks come in: run, cancel, unpark, pause.
  *
- * DESIGN. One lock, short sections. Idle workers stand on a LIFO list, each on
+ * DESIGN. One lock, short sections, and before it the queue's inbox, to which a
+ * submit goes that has nobody to wake. Idle workers stand on a LIFO list, each on
  * a parker of its own. A submit wakes at most one worker, and none while another
  * is on its way ("searching"); the searcher, when it takes a task and sees more,
  * wakes the next: one wake in flight, chained, so that a burst costs the
  * submitter one system call and no task waits beside an idle worker. Workers are
  * unparked after the unlock; a popped worker consumes its token before it can
- * park again, so no token goes astray. Who is woken, grow.c decides.
+ * park again, so no token goes astray. Who is woken, and when a submit need not
+ * care, grow.c decides.
  */
 #include "pool.h"
 
@@ -16,9 +18,9 @@
 
 /* ---- run ---------------------------------------------------------------- */
 
-static bool is_full(const weir_pool *p)
+static bool is_full(weir_pool *p)
 {
-    return p->opts.queue_limit && p->queue.n >= p->opts.queue_limit;
+    return p->opts.queue_limit && wi_queue_count(&p->queue) >= p->opts.queue_limit;
 }
 
 static bool has_space(void *pool)
@@ -149,8 +151,36 @@ static void visit(weir_pool *p, weir_task *t)
     wi_pool_after(p);
 }
 
+/* Without the lock, for a pool whose workers are all busy or on their way. */
+static bool offer(weir_pool *p, weir_task *t)
+{
+    if (t->weir.deadline || atomic_load(&p->attend))
+        return false;
+    wi_task_set_pool(t, p);
+    if (p->opts.measure)
+        t->weir.queued_at = wi_now();
+    wi_task_move(t, WI_TASK_OFFERED);
+    if (wi_queue_offer(&p->queue, t))
+        return true; /* *t may be gone */
+    wi_task_move(t, WI_TASK_CLAIMED);
+    return false;
+}
+
+static void attend(weir_pool *p)
+{
+    wi_lock(&p->lock);
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+}
+
 static int run_aimed(weir_pool *p, weir_task *t)
 {
+    if (offer(p, t)) {
+        if (atomic_load(&p->attend))
+            attend(p);
+        return 0;
+    }
     wi_lock(&p->lock);
     int rc = admit_locked(p, t);
     if (rc == WEIR_EAGAIN) {
@@ -190,7 +220,7 @@ static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
         return WEIR_EINVAL;
     if (!wi_task_claim(t, &was))
         return WEIR_EBUSY;
-    wi_task_unflag(t, ~0u);
+    wi_task_clear_flags(t);
     t->weir.priority = o->priority;
     int64_t deadline = o->start_within_ns ? wi_deadline(o->start_within_ns) : 0;
     t->weir.deadline = deadline < 0 ? 0 : deadline; /* beyond the clock's end: none */

@@ -33,6 +33,10 @@ struct weir_pool {
     weir_main *main; /* that opened it, held; where lends go */
     weir_link  registered;
 
+    /* Written under lock, read by submitters without it: see grow.c. */
+    _Atomic bool attend;
+
+    wi_apart apart;
     wi_mutex lock;
     /* Guarded by lock. */
     weir_pool_options  opts; /* resize changes threads and threads_max, nobody the rest */
@@ -48,7 +52,7 @@ struct weir_pool {
     unsigned           handles; /* weir_pool_retain */
     unsigned           refs;    /* handles + threads + a posted lend + calls under way */
 
-    wi_queue queue;
+    wi_queue queue; /* its inbox without lock */
     wi_heap  deadlines; /* of queued tasks */
     wi_list  parked;
     wi_list  running; /* tasks, abandoned ones not */
@@ -154,6 +158,8 @@ typedef struct {
 } wi_kick;
 
 wi_kick wi_pool_kick_locked(weir_pool *p);
+/* Sets p->attend: after what may make a queued task need a wake or a thread. */
+bool wi_pool_attend_locked(weir_pool *p);
 int     wi_pool_kick(weir_pool *p, wi_kick kick); /* 0 or the refusal of a thread */
 /* Pops the worker that fell asleep last, or NULL. */
 weir_worker *wi_pool_pop_idle_locked(weir_pool *p);
@@ -179,6 +185,8 @@ void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, in
 
 /* Starts n owned threads, which are expected; 0 or the refusal's code. */
 int  wi_pool_spawn(weir_pool *p, unsigned n);
+/* Settles t and, if another task is ready, begins that: *next, or NULL. */
+int  wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next);
 void wi_worker_init(weir_worker *w, weir_pool *p, bool owned);
 void wi_worker_free(weir_worker *w);
 /* A thread reports, its expectation already taken back under the same lock: it

@@ -20,6 +20,54 @@ void wi_queue_init(wi_queue *q, const unsigned max_running[WEIR_LEVELS])
     }
 }
 
+/* ---- the inbox ---------------------------------------------------------- */
+
+bool wi_queue_offer(wi_queue *q, weir_task *t)
+{
+    weir_link *newest;
+    do {
+        newest = wi_stack_newest(&q->inbox);
+        if (newest == WI_SHUT)
+            return false;
+    } while (!wi_stack_push_onto(&q->inbox, newest, &t->weir.link));
+    return true;
+}
+
+bool wi_queue_was_offered(const wi_queue *q) { return wi_stack_holds_some(&q->inbox); }
+
+/* From the newest on, each goes before those already taken in: FIFO again. */
+static void take_in(wi_queue *q, weir_link *e)
+{
+    weir_link *last[WEIR_LEVELS];
+    for (int i = 0; i < WEIR_LEVELS; i++)
+        last[i] = q->level[i].head.prev;
+    for (weir_link *before; e; e = before) {
+        weir_task *t = wi_task_of(e);
+        before = e->next;
+        wi_list_insert_after(last[t->weir.priority], e);
+        wi_task_move(t, WEIR_TASK_QUEUED);
+        q->n++, q->taken_in++;
+    }
+}
+
+void wi_queue_take_in(wi_queue *q)
+{
+    if (wi_queue_was_offered(q))
+        take_in(q, wi_stack_take(&q->inbox));
+}
+
+void wi_queue_shut(wi_queue *q) { take_in(q, wi_stack_shut(&q->inbox)); }
+
+size_t wi_queue_count(wi_queue *q)
+{
+    wi_queue_take_in(q);
+    return q->n;
+}
+
+uint64_t wi_queue_taken_in(const wi_queue *q) { return q->taken_in; }
+
+/* ---- the levels --------------------------------------------------------- */
+
 void wi_queue_append(wi_queue *q, weir_task *t)
 {
     wi_list_append(&q->level[t->weir.priority], &t->weir.link);
@@ -38,8 +86,9 @@ static bool may_run(const wi_queue *q, weir_priority p)
            (q->max_running[p] == 0 || q->running[p] < q->max_running[p]);
 }
 
-bool wi_queue_ready(const wi_queue *q)
+bool wi_queue_ready(wi_queue *q)
 {
+    wi_queue_take_in(q);
     for (int i = 0; q->n && i < WEIR_LEVELS; i++)
         if (may_run(q, (weir_priority)i))
             return true;
@@ -48,6 +97,7 @@ bool wi_queue_ready(const wi_queue *q)
 
 weir_task *wi_queue_pick(wi_queue *q)
 {
+    wi_queue_take_in(q);
     bool lowest = (q->picks + 1) % LOWEST_EVERY == 0;
     for (int i = 0; q->n && i < WEIR_LEVELS; i++) {
         weir_priority p = high_to_low[lowest ? WEIR_LEVELS - 1 - i : i];
@@ -65,8 +115,9 @@ weir_task *wi_queue_pick(wi_queue *q)
 void wi_queue_visit(wi_queue *q, const weir_task *t) { q->running[t->weir.priority]++; }
 void wi_queue_ended(wi_queue *q, const weir_task *t) { q->running[t->weir.priority]--; }
 
-weir_task *wi_queue_first(const wi_queue *q)
+weir_task *wi_queue_first(wi_queue *q)
 {
+    wi_queue_take_in(q);
     for (int i = 0; i < WEIR_LEVELS; i++) {
         weir_link *e = wi_list_first(&q->level[high_to_low[i]]);
         if (e)
@@ -75,8 +126,9 @@ weir_task *wi_queue_first(const wi_queue *q)
     return NULL;
 }
 
-weir_task *wi_queue_victim(const wi_queue *q, weir_priority p)
+weir_task *wi_queue_victim(wi_queue *q, weir_priority p)
 {
+    wi_queue_take_in(q);
     for (int i = WEIR_LEVELS - 1; i >= 0; i--) {
         weir_link *e = wi_list_first(&q->level[high_to_low[i]]);
         if (e)

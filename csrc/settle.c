@@ -2,10 +2,10 @@
  *
  * settle.c: how tasks end, and how that is told.
  *
- * A task that settles elsewhere than on its worker goes to a list of the pool and
- * is delivered after the unlock, by wi_pool_after. It moves from the pool to the
- * mailbox under both locks (the pool's, then the main's), so that a fork, which
- * takes all locks, finds it in one of them.
+ * A task that settles goes to a list of the pool. Its worker moves it on at once,
+ * in the same lock section; what settles elsewhere is delivered after the unlock,
+ * by wi_pool_after. It moves from the pool to the mailbox under the pool's lock, so
+ * that a fork, which takes it, finds it in one of them.
  */
 #include "pool.h"
 

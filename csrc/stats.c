@@ -24,7 +24,8 @@ int weir_pool_get_stats(weir_pool *p, weir_pool_stats *out)
     s.idle = p->serving;
     s.running = count(&p->running);
     s.idle -= s.running < s.idle ? s.running : s.idle;
-    s.queued = p->queue.n;
+    s.queued = wi_queue_count(&p->queue);
+    s.submitted += wi_queue_taken_in(&p->queue);
     s.parked = count(&p->parked);
     s.wanted = p->wanted;
     s.lost = p->lost;

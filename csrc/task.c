@@ -92,5 +92,7 @@ int  weir_task_outcome(const weir_task *t) { return t->weir.outcome; }
 weir_task_state weir_task_get_state(const weir_task *t)
 {
     unsigned state = wi_task_state(t);
+    if (state == WI_TASK_OFFERED)
+        return WEIR_TASK_QUEUED;
     return state == WI_TASK_CLAIMED ? WEIR_TASK_IDLE : (weir_task_state)state;
 }

@@ -3,14 +3,16 @@
  * task.h: a task's states and how its done is told.
  *
  *   IDLE -> CLAIMED -> QUEUED -> RUNNING -> SETTLED -> IDLE
- *             |          ^ |       |  ^        ^
- *      (refused: IDLE)   | |       v  |        |
- *                        +-(unpark) PARKED ----+  (QUEUED -> SETTLED too: cancel, close)
+ *             |  |       ^ ^ |       |  ^        ^
+ *   (refused: |  v       | | |       v  |        |
+ *       IDLE) OFFERED ---+ +-(unpark) PARKED ----+  (QUEUED -> SETTLED too: cancel, close)
  *
  * CLAIMED lasts inside weir_run: of two runs of one task the first wins, the
- * other gets WEIR_EBUSY. From QUEUED to SETTLED every change is made under the
- * pool's lock. The state word is atomic because weir_cancel, weir_wait and
- * weir_task_unpark read it before they know which pool's lock to take.
+ * other gets WEIR_EBUSY. OFFERED is a task in the inbox of its pool's queue, or
+ * about to be; whoever next holds the pool's lock makes it QUEUED. From there to
+ * SETTLED every change is made under that lock. The state word is atomic because
+ * weir_cancel, weir_wait and weir_task_unpark read it before they know which
+ * lock to take.
  */
 #ifndef WI_TASK_H
 #define WI_TASK_H
@@ -20,7 +22,7 @@
 
 #pragma GCC visibility push(hidden)
 
-enum { WI_TASK_CLAIMED = WEIR_TASK_SETTLED + 1 };
+enum { WI_TASK_CLAIMED = WEIR_TASK_SETTLED + 1, WI_TASK_OFFERED };
 
 enum wi_task_flags {
     WI_CANCEL = 1,    /* asked to stop */
@@ -31,13 +33,15 @@ enum wi_task_flags {
     WI_TOLD = 32      /* abandoned: done has returned */
 };
 
+/* Acquire and release are each other's partner: who sees a state sees what was
+ * written before the move to it. */
 static inline unsigned wi_task_state(const weir_task *t)
 {
-    return __atomic_load_n(&t->weir.state, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&t->weir.state, __ATOMIC_ACQUIRE);
 }
 static inline void wi_task_move(weir_task *t, unsigned state)
 {
-    __atomic_store_n(&t->weir.state, state, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->weir.state, state, __ATOMIC_RELEASE);
 }
 static inline unsigned wi_task_flags(const weir_task *t)
 {
@@ -47,22 +51,30 @@ static inline unsigned wi_task_flag(weir_task *t, unsigned flag)
 {
     return __atomic_fetch_or(&t->weir.flags, flag, __ATOMIC_SEQ_CST);
 }
+/* Relaxed: of a claimed task, published by the move that follows. */
+static inline void wi_task_clear_flags(weir_task *t)
+{
+    __atomic_store_n(&t->weir.flags, 0, __ATOMIC_RELAXED);
+}
 static inline void wi_task_unflag(weir_task *t, unsigned flags)
 {
-    __atomic_fetch_and(&t->weir.flags, ~flags, __ATOMIC_SEQ_CST);
+    if (wi_task_flags(t) & flags)
+        __atomic_fetch_and(&t->weir.flags, ~flags, __ATOMIC_SEQ_CST);
 }
 
+/* Relaxed: published by the move to OFFERED, QUEUED or RUNNING that follows. */
 static inline void wi_task_set_pool(weir_task *t, weir_pool *p)
 {
-    __atomic_store_n(&t->weir.pool, p, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->weir.pool, p, __ATOMIC_RELAXED);
 }
-/* The pool that has the task queued, running or parked, or NULL. Certain under
+/* The pool that has the task offered, queued, running or parked, or NULL. Certain under
  * that pool's lock; before, a hint which lock to take. */
 static inline weir_pool *wi_task_pool(const weir_task *t)
 {
     unsigned state = wi_task_state(t);
-    bool     ours = state >= WEIR_TASK_QUEUED && state <= WEIR_TASK_PARKED;
-    return ours ? __atomic_load_n(&t->weir.pool, __ATOMIC_SEQ_CST) : NULL;
+    bool     ours = state == WI_TASK_OFFERED ||
+                (state >= WEIR_TASK_QUEUED && state <= WEIR_TASK_PARKED);
+    return ours ? __atomic_load_n(&t->weir.pool, __ATOMIC_RELAXED) : NULL;
 }
 
 static inline weir_task *wi_task_of(weir_link *e) { return wi_container(e, weir_task, weir.link); }

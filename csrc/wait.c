@@ -5,15 +5,20 @@
 #include "pool.h"
 
 /* A task that settles and runs again elsewhere between the look and the lock is
- * looked at again. */
+ * looked at again. One that is OFFERED still is inside its weir_run: as if not
+ * run yet. */
 weir_pool *wi_task_lock_pool(const weir_task *t)
 {
     weir_pool *p;
     while (t && (p = wi_task_pool(t))) {
         wi_lock(&p->lock);
-        if (wi_task_pool(t) == p)
+        wi_queue_take_in(&p->queue);
+        bool offered = wi_task_state(t) == WI_TASK_OFFERED;
+        if (wi_task_pool(t) == p && !offered)
             return p;
         wi_unlock(&p->lock);
+        if (offered)
+            break;
     }
     return NULL;
 }

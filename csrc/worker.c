@@ -67,6 +67,13 @@ static weir_task *next_locked(weir_pool *p, weir_worker *w, bool wait, int *rc)
     }
 }
 
+static void begin_task(weir_worker *w, weir_task *t)
+{
+    w->task = t;
+    wi_task_set_current(t);
+    wi_trace(WEIR_TRACE_STARTED, w->pool, t, 0);
+}
+
 int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
 {
     if (!w || !out)
@@ -85,9 +92,7 @@ int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
     if (after)
         wi_pool_after(p);
     if (t) {
-        w->task = t;
-        wi_task_set_current(t);
-        wi_trace(WEIR_TRACE_STARTED, p, t, 0);
+        begin_task(w, t);
         *out = t;
     }
     return rc;
@@ -95,17 +100,16 @@ int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
 
 /* ---- settle ------------------------------------------------------------- */
 
-/* What the settling worker delivers itself: its task goes to the mailbox under
- * both locks, or is told here when it has no main. */
+/* What the settling worker delivers itself: its task goes to the mailbox in the
+ * same lock section, or is told here when it has no main. */
 typedef struct {
     weir_main *main;
     wi_debt    debt;
     bool       tell;
 } own_delivery;
 
-static own_delivery deliver_own_locked(weir_pool *p, weir_task *t)
+static own_delivery deliver_own_locked(weir_task *t)
 {
-    (void)p;
     own_delivery d = {.main = t->weir.main};
     wi_unlink(&t->weir.link);
     if (d.main && wi_main_append(d.main, &t->weir.link, WI_TASK, &d.debt))
@@ -125,8 +129,15 @@ static void finish_delivery(own_delivery d, weir_task *t)
         wi_task_tell(t);
 }
 
+/* The task that can follow at once, in the same lock section. */
+static weir_task *follow_locked(weir_pool *p, weir_worker *w, own_delivery d)
+{
+    bool first = d.tell || !wi_list_empty(&p->settled) || !wi_list_empty(&p->outbox);
+    return first || wi_pool_must_leave_locked(p, w) ? NULL : pick_locked(p, w);
+}
+
 /* Ours: neither abandoned nor left behind by a fork. */
-static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code)
+static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, weir_task **next)
 {
     own_delivery d = {0};
     bool         has_done = t->done != NULL;
@@ -138,8 +149,10 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code)
     wi_unlink(&t->weir.link);
     bool settled = wi_pool_end_task_locked(p, t, code);
     if (settled && has_done)
-        d = deliver_own_locked(p, t);
+        d = deliver_own_locked(t);
     wi_pool_step_locked(p);
+    if (next)
+        *next = follow_locked(p, w, d);
     wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     if (settled)
@@ -149,19 +162,27 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code)
     return true;
 }
 
+int wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next)
+{
+    w->task = NULL;
+    wi_task_set_current(NULL);
+    if (settle_ours(w->pool, w, t, code, next)) {
+        if (next && *next)
+            begin_task(w, *next);
+        return 0;
+    }
+    if (!w->pool->forked)
+        wi_task_let_go(t);
+    return WEIR_ECLOSED;
+}
+
 int weir_worker_settle(weir_worker *w, weir_task *t, int code)
 {
     if (!w || !t)
         return WEIR_EINVAL;
     if (w != self || w->task != t)
         return WEIR_EPERM;
-    w->task = NULL;
-    wi_task_set_current(NULL);
-    if (settle_ours(w->pool, w, t, code))
-        return 0;
-    if (!w->pool->forked)
-        wi_task_let_go(t);
-    return WEIR_ECLOSED;
+    return wi_worker_turn(w, t, code, NULL);
 }
 
 /* ---- enter -------------------------------------------------------------- */

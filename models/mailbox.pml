@@ -8,13 +8,16 @@
 //! ok    shut                 -DSHUT
 //! found take-before-read     -DBUG_TAKE_FIRST : assertion violated ((((delivered+refused)==4)
 //! found no-rearm             -DBUG_NO_REARM : assertion violated ((((delivered+refused)==4)
-//! found cleared-outside-lock -DBUG_CLEAR_OUTSIDE : assertion violated ((((delivered+refused)==4)
+//! found cleared-after-take  -DBUG_CLEAR_LATE : assertion violated ((((delivered+refused)==4)
+//! found first-looks-early  -DBUG_FIRST_EARLY : assertion violated ((((delivered+refused)==4)
+//! found last-tells         -DBUG_LAST_TELLS : assertion violated ((((delivered+refused)==4)
 //! found cleared-unread       -DBUG_CLEAR_UNREAD : assertion violated ((fd+owed)<=1)
 //! found wait-without-look    -DWAIT -DBUG_NO_LOOK : invalid end state
 //! found wait-no-flag         -DWAIT -DBUG_NO_FLAG : invalid end state
 //! found closed-under-writer  -DSHUT -DBUG_CLOSED_UNDER_WRITER : assertion violated !(fd_closed)
 //! found closed-by-nobody     -DSHUT -DBUG_CLOSED_BY_NOBODY : assertion violated (fd_closed&&
-//! found posted-after-shut    -DSHUT -DBUG_POSTED_AFTER : assertion violated !(fd_closed)
+//! found posted-after-shut    -DSHUT -DBUG_POSTED_AFTER : assertion violated
+//! found tells-blindly        -DSHUT -DBUG_TELLS_BLINDLY : assertion violated !(fd_closed)
 
 /* At most one write is under way, so that one read empties a pipe. */
 #ifdef BUG_TAKE_FIRST /* breaks this too: let the search go on to what it costs */
@@ -28,12 +31,13 @@
 #define EACH    2
 #define ITEMS   4
 
-/* Guarded by the main's lock. */
-chan box = [ITEMS] of { byte };
+chan box = [ITEMS] of { byte }; /* the arrivals */
 byte n_box = 0;
+bool closed;    /* they are shut */
+
+/* Guarded by the main's lock. */
 bool signalled; /* a write is owed or done, and was not read yet */
 bool waited;    /* weir_main_wait sleeps: unpark in place of a write */
-bool closed;    /* no post is taken any more */
 bool shut;      /* nobody reads the descriptor any more; the last writer closes it */
 byte writers = 0;
 
@@ -74,29 +78,47 @@ inline close_wake(writer)
 active [POSTERS] proctype poster()
 {
     byte i = 0;
-    bool raise, unpark, last;
+    bool first, there, raise, unpark, last;
     do
     :: i < EACH ->
-        atomic {
-            raise = false; unpark = false;
+#ifdef BUG_FIRST_EARLY
+        first = (n_box == 0);
+#endif
+        atomic { /* the push */
+#ifndef BUG_FIRST_EARLY
+            first = (n_box == 0);
+#endif
+#ifdef BUG_LAST_TELLS
+            first = !first;
+#endif
             if
 #ifdef BUG_POSTED_AFTER
-            :: true ->
+            :: true -> box!(_pid * EACH + i); n_box++
 #else
-            :: closed -> refused++
-            :: !closed ->
+            :: closed -> refused++; first = false
+            :: !closed -> box!(_pid * EACH + i); n_box++
 #endif
-                box!(_pid * EACH + i); n_box++;
-                unpark = waited;
-                raise = !unpark && !signalled;
+            fi;
+            i++
+        }
+        raise = false; unpark = false;
+        if
+        :: first -> /* tell() */
+            atomic {
+                there = (n_box > 0 && !closed);
+#ifdef BUG_TELLS_BLINDLY
+                there = true;
+#endif
+                unpark = there && waited;
+                raise = there && !unpark && !signalled;
                 if
                 :: raise -> signalled = true; owed++; writers++
                 :: else
-                fi
-            fi;
-            i++;
-            assert(one_write)
-        }
+                fi;
+                assert(one_write)
+            }
+        :: else
+        fi;
         if
         :: raise -> raise_it(); close_wake(true)
         :: unpark -> token = true
@@ -122,7 +144,8 @@ inline drain()
 inline take()
 {
 #ifdef BUG_TAKE_FIRST
-    atomic { splice(); signalled = false }
+    atomic { splice() }
+    signalled = false;
     drain();
 #else
     was_readable = false;
@@ -133,20 +156,15 @@ inline take()
 #ifdef BUG_CLEAR_UNREAD
     was_readable = true;
 #endif
-#ifdef BUG_CLEAR_OUTSIDE
+#ifdef BUG_CLEAR_LATE
     atomic { splice() }
+#endif
     if
     :: was_readable -> signalled = false
     :: else
     fi;
-#else
-    atomic {
-        if
-        :: was_readable -> signalled = false
-        :: else
-        fi;
-        splice()
-    }
+#ifndef BUG_CLEAR_LATE
+    atomic { splice() }
 #endif
 #endif
     item = 0
@@ -257,7 +275,7 @@ active proctype owner()
 #endif
     od;
 #ifdef SHUT
-    closed = true; /* wi_main_shut() */
+    atomic { splice(); closed = true } /* wi_main_shut() */
     do
     :: n_box + n_batch > 0 -> dispatch(0)
     :: n_box + n_batch == 0 -> break

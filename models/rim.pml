@@ -7,11 +7,12 @@
 //! ok    blocking-close    -DBLOCKING
 //! ok    main-close
 //! ok    main-wait         -DWAITS
-//! found wait-serves-own   -DWAITS -DBUG_WAIT_SERVES : assertion violated (code
+//! found wait-serves-own   -DWAITS -DBUG_WAIT_SERVES : assertion violated ((delivered
 //! found close-serves-not  -DBLOCKING -DBUG_NO_SERVE : assertion violated (((returned
 //! found look-then-wait    -DBLOCKING -DBUG_LOOK_FIRST : assertion violated (((returned
+//! found first-call-tells  -DBLOCKING -DBUG_FIRST_ONLY : assertion violated (((returned
 //! found poster-looks-early -DBLOCKING -DBUG_POSTER_EARLY : assertion violated (((returned
-//! found no-rearm          -DBLOCKING -DBUG_NO_REARM : assertion violated (((returned
+//! found no-rearm          -DBLOCKING -DBUG_NO_REARM : assertion violated ((delivered
 //! found no-deadlk         -DBLOCKING -DBUG_NO_EDEADLK : assertion violated (((returned
 //! found begun-forgotten   -DBUG_BEGUN_FORGOTTEN : assertion violated (((returned
 //! found posted-after-shut -DBUG_POST_UNCHECKED : assertion violated (((returned
@@ -24,10 +25,12 @@
 mtype = { IDLE, POSTED, BEGUN, ENDED };
 mtype = { OPEN, OK, ECLOSED, EDEADLK };
 
-/* Guarded by the main's lock. */
-chan box = [ITEMS] of { byte };
+chan box = [ITEMS] of { byte }; /* the arrivals */
 byte n_box = 0;
-bool signalled, closed, waited;
+bool closed; /* they are shut */
+
+/* Guarded by the main's lock. */
+bool signalled, waited;
 mtype state[CALLERS] = IDLE, code[CALLERS] = OPEN;
 
 bool fd;         /* readable */
@@ -57,20 +60,18 @@ inline post(item, is_call)
 #ifdef BUG_POSTER_EARLY
     unpark = is_call && waiting > 0;
 #endif
-    atomic {
+    atomic { /* the push */
         open = !closed;
 #ifdef BUG_POST_UNCHECKED
         open = true;
 #endif
-        raise = false;
-#ifndef BUG_POSTER_EARLY
-        unpark = open && (waited || (is_call && waiting > 0));
+#ifdef BUG_FIRST_ONLY
+        tells = open && n_box == 0;
+#else
+        tells = open && (n_box == 0 || is_call);
 #endif
         if
-        :: open ->
-            box!item; n_box++;
-            raise = !unpark && !signalled;
-            signalled = signalled || raise
+        :: open -> box!item; n_box++
         :: else
         fi;
         if
@@ -78,6 +79,19 @@ inline post(item, is_call)
         :: else
         fi
     }
+    raise = false;
+    if
+    :: tells -> /* tell() */
+        atomic {
+            there = (n_box > 0);
+#ifndef BUG_POSTER_EARLY
+            unpark = there && (waited || (is_call && waiting > 0));
+#endif
+            raise = there && !unpark && !signalled;
+            signalled = signalled || raise
+        }
+    :: else
+    fi;
     if
     :: atomic { raise -> fd = true; raise = false }
     :: atomic { unpark -> main_token = true; unpark = false }
@@ -87,7 +101,7 @@ inline post(item, is_call)
 
 active [CALLERS] proctype caller()
 {
-    bool open, raise, unpark;
+    bool open, tells, there, raise, unpark;
 
     post(_pid, true);
     if
@@ -189,13 +203,11 @@ inline take()
     :: signalled -> atomic { was = fd; fd = false }
     :: !signalled
     fi;
-    atomic {
-        if
-        :: was -> signalled = false
-        :: else
-        fi;
-        splice(); item = NONE
-    }
+    if
+    :: was -> signalled = false
+    :: else
+    fi;
+    atomic { splice(); item = NONE }
 }
 
 inline dispatch()

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * inbox.pml: submits without the lock, `attend`, and a close that shuts the inbox
+ * (csrc/queue.c, pool.c, grow.c, close.c). Pushes happen between any two steps, so
+ * a hold of the lock has as many steps as it has looks at what pushes change.
+ */
+//! ok    plain             -DW=2 -DN=3
+//! ok    blocking-tasks    -DW=2 -DN=3 -DBLOCK=1
+//! ok    close             -DW=2 -DN=3 -DCLOSE
+//! found offers-blindly    -DW=1 -DN=2 -DBUG_OFFER_BLIND : assertion violated
+//! found sleep-without-look -DW=1 -DN=2 -DBUG_SLEEP_BLIND : assertion violated
+//! found look-then-attend  -DW=1 -DN=2 -DBUG_LOOK_FIRST : assertion violated
+//! found kick-looks-first  -DW=2 -DN=3 -DBLOCK=1 -DBUG_KICK_LOOKS_FIRST : assertion violated
+//! found attend-forgotten  -DW=2 -DN=3 -DBLOCK=1 -DBUG_ATTEND_FORGOTTEN : assertion violated
+//! found not-shut          -DW=1 -DN=2 -DCLOSE -DBUG_NOT_SHUT : assertion violated
+//! found shut-loses        -DW=1 -DN=2 -DCLOSE -DBUG_SHUT_LOSES : assertion violated
+
+#ifndef BLOCK
+#define BLOCK 0 /* tasks below this number wait until every task has started or ended */
+#endif
+#define NONE 255
+
+chan inbox = [N] of { byte };
+byte n_in = 0;
+bool shut, attend;
+
+bool lock;
+/* Guarded by lock. */
+chan queue = [N] of { byte };
+byte n_queued = 0;
+byte idle[W], n_idle = 0;
+bool searching, woken[W], closing;
+
+bool token[W];
+byte started = 0, closed = 0, refused = 0, gone = 0, ran[N];
+
+#define must_attend (!searching && n_idle > 0)
+#define all_over    (started + closed + refused == N)
+
+inline take_in()
+{
+    do
+    :: n_in > 0 -> inbox?x; queue!x; n_in--; n_queued++
+    :: else -> x = 0; break
+    od
+}
+
+inline acquire() { atomic { !lock -> lock = true } }
+
+/* wi_pool_kick_locked() and the unlock; w: who is to be unparked then */
+inline kick_and_unlock(w)
+{
+    w = NONE;
+#ifdef BUG_KICK_LOOKS_FIRST
+    atomic { take_in() }
+    attend = must_attend;
+#elif defined(BUG_ATTEND_FORGOTTEN)
+    take_in();
+#else
+    attend = must_attend;
+#endif
+    atomic {
+        if
+        :: must_attend ->
+#ifndef BUG_KICK_LOOKS_FIRST
+            take_in();
+#endif
+            if
+            :: n_queued > 0 ->
+                n_idle--; w = idle[n_idle]; idle[n_idle] = 0;
+                searching = true; woken[w] = true; attend = false
+            :: else
+            fi
+        :: else
+        fi;
+        lock = false
+    }
+    if
+    :: atomic { w != NONE -> token[w] = true; w = NONE }
+    :: else
+    fi
+}
+
+active [2] proctype submitter()
+{
+    byte t = _pid, w, x;
+    do
+    :: t < N ->
+        if
+        :: attend -> goto locked
+        :: else
+        fi;
+        if
+        :: atomic { shut -> goto locked }
+        :: atomic { !shut -> inbox!t; n_in++ }
+#ifndef BUG_OFFER_BLIND
+            if
+            :: attend -> acquire(); kick_and_unlock(w)
+            :: else
+            fi
+#endif
+            goto next
+        fi;
+locked: acquire();
+        atomic {
+            if
+            :: closing -> refused++
+            :: else -> queue!t; n_queued++
+            fi
+        }
+        kick_and_unlock(w);
+next:   t = t + 2
+    :: else -> break
+    od
+}
+
+#ifdef CLOSE
+active proctype closer()
+{
+    byte x;
+    acquire();
+    closing = true;
+#ifndef BUG_SHUT_LOSES
+    atomic {
+        take_in(); /* the same exchange */
+#endif
+#ifndef BUG_NOT_SHUT
+        shut = true;
+#endif
+#ifdef BUG_SHUT_LOSES
+    atomic {
+        do
+        :: n_in > 0 -> inbox?x; n_in--
+        :: else -> break
+        od;
+#endif
+        do
+        :: n_queued > 0 -> queue?x; n_queued--; closed++
+        :: else -> break
+        od;
+        do
+        :: n_idle > 0 -> n_idle--; token[idle[n_idle]] = true; idle[n_idle] = 0
+        :: else -> x = 0; break
+        od;
+        lock = false
+    }
+}
+#endif
+
+proctype worker(byte me)
+{
+    byte t, other, x;
+look:
+    acquire();
+look_on: /* next_locked() */
+    atomic {
+        take_in();
+        if
+        :: closing -> gone++; lock = false; goto leave
+        :: !closing && n_queued > 0 -> queue?t; n_queued--; goto take
+        :: else
+        fi
+    }
+    /* wi_pool_sleep_locked() */
+#ifdef BUG_LOOK_FIRST
+    if
+    :: n_in > 0 -> goto look_on
+    :: else
+    fi;
+#endif
+    atomic { idle[n_idle] = me; n_idle++; attend = must_attend }
+#if !defined(BUG_LOOK_FIRST) && !defined(BUG_SLEEP_BLIND)
+    atomic {
+        if
+        :: attend && n_in > 0 -> n_idle--; idle[n_idle] = 0; goto look_on /* ours is the last */
+        :: else
+        fi
+    }
+#endif
+    lock = false;
+end_park:
+    atomic {
+        token[me] && !lock -> token[me] = false; lock = true;
+        if
+        :: woken[me] -> woken[me] = false; searching = false
+        :: else
+        fi;
+        goto look_on
+    }
+take:
+    kick_and_unlock(other);
+    atomic { ran[t]++; started++ }
+    if
+    :: t < BLOCK -> all_over
+    :: else
+    fi;
+    goto look;
+leave:
+    skip
+}
+
+init {
+    byte i;
+    atomic {
+        for (i : 0 .. W - 1) { run worker(i) }
+    }
+    timeout;
+    assert(all_over && n_in == 0 && n_queued == 0 && !lock);
+    for (i : 0 .. N - 1) { assert(ran[i] <= 1) }
+    assert(n_idle + gone == W);
+    assert(gone == 0 || closing)
+}

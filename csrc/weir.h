@@ -227,7 +227,7 @@ typedef struct {
     unsigned    max_running[WEIR_LEVELS]; /* most running per weir_priority; 0: no limit */
     size_t      stack_size;  /* owned threads, bytes; 0: the system's default */
     int         worker_signal; /* one signal that workers leave unblocked; 0: none */
-    bool        measure;     /* keep the histograms: two clock reads per task */
+    bool        measure;     /* keep the histograms: a clock read at submit, start and end */
     const uint64_t *cpus;    /* owned threads run on these CPUs only: a bit per CPU, lowest first */
     unsigned    n_cpus;      /* bits in cpus; 0: as the thread that opens */
     bool        borrowed;    /* the host lends `threads` threads: weir_worker_enter() */

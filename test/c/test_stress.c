@@ -235,6 +235,55 @@ TEST(a_burst_is_done_exactly_once)
     rig_close(&r);
 }
 
+/* ---- many producers, each with a main of its own ------------------------- */
+
+enum { BURST = 3000 };
+
+typedef struct {
+    helper     h;
+    weir_pool *pool;
+    slot       slot[BURST];
+} producer;
+
+/* What it gives, it gets back, while the workers fall asleep and wake between. */
+static void gives_and_gets(void *arg)
+{
+    producer  *p = arg;
+    weir_main *m;
+    int        n = (int)scaled(BURST), given = 0, got = 0;
+    expect_eq(weir_main_open(&m), 0);
+    for (int some = 1; given < n; some = some * 3 % 101) {
+        for (int i = 0; i < some && given < n; i++, given++) {
+            p->slot[given] = (slot){.task = {.run = run_as_told, .done = done_counts}};
+            expect_eq(weir_run(p->pool, &p->slot[given].task, m), 0);
+        }
+        while (got < given)
+            got += weir_main_wait(m, -1);
+    }
+    expect_eq(weir_main_close(m, 0), 0);
+}
+
+TEST(bursts_of_many_producers_are_done_exactly_once)
+{
+    enum { PRODUCERS = 4 };
+    static producer   p[PRODUCERS];
+    weir_pool        *pool;
+    weir_pool_options opts = pool_of(2);
+    expect(scaled(BURST) <= BURST);
+    expect_eq(weir_pool_open(&pool, &opts), 0);
+    for (int i = 0; i < PRODUCERS; i++) {
+        p[i].pool = pool;
+        helper_start(&p[i].h, gives_and_gets, &p[i]);
+    }
+    for (int i = 0; i < PRODUCERS; i++) {
+        helper_join(&p[i].h);
+        for (unsigned k = 0; k < scaled(BURST); k++)
+            expect_eq(p[i].slot[k].runs, 1000001);
+    }
+    pool_end(pool);
+}
+
 SUITE(stress, random_operations_lose_no_task, random_operations_on_a_small_queue_lose_no_task,
       random_operations_with_caps_lose_no_task,
-      a_pool_that_closes_under_its_users_loses_no_task, a_burst_is_done_exactly_once)
+      a_pool_that_closes_under_its_users_loses_no_task, a_burst_is_done_exactly_once,
+      bursts_of_many_producers_are_done_exactly_once)

@@ -20,8 +20,7 @@ static void done(weir_task *task) {}
 /* The upper bound, in us, of the bucket in which `percent` of all counted end. */
 static uint64_t under_us(const uint64_t *bucket, unsigned percent)
 {
-    uint64_t all = 0, seen = 0;
-    int      i;
+    uint64_t all = 0, seen = 0, i;
     for (i = 0; i < WEIR_BUCKETS; i++)
         all += bucket[i];
     for (i = 0; i < WEIR_BUCKETS - 1 && (seen += bucket[i]) * 100 < all * percent;)

@@ -43,7 +43,7 @@ static void done(uv_work_t *w, int status)
     j->done(j);
 }
 
-/* libuv makes its threads at the first submission, and waits for them there. */
+/* Read at the first submission, which makes the threads. */
 void pool_open(unsigned threads)
 {
     char number[12];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * peer.h: what the driver asks of a thread pool. Each peer is one file, linked
- * with the driver into a program of its own.
+ * peer.h: what the driver asks of a thread pool. Each peer is one file in C or
+ * C++, linked with the driver into a program of its own.
  *
  * A loop is an event loop with its completions; each producer thread has one
  * and submits to the one pool of the process. Peers abort when they are refused
@@ -12,6 +12,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* The caller's struct for one task begins with this. */
 struct job {
@@ -24,7 +28,7 @@ struct loop;
 
 extern const size_t job_size; /* of the caller's whole struct */
 
-void pool_open(unsigned threads); /* returns when the threads are there */
+void pool_open(unsigned threads);
 void pool_close(void);
 
 /* On the thread that will turn it. With `pollable` false the loop watches no
@@ -40,6 +44,9 @@ void turn(struct loop *l);
 void run_in_main(struct loop *l, void (*fn)(void *), void *arg);
 
 #define MUST(what) ((what) ? (void)0 : must_failed(#what))
-_Noreturn void must_failed(const char *what);
+__attribute__((noreturn)) void must_failed(const char *what);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -1,0 +1,96 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: ISC
+#
+# table.pl RUNS.CSV: medians and ratios, every run, the gates.
+use strict;
+use warnings;
+use File::Basename qw(dirname);
+use lib dirname(__FILE__);
+use figures;
+
+my @rows = read_rows($ARGV[0] // die "usage: table.pl RUNS.CSV\n");
+my %ours = (c => "weir", lwt => "mwt");
+
+sub ratio {
+    my ($row, $one, $other) = @_;
+    my ($x, $y) = (typical($row, $one), typical($row, $other));
+    return defined $x && $y ? $x / $y : undef;
+}
+
+sub medians {
+    my ($group) = @_;
+    my @group = grep { $_->{group} eq $group } @rows or return;
+    my $ours = $ours{$group};
+    my %seen = ($ours => 1);
+    my @peers = grep { !$seen{$_}++ } map { @{$_->{peers}} } @group;
+    my $line = "%-4s %-22s %3s %4s %8s" . " %10s" x (1 + @peers) . "  " . " %10s" x @peers . "\n";
+    printf "\n$line", qw(cpu figure thr prod inflight), $ours, @peers, map { "/$_" } @peers;
+    for my $row (@group) {
+        my $name = $row->{figure};
+        $name =~ s/^(late|calls)_/$row->{measure}_/;
+        printf $line, $row->{pin}, $name, @$row{qw(threads producers in_flight)},
+            map({ short(typical($row, $_)) } $ours, @peers),
+            map({ short(ratio($row, $ours, $_)) } @peers);
+    }
+}
+
+sub every_run {
+    print "\nEvery run.\n";
+    for my $row (@rows) {
+        for my $peer (@{$row->{peers}}) {
+            printf "%-52s %-10s %s\n", $row->{key}, $peer, join " ", map { short($_) } @{$row->{runs}{$peer}};
+        }
+    }
+}
+
+# The figure, or the ratio, of each round by itself.
+sub rounds {
+    my ($row, $ours, $peer) = @_;
+    my @x = @{$row->{runs}{$ours} // []};
+    return @x unless $peer;
+    my $y = $row->{runs}{$peer} // [];
+    return map { $x[$_] / $y->[$_] } grep { defined $x[$_] && $y->[$_] } 0 .. $#x;
+}
+
+# A figure, or its ratio to a peer's, is at most, or at least, so much. Where runs
+# come in two modes the ratio of the medians may be that of two modes: the median
+# round must agree. The last digit shown decides: under strace a lock or two is contended.
+sub gate {
+    my ($text, $key, $peer, $sign, $limit) = @_;
+    my ($row) = grep { $_->{key} =~ /^$key$/ } @rows;
+    my $ours = $row && $ours{$row->{group}};
+    my @rounds = $row ? rounds($row, $ours, $peer) : ();
+    printf "%-54s %s %4s  ", $text . ($peer ? " / $peer" : ""), $sign, $limit;
+    return print "not measured\n" unless grep { defined } @rounds;
+    my @both = ($peer ? ratio($row, $ours, $peer) : typical($row, $ours), median(@rounds));
+    $_ = sprintf "%.2f", $_ for @both;
+    my $met = grep { $sign eq ">=" ? $_ >= $limit : $_ <= $limit } @both;
+    printf "%6s %-6s  (%s)\n", $both[0], qw(MISSED OPEN met)[$met],
+        join " ", map { defined ? sprintf "%.2f", $_ : "-" } @rounds;
+}
+
+sub gates {
+    print "\nGates, in this run; in brackets each round by itself. OPEN: its median says otherwise.\n";
+    for my $t (1, 2) {
+        my $latency = "c,cpu1,latency,$t,1,1,latency_p50_us";
+        gate("pinned latency p50, threads $t", $latency, "glib", "<=", 1);
+        gate("pinned latency p50, threads $t", $latency, "libuv", "<=", 0.7);
+    }
+    for my $t (1, 2, 4) {
+        for my $n (64, 1024) {
+            gate("free rate, $n in flight, threads $t", "c,free,rate,$t,1,$n,rate_per_s", "libuv",
+                ">=", $t < 4 ? 1.5 : 1);
+        }
+    }
+    gate("futex calls per task, 1 in flight", "c,.*,calls,2,1,1,calls_futex", "", "<=", 2);
+    gate("bytes per queued task beyond the caller's struct", "c,.*,memory_beyond_bytes", "", "<=", 0);
+    gate("system calls while idle", "c,.*,idle,.*,calls_all", "", "<=", 0);
+    gate("pinned rate, 64 in flight, threads 1", "lwt,cpu1,rate,1,1,64,rate_per_s", "preemptive", ">=", 12);
+    gate("pinned latency p50, threads 1", "lwt,cpu1,latency,1,1,1,latency_p50_us", "preemptive", "<=", 1);
+    gate("pinned run_in_main p50", "lwt,cpu1,call,1,1,1,call_p50_us", "preemptive", "<=", 1.25);
+}
+
+print "\nMedians. rate: tasks per second, more is better; all else: less is better.\n";
+medians($_) for sort keys %ours;
+every_run();
+gates();

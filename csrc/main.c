@@ -126,6 +126,12 @@ static void box_init(wi_box *b)
 {
     wi_list_init(&b->all);
     wi_list_init(&b->calls);
+    wi_list_init(&b->lends);
+}
+
+static bool box_empty(const wi_box *b)
+{
+    return wi_list_empty(&b->all) && wi_list_empty(&b->lends);
 }
 
 int wi_main_make(weir_main **out)
@@ -189,12 +195,13 @@ static void write_wake(weir_main *m)
 }
 
 /* Tells the owner, if what was posted has not been taken meanwhile. A wait for
- * something else than deliveries looks for calls alone, so those always tell it. */
-static void tell(weir_main *m, bool call)
+ * something else than deliveries looks for the urgent alone, so those always tell
+ * it: the thread that it waits for may itself wait for them. */
+static void tell(weir_main *m, bool urgent)
 {
     wi_lock(&m->lock);
     bool there = wi_stack_holds_some(&m->arrivals);
-    bool unpark = there && (m->waited || (call && atomic_load(&m->owner->waiting)));
+    bool unpark = there && (m->waited || (urgent && atomic_load(&m->owner->waiting)));
     bool raise = there && !unpark && !m->signalled;
     m->signalled |= raise;
     m->writers += raise;
@@ -209,7 +216,7 @@ void wi_main_pay(weir_main *m, wi_debt debt)
 {
     if (!debt.tell)
         return;
-    tell(m, debt.call);
+    tell(m, debt.urgent);
     wi_main_release(m);
 }
 
@@ -220,7 +227,8 @@ bool wi_main_append(weir_main *m, weir_link *e, enum wi_kind kind, wi_debt *debt
     e->kind = kind;
     for (;;) {
         weir_link *newest = wi_stack_newest(&m->arrivals);
-        *debt = (wi_debt){newest == NULL || kind == WI_CALL, kind == WI_CALL};
+        bool urgent = kind == WI_CALL || kind == WI_LEND;
+        *debt = (wi_debt){newest == NULL || urgent, urgent};
         if (newest == WI_SHUT) {
             *debt = (wi_debt){0};
             return false;
@@ -248,9 +256,10 @@ bool wi_main_post(weir_main *m, weir_link *e, enum wi_kind kind)
 static void into_batch(weir_main *m, weir_link *e)
 {
     weir_link *last = m->batch.all.head.prev, *last_call = m->batch.calls.head.prev;
+    weir_link *last_lend = m->batch.lends.head.prev;
     for (weir_link *before; e; e = before) {
         before = e->next;
-        wi_list_insert_after(last, e);
+        wi_list_insert_after(e->kind == WI_LEND ? last_lend : last, e);
         if (e->kind == WI_CALL)
             wi_list_insert_after(last_call, &wi_container(e, weir_call, link)->of_calls);
     }
@@ -275,7 +284,7 @@ static void take(weir_main *m)
 static void rearm(weir_main *m)
 {
     wi_lock(&m->lock);
-    bool left = !wi_list_empty(&m->batch.all) || wi_stack_holds_some(&m->arrivals);
+    bool left = !box_empty(&m->batch) || wi_stack_holds_some(&m->arrivals);
     bool raise = left && !m->signalled;
     m->signalled |= raise;
     wi_unlock(&m->lock);
@@ -289,26 +298,33 @@ void wi_mains_rearm(wi_thread *t)
         rearm(wi_container(e, weir_main, of_thread));
 }
 
-static weir_call *first_call(weir_main *m)
+static void lend(weir_main *m, weir_link *e)
 {
-    wi_main_take_arrivals(m);
-    weir_link *e = wi_list_pop(&m->batch.calls);
-    if (!e)
-        return NULL;
-    weir_call *call = wi_container(e, weir_call, of_calls);
-    wi_unlink(&call->link);
-    return call;
+    m->depth++; /* the host may not close us in it */
+    wi_lend_delivered(e);
+    m->depth--;
 }
 
-bool wi_mains_serve_call(wi_thread *t, const weir_main *except)
+static bool serve_one(weir_main *m)
+{
+    weir_link *e;
+    wi_main_take_arrivals(m);
+    if ((e = wi_list_pop(&m->batch.lends))) {
+        lend(m, e);
+    } else if ((e = wi_list_pop(&m->batch.calls))) {
+        weir_call *call = wi_container(e, weir_call, of_calls);
+        wi_unlink(&call->link);
+        wi_call_begin(call, true);
+    }
+    return e != NULL;
+}
+
+bool wi_mains_serve(wi_thread *t, const weir_main *except)
 {
     for (weir_link *e = wi_list_first(&t->mains); e; e = wi_list_after(&t->mains, e)) {
         weir_main *m = wi_container(e, weir_main, of_thread);
-        weir_call *call = m == except ? NULL : first_call(m);
-        if (call) {
-            wi_call_begin(call, true);
-            return true; /* fn may have opened and closed mains: look again */
-        }
+        if (m != except && serve_one(m))
+            return true; /* mains may have come and gone: look again */
     }
     return false;
 }
@@ -329,7 +345,7 @@ static bool deliver(weir_main *m, weir_link *e)
         wi_notice_delivered(e, m);
         m->telling--;
         return true;
-    case WI_LEND: wi_lend_delivered(e); return true;
+    case WI_LEND: lend(m, e); return true;
     case WI_NUDGE: nudge_came(m); return false;
     case WI_CALL: break;
     }
@@ -344,7 +360,8 @@ static int deliver_batch(weir_main *m, int max)
     int        n = 0;
     weir_link *e;
     m->depth++;
-    while ((max <= 0 || n < max) && (e = wi_list_pop(&m->batch.all)))
+    while ((max <= 0 || n < max) &&
+           ((e = wi_list_pop(&m->batch.lends)) || (e = wi_list_pop(&m->batch.all))))
         n += deliver(m, e);
     m->depth--;
     wi_main_look_busy(m);
@@ -359,7 +376,7 @@ int weir_main_dispatch(weir_main *m, int max)
         return WEIR_EPERM;
     take(m);
     int n = deliver_batch(m, max);
-    if (!wi_list_empty(&m->batch.all))
+    if (!box_empty(&m->batch))
         rearm(m);
     return n;
 }
@@ -389,10 +406,11 @@ static void end_sleep(weir_main *m)
     wi_unlock(&m->lock);
 }
 
-/* Calls to the thread's other mains are served here; m's own come by dispatch. */
+/* What is urgent for the thread's other mains is served here; m's own comes by
+ * dispatch. */
 static bool sleep_until(weir_main *m, wi_waiter *w, int64_t deadline)
 {
-    if (wi_mains_serve_call(w->thread, m) || !begin_sleep(m))
+    if (wi_mains_serve(w->thread, m) || !begin_sleep(m))
         return true;
     bool in_time = wi_park(w->parker, deadline);
     end_sleep(m);
@@ -444,7 +462,7 @@ static unsigned undelivered(const weir_main *m)
 {
     unsigned n = 0;
     for (weir_link *e = wi_list_first(&m->batch.all); e; e = wi_list_after(&m->batch.all, e))
-        n += e->kind != WI_NUDGE && e->kind != WI_LEND;
+        n += e->kind != WI_NUDGE;
     return n;
 }
 
@@ -468,7 +486,7 @@ void wi_main_forked_locked(weir_main *m)
     wi_parker_init(&m->owner->parker); /* another thread may have been inside it */
     m->waited = false;
     m->writers = 0;
-    m->signalled = !wi_list_empty(&m->batch.all);
+    m->signalled = !box_empty(&m->batch);
     wi_wake_reopen(&m->wake);
     if (m->signalled)
         wi_wake_raise(&m->wake);

@@ -14,10 +14,10 @@
 /* What link.kind says of a delivery. */
 enum wi_kind { WI_TASK = 1, WI_CALL, WI_NOTICE, WI_LEND, WI_NUDGE };
 
-/* One ordered list of deliveries; its calls also stand on a list of their own,
- * so that a blocking wait finds them. */
+/* One ordered list of deliveries, but for lends, which come first; its calls also
+ * stand on a list of their own. So a blocking wait finds what it serves. */
 typedef struct {
-    wi_list all, calls;
+    wi_list all, calls, lends;
 } wi_box;
 
 /* A run_in_main call, counted: its caller and the main's side. All but the
@@ -93,9 +93,9 @@ int wi_main_make(weir_main **out);
 /* ---- the mailbox */
 
 /* What a post owes the main after every unlock: to tell its owner, if it came
- * first or is a call. It holds the main until then. */
+ * first or is urgent. It holds the main until then. */
 typedef struct {
-    bool tell, call;
+    bool tell, urgent;
 } wi_debt;
 
 /* Appends a delivery. False: closed, it stays the caller's. Any thread. */
@@ -107,8 +107,8 @@ void wi_main_pay(weir_main *m, wi_debt debt);
 
 /* Moves what was posted to the batch. The owner's thread. */
 void wi_main_take_arrivals(weir_main *m);
-/* Runs one posted call of the thread's mains but `except`; false: there is none. */
-bool wi_mains_serve_call(wi_thread *t, const weir_main *except);
+/* Runs one posted call or lend of the thread's mains but `except`; false: none. */
+bool wi_mains_serve(wi_thread *t, const weir_main *except);
 /* Makes every descriptor of the thread readable whose main has something left. */
 void wi_mains_rearm(wi_thread *t);
 /* Delivers everything, new things too; the owner's thread, depth 0. */

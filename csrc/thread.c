@@ -2,7 +2,7 @@
  *
  * thread.c: waits, and the record of a thread that owns mains.
  *
- * The race between a waiter and a run_in_main call posted to it: the owner
+ * The race between a waiter and a run_in_main call, or a lend, posted to it: the owner
  * raises `waiting`, then looks into each mailbox under its lock; the poster
  * appends and reads `waiting` under the same lock. Either the owner sees the
  * call or the poster sees that it must unpark.
@@ -69,7 +69,7 @@ void wi_wait_end(wi_waiter *w)
 /* False when the deadline passed. */
 static bool sleep_once(wi_waiter *w, int64_t deadline)
 {
-    if (w->thread && wi_mains_serve_call(w->thread, NULL))
+    if (w->thread && wi_mains_serve(w->thread, NULL))
         return true;
     return wi_park(w->parker, deadline);
 }

@@ -5,7 +5,7 @@
  * A waiter stands on a list that a lock guards; whoever makes its condition
  * true wakes it under that lock. A token is only a hint: the waiter looks again
  * under the lock. A thread that owns mains waits on the parker in its record and
- * serves their posted run_in_main calls meanwhile; any other thread waits on a
+ * serves their posted run_in_main calls and lends meanwhile; any other thread waits on a
  * parker on its stack.
  */
 #ifndef WI_THREAD_H

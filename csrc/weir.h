@@ -243,8 +243,8 @@ typedef struct {
     void (*on_start)(void *arg, unsigned index);
     void (*on_stop)(void *arg, unsigned index);
     /* Borrowed pools: one more thread is wanted (a worker was lost, or the pool
-     * grows); after a refusal not again for 100 ms. A delivery
-     * to the main that opened the pool; answer with a thread that calls
+     * grows); after a refusal not again for 100 ms. A delivery to the main that
+     * opened the pool, also while its thread blocks inside weir; answer with a thread that calls
      * weir_worker_enter(), or with weir_worker_refuse(). NULL: refused. */
     void (*lend)(weir_pool *pool, void *arg);
 } weir_pool_options;

@@ -354,6 +354,29 @@ TEST(a_drain_ends_when_the_last_running_worker_is_lost)
     expect_eq(lost.outcome, 3);
 }
 
+TEST(a_blocked_main_lends_the_thread_that_it_waits_for)
+{
+    host              h;
+    lent              l = {.served = 0};
+    plug              p;
+    probe             t[2] = {PROBE, PROBE};
+    weir_pool_options opts = lent_by(1, 0);
+    opts.threads_max = 2, opts.queue_limit = 1, opts.when_full = WEIR_BLOCK;
+    expect(host_open(&h, opts));
+    lend_one(&l, h.r.p);
+    host_until(&h, &h.ready);
+    expect(plug_in(&p, h.r.p, h.r.m));
+    expect_eq(weir_run(h.r.p, &t[0].task, h.r.m), 0); /* asks for a thread */
+    test_stage("waiting for space that only a lent thread makes");
+    expect_eq(weir_run(h.r.p, &t[1].task, h.r.m), 0);
+    expect_eq(lender.asked, 1);
+    expect(pthread_equal(lender.on, pthread_self()));
+    plug_pull(&p);
+    rig_close(&h.r);
+    helper_join(&l.h);
+    helper_join(&lender.l.h);
+}
+
 static void release_notes(weir_task *task) { atomic_fetch_add(&((probe *)task)->runs, 100); }
 
 static void abandons(void *task) { expect_eq(weir_task_abandon(task), 0); }
@@ -397,4 +420,5 @@ SUITE(borrowed, a_lent_thread_serves_like_an_owned_one,
       a_pool_whose_lend_is_refused_serves_with_what_it_has,
       a_pool_that_loses_its_last_thread_for_good_closes,
       a_drain_ends_when_the_last_running_worker_is_lost,
+      a_blocked_main_lends_the_thread_that_it_waits_for,
       an_abandoned_lent_thread_is_told_to_leave)

@@ -59,6 +59,7 @@ let resolve ~closed resolver : _ Weir.Future.outcome -> unit = function
   | Canceled -> Lwt.wakeup_later_exn resolver Lwt.Canceled
   | Closed -> Lwt.wakeup_later_exn resolver closed
   | Expired -> Lwt.wakeup_later_exn resolver Weir.Expired
+  | Full -> Lwt.wakeup_later_exn resolver Weir.Full
 
 let opened resolver = function
   | Ok x -> Lwt.wakeup_later resolver x

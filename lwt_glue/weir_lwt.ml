@@ -10,7 +10,6 @@ exception Timeout
 
 let () = Printexc.register_printer (function Timeout -> Some "Weir_lwt.Timeout" | _ -> None)
 let main () = Weir_loop.main "Weir_lwt.main"
-let check who what ok = if not ok then invalid_arg (who ^ ": " ^ what)
 
 (* Running *)
 
@@ -41,9 +40,8 @@ let promise_of ?timeout future =
 let run ?priority ?start_within ?timeout pool f =
   let who = "Weir_lwt.run" in
   let main = Weir_loop.main who in
-  check who "timeout is not a time" (match timeout with Some s -> s >= 0. | None -> true);
-  check who "start_within is not a time"
-    (match start_within with Some s -> s > 0. | None -> true);
+  Option.iter (Weir.Options.check_time ~who "timeout" (fun s -> s >= 0.)) timeout;
+  Option.iter (Weir.Options.check_time ~who "start_within" (fun s -> s > 0.)) start_within;
   match Weir.Pool.run ~main ?priority ?start_within pool f with
   | future -> promise_of ?timeout future
   | exception ((Closed | Full | Failure _ | Out_of_memory | Sys_error _) as exn) -> Lwt.fail exn
@@ -53,29 +51,42 @@ let run ?priority ?start_within ?timeout pool f =
 let close ?mode pool = Weir_loop.close "Weir_lwt.close" ?mode pool
 let close_async ?mode pool = ignore (Weir_loop.close "Weir_lwt.close_async" ?mode pool)
 
+let close_within ?mode pool seconds =
+  let who = "Weir_lwt.close_within" in
+  Weir.Options.check_time ~who "the limit" (fun s -> s >= 0.) seconds;
+  let closed = Weir_loop.close who ?mode pool in
+  let give_up () =
+    close_async pool;
+    Lwt.return_false
+  in
+  Lwt.pick [ Lwt.map (fun () -> true) closed; Lwt.bind (Lwt_unix.sleep seconds) give_up ]
+
 (* A promise that waits for space is one that waits in line. *)
-let limit_of ~when_full queue_limit =
-  match when_full with Some `Wait -> None | Some `Reject | None -> queue_limit
+let limit_of who when_full queue_limit =
+  Option.iter (Weir.Options.check_range ~who "queue_limit" ~from:1 ~upto:max_int) queue_limit;
+  match when_full with
+  | `Wait -> (None, `Reject)
+  | (`Reject | `Run_here _ | `Drop_oldest) as policy -> (queue_limit, policy)
 
 let close_when_exiting mode = function
   | Ok pool -> Lwt_main.at_exit (fun () -> close ~mode pool)
   | Error _ -> ()
 
-let create ?name ?queue_limit ?when_full ?max_running ?tick_ms ?close_at_exit ~threads ~init
-    ~at_exit () =
+let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?(when_full = `Reject) ?max_running
+    ?measure ?tick_ms ?kind ?close_at_exit ~threads ~init ~at_exit () =
   let who = "Weir_lwt.create" in
   let main = Weir_loop.main who in
-  check who "queue_limit is below 1" (match queue_limit with Some n -> n >= 1 | None -> true);
-  let queue_limit = limit_of ~when_full queue_limit in
+  let queue_limit, when_full = limit_of who when_full queue_limit in
   let promise, resolver = Lwt.wait () in
   let ready result =
     Option.iter (fun mode -> close_when_exiting mode result) close_at_exit;
     Weir_loop.opened resolver result
   in
-  Weir.Pool.create_async ~who ?name ?queue_limit ?max_running ?tick_ms ~main ~threads ~init
-    ~at_exit ready;
+  Weir.Pool.create_async ~who ?name ?threads_max ?idle ?max_blocked ?queue_limit ~when_full
+    ?max_running ?measure ?tick_ms ?kind ~main ~threads ~init ~at_exit ready;
   promise
 
 let run_in_main f = Weir_loop.run_in_main "Weir_lwt.run_in_main" f
-let stats = Weir.Pool.stats
 let pool pool = pool
+
+include (Weir.Pool : Weir.Control.S with type 'state t := 'state t)

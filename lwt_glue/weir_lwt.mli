@@ -14,7 +14,8 @@ exception Closed
 (** {!Weir.Closed}: the pool is closed, or was closed before the task started. *)
 
 exception Full
-(** {!Weir.Full}: the queue is at its [queue_limit]. *)
+(** {!Weir.Full}: the queue is at its [queue_limit], or the task gave its place to a newer
+    one. *)
 
 exception Timeout
 (** The [timeout] of {!run} passed. *)
@@ -25,10 +26,15 @@ type mode = Weir.Pool.mode
 
 val create :
   ?name:string ->
+  ?threads_max:int ->
+  ?idle:float ->
+  ?max_blocked:int ->
   ?queue_limit:int ->
-  ?when_full:[ `Reject | `Wait ] ->
+  ?when_full:[ `Reject | `Wait | `Run_here of unit -> 'state | `Drop_oldest ] ->
   ?max_running:(Weir.priority -> int option) ->
+  ?measure:[ `Nothing | `Times ] ->
   ?tick_ms:int ->
+  ?kind:[ `Threads | `Domains ] ->
   ?close_at_exit:mode ->
   threads:int ->
   init:(unit -> 'state) ->
@@ -37,11 +43,13 @@ val create :
   'state t Lwt.t
 (** Starts [threads] threads and resolves when each has run [init]. If one
     raises, the promise is rejected with its exception once the others have run
-    [at_exit] and ended.
+    [at_exit] and ended. What is not said here is {!Weir.Pool.create}'s.
     @param name names the threads: [name/0], [name/1], ...
     @param queue_limit most queued tasks (default: no limit).
     @param when_full [`Reject] (default) rejects with {!Full}; [`Wait] keeps the
-      promise pending, in order, until there is space and a thread.
+      promise pending, in order, until there is space and a thread; [`Run_here state]
+      runs the task on the loop, which stands still meanwhile; [`Drop_oldest] rejects
+      the oldest queued task with {!Full}.
     @param tick_ms at most how long CPU-bound OCaml tasks keep the loop waiting
       between switches, in ms (default: the runtime's 50 per busy thread).
     @param close_at_exit closes the pool when [Lwt_main.run]'s program exits,
@@ -70,6 +78,11 @@ val close : ?mode:mode -> _ t -> unit Lwt.t
     and ended. Closing again waits for the same end; [`Reject] (default) after
     [`Drain] gives up the queue. *)
 
+val close_within : ?mode:mode -> _ t -> float -> bool Lwt.t
+(** The same, but after so many seconds what is still queued is rejected with {!Closed}
+    and it resolves to [false]; the close goes on.
+    @raise Invalid_argument unless the time is at least 0 *)
+
 val close_async : ?mode:mode -> _ t -> unit
 (** {!close} without waiting. *)
 
@@ -82,8 +95,8 @@ val run_in_main : (unit -> 'a Lwt.t) -> 'a
 val main : unit -> Weir.Main.t
 (** The loop's main, to aim tasks of any {!Weir.Pool} at. *)
 
-val stats : _ t -> Weir.Stats.t
-(** One consistent snapshot. Any thread. *)
-
 val pool : 'state t -> 'state Weir.Pool.t
 (** The pool below, for the functions of {!Weir.Pool}. Any thread. *)
+
+include Weir.Control.S with type 'state t := 'state t
+(** @inline *)

@@ -7,6 +7,7 @@ type 'a outcome = 'a Promise.outcome =
   | Canceled
   | Closed
   | Expired
+  | Full
 
 type 'a t = 'a Promise.t
 
@@ -20,75 +21,103 @@ let value = function
   | Canceled -> raise Error.Canceled
   | Closed -> raise Error.Closed
   | Expired -> raise Error.Expired
-
-(* Without a main nobody else tells it: see wml_task_done. *)
-let taken_back (t : _ t) =
-  Promise.wake (Promise.settle t Canceled);
-  if t.has_main then Raw.slot_drop (Raw.index t.id)
-  else begin
-    Promise.drop (Raw.index t.id);
-    Promise.tell t
-  end
+  | Full -> raise Error.Full
 
 let cancel (t : _ t) =
   let code = if t.id < 0 then Raw.invalid else Raw.cancel t.id in
-  if code = 0 then taken_back t;
+  if code = 0 then Promise.taken_back t;
   Promise.drain ();
   if code = 0 then `Taken_back else if code = Raw.busy then `Running else `Settled
 
-(* Waiting *)
+(* Waiting. Each way makes a [wake], gives it to [before], which may raise, and returns
+   when it was called or there is nothing to wait for. *)
 
-let is_settled t = match Promise.poll t with None -> false | Some _ -> true
-
-let wait_as_thread t =
+let wait_as_thread before t =
   let mutex = Mutex.create () and changed = Condition.create () in
-  let settled = ref false in
+  let woken = ref false in
   let wake () =
     Mutex.lock mutex;
-    settled := true;
+    woken := true;
     Condition.signal changed;
     Mutex.unlock mutex
   in
+  before wake;
   if Promise.on_wake t wake then begin
     Mutex.lock mutex;
-    while not !settled do
+    while not !woken do
       Condition.wait changed mutex
     done;
     Mutex.unlock mutex
   end
 
-(* The task may need this thread's mains, to call back into one or to be told. *)
-let wait_as_mains mains t =
-  let source, sink = Unix.pipe ~cloexec:true () in
-  let wake () = ignore (Unix.write_substring sink "x" 0 1) in
-  let fds = Array.of_list (source :: List.map Main.fd mains) in
-  let turn () =
-    Raw.poll fds;
-    List.iter (fun main -> ignore (Main.dispatch main)) mains
-  in
-  if Promise.on_wake t wake then begin
-    while not (is_settled t) do
-      turn ()
-    done;
-    ignore (Unix.read source (Bytes.create 1) 0 1) (* who settles it may be about to write *)
+(* A wake that comes late must not write to what has taken the pipe's place. *)
+type alarm = {
+  source : Unix.file_descr;
+  sink : Unix.file_descr;
+  lock : Mutex.t;
+  mutable state : [ `Armed | `Woken | `Gone ];
+}
+
+let ring alarm =
+  Mutex.lock alarm.lock;
+  if alarm.state = `Armed then begin
+    alarm.state <- `Woken;
+    ignore (Unix.write_substring alarm.sink "x" 0 1)
   end;
-  Unix.close source;
-  Unix.close sink
+  Mutex.unlock alarm.lock
 
-let wait t =
-  match Main.of_thread () with [] -> wait_as_thread t | mains -> wait_as_mains mains t
+let disarm alarm () =
+  Mutex.lock alarm.lock;
+  alarm.state <- `Gone;
+  Mutex.unlock alarm.lock;
+  Unix.close alarm.source;
+  Unix.close alarm.sink
 
-let would_deadlock who = invalid_arg (who ^ ": every thread of the pool would wait for the others")
+(* The task may need this thread's mains, to call back into one or to be told. *)
+let wait_as_mains before mains t =
+  let source, sink = Unix.pipe ~cloexec:true () in
+  let alarm = { source; sink; state = `Armed; lock = Mutex.create () } in
+  let wake () = ring alarm in
+  let fds = Array.of_list (source :: List.map Main.fd mains) in
+  Fun.protect ~finally:(disarm alarm) (fun () ->
+      before wake;
+      if Promise.on_wake t wake then
+        while alarm.state = `Armed do
+          Raw.poll fds;
+          List.iter (fun main -> ignore (Main.dispatch main)) mains
+        done)
 
-(* A worker that waits for a task of its own pool takes a thread away; when the
-   last one does, none is left to run what they all wait for. *)
+let wait ?(before = ignore) t =
+  match Main.of_thread () with
+  | [] -> wait_as_thread before t
+  | mains -> wait_as_mains before mains t
+
+let would_deadlock who =
+  invalid_arg (who ^ ": every thread of the pool would wait for the others")
+
+(* The threads that are there, or on their way, all wait, and the pool gets no other: it
+   may not have one, or the core, refused before, has not asked when this wait began. *)
+let is_stuck (crew : Promise.crew) =
+  let s = Raw.stats crew.handle and o = Raw.pool_options crew.handle in
+  let there = s.threads + s.wanted in
+  let most = o.threads_max + min o.max_blocked s.blocked in
+  Atomic.get crew.awaiting >= there && (there >= most || s.lends_refused > 0)
+
+(* A worker that waits for a task of its own pool takes a thread away, so a spare may
+   start; when the last one waits, none is left to run what they all wait for. *)
 let wait_as_worker (crew : Promise.crew) t =
-  let others = Atomic.fetch_and_add crew.awaiting 1 in
-  Fun.protect
-    ~finally:(fun () -> Atomic.decr crew.awaiting)
-    (fun () ->
-      if others + 1 >= (Raw.stats crew.handle).threads then would_deadlock "Weir.Future.await";
-      wait t)
+  let mine = ref ignore in
+  let before wake =
+    mine := wake;
+    Promise.change crew.awoken (List.cons wake);
+    if is_stuck crew then would_deadlock "Weir.Future.await"
+  in
+  let after () =
+    Atomic.decr crew.awaiting;
+    Promise.change crew.awoken (List.filter (fun wake -> wake != !mine))
+  in
+  Atomic.incr crew.awaiting;
+  Fun.protect ~finally:after (fun () -> Promise.blocking (fun () -> wait ~before t))
 
 let block (t : _ t) =
   if t.id >= 0 && Raw.current () = t.id then

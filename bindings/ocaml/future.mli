@@ -12,15 +12,20 @@ type 'a outcome = 'a Promise.outcome =
   | Canceled  (** taken back, or stopped on request *)
   | Closed  (** the pool closed before it started *)
   | Expired  (** not started by its deadline *)
+  | Full  (** dropped: a newer task took its place in the full queue *)
 
 val await : 'a t -> 'a
 (** Waits, then returns the value or raises the exception, with its backtrace;
-    {!Weir.Canceled}, {!Weir.Closed} or {!Weir.Expired} for the other outcomes.
+    {!Weir.Canceled}, {!Weir.Closed}, {!Weir.Expired} or {!Weir.Full} for the other
+    outcomes. Any number of threads may wait.
 
     On a thread that owns mains it dispatches them meanwhile, so that a task that calls
     back, and tasks told there, can end.
+    A worker that waits for a task of its own pool makes room for a spare thread, as in
+    {!Weir.Pool.blocking}.
     @raise Invalid_argument when the caller is this very task, or a worker of the same
-      pool whose other threads all wait likewise: nobody would be left to run it. *)
+      pool whose other threads all wait likewise and that gets no other: nobody would be
+      left to run it. *)
 
 val outcome : 'a t -> 'a outcome
 (** Waits as {!await} does. *)

@@ -7,9 +7,9 @@
  * only integers cross. An id is the number and, above it, the generation, so
  * that a stale id names nothing.
  *
- * The core's callbacks never run OCaml: they append the slot to a list of the
- * thread that they run on, and that thread's OCaml takes it from there when the
- * stub that called the core has returned (Promise.drain).
+ * The core's callbacks run no OCaml (but see wml_run_now): they append the slot to a
+ * list of the thread that they run on, and that thread's OCaml takes it from there
+ * when the stub that called the core has returned (Promise.drain).
  */
 #ifndef WEIR_ML_H
 #define WEIR_ML_H
@@ -33,7 +33,8 @@ typedef struct slot {
     weir_call       *call;
     uint64_t         word; /* generation << 16 | references; atomic */
     intnat           id;
-    weir_main       *main; /* where a task's done goes, or a call */
+    weir_main       *main; /* where a task's done goes, a call, or a lend */
+    weir_pool       *pool; /* SLOT_TASK: a name for its pool, never followed */
     unsigned         index;
     int              code;
     enum slot_kind   kind;
@@ -71,6 +72,12 @@ typedef struct {
 } wml_blocked;
 wml_blocked wml_block(weir_main *dispatched);
 void       wml_unblock(wml_blocked outer);
+/* What the core serves inside such a call, and does not only deliver, has to run at
+ * once, under the core's frame, as has the task that a full queue's caller runs: the
+ * OCaml registered as `name`, and cached in *f, with the slot's index. It contains
+ * what it raises. */
+bool  wml_must_run_now(const slot *s);
+value wml_run_now(const value **f, const char *name, const slot *s);
 
 /* A C pointer as an OCaml integer. */
 static inline value wml_of_pointer(const void *p) { return (value)p | 1; }

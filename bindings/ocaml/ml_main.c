@@ -5,7 +5,8 @@
  * A begun call is told like any delivery, and its function runs when dispatch
  * has returned. Only a call that is served from inside a blocking call (a close
  * on the main's own thread) must run at once, under the core's frame: when that
- * function returns unfinished, the core fails the call.
+ * function returns unfinished, the core fails the call. A lend that is served there
+ * must, too: the blocking call may wait for that very thread.
  */
 #define CAML_NAME_SPACE
 #include <caml/callback.h>
@@ -84,27 +85,30 @@ value weir_ml_poll(value array)
 
 /* ---- run_in_main ------------------------------------------------------------ */
 
-static void run_now(const slot *s)
+bool wml_must_run_now(const slot *s) { return now.blocking && s->main != now.dispatched; }
+
+value wml_run_now(const value **f, const char *name, const slot *s)
 {
-    static const value *serve;
-    wml_blocked          outer = now;
+    wml_blocked outer = now;
     now = (wml_blocked){false, NULL};
     caml_acquire_runtime_system();
-    if (!serve)
-        serve = caml_named_value("weir.serve");
-    caml_callback_exn(*serve, Val_long(s->index)); /* contains what it raises */
-    caml_release_runtime_system();
+    if (!*f)
+        *f = caml_named_value(name);
+    value result = caml_callback_exn(**f, Val_long(s->index));
+    caml_release_runtime_system(); /* the result is an integer */
     now = outer;
+    return result;
 }
 
 /* The slot is held until the OCaml side has taken it: its caller may be gone by
  * then, when the main was closed. */
 void wml_call_fn(weir_call *call, void *arg)
 {
-    slot *s = wml_slot_hold(((slot *)arg)->id);
+    static const value *serve;
+    slot               *s = wml_slot_hold(((slot *)arg)->id);
     s->call = call;
-    if (now.blocking && s->main != now.dispatched)
-        run_now(s);
+    if (wml_must_run_now(s))
+        wml_run_now(&serve, "weir.serve", s);
     else
         wml_tell(s, 0);
 }

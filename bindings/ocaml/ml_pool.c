@@ -17,7 +17,7 @@
 
 typedef struct {
     weir_pool *pool; /* NULL after a failed open */
-    slot      *lend;
+    slot      *lend; /* NULL before the open */
 } handle;
 
 #define Handle_val(v) ((handle *)Data_custom_val(v))
@@ -47,12 +47,16 @@ static struct custom_operations ops = {
 
 static void lend(weir_pool *pool, void *arg)
 {
+    static const value *lend_now;
+    slot               *s = arg;
     (void)pool;
-    slot *s = arg;
     s->code++; /* how many are wanted; this is the opener's thread, as is who takes it */
-    if (!s->told)
+    if (wml_must_run_now(s)) {
+        wml_run_now(&lend_now, "weir.lend", s);
+    } else if (!s->told) {
         wml_tell(s, s->code);
-    s->told = true;
+        s->told = true;
+    }
 }
 
 /* lend's index -> how many were asked for since the last look */
@@ -65,7 +69,20 @@ value weir_ml_lends_take(value index)
 }
 
 /* The fields of Raw.options, in order. */
-enum { O_NAME, O_THREADS, O_LIMIT, O_BLOCK, O_HIGH, O_NORMAL, O_LOW };
+enum {
+    O_NAME,
+    O_THREADS,
+    O_THREADS_MAX,
+    O_IDLE,
+    O_BLOCKED,
+    O_LIMIT,
+    O_WHEN_FULL,
+    O_NORMAL,
+    O_HIGH,
+    O_LOW,
+    O_MEASURE,
+    O_FIELDS
+};
 
 /* Before OCaml 5 the runtime switches threads by a signal. */
 static const int worker_signal = OCAML_VERSION < 50000 ? SIGVTALRM : 0;
@@ -76,13 +93,44 @@ static void read_options(weir_pool_options *o, value v)
     o->size = sizeof *o;
     o->name = String_val(Field(v, O_NAME));
     o->threads = (unsigned)Long_val(Field(v, O_THREADS));
+    o->threads_max = (unsigned)Long_val(Field(v, O_THREADS_MAX));
+    o->idle_ns = Long_val(Field(v, O_IDLE));
+    o->max_blocked = (unsigned)Long_val(Field(v, O_BLOCKED));
     o->queue_limit = (unsigned)Long_val(Field(v, O_LIMIT));
-    o->when_full = Bool_val(Field(v, O_BLOCK)) ? WEIR_BLOCK : WEIR_REFUSE;
-    o->max_running[WEIR_HIGH] = (unsigned)Long_val(Field(v, O_HIGH));
-    o->max_running[WEIR_NORMAL] = (unsigned)Long_val(Field(v, O_NORMAL));
-    o->max_running[WEIR_LOW] = (unsigned)Long_val(Field(v, O_LOW));
+    o->when_full = (weir_full_policy)Long_val(Field(v, O_WHEN_FULL));
+    for (int i = 0; i < WEIR_LEVELS; i++)
+        o->max_running[i] = (unsigned)Long_val(Field(v, O_NORMAL + i));
+    o->measure = Long_val(Field(v, O_MEASURE));
     o->worker_signal = worker_signal;
     o->borrowed = true;
+}
+
+/* fields -> a record or an array of them */
+static value block_of(const intnat *fields, mlsize_t n)
+{
+    value block = caml_alloc_tuple(n);
+    for (mlsize_t i = 0; i < n; i++)
+        Store_field(block, i, Val_long(fields[i]));
+    return block;
+}
+
+/* pool -> Raw.options, as the core holds them */
+value weir_ml_pool_options(value v)
+{
+    CAMLparam1(v);
+    CAMLlocal1(record);
+    weir_pool_options o = {.size = sizeof o};
+    weir_pool_get_options(Pool_val(v), &o);
+    const intnat fields[O_FIELDS] = {
+        [O_THREADS] = o.threads,         [O_THREADS_MAX] = o.threads_max,
+        [O_IDLE] = (intnat)o.idle_ns,    [O_BLOCKED] = o.max_blocked,
+        [O_LIMIT] = o.queue_limit,       [O_WHEN_FULL] = o.when_full,
+        [O_NORMAL] = o.max_running[0],   [O_HIGH] = o.max_running[1],
+        [O_LOW] = o.max_running[2],      [O_MEASURE] = o.measure,
+    };
+    record = block_of(fields, O_FIELDS);
+    Store_field(record, O_NAME, caml_copy_string(o.name));
+    CAMLreturn(record);
 }
 
 /* unit -> an empty handle */
@@ -95,7 +143,7 @@ value weir_ml_pool_handle(value unit)
     return v;
 }
 
-/* handle options main ready's id, lend's id or -1 -> code */
+/* handle options main ready's id, lend's id -> code */
 value weir_ml_pool_open(value v, value options, value main, value ready, value lender)
 {
     weir_pool_options o;
@@ -104,20 +152,20 @@ value weir_ml_pool_open(value v, value options, value main, value ready, value l
     r->kind = SLOT_NOTICE;
     memset(&r->u, 0, sizeof r->u);
     r->u.notice.fn = wml_notice_fn;
-    if (Long_val(lender) >= 0) {
-        slot *l = Handle_val(v)->lend = wml_slot_own(Long_val(lender));
-        l->kind = SLOT_LEND;
-        l->code = 0;
-        l->told = false;
-        o.lend = lend;
-        o.arg = l;
-    }
+    slot *l = Handle_val(v)->lend = wml_slot_own(Long_val(lender));
+    l->kind = SLOT_LEND;
+    l->main = Main_val(main);
+    l->code = 0;
+    l->told = false;
+    o.lend = lend;
+    o.arg = l;
     return Val_long(weir_pool_open_async(&Handle_val(v)->pool, &o, Main_val(main), &r->u.notice));
 }
 
 /* ---- tasks ----------------------------------------------------------------- */
 
-static weir_task *prepare(value id, value main, value priority, value within, weir_run_options *o)
+static weir_task *prepare(value pool, value id, value main, value priority, value within,
+                          weir_run_options *o)
 {
     slot *s = wml_slot_own(Long_val(id));
     s->kind = SLOT_TASK;
@@ -125,6 +173,7 @@ static weir_task *prepare(value id, value main, value priority, value within, we
     s->u.task.run = wml_task_run;
     s->u.task.done = wml_task_done;
     s->main = Main_val(main);
+    s->pool = Pool_val(pool);
     *o = (weir_run_options){.size = sizeof *o};
     o->deliver_to = Main_val(main);
     o->priority = (weir_priority)Long_val(priority);
@@ -136,16 +185,16 @@ static weir_task *prepare(value id, value main, value priority, value within, we
 value weir_ml_run(value v, value id, value main, value priority, value within)
 {
     weir_run_options o;
-    weir_task       *task = prepare(id, main, priority, within, &o);
+    weir_task       *task = prepare(v, id, main, priority, within, &o);
     return Val_long(weir_run_with(Pool_val(v), task, &o));
 }
 
-/* The same for a pool that blocks when full. */
+/* The same for a pool whose caller may wait, or run the task itself. */
 value weir_ml_run_blocking(value v, value id, value main, value priority, value within)
 {
     CAMLparam1(v); /* the pool lives as long as v */
     weir_run_options o;
-    weir_task       *task = prepare(id, main, priority, within, &o);
+    weir_task       *task = prepare(v, id, main, priority, within, &o);
     weir_pool       *pool = Pool_val(v);
     wml_blocked       outer = wml_block(NULL);
     int              rc = weir_run_with(pool, task, &o);
@@ -199,22 +248,39 @@ value weir_ml_close_async(value v, value drain, value main, value id)
 value weir_ml_pool_pause(value v) { return Val_long(weir_pool_pause(Pool_val(v))); }
 value weir_ml_pool_resume(value v) { return Val_long(weir_pool_resume(Pool_val(v))); }
 
+/* pool least most -> code */
+value weir_ml_pool_resize(value v, value least, value most)
+{
+    return Val_long(
+        weir_pool_resize(Pool_val(v), (unsigned)Long_val(least), (unsigned)Long_val(most)));
+}
+
+/* pool which -> int array, or the empty one: it does not measure */
+value weir_ml_pool_histogram(value v, value which)
+{
+    uint64_t buckets[WEIR_BUCKETS];
+    intnat   counts[WEIR_BUCKETS];
+    if (weir_pool_get_histogram(Pool_val(v), (weir_histogram)Long_val(which), buckets) != 0)
+        return Atom(0);
+    for (int i = 0; i < WEIR_BUCKETS; i++)
+        counts[i] = (intnat)buckets[i];
+    return block_of(counts, WEIR_BUCKETS);
+}
+
 /* pool -> Stats.t */
 value weir_ml_pool_stats(value v)
 {
     weir_pool_stats s = {.size = sizeof s};
     weir_pool_get_stats(Pool_val(v), &s);
-    intnat fields[] = {
-        (intnat)s.threads,   (intnat)s.idle,    (intnat)s.running,   (intnat)s.queued,
-        (intnat)s.lost,      (intnat)s.wanted,  (intnat)s.submitted, (intnat)s.ok,
-        (intnat)s.failed,    (intnat)s.cancelled, (intnat)s.expired, (intnat)s.closed,
-        (intnat)s.refused,   (intnat)s.wakes,   (intnat)s.lends_refused,
+    const intnat fields[] = {
+        (intnat)s.threads,   (intnat)s.idle,    (intnat)s.running,       (intnat)s.queued,
+        (intnat)s.parked,    (intnat)s.wanted,  (intnat)s.lost,          (intnat)s.blocked,
+        (intnat)s.submitted, (intnat)s.ok,      (intnat)s.failed,        (intnat)s.cancelled,
+        (intnat)s.expired,   (intnat)s.closed,  (intnat)s.dropped,       (intnat)s.refused,
+        (intnat)s.abandoned, (intnat)s.wakes,   (intnat)s.lends_refused, (intnat)s.grown,
+        (intnat)s.retired,
     };
-    enum { N = sizeof fields / sizeof *fields };
-    value record = caml_alloc_tuple(N);
-    for (int i = 0; i < N; i++)
-        Store_field(record, i, Val_long(fields[i]));
-    return record;
+    return block_of(fields, sizeof fields / sizeof *fields);
 }
 
 value weir_ml_strerror(value code)

@@ -157,6 +157,21 @@ value weir_ml_slot_hold_closed(value index)
     return Val_bool(closed);
 }
 
+/* pool index -> bool: was it a queued task of the pool, and is taken back? Then the
+ * caller holds it */
+value weir_ml_slot_take_back(value pool, value index)
+{
+    slot *s = wml_slot_hold(wml_slot_of_index((unsigned)Long_val(index))->id);
+    if (!s)
+        return Val_false;
+    bool queued = s->kind == SLOT_TASK && s->pool == Pool_val(pool) &&
+                  weir_task_get_state(&s->u.task) == WEIR_TASK_QUEUED;
+    bool taken = queued && weir_cancel(&s->u.task) == 0;
+    if (!taken)
+        wml_slot_drop(s);
+    return Val_bool(taken);
+}
+
 /* ---- what was told ---------------------------------------------------------- */
 
 /* What the core tells on a thread of its own, whoever takes next takes. */
@@ -242,11 +257,13 @@ value weir_ml_slot_code(value index)
 
 /* ---- the core's callbacks -------------------------------------------------- */
 
-/* The host of a borrowed worker runs its tasks itself. */
+/* The host of a borrowed worker runs its tasks itself. So this is a full queue's
+ * caller, who runs it: inside weir_ml_run_blocking. */
 int wml_task_run(weir_task *task, void *state)
 {
-    (void)task, (void)state;
-    return WEIR_EPERM;
+    static const value *run_here;
+    (void)state;
+    return Int_val(wml_run_now(&run_here, "weir.run_here", (slot *)task));
 }
 
 /* A task without a main that was taken back while queued needs no more telling:

@@ -8,6 +8,7 @@
 #include <caml/threads.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,15 +43,25 @@ value weir_ml_restore_signals(value mask)
     return Val_unit;
 }
 
-/* name -> unit: of the calling thread, which becomes a pool's until it ends */
-value weir_ml_thread_begin(value name)
+/* The kernel keeps 15 bytes: the number matters more than the name's end. */
+static void name_thread(const char *pool, long number)
 {
-    char short_name[16];
-    strncpy(short_name, String_val(name), sizeof short_name - 1);
-    short_name[sizeof short_name - 1] = '\0';
 #if defined(__linux__)
-    pthread_setname_np(pthread_self(), short_name);
+    char   end[12], name[16];
+    size_t n = (size_t)snprintf(end, sizeof end, "/%ld", number);
+    snprintf(name, sizeof name - n, "%s", pool);
+    pthread_setname_np(pthread_self(), strcat(name, end));
+    pthread_setname_np(pthread_self(), name);
+#else
+    (void)pool, (void)number;
 #endif
+}
+
+/* pool's name, number -> unit: of the calling thread, which becomes a pool's until it
+ * ends */
+value weir_ml_thread_begin(value name, value number)
+{
+    name_thread(String_val(name), Long_val(number));
     wml_runs_ocaml = true;
     served_in = getpid();
     return Val_unit;
@@ -127,6 +138,18 @@ value weir_ml_worker_leave(value lost)
 
 /* pool -> bool: does the calling thread serve it? */
 value weir_ml_serves(value v) { return Val_bool(weir_pool_current() == Pool_val(v)); }
+
+value weir_ml_blocking_begin(value unit)
+{
+    weir_blocking_begin();
+    return unit;
+}
+
+value weir_ml_blocking_end(value unit)
+{
+    weir_blocking_end();
+    return unit;
+}
 
 value weir_ml_cancel_requested(value unit)
 {

@@ -1,22 +1,22 @@
 (* SPDX-License-Identifier: ISC
    Pools: opening, running, closing. *)
 
-type priority = High | Normal | Low
+type priority = Options.priority = High | Normal | Low
 type mode = [ `Reject | `Drain ]
+type 's when_full = [ `Reject | `Block | `Run_here of unit -> 's | `Drop_oldest ]
 
 type 's t = {
   crew : Promise.crew;
   workers : 's Worker.crew;
   start : (unit -> unit) -> unit;
-  blocks : bool;
-  threads : int;
+  created : Options.t;
   next : int Atomic.t; (* number of the next thread *)
 }
 
-let most_threads = 1024
-let name t = t.workers.name
-let threads t = t.threads
+let name t = t.created.name
 let stats t = Raw.stats t.crew.handle
+let options t = Options.of_raw t.created (Raw.pool_options t.crew.handle)
+let threads t = (options t).threads
 
 (* Threads come *)
 
@@ -38,53 +38,44 @@ let rec spawn_all t n =
         Worker.refuse t.workers Raw.again
       done
 
+(* A state that could not be made will not come at once: the core asks again later. *)
+let lend_one t =
+  if Atomic.exchange t.workers.unfit false then Worker.refuse t.workers 1
+  else ignore (spawn t Worker.come_lent)
+
 let lend pool wanted =
   match Weak.get pool 0 with
   | None -> ()
   | Some t ->
       for _ = 1 to wanted do
-        ignore (spawn t Worker.replace)
+        lend_one t
       done
 
 (* The core keeps the lender as long as the pool; it must not keep the pool. *)
 let lender t =
-  if not Lanes.may_lose then -1
-  else begin
-    let pool = Weak.create 1 in
-    Weak.set pool 0 (Some t);
-    Promise.slot_for (Promise.Lend (lend pool))
-  end
+  let pool = Weak.create 1 in
+  Weak.set pool 0 (Some t);
+  Promise.slot_for (Promise.Lend (lend pool))
 
 (* Opening *)
 
-let check who what ok = if not ok then invalid_arg (Printf.sprintf "%s: %s" who what)
+let policy = function
+  | (`Reject | `Block | `Drop_oldest) as policy -> policy
+  | `Run_here _ -> `Run_here
 
-let check_cap who max_running =
-  List.iter
-    (fun level ->
-      match max_running level with
-      | Some n -> check who "max_running is below 1" (n >= 1)
-      | None -> ())
-    [ High; Normal; Low ]
+let state_here when_full () =
+  match when_full with `Run_here state -> Obj.repr (state ()) | _ -> Obj.repr 0
 
-let options ~name ~threads ~queue_limit ~blocks ~max_running =
-  let cap level = Option.value (max_running level) ~default:0 in
-  {
-    Raw.name;
-    threads;
-    queue_limit = Option.value queue_limit ~default:0;
-    block = blocks;
-    max_high = cap High;
-    max_normal = cap Normal;
-    max_low = cap Low;
-  }
-
-let make ~name ~kind ~blocks ~ticks ~threads ~init ~at_exit =
-  let handle = Raw.pool_handle () in
-  let workers = { Worker.handle; name; init; at_exit; ticks; failure = Atomic.make None } in
-  let start = match kind with `Threads -> Lanes.start_thread | `Domains -> Lanes.start_domain in
-  let crew = { Promise.handle; awaiting = Atomic.make 0; keep = Obj.repr 0 } in
-  let t = { crew; workers; start; blocks; threads; next = Atomic.make 0 } in
+let make (created : Options.t) when_full ~init ~at_exit =
+  let crew = Promise.crew (Raw.pool_handle ()) (state_here when_full) in
+  let ticks = created.tick_ms <> None && created.kind = `Threads in
+  let failure = Atomic.make None and unfit = Atomic.make false in
+  let name = created.name in
+  let workers = { Worker.shared = crew; name; init; at_exit; ticks; failure; unfit } in
+  let start =
+    match created.kind with `Threads -> Lanes.start_thread | `Domains -> Lanes.start_domain
+  in
+  let t = { crew; workers; start; created; next = Atomic.make 0 } in
   crew.keep <- Obj.repr t;
   t
 
@@ -101,78 +92,93 @@ let open_handle who t options main k =
   let code = Raw.pool_open t.crew.handle options main ~ready ~lend in
   if code <> 0 then begin
     Promise.drop (Raw.index ready);
-    if lend >= 0 then Slots.clear Promise.cells (Raw.index lend);
+    Slots.clear Promise.cells (Raw.index lend);
     raise (Error.of_code who code)
   end
 
-let open_main = function
-  | Some main -> Main.raw "Weir.Pool.create" main
-  | None when Lanes.may_lose -> Main.raw "Weir.Pool.create" (Keeper.main ())
-  | None -> Raw.no_main
+(* Somebody has to hear when the pool wants another thread. *)
+let open_main main =
+  Main.raw "Weir.Pool.create" (match main with Some main -> main | None -> Keeper.main ())
 
-let tick who = function
-  | None -> ()
-  | Some ms ->
-      check who "tick_ms is below 1" (ms >= 1);
-      if not (Raw.tick_start ms) then raise (Sys_error (who ^ ": no thread for tick_ms"))
+let tick who ms =
+  if not (Raw.tick_start ms) then raise (Sys_error (who ^ ": no thread for tick_ms"))
 
 let no_caps _ = None
 
-let create_async ?(who = "Weir.Pool.create") ?(name = "weir") ?queue_limit ?(when_full = `Reject)
-    ?(max_running = no_caps) ?tick_ms ?(kind = `Threads) ?main ~threads ~init ~at_exit k =
-  check who "threads is below 1" (threads >= 1);
-  check who (Printf.sprintf "threads is above %d" most_threads) (threads <= most_threads);
-  check who "queue_limit is below 1" (match queue_limit with Some n -> n >= 1 | None -> true);
-  check who "~kind:`Domains needs OCaml 5" (kind = `Threads || Lanes.domains);
-  check_cap who max_running;
-  tick who tick_ms;
+let open_as who created when_full main ~init ~at_exit k =
+  let options = Options.to_raw who created in
+  Option.iter (tick who) created.tick_ms;
   Guard.install ();
-  let blocks = when_full = `Block and ticks = tick_ms <> None && kind = `Threads in
-  let t = make ~name ~kind ~blocks ~ticks ~threads ~init ~at_exit in
-  open_handle who t (options ~name ~threads ~queue_limit ~blocks ~max_running) (open_main main) k;
-  spawn_all t threads;
+  let t = make created when_full ~init ~at_exit in
+  open_handle who t options (open_main main) k;
+  spawn_all t created.threads;
   Promise.drain ();
   Option.iter Main.submitted main
 
+let create_async ?(who = "Weir.Pool.create") ?(name = "weir") ?threads_max ?(idle = 10.)
+    ?(max_blocked = 0) ?queue_limit ?(when_full = `Reject) ?(max_running = no_caps)
+    ?(measure = `Nothing) ?tick_ms ?(kind = `Threads) ?main ~threads ~init ~at_exit k =
+  let threads_max = Option.value threads_max ~default:threads in
+  let created =
+    {
+      Options.name;
+      threads;
+      threads_max;
+      idle;
+      max_blocked;
+      queue_limit;
+      when_full = policy when_full;
+      max_running;
+      measure;
+      tick_ms;
+      kind;
+    }
+  in
+  open_as who created when_full main ~init ~at_exit k
+
 (* The keeper, or a worker, hears that the pool is ready. *)
-let create ?name ?queue_limit ?when_full ?max_running ?tick_ms ?kind ~threads ~init ~at_exit () =
+let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
+    ?tick_ms ?kind ~threads ~init ~at_exit () =
   let result = Promise.make Promise.no_work in
   let ready r = Promise.wake (Promise.settle result (Promise.Value r)) in
-  create_async ?name ?queue_limit ?when_full ?max_running ?tick_ms ?kind ~threads ~init ~at_exit
-    ready;
+  create_async ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
+    ?tick_ms ?kind ~threads ~init ~at_exit ready;
   match Future.await (Future.of_promise result) with
   | Ok t -> t
   | Error (exn, trace) -> Printexc.raise_with_backtrace exn trace
 
 (* Running *)
 
-let level = function None | Some Normal -> 0 | Some High -> 1 | Some Low -> 2
+let deadline who seconds =
+  Options.check_time ~who "start_within" (fun s -> s > 0.) seconds;
+  max 0 (Main.ns_of (Some seconds)) (* beyond the clock's end: none *)
 
-let deadline who = function
-  | None -> 0
-  | Some seconds ->
-      check who "start_within is not a time" (seconds > 0.);
-      Main.ns_of (Some seconds)
+(* What settles although no worker is free must be told all the same. *)
+let deliver_to t main within =
+  match (main, t.created.when_full) with
+  | None, (`Run_here | `Drop_oldest) -> Some (Keeper.main ())
+  | None, _ when within > 0 -> Some (Keeper.main ())
+  | _ -> main
 
-(* A deadline that passes must be told although no worker is free. *)
-let deliver_to main within =
-  match main with None when within > 0 -> Some (Keeper.main ()) | _ -> main
+let submit t =
+  match t.created.when_full with
+  | `Block | `Run_here -> Raw.run_blocking
+  | `Reject | `Drop_oldest -> Raw.run
 
 let promise main crew id work =
   match main with
   | None -> Promise.make ~crew ~id work
   | Some main -> Promise.make ~crew ~id ~has_main:true ~uncaught:(Main.uncaught main) work
 
-let run ?main ?priority ?start_within t work =
+let run ?main ?(priority = Normal) ?start_within t work =
   let who = "Weir.Pool.run" in
-  let within = deadline who start_within in
-  let told = deliver_to main within in
+  let within = match start_within with None -> 0 | Some seconds -> deadline who seconds in
+  let told = deliver_to t main within in
   let raw = match told with None -> Raw.no_main | Some main -> Main.raw who main in
   let id = Promise.make_slot () in
   let future = promise told t.crew id (Obj.repr work) in
   Promise.fill id (Promise.Task future);
-  let submit = if t.blocks then Raw.run_blocking else Raw.run in
-  let code = submit t.crew.handle id raw (level priority) within in
+  let code = submit t t.crew.handle id raw (Options.level priority) within in
   if code <> 0 then begin
     Promise.drop (Raw.index id);
     raise (Error.of_code who code)
@@ -181,6 +187,8 @@ let run ?main ?priority ?start_within t work =
   Future.of_promise future
 
 let cancel_requested = Raw.cancel_requested
+
+let blocking = Promise.blocking
 
 (* Closing *)
 
@@ -218,8 +226,11 @@ let close_ns who mode t ns =
 let close ?mode t = ignore (close_ns "Weir.Pool.close" mode t (-1))
 
 let close_within ?mode t seconds =
-  let ns = Main.ns_of (Some seconds) in
-  close_ns "Weir.Pool.close_within" mode t ns <> Raw.timed_out
+  let who = "Weir.Pool.close_within" in
+  Options.check_time ~who "the limit" (fun s -> s >= 0.) seconds;
+  close_ns who mode t (Main.ns_of (Some seconds)) <> Raw.timed_out
+
+(* Steering and looking *)
 
 let checked who code = if code <> 0 then raise (Error.of_code who code)
 let pause t = checked "Weir.Pool.pause" (Raw.pause t.crew.handle)
@@ -227,3 +238,26 @@ let pause t = checked "Weir.Pool.pause" (Raw.pause t.crew.handle)
 let resume t =
   checked "Weir.Pool.resume" (Raw.resume t.crew.handle);
   Promise.drain ()
+
+let resize ?threads_max t threads =
+  let who = "Weir.Pool.resize" in
+  let most = Option.value threads_max ~default:threads in
+  Options.check_bounds who threads most;
+  checked who (Raw.resize t.crew.handle threads most);
+  Promise.drain ()
+
+let purge t =
+  let taken = ref 0 in
+  for index = 0 to Raw.slots_made () - 1 do
+    if Raw.slot_take_back t.crew.handle index then begin
+      incr taken;
+      Promise.taken_back_at index
+    end
+  done;
+  Promise.drain ();
+  !taken
+
+let histogram t which =
+  match Raw.histogram t.crew.handle (match which with `Queue_time -> 0 | `Run_time -> 1) with
+  | [||] -> invalid_arg "Weir.Pool.histogram: the pool was created without ~measure:`Times"
+  | counts -> Histogram.of_counts counts

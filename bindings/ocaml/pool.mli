@@ -13,16 +13,29 @@
     others). After a fork the child's pools are dead: {!run} raises [Failure]. *)
 
 type 'state t
-type priority = High | Normal | Low
+type priority = Options.priority = High | Normal | Low
 
 type mode = [ `Reject | `Drain ]
 (** What a close does with queued tasks: settle them as closed, or run them first. *)
 
+type 'state when_full = [ `Reject | `Block | `Run_here of unit -> 'state | `Drop_oldest ]
+(** What {!run} does at the [queue_limit]:
+    - [`Reject] raises {!Weir.Full};
+    - [`Block] waits for space;
+    - [`Run_here state] runs the task on the calling thread, with [state ()]. There it may
+      not call [Thread.exit] (before OCaml 5);
+    - [`Drop_oldest] settles the oldest queued task of the lowest priority that is not
+      above the new one's as full; raises {!Weir.Full} when all are above it. *)
+
 val create :
   ?name:string ->
+  ?threads_max:int ->
+  ?idle:float ->
+  ?max_blocked:int ->
   ?queue_limit:int ->
-  ?when_full:[ `Reject | `Block ] ->
+  ?when_full:'state when_full ->
   ?max_running:(priority -> int option) ->
+  ?measure:[ `Nothing | `Times ] ->
   ?tick_ms:int ->
   ?kind:[ `Threads | `Domains ] ->
   threads:int ->
@@ -33,11 +46,23 @@ val create :
 (** Starts [threads] threads (1 to 1024) and waits until each has run [init] on itself.
     [at_exit state] runs on the same thread before it ends. If an [init] raises, so
     does [create], once the other threads have run [at_exit] and ended.
-    @param name names the threads [name/0], [name/1], ... (15 bytes)
+
+    A thread inherits its stack size from [ulimit -s], its CPUs from the thread that opens
+    the pool or, when it comes later, from the one that lends it; [init] is the place to
+    choose others.
+    @param name names the threads [name/0], [name/1], ... (15 bytes; the name is cut, not
+      the number)
+    @param threads_max the pool grows up to here, a thread at a time, while tasks find no
+      idle one (default: [threads]). A new thread whose [init] raises is given up with a
+      message, and tried again when a task waits; so is one that the system refuses.
+    @param idle seconds that a thread above [threads] idles before it retires (default 10)
+    @param max_blocked spare threads, past [threads_max], for those in {!blocking}
+      (default 0)
     @param queue_limit most queued tasks (default: no limit)
-    @param when_full what {!run} does at the limit: raise {!Weir.Full} (default) or wait
-      for space
+    @param when_full default [`Reject]
     @param max_running most running tasks of a priority
+    @param measure [`Times] keeps the histograms, at a clock read each when a task is
+      queued, starts and ends
     @param tick_ms CPU-bound OCaml tasks hand the runtime over after this time and not
       after the runtime's own 50 ms. One clock for the process: the shortest wins.
     @param kind [`Domains] (OCaml 5) runs tasks in parallel. It is not free: once a
@@ -50,9 +75,13 @@ val create :
 val create_async :
   ?who:string ->
   ?name:string ->
+  ?threads_max:int ->
+  ?idle:float ->
+  ?max_blocked:int ->
   ?queue_limit:int ->
-  ?when_full:[ `Reject | `Block ] ->
+  ?when_full:'state when_full ->
   ?max_running:(priority -> int option) ->
+  ?measure:[ `Nothing | `Times ] ->
   ?tick_ms:int ->
   ?kind:[ `Threads | `Domains ] ->
   ?main:Main.t ->
@@ -63,7 +92,7 @@ val create_async :
   unit
 (** {!create} without waiting: the last argument is called in [main]'s dispatch
     (without [main]: on some other thread) with the pool or why there is none. [main]
-    must be the caller's; where a thread that was lost is replaced, it is replaced there.
+    must be the caller's; threads that come later are made there.
     @param who the name for error messages *)
 
 val run :
@@ -81,13 +110,18 @@ val run :
     @param start_within in seconds: a task that no thread has started by then settles as
       expired, on time even when every thread is stuck
     @raise Weir.Closed after a close
-    @raise Weir.Full at the queue limit ([`Reject])
+    @raise Weir.Full at the queue limit: see {!when_full}
     @raise Invalid_argument at the limit ([`Block]) on a thread of the pool
     @raise Failure in the child of a fork *)
 
 val cancel_requested : unit -> bool
 (** In a task: has {!Future.cancel} been called on it? A task that then raises
     {!Weir.Canceled} settles as canceled. *)
+
+val blocking : (unit -> 'a) -> 'a
+(** [blocking f] is [f ()]. In a task, around a wait for another task of its pool: while
+    it runs, the pool may start a spare thread, up to [max_blocked] of them.
+    {!Future.await} does it by itself. Without effect elsewhere. *)
 
 val close : ?mode:mode -> _ t -> unit
 (** Closes for new tasks at once and waits until every thread has run [at_exit] and
@@ -97,18 +131,12 @@ val close : ?mode:mode -> _ t -> unit
 
 val close_within : ?mode:mode -> _ t -> float -> bool
 (** The same, but after so many seconds what is still queued settles as closed and it
-    returns [false]; the close goes on. *)
+    returns [false]; the close goes on.
+    @raise Invalid_argument unless the time is at least 0 *)
 
 val close_async : ?who:string -> ?mode:mode -> ?main:Main.t -> _ t -> (unit -> unit) -> unit
 (** Begins a close and returns. The function is called when every thread has ended:
     in [main]'s dispatch; without [main] on a thread of weir's own.
     @param who the name for error messages *)
 
-val pause : _ t -> unit
-(** No task starts until {!resume}. A drain resumes.
-    @raise Weir.Closed after a close *)
-
-val resume : _ t -> unit
-val stats : _ t -> Stats.t
-val name : _ t -> string
-val threads : _ t -> int
+include Control.S with type 'state t := 'state t

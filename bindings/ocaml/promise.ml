@@ -15,6 +15,7 @@ type 'a outcome =
   | Canceled
   | Closed
   | Expired
+  | Full
 
 type 'a stage =
   | Waiting of { wakes : (unit -> unit) list; callbacks : ('a outcome -> unit) list }
@@ -24,9 +25,24 @@ type 'a stage =
 type crew = {
   handle : Raw.pool;
   awaiting : int Atomic.t; (* its threads in Future.await for one of its tasks *)
+  awoken : (unit -> unit) list Atomic.t; (* wakes them, to look whether they are stuck *)
+  here : unit -> Obj.t; (* the state for a task that the caller of run runs *)
   mutable keep : Obj.t; (* the pool: unsettled futures keep it *)
 }
 (* What a promise knows of its pool. *)
+
+let crew handle here =
+  {
+    handle;
+    awaiting = Atomic.make 0;
+    awoken = Atomic.make [];
+    here;
+    keep = Obj.repr 0;
+  }
+
+let rec change list f =
+  let was = Atomic.get list in
+  if not (Atomic.compare_and_set list was (f was)) then change list f
 
 type 'a t = {
   stage : 'a stage Atomic.t;
@@ -55,6 +71,9 @@ let rec settle t outcome =
       else settle t outcome
 
 let wake wakes = List.iter (fun wake -> wake ()) wakes
+
+(* A thread went or will not come: who awaits may be stuck now. *)
+let look_again crew = wake (Atomic.get crew.awoken)
 
 let rec tell t =
   match Atomic.get t.stage with
@@ -85,7 +104,10 @@ let poll t =
   | Settled (outcome, _) | Told outcome -> Some outcome
 
 let of_code code =
-  if code = Raw.canceled then Canceled else if code = Raw.expired then Expired else Closed
+  if code = Raw.canceled then Canceled
+  else if code = Raw.expired then Expired
+  else if code = Raw.full then Full
+  else Closed
 
 (* Deliveries. *)
 
@@ -117,6 +139,21 @@ let slot_for cell =
 let drop index =
   Slots.clear cells index;
   Raw.slot_drop index
+
+(* After a cancel that took the task back, which holds the slot once more. Without a
+   main nobody else tells it: see wml_task_done. *)
+let taken_back t =
+  wake (settle t Canceled);
+  if t.has_main then Raw.slot_drop (Raw.index t.id)
+  else begin
+    drop (Raw.index t.id);
+    tell t
+  end
+
+let taken_back_at index =
+  match Slots.get cells index with
+  | Task t -> taken_back t
+  | _ -> Raw.slot_drop index (* told on its main already *)
 
 let deliver_task index =
   let code = Raw.slot_code index in
@@ -171,6 +208,11 @@ let deliver_all () =
    delivers goes on when this one has returned. *)
 let drain () = if Raw.untaken () then deliver_all ()
 
+let blocking f =
+  Raw.blocking_begin ();
+  drain ();
+  Fun.protect ~finally:Raw.blocking_end f
+
 let settle_closed index =
   match Slots.get cells index with Task t -> wake (settle t Closed) | _ -> ()
 
@@ -185,3 +227,4 @@ let find_closed () =
   done
 
 let () = Callback.register "weir.serve" deliver_call
+let () = Callback.register "weir.lend" deliver_lend

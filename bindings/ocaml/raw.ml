@@ -39,6 +39,7 @@ external slot_code : int -> int = "weir_ml_slot_code" [@@noalloc]
 external slot_call : int -> call = "weir_ml_slot_call" [@@noalloc]
 external slots_live : unit -> int = "weir_ml_slots_live" [@@noalloc]
 external slots_made : unit -> int = "weir_ml_slots_made" [@@noalloc]
+external slot_take_back : pool -> int -> bool = "weir_ml_slot_take_back" [@@noalloc]
 external slot_hold_closed : int -> bool = "weir_ml_slot_hold_closed" [@@noalloc]
 external take : unit -> int = "weir_ml_take" [@@noalloc]
 external takers_add : int -> unit = "weir_ml_takers_add" [@@noalloc]
@@ -52,13 +53,17 @@ let index id = id land ((1 lsl 26) - 1)
 type options = {
   name : string;
   threads : int;
+  threads_max : int;
+  idle_ns : int;
+  max_blocked : int;
   queue_limit : int;
-  block : bool;
-  max_high : int;
+  when_full : int;
   max_normal : int;
+  max_high : int;
   max_low : int;
+  measure : int;
 }
-(* The stub reads the fields in this order. *)
+(* The stubs know the fields by this order. 0 stands for no limit. *)
 
 external pool_handle : unit -> pool = "weir_ml_pool_handle"
 
@@ -75,14 +80,17 @@ external close_async : pool -> drain:bool -> main -> int -> int = "weir_ml_close
 
 external pause : pool -> int = "weir_ml_pool_pause" [@@noalloc]
 external resume : pool -> int = "weir_ml_pool_resume" [@@noalloc]
+external resize : pool -> int -> int -> int = "weir_ml_pool_resize" [@@noalloc]
+external pool_options : pool -> options = "weir_ml_pool_options"
 external stats : pool -> Stats.t = "weir_ml_pool_stats"
+external histogram : pool -> int -> int array = "weir_ml_pool_histogram"
 
 (* Workers: the calling thread is the one. *)
 
 external sigset_size : unit -> int = "weir_ml_sigset_size" [@@noalloc]
 external block_signals : pool -> Bytes.t -> unit = "weir_ml_block_signals" [@@noalloc]
 external restore_signals : Bytes.t -> unit = "weir_ml_restore_signals" [@@noalloc]
-external thread_begin : string -> unit = "weir_ml_thread_begin" [@@noalloc]
+external thread_begin : string -> int -> unit = "weir_ml_thread_begin" [@@noalloc]
 external thread_end : unit -> unit = "weir_ml_thread_end" [@@noalloc]
 external on_pool_thread : unit -> bool = "weir_ml_on_pool_thread" [@@noalloc]
 external when_lost : int -> unit = "weir_ml_when_lost" [@@noalloc]
@@ -93,6 +101,8 @@ external worker_next : unit -> int = "weir_ml_worker_next" [@@noalloc]
 external worker_settle : int -> int = "weir_ml_worker_settle" [@@noalloc]
 external worker_leave : lost:bool -> unit = "weir_ml_worker_leave" [@@noalloc]
 external serves : pool -> bool = "weir_ml_serves" [@@noalloc]
+external blocking_begin : unit -> unit = "weir_ml_blocking_begin" [@@noalloc]
+external blocking_end : unit -> unit = "weir_ml_blocking_end" [@@noalloc]
 external cancel_requested : unit -> bool = "weir_ml_cancel_requested" [@@noalloc]
 external current : unit -> int = "weir_ml_current" [@@noalloc]
 external now : unit -> int = "weir_ml_now" [@@noalloc]
@@ -112,3 +122,13 @@ external current_main : unit -> main = "weir_ml_current_main" [@@noalloc]
 external run_in_main : main -> int -> int = "weir_ml_run_in_main"
 external call_finish : call -> unit = "weir_ml_call_finish" [@@noalloc]
 external poll : Unix.file_descr array -> unit = "weir_ml_poll"
+
+(* Tracing. *)
+
+type noted = { at : int; pool : string; task : int; event : int; value : int }
+
+external trace_start : int -> bool = "weir_ml_trace_start" [@@noalloc]
+external trace_stop : unit -> unit = "weir_ml_trace_stop" [@@noalloc]
+external trace_kept : unit -> int = "weir_ml_trace_kept" [@@noalloc]
+external trace_missed : unit -> int = "weir_ml_trace_missed" [@@noalloc]
+external trace_take : unit -> noted = "weir_ml_trace_take"

@@ -4,9 +4,13 @@
 module Pool = Pool
 module Future = Future
 module Main = Main
+module Options = Options
 module Stats = Stats
+module Histogram = Histogram
+module Trace = Trace
+module Control = Control
 
-type priority = Pool.priority = High | Normal | Low
+type priority = Options.priority = High | Normal | Low
 
 exception Closed = Error.Closed
 exception Full = Error.Full

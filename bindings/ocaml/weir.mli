@@ -16,15 +16,19 @@
 module Pool = Pool
 module Future = Future
 module Main = Main
+module Options = Options
 module Stats = Stats
+module Histogram = Histogram
+module Trace = Trace
+module Control = Control
 
-type priority = Pool.priority = High | Normal | Low
+type priority = Options.priority = High | Normal | Low
 
 exception Closed
 (** The pool or main is closed, or closed before the task started. *)
 
 exception Full
-(** The queue is at its limit. *)
+(** The queue is at its limit, or the task gave its place to a newer one. *)
 
 exception Expired
 (** The task did not start by its deadline. *)

@@ -7,12 +7,13 @@
    the releaser is running and wins it back. *)
 
 type 's crew = {
-  handle : Raw.pool;
+  shared : Promise.crew;
   name : string;
   init : unit -> 's;
   at_exit : 's -> unit;
   ticks : bool;
   failure : (exn * Printexc.raw_backtrace) option Atomic.t; (* the first one *)
+  unfit : bool Atomic.t; (* the last thread lent failed in its init *)
 }
 
 type 's phase = Starting | Entered | Serving of 's | Leaving of { lost : bool }
@@ -50,6 +51,17 @@ let settle t outcome code =
   Promise.drain ();
   stays
 
+(* A full queue's caller runs the task. Nobody can await it before run has returned. *)
+let run_here index =
+  match Slots.get Promise.cells index with
+  | Promise.Task ({ crew = Some crew; _ } as t) ->
+      let outcome, code = call (fun work -> Obj.obj work (crew.here ())) t.work in
+      ignore (Promise.settle t outcome);
+      code
+  | _ -> 1
+
+let () = Callback.register "weir.run_here" run_here
+
 (* Only Pool.run fills in the work, with a function of this pool's state. *)
 let run_promise w state t =
   let work = Obj.obj t.Promise.work in
@@ -79,20 +91,21 @@ and step w state index left until = if run w state index then serve w state left
 
 (* The end *)
 
+let step_out w ~lost =
+  Raw.worker_leave ~lost;
+  Promise.drain ();
+  Promise.look_again w.crew.shared
+
 let leave w ~lost state =
   w.phase <- Leaving { lost };
   Promise.drain ();
   Error.protect Error.report w.crew.at_exit state;
-  Raw.worker_leave ~lost;
-  Promise.drain ()
+  step_out w ~lost
 
 let refuse crew code =
-  Raw.worker_refuse crew.handle code;
-  Promise.drain ()
-
-let step_out ~lost =
-  Raw.worker_leave ~lost;
-  Promise.drain ()
+  Raw.worker_refuse crew.shared.handle code;
+  Promise.drain ();
+  Promise.look_again crew.shared
 
 let exited = Failure "Thread.exit called on a thread of a weir pool"
 
@@ -106,10 +119,11 @@ let lose w exn trace =
   w.cell <- Promise.Nothing;
   match w.phase with
   | Serving state -> leave w ~lost:true state
-  | Leaving { lost } -> step_out ~lost
+  | Leaving { lost } -> step_out w ~lost
   | Entered ->
       Error.report exn trace;
-      step_out ~lost:false
+      Atomic.set w.crew.unfit true;
+      step_out w ~lost:false
   | Starting ->
       failed w.crew exn trace;
       refuse w.crew 1
@@ -121,7 +135,7 @@ let work w state =
   | exception exn -> lose w exn (Printexc.get_raw_backtrace ())
 
 let enter w state =
-  match Raw.worker_enter w.crew.handle with
+  match Raw.worker_enter w.crew.shared.handle with
   | 0 ->
       Promise.drain ();
       work w state
@@ -137,10 +151,10 @@ let begin_service w =
       failed w.crew exn (Printexc.get_raw_backtrace ());
       refuse w.crew 1
 
-(* A replacement enters first: a close does not wait for threads that are only wanted,
-   and it must not be over before this one has run at_exit. *)
-let replace w =
-  match Raw.worker_enter w.crew.handle with
+(* A lent one enters first: a close does not wait for threads that are only wanted, and
+   it must not be over before this one has run at_exit. *)
+let come_lent w =
+  match Raw.worker_enter w.crew.shared.handle with
   | 0 -> (
       w.phase <- Entered;
       match w.crew.init () with
@@ -185,17 +199,17 @@ let () = Callback.register "weir.lost" lost
 
 let body crew live number () =
   let w = { crew; phase = Starting; cell = Promise.Nothing } in
-  Raw.thread_begin (Printf.sprintf "%s/%d" crew.name number);
+  Raw.thread_begin crew.name number;
   let ending () = lose w exited (Printexc.get_callstack 0) in
   let loss = if Lanes.may_lose then expect_loss ending else 0 in
   live w;
   if Lanes.may_lose then forget_loss loss;
   Raw.thread_end ()
 
-(* [live] is begin_service or replace. Raises what Thread.create or Domain.spawn raises. *)
+(* [live] is begin_service or come_lent. Raises what Thread.create or Domain.spawn raises. *)
 let spawn crew start live number =
   let mask = Bytes.create (Raw.sigset_size ()) in
-  Raw.block_signals crew.handle mask;
+  Raw.block_signals crew.shared.handle mask;
   Fun.protect
     ~finally:(fun () -> Raw.restore_signals mask)
     (fun () -> start (body crew live number))

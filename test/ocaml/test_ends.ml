@@ -237,12 +237,8 @@ let fork_in_a_task () =
 
 (* Refusals by the system *)
 
-(* As an ordinary user: the limit does not bind root. The shell has set it. *)
 let threads_refused () =
-  if Unix.geteuid () = 0 then begin
-    Unix.setgid 61_234;
-    Unix.setuid (61_000 + (Unix.getpid () mod 4_000))
-  end;
+  become_ordinary ();
   let inits = Atomic.make 0 and exits = Atomic.make 0 in
   let init () = Atomic.incr inits and at_exit () = Atomic.incr exits in
   let refused = ref 0 in
@@ -359,7 +355,7 @@ let () =
         ] );
       ( "refusals",
         [
-          scenario_test ~shell:"prlimit --pid $$ --nproc=20" "threads refused by the system"
+          scenario_test ~shell:few_threads "threads refused by the system"
             "refused"
             [ "refused 3 of 3, balanced: true" ];
           scenario_test ~shell:"ulimit -n 40" "out of descriptors" "descriptors"

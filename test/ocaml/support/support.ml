@@ -49,23 +49,29 @@ let watched f () =
 let entries dir = try Sys.readdir dir with Sys_error _ -> [||]
 let descriptors () = Array.length (entries "/proc/self/fd")
 
-let thread_name id =
+let name_in path =
   try
-    let file = open_in (Printf.sprintf "/proc/self/task/%s/comm" id) in
+    let file = open_in (path ^ "/comm") in
     Fun.protect ~finally:(fun () -> close_in file) (fun () -> input_line file)
   with Sys_error _ | End_of_file -> ""
+
+let thread_name id = name_in ("/proc/self/task/" ^ id)
+let own_thread_name () = name_in "/proc/thread-self"
 
 (* A pool's threads have a number after a slash; the runtime's and weir's own do not. *)
 let pool_threads () =
   let is_pool's id = String.contains (thread_name id) '/' in
   List.length (List.filter is_pool's (Array.to_list (entries "/proc/self/task")))
 
-(* A thread is still there for a moment after its pool has let it go. *)
-let rec until_no_pool_thread () =
-  if pool_threads () > 0 then begin
+(* What another thread is about to make true; the watchdog ends a wait in vain. *)
+let rec until is_true =
+  if not (is_true ()) then begin
     Thread.yield ();
-    until_no_pool_thread ()
+    until is_true
   end
+
+(* A thread is still there for a moment after its pool has let it go. *)
+let until_no_pool_thread () = until (fun () -> pool_threads () = 0)
 
 (* weir's own thread may be about to tell something; a closed pool's handle goes with its
    last owner. *)
@@ -172,6 +178,15 @@ let expect ?shell ?(status = Unix.WEXITED 0) name parts () =
 
 let scenario_test ?shell ?status name scenario parts =
   Alcotest.test_case name `Quick (watched (expect ?shell ?status scenario parts))
+
+(* For a scenario that is refused threads: the limit does not bind root. *)
+let few_threads = "prlimit --pid $$ --nproc=20"
+
+let become_ordinary () =
+  if Unix.geteuid () = 0 then begin
+    Unix.setgid 61_234;
+    Unix.setuid (61_000 + (Unix.getpid () mod 4_000))
+  end
 
 (* [scenarios]: what the process does when it is asked to be one of them. *)
 let main ?(scenarios = []) name suites =

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * ml_trace.c: the core's events, kept in a ring until OCaml takes them.
+ *
+ * The hook runs on any thread, also on those that the runtime does not know, so it
+ * touches nothing of OCaml. It is called outside every lock of the core, and asks for
+ * the pool's name before it takes the ring's.
+ */
+#define CAML_NAME_SPACE
+#include <caml/alloc.h>
+#include <caml/memory.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "ml.h"
+
+typedef struct {
+    int64_t          at;
+    const void      *task;
+    int              event, value;
+    char             pool[32];
+} noted;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* Guarded by lock. The newest `kept` of `capacity` events end before `next`. */
+static noted *ring;
+static size_t capacity, next, kept;
+static intnat missed;
+
+static void take_lock(void) { pthread_mutex_lock(&lock); }
+static void give_lock(void) { pthread_mutex_unlock(&lock); }
+static void on_first_use(void) { pthread_atfork(take_lock, give_lock, give_lock); }
+
+static void note_locked(const noted *n)
+{
+    ring[next] = *n;
+    next = (next + 1) % capacity;
+    missed += kept == capacity;
+    kept += kept < capacity;
+}
+
+static void hook(void *arg, weir_trace_event event, const weir_pool *pool, const weir_task *task,
+                 int value)
+{
+    weir_pool_options o = {.size = sizeof o};
+    struct timespec   t;
+    noted             n = {.task = task, .event = (int)event, .value = value};
+    (void)arg;
+    weir_pool_get_options(pool, &o);
+    strncpy(n.pool, o.name, sizeof n.pool - 1);
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    n.at = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    take_lock();
+    if (ring) /* else a call that was under way when it stopped */
+        note_locked(&n);
+    give_lock();
+}
+
+static void replace(noted *r, size_t n)
+{
+    take_lock();
+    noted *old = ring;
+    ring = r, capacity = n;
+    next = kept = 0;
+    missed = 0;
+    give_lock();
+    free(old);
+}
+
+/* capacity -> bool: false, out of memory */
+value weir_ml_trace_start(value n)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, on_first_use);
+    noted *r = calloc((size_t)Long_val(n), sizeof *r);
+    if (!r)
+        return Val_false;
+    replace(r, (size_t)Long_val(n));
+    weir_trace(hook, NULL);
+    return Val_true;
+}
+
+value weir_ml_trace_stop(value unit)
+{
+    weir_trace(NULL, NULL);
+    replace(NULL, 0);
+    return unit;
+}
+
+value weir_ml_trace_kept(value unit)
+{
+    (void)unit;
+    take_lock();
+    intnat n = (intnat)kept;
+    give_lock();
+    return Val_long(n);
+}
+
+value weir_ml_trace_missed(value unit)
+{
+    (void)unit;
+    take_lock();
+    intnat n = missed;
+    give_lock();
+    return Val_long(n);
+}
+
+static bool take_oldest(noted *out)
+{
+    take_lock();
+    bool any = kept > 0;
+    if (any)
+        *out = ring[(next + capacity - kept--) % capacity];
+    give_lock();
+    return any;
+}
+
+/* unit -> Raw.noted; its event is -1 when there is none */
+value weir_ml_trace_take(value unit)
+{
+    CAMLparam1(unit);
+    CAMLlocal2(record, pool);
+    noted n = {.event = -1};
+    take_oldest(&n);
+    pool = caml_copy_string(n.pool);
+    record = caml_alloc_tuple(5);
+    Store_field(record, 0, Val_long(n.at));
+    Store_field(record, 1, pool);
+    Store_field(record, 2, n.task ? wml_of_pointer(n.task) : Val_long(0));
+    Store_field(record, 3, Val_int(n.event));
+    Store_field(record, 4, Val_int(n.value));
+    CAMLreturn(record);
+}

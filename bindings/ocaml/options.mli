@@ -1,0 +1,35 @@
+(* SPDX-License-Identifier: ISC *)
+
+(** What a pool was created with; the parameters of {!Weir.Pool.create} say what each
+    means. *)
+
+type priority = High | Normal | Low
+
+type t = {
+  name : string;
+  threads : int;
+  threads_max : int;
+  idle : float;
+  max_blocked : int;
+  queue_limit : int option;
+  when_full : [ `Reject | `Block | `Run_here | `Drop_oldest ];
+  max_running : priority -> int option;
+  measure : [ `Nothing | `Times ];
+  tick_ms : int option;
+  kind : [ `Threads | `Domains ];
+}
+
+(**/**)
+
+val check_range : who:string -> string -> from:int -> upto:int -> int -> unit
+(** @raise Invalid_argument naming the function, the argument and its value *)
+
+val check_time : who:string -> string -> (float -> bool) -> float -> unit
+val check_bounds : string -> int -> int -> unit
+val level : priority -> int
+
+val to_raw : string -> t -> Raw.options
+(** @raise Invalid_argument on a value out of range *)
+
+val of_raw : t -> Raw.options -> t
+(** What the core holds; from the first what only this binding knows. *)

@@ -1,0 +1,46 @@
+(* SPDX-License-Identifier: ISC
+   Events, out of the ring that ml_trace.c fills. *)
+
+type outcome = [ `Ok | `Failed | `Canceled | `Expired | `Closed | `Full ]
+type event = Queued | Started | Settled of outcome | Entered | Left | Grew | Closed
+type t = { at : int; pool : string; task : int; event : event }
+
+let outcome code =
+  if code = 0 then `Ok
+  else if code = Raw.canceled then `Canceled
+  else if code = Raw.expired then `Expired
+  else if code = Raw.closed then `Closed
+  else if code = Raw.full then `Full
+  else `Failed
+
+(* The numbers are weir.h's. *)
+let event number value =
+  match number with
+  | 0 -> Queued
+  | 1 -> Started
+  | 2 -> Settled (outcome value)
+  | 3 -> if value = 0 then Left else Entered
+  | 4 -> Grew
+  | _ -> Closed
+
+let most = 1_048_576
+
+let start n =
+  Options.check_range ~who:"Weir.Trace.start" "n" ~from:1 ~upto:most n;
+  if not (Raw.trace_start n) then raise Out_of_memory
+
+let stop = Raw.trace_stop
+let missed = Raw.trace_missed
+
+let take () =
+  let of_raw (e : Raw.noted) =
+    { at = e.at; pool = e.pool; task = e.task; event = event e.event e.value }
+  in
+  let rec next taken left =
+    if left = 0 then List.rev taken
+    else
+      match Raw.trace_take () with
+      | { event = -1; _ } -> List.rev taken
+      | e -> next (of_raw e :: taken) (left - 1)
+  in
+  next [] (Raw.trace_kept ()) (* no more: they may come faster than we take them *)

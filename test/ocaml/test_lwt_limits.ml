@@ -1,0 +1,134 @@
+(* SPDX-License-Identifier: ISC
+   Weir_lwt: elastic pools, full queues, a close within a time, and what can be seen. *)
+
+open Lwt.Infix
+open Support
+open Lwt_support
+
+exception Own
+
+let check_int = Alcotest.(check int)
+let check_bool = Alcotest.(check bool)
+let is exn other = exn == other
+
+let create ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?measure threads =
+  Weir_lwt.create ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?measure ~threads
+    ~init:ignore ~at_exit:ignore ()
+
+(* The loop makes the threads: it turns until the task runs. *)
+let rec until_it_runs (hold : Hold.t) =
+  if hold.runs.is_open then Lwt.return_unit else Lwt.pause () >>= fun () -> until_it_runs hold
+
+let rec until is_true =
+  if is_true () then Lwt.return_unit else Lwt.pause () >>= fun () -> until is_true
+
+let held ?queue_limit ?when_full () =
+  create ?queue_limit ?when_full 1 >>= fun pool ->
+  let hold = Hold.make () in
+  let running = Weir_lwt.run pool (Hold.task hold) in
+  wait_here hold;
+  Lwt.return (pool, hold, running)
+
+let grows_and_retires () =
+  create ~threads_max:3 ~idle:0.001 1 >>= fun pool ->
+  let holds = List.init 3 (fun _ -> Hold.make ()) in
+  let tasks = List.map (fun hold -> Weir_lwt.run pool (Hold.task hold)) holds in
+  Lwt_list.iter_s until_it_runs holds >>= fun () ->
+  check_int "grown" 3 (Weir_lwt.stats pool).threads;
+  List.iter Hold.let_go holds;
+  Lwt.join tasks >>= fun () ->
+  until (fun () -> (Weir_lwt.stats pool).threads = 1) >>= fun () ->
+  Weir_lwt.resize pool 2;
+  until (fun () -> (Weir_lwt.stats pool).threads = 2) >>= fun () -> Weir_lwt.close pool
+
+(* The task waits for another one on its own pool, by way of the loop. *)
+let spares () =
+  create ~max_blocked:1 1 >>= fun pool ->
+  let inner () = Weir_lwt.run pool (fun () -> 4) in
+  let outer () = Weir.Pool.blocking (fun () -> Weir_lwt.run_in_main inner) in
+  Weir_lwt.run pool outer >>= fun n ->
+  check_int "through the loop" 4 n;
+  Weir_lwt.close pool
+
+let drops_oldest () =
+  held ~queue_limit:1 ~when_full:`Drop_oldest () >>= fun (pool, hold, running) ->
+  let oldest = Weir_lwt.run pool ignore in
+  let newest = Weir_lwt.run pool ignore in
+  check_rejected "the oldest" (is Weir_lwt.Full) oldest >>= fun () ->
+  Hold.let_go hold;
+  Lwt.join [ running; newest ] >>= fun () -> Weir_lwt.close pool
+
+let runs_here () =
+  held ~queue_limit:1 ~when_full:(`Run_here ignore) () >>= fun (pool, hold, running) ->
+  let queued = Weir_lwt.run pool ignore in
+  let self () = Thread.id (Thread.self ()) in
+  Weir_lwt.run pool self >>= fun thread ->
+  check_int "on the loop" (self ()) thread;
+  check_rejected "what it raises" (is Own) (Weir_lwt.run pool (fun () -> raise Own)) >>= fun () ->
+  let calls () = Weir_lwt.run_in_main Lwt.return in
+  check_rejected "run_in_main there" (is_invalid ~naming:"run_in_main") (Weir_lwt.run pool calls)
+  >>= fun () ->
+  Hold.let_go hold;
+  Lwt.join [ running; queued ] >>= fun () -> Weir_lwt.close pool
+
+let closes_within () =
+  held () >>= fun (pool, hold, running) ->
+  let queued = Weir_lwt.run pool ignore in
+  Weir_lwt.close_within ~mode:`Drain pool 0.001 >>= fun in_time ->
+  check_bool "not in time" false in_time;
+  check_rejected "given up" (is Weir_lwt.Closed) queued >>= fun () ->
+  Hold.let_go hold;
+  running >>= fun () ->
+  Weir_lwt.close_within pool 20. >|= fun in_time -> check_bool "in time" true in_time
+
+let purges () =
+  held () >>= fun (pool, hold, running) ->
+  let queued = List.init 5 (fun _ -> Weir_lwt.run pool ignore) in
+  check_int "how many" 5 (Weir_lwt.purge pool);
+  Lwt_list.iter_s (check_rejected "queued" (is Lwt.Canceled)) queued >>= fun () ->
+  Hold.let_go hold;
+  running >>= fun () -> Weir_lwt.close pool
+
+let looks () =
+  create ~measure:`Times ~queue_limit:3 ~when_full:`Wait 2 >>= fun pool ->
+  Lwt_list.iter_p (Weir_lwt.run pool) [ ignore; ignore; ignore ] >>= fun () ->
+  Weir_lwt.close pool >|= fun () ->
+  check_int "queue times" 3 (Weir.Histogram.count (Weir_lwt.histogram pool `Queue_time));
+  check_bool "waits in line" true ((Weir_lwt.options pool).queue_limit = None);
+  check_int "threads" 2 (Weir_lwt.threads pool);
+  Alcotest.(check string) "name" "weir" (Weir_lwt.name pool)
+
+let bad_values () =
+  create 1 >>= fun pool ->
+  let refuse naming f = raises_invalid ~naming f in
+  refuse "Weir_lwt.create: threads_max is 1, not in 2..1024" (fun () -> create ~threads_max:1 2);
+  refuse "Weir_lwt.create: idle is -1" (fun () -> create ~idle:(-1.) 2);
+  refuse "Weir_lwt.create: max_blocked is -1" (fun () -> create ~max_blocked:(-1) 2);
+  refuse "Weir_lwt.create: queue_limit is 0" (fun () -> create ~queue_limit:0 ~when_full:`Wait 2);
+  refuse "Weir_lwt.close_within: the limit is -1" (fun () -> Weir_lwt.close_within pool (-1.));
+  refuse "Weir_lwt.close_within: the limit is nan" (fun () -> Weir_lwt.close_within pool nan);
+  refuse "timeout is nan" (fun () -> Weir_lwt.run ~timeout:nan pool ignore);
+  refuse "resize: threads is 0" (fun () -> Weir_lwt.resize pool 0);
+  Weir_lwt.close pool
+
+let () =
+  main "weir_lwt, limits"
+    [
+      ( "threads",
+        [
+          test "the loop makes a pool's new threads; they retire" grows_and_retires;
+          test "a blocked task makes room for a spare" spares;
+        ] );
+      ( "a full queue",
+        [
+          test "drops the oldest, whose promise is rejected" drops_oldest;
+          test "runs the task on the loop" runs_here;
+        ] );
+      ( "ends and looks",
+        [
+          test "close_within gives the queue up when the time has passed" closes_within;
+          test "purge rejects what is queued" purges;
+          test "histograms and options are at hand" looks;
+          test "values out of range are refused by name and value" bad_values;
+        ] );
+    ]

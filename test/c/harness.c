@@ -114,14 +114,36 @@ bool given_at(int code, const char *file, int line)
 }
 
 /* Formatting by hand: stdio is not for signal handlers. */
-static void watchdog(int signal)
+static void say(const char *what)
 {
-    const char *parts[] = {"\nhangs: ", now.name, " (", now.stage ? now.stage : "-", ")\n"};
-    (void)signal;
+    const char *parts[] = {"\n", what, now.name, " (", now.stage ? now.stage : "-", ")\n"};
     for (unsigned i = 0; i < sizeof parts / sizeof *parts; i++)
         if (write(2, parts[i], strlen(parts[i])) < 0)
             break;
+}
+
+static void watchdog(int signal)
+{
+    (void)signal;
+    say("hangs: ");
     abort();
+}
+
+/* On return the fault comes again, and ends the process. */
+static void crashed(int signal)
+{
+    (void)signal;
+    say("crashes: ");
+}
+
+/* A sanitizer that has a handler says more than ours. */
+static void name_crashes(void)
+{
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    struct sigaction had, ours = {.sa_handler = crashed, .sa_flags = SA_RESETHAND};
+    for (unsigned i = 0; i < sizeof fatal / sizeof *fatal; i++)
+        if (sigaction(fatal[i], NULL, &had) == 0 && had.sa_handler == SIG_DFL)
+            sigaction(fatal[i], &ours, NULL);
 }
 
 static void watch(void)
@@ -181,6 +203,7 @@ void test_begin(const char *name)
     now.name = name;
     test_stage(NULL);
     watch();
+    name_crashes();
     settle_threads();
     now.threads = count_threads();
     now.fds = count_fds();

@@ -35,10 +35,10 @@ static struct {
 
 static void notes_busy(weir_main *m, bool busy, void *arg)
 {
+    (void)m;
     expect(arg == &seen);
     expect(pthread_equal(seen.owner, pthread_self()));
     expect(busy != seen.busy); /* strictly in turn */
-    expect(busy == (weir_main_pending(m) != 0));
     seen.busy = busy;
     busy ? seen.on++ : seen.off++;
 }

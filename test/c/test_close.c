@@ -316,6 +316,52 @@ TEST(several_threads_may_close_at_the_same_time)
     }
 }
 
+TEST(a_draining_pool_accepts_nothing_more)
+{
+    jam   j;
+    probe late = PROBE;
+    jam_open(&j);
+    expect_eq(weir_close_async(j.r.p, WEIR_DRAIN, NULL, NULL), 0);
+    expect_eq(weir_run(j.r.p, &late.task, j.r.m), WEIR_ECLOSED);
+    plug_pull(&j.p);
+    expect_eq(weir_close(j.r.p, WEIR_DRAIN), 0);
+    jam_close(&j, QUEUED);
+}
+
+static int run_parks(weir_task *task, void *state)
+{
+    probe_run(task, state);
+    return WEIR_PARK;
+}
+
+static gate told;
+
+static void at_exit_waits(void *arg, void *state)
+{
+    (void)arg, (void)state;
+    gate_wait(&told);
+}
+
+TEST(what_a_drain_leaves_parked_is_told_before_at_exit)
+{
+    rig               r;
+    plug              p;
+    probe             t = {.task = {.run = run_parks, .done = probe_done}};
+    weir_pool_options opts = pool_of(1);
+    opts.at_exit = at_exit_waits;
+    told = (gate)GATE;
+    expect(rig_open_with(&r, &opts));
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    expect(plug_in(&p, r.p, NULL));
+    expect_eq(weir_close_async(r.p, WEIR_DRAIN, NULL, NULL), 0);
+    plug_pull(&p);
+    while (t.dones == 0)
+        weir_main_wait(r.m, -1);
+    expect_eq(t.outcome, WEIR_ECLOSED);
+    gate_open(&told);
+    rig_close(&r);
+}
+
 TEST(a_drain_of_a_paused_pool_resumes_it)
 {
     rig   r;
@@ -337,4 +383,5 @@ SUITE(close, a_close_settles_queued_tasks_at_once_and_waits_for_the_running_one,
       a_done_in_a_main_may_close_the_pool,
       a_drain_that_takes_too_long_becomes_a_close_that_goes_on,
       each_asynchronous_close_is_told_once_after_the_last_thread_left,
-      several_threads_may_close_at_the_same_time, a_drain_of_a_paused_pool_resumes_it)
+      several_threads_may_close_at_the_same_time, a_drain_of_a_paused_pool_resumes_it,
+      a_draining_pool_accepts_nothing_more, what_a_drain_leaves_parked_is_told_before_at_exit)

@@ -79,6 +79,29 @@ TEST(a_task_that_starts_in_time_never_expires)
     rig_close(&r);
 }
 
+/* Whoever is accepted expires in time, is taken back, or is closed. */
+SCENARIO(deadlines_cancels_and_closes_meet_a_timer_that_may_be_refused)
+{
+    static const int outcomes[] = {WEIR_EEXPIRED, WEIR_ECANCELED, WEIR_ECLOSED};
+    rig              r;
+    plug             p;
+    probe            t[3] = {PROBE, PROBE, PROBE};
+    bool             in[3] = {false}, stuck = rig_open(&r, 1) && plug_in(&p, r.p, r.m);
+    for (int i = 0; stuck && i < 3; i++)
+        in[i] = given(run_within(&r, &t[i], r.m, i ? SECONDS(3600) : MILLIS(2)));
+    if (in[1])
+        expect_eq(weir_cancel(&t[1].task), 0);
+    while (in[0] && t[0].dones == 0)
+        weir_main_wait(r.m, -1);
+    if (stuck) {
+        expect_eq(weir_close_async(r.p, WEIR_CLOSE, NULL, NULL), 0);
+        plug_pull(&p);
+    }
+    rig_close(&r);
+    for (int i = 0; i < 3; i++)
+        expect(t[i].dones == in[i] && t[i].runs == 0 && (!in[i] || t[i].outcome == outcomes[i]));
+}
+
 static int64_t told_at[64];
 
 static void done_notes_when(weir_task *task)
@@ -112,6 +135,46 @@ TEST(many_deadlines_are_kept_in_their_order_and_never_early)
         expect_op(told_at[i], >=, due[i]);
     }
     plug_pull(&p);
+    rig_close(&r);
+}
+
+TEST(deadlines_taken_back_in_any_order_leave_the_others)
+{
+    enum { N = 60 };
+    static probe t[N];
+    rig          r;
+    plug         p;
+    uint64_t     seed = test_seed();
+    tally        settled = TALLY;
+    expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
+    for (int i = 0; i < N; i++) {
+        t[i] = (probe)PROBE;
+        t[i].settled = &settled;
+        int64_t far = i % 3 ? SECONDS(3600) : MILLIS(3);
+        expect_eq(run_within(&r, &t[i], r.m, far + rnd(&seed) % MILLIS(5)), 0);
+    }
+    for (int n = N - N / 3, i; n > 0;)
+        if ((i = (int)(rnd(&seed) % N)) % 3 && !t[i].code) {
+            expect_eq(weir_cancel(&t[i].task), 0);
+            t[i].code = 1, n--;
+        }
+    main_until(r.m, &settled, N);
+    for (int i = 0; i < N; i++)
+        expect(t[i].dones == 1 && t[i].outcome == (i % 3 ? WEIR_ECANCELED : WEIR_EEXPIRED));
+    plug_pull(&p);
+    rig_close(&r);
+}
+
+TEST(a_deadline_beyond_the_clocks_end_is_none)
+{
+    rig   r;
+    probe t = PROBE;
+    expect(rig_open(&r, 1));
+    int threads = count_threads();
+    expect_eq(run_within(&r, &t, r.m, INT64_MAX), 0);
+    expect_eq(weir_main_wait(r.m, -1), 1);
+    expect_eq(t.outcome, 0);
+    expect_eq(count_threads(), threads); /* no timer */
     rig_close(&r);
 }
 
@@ -245,9 +308,11 @@ TEST(a_start_races_with_its_deadline_and_one_of_them_wins)
 }
 
 SUITE(deadline, a_task_expires_on_time_though_every_worker_is_stuck,
+      deadlines_cancels_and_closes_meet_a_timer_that_may_be_refused,
       a_task_expires_in_a_paused_pool_with_idle_workers, a_task_that_starts_in_time_never_expires,
       many_deadlines_are_kept_in_their_order_and_never_early,
       a_later_task_may_be_due_earlier, an_expired_task_makes_room_in_the_queue, an_expired_task_can_be_waited_for_and_run_again,
       a_task_that_has_started_and_parked_does_not_expire,
       a_task_queued_again_has_no_deadline_left, a_close_does_not_wait_for_deadlines,
-      a_start_races_with_its_deadline_and_one_of_them_wins)
+      a_start_races_with_its_deadline_and_one_of_them_wins,
+      deadlines_taken_back_in_any_order_leave_the_others, a_deadline_beyond_the_clocks_end_is_none)

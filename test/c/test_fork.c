@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -195,6 +196,54 @@ TEST(a_child_with_a_turning_loop_takes_no_wake_up_of_its_parent)
     rig_close(&r);
 }
 
+/* Until its end of the pipe says that the parent has been woken. */
+static void child_hears_nothing(void *arg)
+{
+    loop *l = arg;
+    char  byte;
+    close(l->up[1]);
+    expect_eq(read(l->up[0], &byte, 1), 0);
+    expect(!readable(weir_main_fd(l->m)));
+}
+
+TEST(a_childs_descriptor_says_nothing_of_its_parent)
+{
+    rig   r;
+    loop  l;
+    probe t = PROBE;
+    expect(rig_open(&r, 1));
+    l = (loop){.m = r.m};
+    expect_eq(pipe(l.up), 0);
+    pid_t pid = child_start(child_hears_nothing, &l);
+    close(l.up[0]);
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    while (!readable(weir_main_fd(r.m)))
+        sched_yield();
+    close(l.up[1]);
+    child_reap(pid);
+    rig_close(&r);
+}
+
+static void child_closes_its_main_first(void *arg)
+{
+    rig *r = arg;
+    long held = fault_live_blocks();
+    expect_eq(weir_main_close(r->m, WEIR_DETACH), 0);
+    expect_eq(fault_live_blocks(), held); /* the pool holds the main that opened it */
+    weir_pool_release(r->p);
+    expect_op(fault_live_blocks(), <, held);
+}
+
+TEST(a_child_may_close_the_main_before_the_pool_that_it_opened)
+{
+    rig               r;
+    weir_pool_options opts = pool_of(1);
+    expect_eq(weir_main_open(&r.m), 0);
+    expect_eq(weir_pool_open_async(&r.p, &opts, r.m, NULL), 0);
+    child_reap(child_start(child_closes_its_main_first, &r));
+    rig_close(&r);
+}
+
 /* ---- odd moments -------------------------------------------------------- */
 
 static void child_reads_its_own(void *arg)
@@ -297,9 +346,52 @@ TEST(calls_of_the_parents_threads_do_not_run_in_the_child)
     main_end(a.m);
 }
 
+static void child_gives_its_memory_back(void *arg)
+{
+    ask *a = arg;
+    long held = fault_live_blocks();
+    expect_eq(weir_main_close(a->m, 0), 0);
+    expect_op(fault_live_blocks(), <, held);
+}
+
+TEST(a_call_that_has_ended_keeps_no_main_in_the_child)
+{
+    ask    a = {.rc = 1};
+    helper h;
+    expect_eq(weir_main_open(&a.m), 0);
+    helper_start(&h, asks, &a);
+    while (!h.returned)
+        weir_main_wait(a.m, MILLIS(1));
+    helper_join(&h);
+    child_reap(child_start(child_gives_its_memory_back, &a));
+    main_end(a.m);
+}
+
+/* A lower number is free when the child makes its descriptor. */
+static void child_has_the_number_to_itself(void *arg)
+{
+    weir_main *m = arg;
+    expect(fcntl(weir_main_fd(m), F_GETFD) & FD_CLOEXEC);
+    expect_eq(fcntl(weir_main_fd(m) - 1, F_GETFD), -1);
+    expect_eq(weir_main_close(m, 0), 0);
+}
+
+TEST(a_childs_descriptor_is_closed_by_exec_too)
+{
+    weir_main *m;
+    int        low = dup(0);
+    expect_eq(weir_main_open(&m), 0);
+    close(low);
+    child_reap(child_start(child_has_the_number_to_itself, m));
+    main_end(m);
+}
+
 SUITE(fork, a_child_settles_what_its_parent_had_begun_as_closed,
       a_child_may_give_everything_back_at_once, a_child_may_open_a_pool_of_its_own,
       a_child_with_a_turning_loop_takes_no_wake_up_of_its_parent,
       a_main_without_a_pool_is_renewed_too,
       a_fork_while_others_submit_leaves_no_lock_behind,
-      calls_of_the_parents_threads_do_not_run_in_the_child)
+      calls_of_the_parents_threads_do_not_run_in_the_child,
+      a_call_that_has_ended_keeps_no_main_in_the_child, a_childs_descriptor_is_closed_by_exec_too,
+      a_childs_descriptor_says_nothing_of_its_parent,
+      a_child_may_close_the_main_before_the_pool_that_it_opened)

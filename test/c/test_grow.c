@@ -200,12 +200,12 @@ TEST(an_idle_pool_sleeps)
     until_threads(r.p, 3);
     while (stats_of(r.p).idle < 3 || tally_get(&states) > 3)
         sched_yield();
-    long before = -1;
-    for (int64_t until = now_ns() + MILLIS(5); now_ns() < until;)
-        before = sleeps(); /* the last have lain down by now */
-    for (int64_t until = now_ns() + MILLIS(20); now_ns() < until;)
-        sched_yield();
-    expect_eq(sleeps(), before);
+    test_stage("waits for 20 ms without a wake-up");
+    for (long before = -1; before != sleeps();) {
+        before = sleeps();
+        for (int64_t until = now_ns() + MILLIS(20); now_ns() < until;)
+            sched_yield();
+    }
     rig_close(&r);
 }
 
@@ -240,6 +240,107 @@ TEST(a_resize_below_the_running_lets_them_finish)
     until_threads(r.p, 1);
     expect_eq(stats_of(r.p).ok, 8);
     rig_close(&r);
+}
+
+static gate comers;
+
+static int init_waits_but_once(void *arg, void **state)
+{
+    init_counts(arg, state);
+    if (tally_get(&states) > 1)
+        gate_wait(&comers);
+    return 0;
+}
+
+TEST(a_resize_counts_the_threads_on_their_way)
+{
+    rig               r;
+    weir_pool_options opts = elastic(1, 1);
+    opts.init = init_waits_but_once;
+    comers = (gate)GATE;
+    expect(rig_open_with(&r, &opts));
+    expect_eq(weir_pool_resize(r.p, 3, 3), 0);
+    expect_eq(weir_pool_resize(r.p, 3, 4), 0);
+    expect_eq(stats_of(r.p).grown, 2);
+    gate_open(&comers);
+    until_threads(r.p, 3);
+    rig_close(&r);
+    expect_eq(tally_get(&states), 0);
+}
+
+TEST(a_resize_asks_again_at_once_after_a_refusal)
+{
+    rig               r;
+    crowd             c;
+    weir_pool_options opts = elastic(1, 2);
+    expect(rig_open_with(&r, &opts));
+    fault_arm(FAULT_THREAD, 1, 1);
+    crowd_run(&c, &r, 2);
+    while (stats_of(r.p).lends_refused == 0)
+        sched_yield();
+    expect(fault_disarm());
+    expect_eq(weir_pool_resize(r.p, 1, 2), 0);
+    tally_wait(&c.entered, 2);
+    crowd_end(&c, &r);
+    rig_close(&r);
+}
+
+TEST(threads_too_many_leave_at_once_and_not_after_their_idle_time)
+{
+    rig               r;
+    weir_pool_options opts = elastic(3, 3);
+    opts.idle_ns = SECONDS(3600);
+    expect(rig_open_with(&r, &opts));
+    expect_eq(weir_pool_resize(r.p, 1, 1), 0);
+    until_threads(r.p, 1);
+    rig_close(&r);
+}
+
+/* While the 100 ms last; a slow machine proves nothing. */
+TEST(a_pool_that_was_refused_a_thread_does_not_ask_again_at_once)
+{
+    rig               r;
+    crowd             c, more;
+    weir_pool_options opts = elastic(1, 2);
+    int64_t           before = now_ns();
+    expect(rig_open_with(&r, &opts));
+    fault_arm(FAULT_THREAD, 1, 1000);
+    crowd_run(&c, &r, 2);
+    while (stats_of(r.p).lends_refused == 0)
+        sched_yield();
+    crowd_run(&more, &r, 4);
+    uint64_t refused = stats_of(r.p).lends_refused;
+    expect(refused == 1 || now_ns() - before >= MILLIS(100));
+    expect(fault_disarm());
+    gate_open(&more.leave);
+    crowd_end(&c, &r);
+    main_until(r.m, &more.settled, 4);
+    rig_close(&r);
+}
+
+/* The bounds hold all the same. */
+SCENARIO(a_resize_that_is_refused_serves_with_what_it_has)
+{
+    rig               r;
+    weir_pool_options opts = elastic(2, 2), back = {.size = sizeof back};
+    tally             settled = TALLY;
+    static probe      t[12];
+    if (rig_open_with(&r, &opts)) {
+        given(weir_pool_resize(r.p, 4, 5));
+        expect_eq(weir_pool_get_options(r.p, &back), 0);
+        expect(back.threads == 4 && back.threads_max == 5);
+        for (int i = 0; i < 12; i++) {
+            t[i] = (probe)PROBE;
+            t[i].settled = &settled;
+            expect(given(weir_run(r.p, &t[i].task, r.m)));
+        }
+        expect_eq(weir_pool_resize(r.p, 1, 1), 0);
+        main_until(r.m, &settled, 12);
+        for (int i = 0; i < 12; i++)
+            expect_eq(t[i].outcome, 0);
+    }
+    rig_close(&r);
+    expect_eq(tally_get(&states), 0);
 }
 
 TEST(bad_sizes_and_closed_pools_are_refused)
@@ -289,5 +390,9 @@ SUITE(grow, a_pool_grows_while_tasks_find_no_idle_thread_and_no_further,
       a_pool_that_cannot_grow_serves_with_what_it_has,
       a_thread_that_fails_to_start_later_does_not_close_the_pool, an_idle_pool_sleeps,
       a_resize_starts_threads_and_sends_others_home,
-      a_resize_below_the_running_lets_them_finish, bad_sizes_and_closed_pools_are_refused,
-      resizes_at_random_lose_no_task)
+      a_resize_below_the_running_lets_them_finish,
+      a_resize_counts_the_threads_on_their_way,
+      a_resize_asks_again_at_once_after_a_refusal,
+      a_resize_that_is_refused_serves_with_what_it_has, bad_sizes_and_closed_pools_are_refused,
+      resizes_at_random_lose_no_task, threads_too_many_leave_at_once_and_not_after_their_idle_time,
+      a_pool_that_was_refused_a_thread_does_not_ask_again_at_once)

@@ -125,6 +125,27 @@ TEST(a_detached_task_is_done_on_its_worker_and_knows_it)
     pool_end(r.p);
 }
 
+TEST(a_detached_task_that_parks_and_is_cancelled_is_an_orphan_too)
+{
+    rig   r;
+    tally settled = TALLY;
+    plug  p = {.probe = PROBE, .entered = GATE, .leave = GATE};
+    p.probe.task.run = run_parks, p.probe.settled = &settled;
+    p.probe.entered = &p.entered, p.probe.leave = &p.leave;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_run(r.p, &p.probe.task, r.m), 0);
+    gate_wait(&p.entered);
+    expect_eq(weir_main_close(r.m, WEIR_DETACH), 0);
+    plug_pull(&p);
+    while (weir_task_get_state(&p.probe.task) != WEIR_TASK_PARKED)
+        sched_yield();
+    expect_eq(weir_cancel(&p.probe.task), 0);
+    tally_wait(&settled, 1);
+    expect(p.probe.orphaned);
+    expect_eq(p.probe.outcome, WEIR_ECANCELED);
+    pool_end(r.p);
+}
+
 TEST(a_task_run_again_after_its_orphanage_is_no_orphan)
 {
     rig   r;
@@ -310,4 +331,5 @@ SUITE(main_close, closing_nothing_or_an_idle_main_succeeds,
       a_done_that_submits_while_its_main_closes_is_served,
       a_done_told_by_the_close_of_its_main_may_not_close_it_again,
       on_busy_may_not_close_the_main_that_tells_it,
-      mains_of_several_threads_come_and_go_on_one_pool)
+      mains_of_several_threads_come_and_go_on_one_pool,
+      a_detached_task_that_parks_and_is_cancelled_is_an_orphan_too)

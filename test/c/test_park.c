@@ -258,6 +258,22 @@ TEST(unpark_cancel_and_close_race_and_the_task_settles_once)
     }
 }
 
+TEST(a_running_task_that_was_cancelled_settles_instead_of_parking)
+{
+    rig    r;
+    parker k = parking(1);
+    gate   entered = GATE, leave = GATE;
+    k.p.entered = &entered, k.p.leave = &leave;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
+    gate_wait(&entered);
+    expect_eq(weir_cancel(&k.p.task), WEIR_EBUSY);
+    gate_open(&leave);
+    expect_eq(weir_main_wait(r.m, -1), 1);
+    expect_eq(k.p.outcome, WEIR_ECANCELED);
+    rig_close(&r);
+}
+
 SUITE(park, a_parked_task_leaves_its_thread_and_runs_again_when_unparked,
       an_unpark_that_comes_while_it_runs_is_remembered_once,
       an_unpark_of_an_idle_or_settled_task_is_refused, an_unparked_task_passes_the_queue_limit,
@@ -265,4 +281,5 @@ SUITE(park, a_parked_task_leaves_its_thread_and_runs_again_when_unparked,
       a_close_settles_parked_tasks_and_a_drain_does_when_nothing_else_is_left,
       a_running_task_may_unpark_a_parked_one_while_draining,
       park_and_unpark_race_and_no_unpark_is_lost, two_tasks_may_wake_each_other_for_long,
-      unpark_cancel_and_close_race_and_the_task_settles_once)
+      unpark_cancel_and_close_race_and_the_task_settles_once,
+      a_running_task_that_was_cancelled_settles_instead_of_parking)

@@ -107,6 +107,54 @@ TEST(a_callers_task_can_be_cancelled_and_waited_for_while_it_runs)
     rig_close(&r);
 }
 
+TEST(a_close_waits_for_a_caller_that_runs_its_task)
+{
+    rig    r;
+    plug   p;
+    helper h;
+    gate   entered = GATE, leave = GATE;
+    probe  queued[1], t = PROBE;
+    t.entered = &entered, t.leave = &leave;
+    expect(open_full(&r, &p, queued, 1, WEIR_CALLER_RUNS));
+    void *args[] = {r.p, &t.task};
+    helper_start(&h, runs_it_here, args);
+    gate_wait(&entered);
+    plug_pull(&p);
+    expect_eq(weir_close_within(r.p, WEIR_CLOSE, MILLIS(5)), WEIR_ETIMEDOUT);
+    gate_open(&leave);
+    expect_eq(weir_close(r.p, WEIR_CLOSE), 0);
+    helper_join(&h);
+    expect(t.dones == 1 && t.outcome == 0);
+    rig_close(&r);
+}
+
+/* The caller's task counts in its level: when it ends, the next may start. */
+TEST(a_caller_that_ran_its_task_wakes_a_worker_for_the_next)
+{
+    rig               r;
+    plug              p;
+    helper            h;
+    gate              entered = GATE, leave = GATE;
+    probe             next = PROBE, t = PROBE;
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1, opts.when_full = WEIR_CALLER_RUNS, opts.max_running[WEIR_NORMAL] = 1;
+    t.entered = &entered, t.leave = &leave;
+    expect(rig_open_with(&r, &opts) && plug_in(&p, r.p, r.m));
+    expect_eq(weir_run(r.p, &next.task, r.m), 0);
+    void *args[] = {r.p, &t.task};
+    helper_start(&h, runs_it_here, args);
+    gate_wait(&entered);
+    plug_pull(&p);
+    while (p.probe.dones == 0)
+        weir_main_wait(r.m, -1);
+    expect_eq(weir_main_wait(r.m, MILLIS(5)), 0); /* and the worker sleeps */
+    gate_open(&leave);
+    while (next.dones == 0)
+        weir_main_wait(r.m, -1);
+    helper_join(&h);
+    rig_close(&r);
+}
+
 TEST(the_oldest_task_is_dropped_for_a_new_one)
 {
     rig   r;
@@ -203,6 +251,8 @@ TEST(many_submitters_that_drop_the_oldest_lose_nothing) { crowd(WEIR_DROP_OLDEST
 SUITE(policy, on_a_full_queue_the_caller_may_run_its_task_itself,
       a_task_that_its_caller_ran_may_park,
       a_callers_task_can_be_cancelled_and_waited_for_while_it_runs,
+      a_close_waits_for_a_caller_that_runs_its_task,
+      a_caller_that_ran_its_task_wakes_a_worker_for_the_next,
       the_oldest_task_is_dropped_for_a_new_one,
       the_lowest_level_is_dropped_first_and_none_above_the_new_task,
       many_submitters_that_run_their_own_lose_nothing,

@@ -170,6 +170,32 @@ static void poke_at_tasks(void (*poke)(void *), int (*run)(weir_task *, void *))
         expect_eq(poked[i].dones, n);
 }
 
+/* Both pools are paused, so each task waits in one or the other. */
+TEST(a_cancel_may_meet_a_task_that_moves_to_another_pool)
+{
+    rig      r[2];
+    helper   h;
+    unsigned rounds = scaled(500);
+    for (int i = 0; i < 2; i++)
+        expect(rig_open(&r[i], 1) && weir_pool_pause(r[i].p) == 0);
+    for (int i = 0; i < TASKS; i++)
+        poked[i] = (probe){.task = {.run = run_nothing}};
+    atomic_store(&poking, true);
+    helper_start(&h, cancels, NULL);
+    for (unsigned round = 0; round < rounds; round++) {
+        for (int i = 0; i < TASKS; i++)
+            expect_eq(weir_run(r[round & 1].p, &poked[i].task, NULL), 0);
+        for (int i = 0; i < TASKS; i++)
+            weir_cancel(&poked[i].task);
+    }
+    atomic_store(&poking, false);
+    helper_join(&h);
+    expect_eq(stats_of(r[0].p).queued + stats_of(r[1].p).queued, 0);
+    expect_eq(stats_of(r[0].p).cancelled + stats_of(r[1].p).cancelled, rounds * TASKS);
+    rig_close(&r[0]);
+    rig_close(&r[1]);
+}
+
 TEST(a_cancel_may_meet_the_end_of_the_pool) { poke_at_tasks(cancels, run_nothing); }
 TEST(an_unpark_may_meet_the_end_of_the_pool) { poke_at_tasks(unparks, run_parks_sometimes); }
 
@@ -212,4 +238,5 @@ TEST(a_waiter_may_give_back_the_last_handle)
 SUITE(release, a_release_closes_without_waiting, only_the_last_of_several_releases_closes,
       a_done_may_release_the_pool_in_a_main_and_on_a_worker, a_task_may_release_its_own_pool,
       a_pool_may_be_released_while_it_opens, a_cancel_may_meet_the_end_of_the_pool,
+      a_cancel_may_meet_a_task_that_moves_to_another_pool,
       an_unpark_may_meet_the_end_of_the_pool, a_waiter_may_give_back_the_last_handle)

@@ -306,6 +306,33 @@ TEST(every_error_has_its_sentence)
     expect(strcmp(weir_version(), WEIR_VERSION) == 0);
 }
 
+static plug  other_worker;
+static probe next_one;
+
+static void done_frees_the_other_and_waits_for_the_next(weir_task *task)
+{
+    (void)task;
+    plug_pull(&other_worker);
+    gate_wait(next_one.entered);
+}
+
+TEST(a_done_on_a_worker_keeps_no_task_waiting)
+{
+    rig   r;
+    gate  entered = GATE;
+    probe first = {.task = {.run = probe_run,
+                            .done = done_frees_the_other_and_waits_for_the_next}};
+    next_one = (probe)PROBE;
+    next_one.entered = &entered;
+    expect(rig_open(&r, 2) && plug_in(&other_worker, r.p, r.m) && weir_pool_pause(r.p) == 0);
+    expect_eq(weir_run(r.p, &first.task, NULL), 0);
+    expect_eq(weir_run(r.p, &next_one.task, r.m), 0);
+    expect_eq(weir_pool_resume(r.p), 0);
+    while (next_one.dones == 0)
+        weir_main_wait(r.m, -1);
+    rig_close(&r);
+}
+
 SUITE(task, a_task_runs_once_on_a_worker_and_is_done_in_the_main, the_outcome_is_what_run_returned,
       a_task_goes_from_idle_over_queued_running_and_settled_to_idle,
       a_task_that_is_not_idle_is_busy_and_unharmed, done_may_run_its_task_again,
@@ -314,4 +341,4 @@ SUITE(task, a_task_runs_once_on_a_worker_and_is_done_in_the_main, the_outcome_is
       a_cancelled_queued_task_never_runs_and_is_done_later,
       a_cancelled_task_without_main_is_done_on_a_worker,
       cancel_asks_a_running_task_whose_return_decides, cancel_of_an_idle_task_is_refused,
-      every_error_has_its_sentence)
+      every_error_has_its_sentence, a_done_on_a_worker_keeps_no_task_waiting)

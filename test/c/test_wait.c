@@ -135,9 +135,100 @@ TEST(wait_runs_no_done_and_leaves_the_descriptor_readable)
     rig_close(&r);
 }
 
+/* ---- what the loop must not miss ---------------------------------------- */
+
+static rig    the_rig;
+static plug   holder;
+static probe  behind;
+static helper another;
+static void (*inside)(void); /* what the next call does in the main */
+
+static void answers(weir_call *call, void *arg)
+{
+    void (*first)(void) = inside;
+    (void)arg;
+    inside = NULL;
+    if (first)
+        first();
+    weir_call_finish(call, 0, NULL);
+}
+
+static void asks(void *arg)
+{
+    (void)arg;
+    expect_eq(weir_run_in_main(NULL, answers, NULL, NULL), 0);
+}
+
+static int run_asks(weir_task *task, void *state)
+{
+    (void)task;
+    asks(state);
+    return 0;
+}
+
+/* Its poster sees that this thread waits, so it only unparks it. */
+static void another_call_is_posted(void)
+{
+    helper_start(&another, asks, NULL);
+    helper_until_asleep(&another);
+}
+
+static void a_completion_follows_another_call(void)
+{
+    another_call_is_posted();
+    expect_eq(weir_run(the_rig.p, &behind.task, the_rig.m), 0);
+    while (weir_task_get_state(&behind.task) != WEIR_TASK_SETTLED)
+        sched_yield();
+    stats_of(the_rig.p); /* takes the lock under which it was posted */
+}
+
+TEST(a_completion_behind_a_call_that_a_wait_serves_reaches_the_loop)
+{
+    probe t = {.task = {.run = run_asks}};
+    behind = (probe)PROBE;
+    inside = a_completion_follows_another_call;
+    expect(rig_open(&the_rig, 2));
+    expect_eq(weir_run(the_rig.p, &t.task, the_rig.m), 0);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    expect_eq(behind.dones, 0);
+    expect(readable(weir_main_fd(the_rig.m)));
+    while (behind.dones == 0)
+        weir_main_dispatch(the_rig.m, 0);
+    helper_join(&another);
+    rig_close(&the_rig);
+}
+
+static void the_awaited_settles_and_another_call_is_posted(void)
+{
+    plug_pull(&holder);
+    while (weir_task_get_state(&holder.probe.task) != WEIR_TASK_SETTLED)
+        sched_yield();
+    another_call_is_posted();
+}
+
+TEST(a_call_posted_as_a_wait_ends_reaches_the_loop)
+{
+    helper first;
+    inside = the_awaited_settles_and_another_call_is_posted;
+    holder = (plug){.probe = {.task = {.run = probe_run}}, .entered = GATE, .leave = GATE};
+    holder.probe.entered = &holder.entered, holder.probe.leave = &holder.leave;
+    expect(rig_open(&the_rig, 1));
+    expect_eq(weir_run(the_rig.p, &holder.probe.task, NULL), 0);
+    helper_start(&first, asks, NULL);
+    expect_eq(weir_wait(&holder.probe.task, -1), 0);
+    expect(readable(weir_main_fd(the_rig.m)));
+    while (!another.returned)
+        weir_main_dispatch(the_rig.m, 0);
+    helper_join(&first);
+    helper_join(&another);
+    rig_close(&the_rig);
+}
+
 SUITE(wait, a_task_without_done_is_waited_for_and_may_run_again,
       wait_says_when_its_time_is_up_and_undoes_nothing,
       wait_is_refused_for_a_task_with_done_or_that_never_ran, many_waiters_wait_for_one_task,
       a_task_that_waits_for_itself_is_told_so,
       the_last_free_worker_may_not_wait_for_a_queued_task,
-      wait_runs_no_done_and_leaves_the_descriptor_readable)
+      wait_runs_no_done_and_leaves_the_descriptor_readable,
+      a_completion_behind_a_call_that_a_wait_serves_reaches_the_loop,
+      a_call_posted_as_a_wait_ends_reaches_the_loop)

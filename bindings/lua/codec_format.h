@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * codec_format.h: what a message looks like, for the two sides of the codec.
+ *
+ * The bytes are the values, one after the other, then the contents of the objects
+ * among them in the order in which they were first met; objects first met in there
+ * go to the end of the line. So neither side recurses, however deep the tables.
+ *
+ *   value    = tag, fixed-size fields in host order, a string's bytes
+ *   object   = a value with a number: each first mention of one takes the next
+ *              number, counted from 1, later mentions are REFERENCE number
+ *   contents = of TABLE: items (value: at the next index; GAP; PAIR key value;
+ *              METATABLE value) until END. Of FUNCTION: its environment where the
+ *              version has one, then per upvalue: CELL value (takes a number too),
+ *              SAME_CELL number index, or a plain value; until END.
+ *              Other objects have none.
+ *
+ * Bytecode and pointers are in the side array; the bytes only index it. The reader
+ * trusts no byte: tags, numbers and lengths are checked where they are read.
+ */
+#ifndef WL_CODEC_FORMAT_H
+#define WL_CODEC_FORMAT_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "codec.h"
+#include "lua_compat.h"
+
+#pragma GCC visibility push(hidden)
+
+enum wl_tag {
+    WL_NIL,
+    WL_FALSE,
+    WL_TRUE,
+    WL_INT8,
+    WL_INT32,
+    WL_INT64,
+    WL_FLOAT,
+    WL_STRING8,   /* u8 length */
+    WL_STRING,    /* u64 length */
+    WL_REFERENCE, /* u32 number */
+    WL_GLOBALS,
+    WL_LIGHT, /* u32 side */
+    /* Objects with contents. */
+    WL_TABLE,    /* u32, u32: items and pairs to come, as a hint */
+    WL_FUNCTION, /* u32 side */
+    /* Objects without. */
+    WL_CONSTANT,   /* u32 side; a function that holds nothing but the globals */
+    WL_TEXT,       /* u64 length; a long string, so that it crosses once */
+    WL_HANDLE,     /* u32 side */
+    WL_MODULE,     /* u8 count, that many strings: the name, then the path in it */
+    WL_REGISTERED, /* the same */
+    /* In contents only. */
+    WL_GAP, /* u32: so many indices are nil */
+    WL_PAIR,
+    WL_METATABLE,
+    WL_CELL,
+    WL_SAME_CELL, /* u32 number, u8: the cell, and which upvalue of its function it is */
+    WL_END,
+    /* Added to the tag of an object without contents that is referred to later. */
+    WL_NEEDED = 0x80
+};
+
+enum { WL_MAX_PATH = 4 }; /* a module's name and the keys below it */
+
+/* ---- bytecode: equal bytes are held once in the process, see codec_blob.c --- */
+
+typedef struct wl_blob wl_blob;
+struct wl_blob {
+    wl_blob         *next; /* in its bucket; guarded by the table's lock */
+    uint64_t         hash;
+    _Atomic uint32_t refs;
+    size_t           size;
+    char             bytes[];
+};
+
+wl_blob *wl_blob_intern(const char *bytes, size_t size); /* one reference; NULL: no memory */
+void     wl_blob_retain(wl_blob *b);
+void     wl_blob_release(wl_blob *b);
+
+/* -> function. May raise. The constant ones are kept in the state: to load bytecode
+ * costs more than a small call, and LuaJIT compiles what it has loaded, once. */
+void wl_blob_load(lua_State *L, const wl_blob *b);
+void wl_blob_load_kept(lua_State *L, wl_blob *b);
+
+/* ---- messages --------------------------------------------------------------- */
+
+typedef struct {
+    enum { WL_SIDE_LIGHT, WL_SIDE_BLOB, WL_SIDE_HANDLE } kind;
+    const wl_handle_type *type; /* of a handle */
+    void                 *p;    /* a reference of the message's, unless it is light */
+} wl_side;
+
+struct wl_message {
+    int           n; /* values */
+    uint32_t      n_sides, max_sides;
+    wl_side      *sides;
+    size_t        size, capacity; /* of bytes */
+    unsigned char bytes[];
+};
+
+/* ---- names: what is found in modules and among the registered --------------- */
+
+typedef struct wl_names wl_names;
+
+/* This state's, made on demand and brought up to date. May raise. */
+wl_names *wl_names_get(lua_State *L);
+/* -> the path's strings, the module's or registered name first; how many: 0 when
+ * it has none. *tag: WL_MODULE or WL_REGISTERED. May raise. */
+int  wl_names_path(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag);
+void wl_names_push(lua_State *L, enum wl_tag tag, int first, int count); /* -> value; may raise */
+
+/* userdata at index -> its handle type, or NULL. Pushes nothing. */
+const wl_handle_type *wl_handle_type_of(lua_State *L, int index);
+
+/* ---- the packer, for codec_path.c ------------------------------------------- */
+
+enum { WL_NOBODY = 0 };
+
+typedef struct {
+    const void *object;
+    size_t      at;     /* where its tag is; a cell's: which upvalue */
+    uint32_t    parent; /* in whose contents it was met; WL_NOBODY: it is an argument */
+    uint8_t     kind;   /* its tag */
+} wl_entry;
+
+enum { WL_ROOTS = 2 }; /* stack index of the first value while packing */
+
+typedef struct {
+    lua_State             *L;
+    const wl_pack_options *options;
+    wl_message            *m;
+    wl_names              *names; /* NULL until needed */
+    const void            *globals, *globals_too;
+    int                    anchor;   /* stack index of the table of objects by number, */
+    bool                   anchored; /* once there is one */
+    uint32_t               current; /* the object whose contents are being written */
+    wl_entry              *entries; /* by number - 1 */
+    uint32_t               n_entries, max_entries;
+    uint32_t              *slots; /* hash: address -> number, 0 is free */
+    uint32_t               n_slots;
+    char                  *code; /* bytecode on its way into a blob */
+    size_t                 code_size, code_capacity;
+} wl_packer;
+
+/* Raises "<path of the value at the top>: <why>". */
+int wl_refuse(wl_packer *p, const char *why);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,547 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * codec_pack.c: values into a message; the format stands in codec_format.h.
+ *
+ * The packer is on wl_pack's C stack and owns all memory; everything that can raise
+ * runs below one protected call, so that wl_pack frees it whatever happened.
+ * Objects are known by their address and held in a Lua table by their number, also
+ * so that no finalizer can let an address be used twice meanwhile.
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec_format.h"
+
+enum { LONG_TEXT = 256 };
+
+/* ---- bytes --------------------------------------------------------------------- */
+
+static void no_memory(wl_packer *p) { luaL_error(p->L, "not enough memory"); }
+
+static void make_room(wl_packer *p, size_t n)
+{
+    wl_message *m = p->m;
+    size_t      needed = m->size + n, twice = 2 * m->capacity;
+    size_t      capacity = needed > twice ? needed : twice;
+    m = realloc(m, sizeof *m + capacity);
+    if (!m)
+        no_memory(p);
+    m->capacity = capacity;
+    p->m = m;
+}
+
+static unsigned char *put(wl_packer *p, size_t n)
+{
+    if (p->m->capacity - p->m->size < n)
+        make_room(p, n);
+    unsigned char *at = p->m->bytes + p->m->size;
+    p->m->size += n;
+    return at;
+}
+
+static void put_tag(wl_packer *p, enum wl_tag tag) { *put(p, 1) = (unsigned char)tag; }
+
+static void put_field(wl_packer *p, enum wl_tag tag, const void *field, size_t size)
+{
+    unsigned char *at = put(p, 1 + size);
+    *at = (unsigned char)tag;
+    memcpy(at + 1, field, size);
+}
+
+static void put_u32(wl_packer *p, enum wl_tag tag, uint32_t n) { put_field(p, tag, &n, sizeof n); }
+
+static void put_integer(wl_packer *p, int64_t n)
+{
+    int8_t  n8 = (int8_t)n;
+    int32_t n32 = (int32_t)n;
+    if (n8 == n)
+        put_field(p, WL_INT8, &n8, sizeof n8);
+    else if (n32 == n)
+        put_field(p, WL_INT32, &n32, sizeof n32);
+    else
+        put_field(p, WL_INT64, &n, sizeof n);
+}
+
+static void put_number(wl_packer *p, int i)
+{
+#if LUA_VERSION_NUM >= 503
+    if (lua_isinteger(p->L, i)) {
+        put_integer(p, lua_tointeger(p->L, i));
+        return;
+    }
+#endif
+    lua_Number n = lua_tonumber(p->L, i);
+#if LUA_VERSION_NUM < 503 /* there is only one kind, so take what is shorter */
+    if (n >= INT32_MIN && n <= INT32_MAX && n == (int32_t)n && !(n == 0 && signbit(n))) {
+        put_integer(p, (int32_t)n);
+        return;
+    }
+#endif
+    put_field(p, WL_FLOAT, &n, sizeof n);
+}
+
+static void put_string(wl_packer *p, const char *s, size_t size)
+{
+    if (size <= UINT8_MAX) {
+        unsigned char *at = put(p, 2 + size);
+        at[0] = WL_STRING8;
+        at[1] = (unsigned char)size;
+        memcpy(at + 2, s, size);
+    } else {
+        uint64_t length = size;
+        put_field(p, WL_STRING, &length, sizeof length);
+        memcpy(put(p, size), s, size);
+    }
+}
+
+/* ---- objects --------------------------------------------------------------------- */
+
+static uint32_t *slot_of(const wl_packer *p, const void *object)
+{
+    size_t i = (size_t)(((uintptr_t)object >> 3) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+    for (;; i++) {
+        uint32_t *slot = &p->slots[i & (p->n_slots - 1)];
+        if (*slot == 0 || p->entries[*slot - 1].object == object)
+            return slot;
+    }
+}
+
+static uint32_t number_of(const wl_packer *p, const void *object)
+{
+    return p->n_slots ? *slot_of(p, object) : 0;
+}
+
+static void more_entries(wl_packer *p)
+{
+    uint32_t  n = p->max_entries ? 2 * p->max_entries : 8;
+    wl_entry *entries = n < UINT32_MAX / 4 ? realloc(p->entries, n * sizeof *entries) : NULL;
+    if (!entries)
+        no_memory(p);
+    p->entries = entries;
+    uint32_t *slots = calloc(2 * (size_t)n, sizeof *slots);
+    if (!slots)
+        no_memory(p);
+    free(p->slots);
+    p->slots = slots;
+    p->n_slots = 2 * n;
+    p->max_entries = n;
+    for (uint32_t i = 0; i < p->n_entries; i++)
+        *slot_of(p, p->entries[i].object) = i + 1;
+}
+
+/* Gives the object the next number. */
+static wl_entry *remember(wl_packer *p, const void *object, enum wl_tag kind)
+{
+    if (p->n_entries == p->max_entries)
+        more_entries(p);
+    wl_entry *e = &p->entries[p->n_entries];
+    uint32_t *slot = slot_of(p, object);
+    *e = (wl_entry){object, p->m->size, p->current, (uint8_t)kind};
+    *slot = ++p->n_entries;
+    return e;
+}
+
+static bool has_contents(const wl_entry *e) { return e->kind == WL_TABLE || e->kind == WL_FUNCTION; }
+
+/* The same for the value at i, whose tag comes next. It stays until the message is
+ * done; the stack is enough for an argument that nobody asks for by number. */
+static void remember_value(wl_packer *p, int i, const void *object, enum wl_tag kind)
+{
+    lua_State *L = p->L;
+    wl_entry  *e = remember(p, object, kind);
+    if (i < p->anchor && !has_contents(e))
+        return;
+    if (!p->anchored) {
+        lua_newtable(L);
+        lua_replace(L, p->anchor);
+        p->anchored = true;
+    }
+    lua_pushvalue(L, i);
+    lua_rawseti(L, p->anchor, (wl_index)p->n_entries);
+}
+
+static void put_reference(wl_packer *p, uint32_t number)
+{
+    const wl_entry *e = &p->entries[number - 1];
+    if (!has_contents(e))
+        p->m->bytes[e->at] |= WL_NEEDED;
+    put_u32(p, WL_REFERENCE, number);
+}
+
+/* A free place in the side array, filled by the caller with what cannot fail. */
+static wl_side *next_side(wl_packer *p)
+{
+    wl_message *m = p->m;
+    if (m->n_sides == m->max_sides) {
+        uint32_t n = m->max_sides ? 2 * m->max_sides : 2;
+        wl_side *sides = n > m->max_sides ? realloc(m->sides, n * sizeof *sides) : NULL;
+        if (!sides)
+            no_memory(p);
+        m->sides = sides;
+        m->max_sides = n;
+    }
+    return &m->sides[m->n_sides];
+}
+
+static void put_side(wl_packer *p, enum wl_tag tag) { put_u32(p, tag, p->m->n_sides++); }
+
+static bool stands_for_globals(const wl_packer *p, const void *object)
+{
+    return object == p->globals || (object && object == p->globals_too);
+}
+
+static void pack_light(wl_packer *p, int i)
+{
+    *next_side(p) = (wl_side){WL_SIDE_LIGHT, NULL, lua_touserdata(p->L, i)};
+    put_side(p, WL_LIGHT);
+}
+
+static bool pack_handle(wl_packer *p, int i, const void *object)
+{
+    const wl_handle_type *type = wl_handle_type_of(p->L, i);
+    if (!type)
+        return false;
+    remember_value(p, i, object, WL_HANDLE);
+    wl_side *side = next_side(p);
+    *side = (wl_side){WL_SIDE_HANDLE, type, type->retain(lua_touserdata(p->L, i))};
+    if (!side->p) {
+        lua_pushvalue(p->L, i);
+        wl_refuse(p, "the handle was closed");
+    }
+    put_side(p, WL_HANDLE);
+    return true;
+}
+
+static bool pack_named(wl_packer *p, int i, const void *object)
+{
+    enum wl_tag tag;
+    if (!p->names)
+        p->names = wl_names_get(p->L);
+    int n = wl_names_path(p->L, p->names, object, &tag);
+    if (!n)
+        return false;
+    remember_value(p, i, object, tag);
+    unsigned char *at = put(p, 2);
+    at[0] = (unsigned char)tag;
+    at[1] = (unsigned char)n;
+    for (int k = -n; k < 0; k++) {
+        size_t      size;
+        const char *s = lua_tolstring(p->L, k, &size);
+        put_string(p, s, size);
+    }
+    lua_pop(p->L, n);
+    return true;
+}
+
+static void pack_new_table(wl_packer *p, int i, const void *object)
+{
+    const uint32_t none[2] = {0, 0};
+    remember_value(p, i, object, WL_TABLE);
+    put_field(p, WL_TABLE, none, sizeof none);
+}
+
+/* ---- functions ------------------------------------------------------------------- */
+
+/* lua_Writer; 5.5 ends with an empty piece */
+static int append_code(lua_State *L, const void *piece, size_t size, void *packer)
+{
+    wl_packer *p = packer;
+    (void)L;
+    if (p->code_capacity - p->code_size < size) {
+        size_t capacity = 2 * p->code_capacity + size + 256;
+        char  *code = realloc(p->code, capacity);
+        if (!code)
+            return 1;
+        p->code = code;
+        p->code_capacity = capacity;
+    }
+    if (size)
+        memcpy(p->code + p->code_size, piece, size);
+    p->code_size += size;
+    return 0;
+}
+
+static wl_blob *dump(wl_packer *p, int i)
+{
+    p->code_size = 0;
+    lua_pushvalue(p->L, i);
+    if (wl_dump(p->L, append_code, p, p->options->strip) != 0)
+        no_memory(p);
+    lua_pop(p->L, 1);
+    wl_blob *b = wl_blob_intern(p->code, p->code_size);
+    if (!b)
+        no_memory(p);
+    return b;
+}
+
+/* Whether the function has nothing of its own: no upvalue but the globals, and
+ * their environment where functions have one. */
+static bool is_constant(const wl_packer *p, int i)
+{
+    lua_State *L = p->L;
+#if LUA_VERSION_NUM < 502
+    const int allowed = 0;
+    lua_getfenv(L, i);
+    bool own = !stands_for_globals(p, lua_topointer(L, -1));
+    lua_pop(L, 1);
+#else
+    const int allowed = 1;
+    bool      own = false;
+#endif
+    for (int k = 1; !own && lua_getupvalue(L, i, k); k++) {
+        own = k > allowed || !stands_for_globals(p, lua_topointer(L, -1));
+        lua_pop(L, 1);
+    }
+    return !own;
+}
+
+static void pack_new_function(wl_packer *p, int i, const void *object)
+{
+    enum wl_tag tag = is_constant(p, i) ? WL_CONSTANT : WL_FUNCTION;
+    remember_value(p, i, object, tag);
+    wl_side *side = next_side(p);
+    *side = (wl_side){WL_SIDE_BLOB, NULL, dump(p, i)};
+    put_side(p, tag);
+}
+
+/* ---- values ---------------------------------------------------------------------- */
+
+static int refuse(wl_packer *p, int i)
+{
+    lua_State *L = p->L;
+    const char *what = lua_iscfunction(L, i)             ? "C function"
+                       : lua_type(L, i) == LUA_TTHREAD ? "coroutine"
+                                                       : luaL_typename(L, i);
+    const char *why = lua_pushfstring(L, "%s cannot cross to another thread", what);
+    if (lua_type(L, i) == LUA_TUSERDATA && luaL_getmetafield(L, i, "__name"))
+        why = lua_pushfstring(L, "userdata (%s) cannot cross to another thread",
+                              lua_isstring(L, -1) ? lua_tostring(L, -1) : "?");
+    lua_pushvalue(L, i);
+    return wl_refuse(p, why);
+}
+
+/* i: an absolute index */
+static void pack_object(wl_packer *p, int i)
+{
+    lua_State  *L = p->L;
+    const void *object = lua_topointer(L, i);
+    uint32_t    number = number_of(p, object);
+    int         type = lua_type(L, i);
+    if (number)
+        put_reference(p, number);
+    else if (stands_for_globals(p, object))
+        put_tag(p, WL_GLOBALS);
+    else if (type == LUA_TUSERDATA && pack_handle(p, i, object))
+        ;
+    else if (pack_named(p, i, object))
+        ;
+    else if (type == LUA_TTABLE)
+        pack_new_table(p, i, object);
+    else if (type == LUA_TFUNCTION && !lua_iscfunction(L, i))
+        pack_new_function(p, i, object);
+    else
+        refuse(p, i);
+}
+
+static void pack_string(wl_packer *p, int i)
+{
+    size_t      size;
+    const char *s = lua_tolstring(p->L, i, &size);
+    uint64_t    length = size;
+    uint32_t    number;
+    if (size < LONG_TEXT) {
+        put_string(p, s, size);
+    } else if ((number = number_of(p, s))) {
+        put_reference(p, number);
+    } else {
+        remember_value(p, i, s, WL_TEXT);
+        put_field(p, WL_TEXT, &length, sizeof length);
+        memcpy(put(p, size), s, size);
+    }
+}
+
+static void pack_value(wl_packer *p, int i)
+{
+    lua_State *L = p->L;
+    switch (lua_type(L, i)) {
+    case LUA_TNIL: put_tag(p, WL_NIL); break;
+    case LUA_TBOOLEAN: put_tag(p, lua_toboolean(L, i) ? WL_TRUE : WL_FALSE); break;
+    case LUA_TNUMBER: put_number(p, i); break;
+    case LUA_TSTRING: pack_string(p, lua_absindex(L, i)); break;
+    case LUA_TLIGHTUSERDATA: pack_light(p, i); break;
+    case LUA_TTABLE:
+    case LUA_TFUNCTION:
+    case LUA_TUSERDATA: pack_object(p, lua_absindex(L, i)); break;
+    default: refuse(p, lua_absindex(L, i));
+    }
+}
+
+/* ---- contents --------------------------------------------------------------------- */
+
+/* table -> table */
+static void pack_metatable(wl_packer *p)
+{
+    lua_State *L = p->L;
+    if (p->options->metatables == WL_DROP || !lua_getmetatable(L, -1))
+        return;
+    const void *object = lua_topointer(L, -1);
+    put_tag(p, WL_METATABLE);
+    if (p->options->metatables == WL_COPY || number_of(p, object))
+        pack_object(p, lua_gettop(L));
+    else if (!pack_named(p, lua_gettop(L), object))
+        wl_refuse(p, "not registered (see weir.register)");
+    lua_pop(L, 1);
+}
+
+/* The index that the key at -2 is, if it is one that can follow; else 0. */
+static int64_t next_index(lua_State *L, int64_t last, int64_t most)
+{
+#if LUA_VERSION_NUM >= 503
+    lua_Integer k = lua_isinteger(L, -2) ? lua_tointeger(L, -2) : 0;
+#else
+    lua_Number n = lua_type(L, -2) == LUA_TNUMBER ? lua_tonumber(L, -2) : 0;
+    int64_t    k = n > (lua_Number)last && n <= (lua_Number)most ? (int64_t)n : 0;
+    if ((lua_Number)k != n)
+        return 0;
+#endif
+    return k > last && k <= most ? k : 0;
+}
+
+/* In one pass: indices up to the border as they come, everything else in pairs, so
+ * that a sequence costs its values, and holes in it are still there. */
+static void pack_table(wl_packer *p, size_t at)
+{
+    lua_State *L = p->L;
+    size_t     length = lua_rawlen(L, -1);
+    int64_t    last = 0, k, most = length < INT32_MAX ? (int64_t)length : INT32_MAX;
+    uint32_t   hints[2] = {0, 0};
+    pack_metatable(p);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        if ((k = next_index(L, last, most))) {
+            if (k != last + 1)
+                put_u32(p, WL_GAP, (uint32_t)(k - last - 1));
+            last = k;
+        } else {
+            put_tag(p, WL_PAIR);
+            pack_value(p, -2);
+            hints[1]++;
+        }
+        pack_value(p, -1);
+    }
+    put_tag(p, WL_END);
+    hints[0] = (uint32_t)last;
+    memcpy(p->m->bytes + at + 1, hints, sizeof hints);
+}
+
+/* function value -> function value. A variable met before is the same variable over
+ * there; one that holds the globals is not followed, it is hardly ever assigned. */
+static void pack_upvalue(wl_packer *p, int i)
+{
+    lua_State  *L = p->L;
+    const void *cell = NULL;
+    if (WL_HAS_UPVALUE_IDS && !stands_for_globals(p, lua_topointer(L, -1)))
+        cell = lua_upvalueid(L, -2, i);
+    uint32_t number = cell ? number_of(p, cell) : 0;
+    if (number) {
+        unsigned char index = (unsigned char)p->entries[number - 1].at;
+        put_u32(p, WL_SAME_CELL, number);
+        *put(p, 1) = index;
+        return;
+    }
+    if (cell) {
+        remember(p, cell, WL_CELL)->at = (size_t)i;
+        put_tag(p, WL_CELL);
+    }
+    pack_value(p, -1);
+}
+
+static void pack_function(wl_packer *p)
+{
+    lua_State *L = p->L;
+#if LUA_VERSION_NUM < 502
+    lua_getfenv(L, -1);
+    pack_value(p, -1);
+    lua_pop(L, 1);
+#endif
+    for (int i = 1; lua_getupvalue(L, -1, i); i++) {
+        pack_upvalue(p, i);
+        lua_pop(L, 1);
+    }
+    put_tag(p, WL_END);
+}
+
+static void pack_contents(wl_packer *p, uint32_t number)
+{
+    const wl_entry *e = &p->entries[number - 1];
+    if (!has_contents(e))
+        return;
+    p->current = number;
+    lua_rawgeti(p->L, p->anchor, (wl_index)number);
+    if (e->kind == WL_TABLE)
+        pack_table(p, e->at);
+    else
+        pack_function(p);
+    lua_pop(p->L, 1);
+}
+
+/* ---- all of it ---------------------------------------------------------------------- */
+
+/* packer values... -> */
+static int pack_all(lua_State *L)
+{
+    wl_packer *p = lua_touserdata(L, 1);
+    luaL_checkstack(L, 40, "too many values");
+    lua_pushnil(L);
+    p->anchor = lua_gettop(L);
+    for (int i = 0; i < p->m->n; i++)
+        pack_value(p, WL_ROOTS + i);
+    for (uint32_t number = 1; number <= p->n_entries; number++)
+        pack_contents(p, number);
+    return 0;
+}
+
+static int fail(lua_State *L, const char *why)
+{
+    lua_pushstring(L, why);
+    return LUA_ERRMEM;
+}
+
+static const void *globals_of(lua_State *L)
+{
+    lua_pushglobaltable(L);
+    const void *globals = lua_topointer(L, -1);
+    lua_pop(L, 1);
+    return globals;
+}
+
+int wl_pack(lua_State *L, int first, int n, const wl_pack_options *options, wl_message **out)
+{
+    enum { SMALL = 120 };
+    static const wl_pack_options defaults;
+    wl_packer p = {.L = L, .options = options ? options : &defaults};
+    first = lua_absindex(L, first);
+    if (!lua_checkstack(L, n + 3))
+        return fail(L, "too many values");
+    p.globals = globals_of(L);
+    p.globals_too = p.options->globals ? lua_topointer(L, p.options->globals) : NULL;
+    lua_pushcfunction(L, pack_all);
+    lua_pushlightuserdata(L, &p);
+    for (int i = 0; i < n; i++)
+        lua_pushvalue(L, first + i);
+    p.m = malloc(sizeof *p.m + SMALL);
+    if (!p.m) {
+        lua_pop(L, n + 2);
+        return fail(L, "not enough memory");
+    }
+    *p.m = (wl_message){.n = n, .capacity = SMALL};
+    int status = lua_pcall(L, n + 1, 0, 0);
+    free(p.entries);
+    free(p.slots);
+    free(p.code);
+    if (status == 0)
+        *out = p.m;
+    else
+        wl_message_free(p.m);
+    return status;
+}

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * codec_unpack.c: a message into values; the format stands in codec_format.h.
+ *
+ * The reader holds no memory of its own: objects stand in a Lua table by their
+ * number. Those without contents, which may be anybody's tables and functions, stand
+ * at the negative number, with `false` at the number itself, so that no byte can make
+ * the reader write into them. A cell's place holds its function's number.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec_format.h"
+
+enum { READER = 1, GLOBALS, OBJECTS, FIRST_VALUE }; /* stack indices */
+
+typedef struct {
+    lua_State           *L;
+    const wl_message    *m;
+    const unsigned char *at, *end;
+    size_t               hints; /* what table sizes may still ask for: the bytes are as many */
+    uint32_t             made;  /* objects so far */
+    bool                 own_globals, has_objects;
+} reader;
+
+static int malformed(reader *r) { return luaL_error(r->L, "malformed message"); }
+
+/* ---- bytes ------------------------------------------------------------------------ */
+
+static const unsigned char *take(reader *r, size_t n)
+{
+    if ((size_t)(r->end - r->at) < n)
+        malformed(r);
+    const unsigned char *at = r->at;
+    r->at += n;
+    return at;
+}
+
+static unsigned take_u8(reader *r) { return *take(r, 1); }
+
+static uint32_t take_u32(reader *r)
+{
+    uint32_t n;
+    memcpy(&n, take(r, sizeof n), sizeof n);
+    return n;
+}
+
+static int64_t take_i64(reader *r)
+{
+    int64_t n;
+    memcpy(&n, take(r, sizeof n), sizeof n);
+    return n;
+}
+
+static void push_float(reader *r)
+{
+    lua_Number n;
+    memcpy(&n, take(r, sizeof n), sizeof n);
+    lua_pushnumber(r->L, n);
+}
+
+static void push_string(reader *r, uint64_t length)
+{
+    if (length > (size_t)(r->end - r->at))
+        malformed(r);
+    lua_pushlstring(r->L, (const char *)take(r, (size_t)length), (size_t)length);
+}
+
+static const wl_side *take_side(reader *r, int kind)
+{
+    uint32_t i = take_u32(r);
+    if (i >= r->m->n_sides || (int)r->m->sides[i].kind != kind)
+        malformed(r);
+    return &r->m->sides[i];
+}
+
+/* ---- objects ----------------------------------------------------------------------- */
+
+static uint32_t next_number(reader *r)
+{
+    if (r->made == INT32_MAX)
+        malformed(r);
+    return ++r->made;
+}
+
+/* value -> value */
+static void remember_at(reader *r, lua_Integer place)
+{
+    lua_State *L = r->L;
+    if (!r->has_objects) {
+        lua_newtable(L);
+        lua_replace(L, OBJECTS);
+        r->has_objects = true;
+    }
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, OBJECTS, (wl_index)place);
+}
+
+/* value -> value: it has contents, and they are this message's */
+static void remember(reader *r) { remember_at(r, next_number(r)); }
+
+/* value -> value: it has none */
+static void remember_opaque(reader *r, bool needed)
+{
+    uint32_t number = next_number(r);
+    if (!needed)
+        return;
+    remember_at(r, -(lua_Integer)number);
+    lua_pushboolean(r->L, 0);
+    lua_rawseti(r->L, OBJECTS, (wl_index)number);
+}
+
+static uint32_t take_number(reader *r)
+{
+    uint32_t number = take_u32(r);
+    if (number < 1 || number > r->made)
+        malformed(r);
+    return number;
+}
+
+static void push_reference(reader *r)
+{
+    uint32_t number = take_number(r);
+    if (!r->has_objects)
+        malformed(r);
+    lua_rawgeti(r->L, OBJECTS, (wl_index)number);
+    if (lua_isboolean(r->L, -1)) {
+        lua_pop(r->L, 1);
+        lua_rawgeti(r->L, OBJECTS, (wl_index)-(lua_Integer)number);
+    } else if (!lua_istable(r->L, -1) && !lua_isfunction(r->L, -1)) {
+        malformed(r); /* a cell is no value, and one that nobody needs was not kept */
+    }
+}
+
+static int hint(reader *r, uint32_t n)
+{
+    if (n > r->hints || n > INT32_MAX)
+        return 0;
+    r->hints -= n;
+    return (int)n;
+}
+
+static void push_table(reader *r)
+{
+    int items = hint(r, take_u32(r)), pairs = hint(r, take_u32(r));
+    lua_createtable(r->L, items, pairs);
+    remember(r);
+}
+
+static void push_globals(reader *r)
+{
+    if (r->own_globals)
+        lua_pushvalue(r->L, GLOBALS);
+    else
+        lua_pushglobaltable(r->L);
+}
+
+/* function -> function: the globals are its environment */
+static void bind_globals(reader *r)
+{
+    push_globals(r);
+#if LUA_VERSION_NUM < 502
+    lua_setfenv(r->L, -2);
+#else
+    if (!lua_setupvalue(r->L, -2, 1))
+        lua_pop(r->L, 1);
+#endif
+}
+
+static void push_function(reader *r)
+{
+    wl_blob_load(r->L, take_side(r, WL_SIDE_BLOB)->p);
+    remember(r);
+}
+
+/* Kept ones are shared by calls; where the globals are a variable of the closure,
+ * one with other globals must not be. */
+static void push_constant(reader *r)
+{
+    wl_blob *b = take_side(r, WL_SIDE_BLOB)->p;
+    if (r->own_globals && LUA_VERSION_NUM >= 502)
+        wl_blob_load(r->L, b);
+    else
+        wl_blob_load_kept(r->L, b);
+    bind_globals(r);
+}
+
+static void push_handle(reader *r)
+{
+    const wl_side *side = take_side(r, WL_SIDE_HANDLE);
+    side->type->push(r->L, side->p);
+}
+
+static void push_light(reader *r) { lua_pushlightuserdata(r->L, take_side(r, WL_SIDE_LIGHT)->p); }
+
+static void push_value(reader *r, unsigned tag);
+
+static void push_named(reader *r, enum wl_tag tag)
+{
+    unsigned count = take_u8(r);
+    int      first = lua_gettop(r->L) + 1;
+    if (count < 1 || count > WL_MAX_PATH)
+        malformed(r);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned kind = take_u8(r);
+        if (kind != WL_STRING8 && kind != WL_STRING)
+            malformed(r);
+        push_value(r, kind);
+    }
+    wl_names_push(r->L, tag, first, (int)count);
+    lua_replace(r->L, first);
+    lua_settop(r->L, first);
+}
+
+/* One without contents. */
+static void push_opaque(reader *r, unsigned tag)
+{
+    switch (tag & ~(unsigned)WL_NEEDED) {
+    case WL_CONSTANT: push_constant(r); break;
+    case WL_TEXT: push_string(r, (uint64_t)take_i64(r)); break;
+    case WL_HANDLE: push_handle(r); break;
+    case WL_MODULE: push_named(r, WL_MODULE); break;
+    case WL_REGISTERED: push_named(r, WL_REGISTERED); break;
+    default: malformed(r);
+    }
+    remember_opaque(r, tag & WL_NEEDED);
+}
+
+static void push_value(reader *r, unsigned tag)
+{
+    lua_State *L = r->L;
+    switch (tag) {
+    case WL_NIL: lua_pushnil(L); break;
+    case WL_FALSE: lua_pushboolean(L, 0); break;
+    case WL_TRUE: lua_pushboolean(L, 1); break;
+    case WL_INT8: lua_pushinteger(L, (int8_t)take_u8(r)); break;
+    case WL_INT32: lua_pushinteger(L, (int32_t)take_u32(r)); break;
+    case WL_INT64: lua_pushinteger(L, (lua_Integer)take_i64(r)); break;
+    case WL_FLOAT: push_float(r); break;
+    case WL_STRING8: push_string(r, take_u8(r)); break;
+    case WL_STRING: push_string(r, (uint64_t)take_i64(r)); break;
+    case WL_REFERENCE: push_reference(r); break;
+    case WL_GLOBALS: push_globals(r); break;
+    case WL_LIGHT: push_light(r); break;
+    case WL_TABLE: push_table(r); break;
+    case WL_FUNCTION: push_function(r); break;
+    default: push_opaque(r, tag);
+    }
+}
+
+/* ---- contents ----------------------------------------------------------------------- */
+
+/* table -> table */
+static void fill_pair(reader *r)
+{
+    lua_State *L = r->L;
+    push_value(r, take_u8(r));
+    if (lua_isnil(L, -1) || !lua_rawequal(L, -1, -1)) /* not a number */
+        malformed(r);
+    push_value(r, take_u8(r));
+    lua_rawset(L, -3);
+}
+
+static void fill_metatable(reader *r)
+{
+    push_value(r, take_u8(r));
+    if (!lua_istable(r->L, -1))
+        malformed(r);
+    lua_setmetatable(r->L, -2);
+}
+
+static void fill_table(reader *r)
+{
+    int64_t  i = 0;
+    unsigned tag;
+    while ((tag = take_u8(r)) != WL_END) {
+        if (tag == WL_PAIR) {
+            fill_pair(r);
+        } else if (tag == WL_METATABLE) {
+            fill_metatable(r);
+        } else if (tag == WL_GAP) {
+            i += take_u32(r);
+        } else {
+            push_value(r, tag);
+            if (++i > INT32_MAX)
+                malformed(r);
+            lua_rawseti(r->L, -2, (wl_index)i);
+        }
+    }
+}
+
+/* function -> function: its upvalue i and the one told are one variable from now on */
+static void join_cell(reader *r, int i)
+{
+    lua_State *L = r->L;
+    uint32_t   cell = take_number(r);
+    int        index = (int)take_u8(r);
+    if (!r->has_objects)
+        malformed(r);
+    lua_rawgeti(L, OBJECTS, (wl_index)cell);
+    if (lua_type(L, -1) != LUA_TNUMBER)
+        malformed(r);
+    lua_rawgeti(L, OBJECTS, (wl_index)lua_tointeger(L, -1));
+    if (!WL_HAS_UPVALUE_IDS || !lua_getupvalue(L, -3, i) || !lua_getupvalue(L, -2, index))
+        malformed(r);
+    lua_pop(L, 2);
+    lua_upvaluejoin(L, -3, i, -1, index);
+    lua_pop(L, 2);
+}
+
+static void fill_function(reader *r, uint32_t number)
+{
+    lua_State *L = r->L;
+    unsigned   tag;
+#if LUA_VERSION_NUM < 502
+    push_value(r, take_u8(r));
+    if (!lua_istable(L, -1))
+        malformed(r);
+    lua_setfenv(L, -2);
+#endif
+    for (int i = 1; (tag = take_u8(r)) != WL_END; i++) {
+        if (tag == WL_SAME_CELL) {
+            join_cell(r, i);
+            continue;
+        }
+        if (tag == WL_CELL) {
+            lua_pushinteger(L, (lua_Integer)number);
+            lua_rawseti(L, OBJECTS, (wl_index)next_number(r));
+            tag = take_u8(r);
+        }
+        push_value(r, tag);
+        if (!lua_setupvalue(L, -2, i))
+            malformed(r);
+    }
+}
+
+static void fill(reader *r, uint32_t number)
+{
+    lua_rawgeti(r->L, OBJECTS, (wl_index)number);
+    if (lua_istable(r->L, -1))
+        fill_table(r);
+    else if (lua_isfunction(r->L, -1))
+        fill_function(r, number);
+    lua_pop(r->L, 1);
+}
+
+/* ---- all of it ------------------------------------------------------------------------ */
+
+/* reader globals -> values... */
+static int unpack_all(lua_State *L)
+{
+    reader *r = lua_touserdata(L, READER);
+    luaL_checkstack(L, r->m->n + 40, "too many values");
+    lua_settop(L, OBJECTS);
+    for (int i = 0; i < r->m->n; i++)
+        push_value(r, take_u8(r));
+    for (uint32_t number = 1; r->has_objects && number <= r->made; number++)
+        fill(r, number);
+    if (r->at != r->end)
+        malformed(r);
+    return r->m->n;
+}
+
+int wl_unpack_in(lua_State *L, const wl_message *m, int globals)
+{
+    reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, globals != 0, false};
+    if (globals)
+        globals = lua_absindex(L, globals);
+    if (!lua_checkstack(L, 4)) {
+        lua_pushliteral(L, "stack overflow");
+        return -1;
+    }
+    lua_pushcfunction(L, unpack_all);
+    lua_pushlightuserdata(L, &r);
+    if (globals)
+        lua_pushvalue(L, globals);
+    else
+        lua_pushnil(L);
+    return lua_pcall(L, 2, LUA_MULTRET, 0) == 0 ? m->n : -1;
+}
+
+int wl_unpack(lua_State *L, const wl_message *m) { return wl_unpack_in(L, m, 0); }

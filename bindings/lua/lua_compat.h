@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lua_compat.h: what later Luas have and 5.1 has not, under the later names.
+ *
+ * A build against 5.1's headers also loads in LuaJIT, which has some of it, and a
+ * build against LuaJIT's loads in 5.1, which has none. So for both only 5.1's own
+ * functions are used, and the two that cannot be made from those, lua_upvalueid and
+ * lua_upvaluejoin, are weak: NULL where the running Lua does not have them.
+ */
+#ifndef WL_LUA_COMPAT_H
+#define WL_LUA_COMPAT_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <string.h>
+
+#if LUA_VERSION_NUM < 502
+
+extern void *lua_upvalueid(lua_State *L, int function, int n) __attribute__((weak));
+extern void  lua_upvaluejoin(lua_State *L, int to, int n, int from, int m) __attribute__((weak));
+
+static inline int wl_absindex(lua_State *L, int index)
+{
+    return index > 0 || index <= LUA_REGISTRYINDEX ? index : lua_gettop(L) + index + 1;
+}
+
+static inline void wl_rawgetp(lua_State *L, int table, const void *key)
+{
+    table = wl_absindex(L, table);
+    lua_pushlightuserdata(L, (void *)key);
+    lua_rawget(L, table);
+}
+
+static inline void wl_rawsetp(lua_State *L, int table, const void *key)
+{
+    table = wl_absindex(L, table);
+    lua_pushlightuserdata(L, (void *)key);
+    lua_insert(L, -2);
+    lua_rawset(L, table);
+}
+
+static inline void *wl_testudata(lua_State *L, int index, const char *type)
+{
+    void *u = lua_touserdata(L, index);
+    if (!u || !lua_getmetatable(L, index))
+        return NULL;
+    luaL_getmetatable(L, type);
+    int same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same ? u : NULL;
+}
+
+#undef lua_absindex
+#undef lua_rawgetp
+#undef lua_rawsetp
+#undef lua_rawlen
+#undef lua_pushglobaltable
+#undef luaL_testudata
+#define lua_absindex wl_absindex
+#define lua_rawgetp wl_rawgetp
+#define lua_rawsetp wl_rawsetp
+#define lua_rawlen lua_objlen
+#define lua_pushglobaltable(L) lua_pushvalue(L, LUA_GLOBALSINDEX)
+#define luaL_testudata wl_testudata
+
+/* Only bytecode of our own comes here, so no mode is needed. */
+#define wl_loadbytes(L, bytes, size) luaL_loadbuffer(L, bytes, size, "=weir")
+
+#else
+
+#define wl_loadbytes(L, bytes, size) luaL_loadbufferx(L, bytes, size, "=weir", "b")
+
+#endif
+
+/* Whether closures that share a variable can be told apart, and made, here. */
+#if LUA_VERSION_NUM < 502
+#define WL_HAS_UPVALUE_IDS (lua_upvalueid && lua_upvaluejoin)
+#else
+#define WL_HAS_UPVALUE_IDS 1
+#endif
+
+#if LUA_VERSION_NUM < 503 /* cannot strip */
+#define wl_dump(L, writer, data, strip) ((void)(strip), lua_dump(L, writer, data))
+typedef int wl_index; /* what lua_rawgeti and lua_rawseti take */
+#define WL_MAX_INDEX INT32_MAX
+#else
+#define wl_dump(L, writer, data, strip) lua_dump(L, writer, data, strip)
+typedef lua_Integer wl_index;
+#define WL_MAX_INDEX INT64_MAX
+#endif
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lua_core.c: the module weir.core, and small things that every room needs.
+ *
+ * The module is for the modules of weir/ alone. Its functions check what would make C go
+ * wrong; that arguments make sense is said in Lua, where the caller's line is known.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "lua_core.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+int wl_protect(lua_State *L, lua_CFunction fn, void *ud)
+{
+#if LUA_VERSION_NUM < 502 /* making the closure may throw there */
+    return lua_cpcall(L, fn, ud);
+#else
+    lua_pushcfunction(L, fn);
+    lua_pushlightuserdata(L, ud);
+    return lua_pcall(L, 1, 0, 0);
+#endif
+}
+
+char *wl_strdup(const char *s)
+{
+    size_t size = strlen(s) + 1;
+    char  *copy = malloc(size);
+    return copy ? memcpy(copy, s, size) : NULL;
+}
+
+const char *wl_word(int code)
+{
+    switch (code) {
+    case WEIR_ECLOSED: return "closed";
+    case WEIR_EFULL: return "full";
+    case WEIR_ECANCELED: return "cancelled";
+    case WEIR_EEXPIRED: return "expired";
+    case WEIR_ETIMEDOUT: return "timeout";
+    case WEIR_ENOMEM: return "not enough memory";
+    default: return weir_strerror(code);
+    }
+}
+
+/* -> nil, word */
+int wl_push_refusal(lua_State *L, int code)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, wl_word(code));
+    return 2;
+}
+
+int64_t wl_nanoseconds(lua_Number seconds)
+{
+    return !(seconds > 0) ? 0 : seconds >= 9e9 ? INT64_MAX : (int64_t)(seconds * 1e9);
+}
+
+/* table -> table */
+void wl_method(lua_State *L, const char *name, lua_CFunction fn)
+{
+    lua_pushcfunction(L, fn);
+    lua_setfield(L, -2, name);
+}
+
+/* The type's metatable becomes module[name], for Lua to complete.
+ *
+ * module -> module */
+void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc)
+{
+    luaL_newmetatable(L, type);
+    wl_method(L, "__gc", gc);
+    lua_pushliteral(L, "weir");
+    lua_setfield(L, -2, "__metatable");
+    lua_setfield(L, -2, name);
+}
+
+/* -> seconds, of a clock that never jumps */
+static int clock_now(lua_State *L)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+    return 1;
+}
+
+/* -> nothing; see weir_blocking_begin */
+static int blocking_begin(lua_State *L)
+{
+    (void)L;
+    weir_blocking_begin();
+    return 0;
+}
+
+static int blocking_end(lua_State *L)
+{
+    (void)L;
+    weir_blocking_end();
+    return 0;
+}
+
+/* -> whether a task runs in this state */
+static int in_task(lua_State *L)
+{
+    wl_worker *w = wl_worker_of(L);
+    lua_pushboolean(L, w && w->job);
+    return 1;
+}
+
+/* handle -> whether this state is one of the pool's threads */
+static int in_pool(lua_State *L)
+{
+    wl_pool   *p = wl_pool_check(L, 1);
+    wl_worker *w = wl_worker_of(L);
+    lua_pushboolean(L, w && w->pool == p);
+    return 1;
+}
+
+/* -> whether the task that runs here was asked to stop */
+static int cancelled(lua_State *L)
+{
+    wl_worker *w = wl_worker_of(L);
+    lua_pushboolean(L, w && w->job && weir_cancel_requested(&w->job->u.task));
+    return 1;
+}
+
+/* lua_close unloads modules, while threads of a pool may still run in this one. */
+static void stay_loaded(void)
+{
+    Dl_info here;
+    if (dladdr((void *)(uintptr_t)luaopen_weir_core, &here) && here.dli_fname)
+        dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+/* -> module */
+int luaopen_weir_core(lua_State *L)
+{
+    stay_loaded();
+    wl_state_open(L, NULL);
+    lua_newtable(L);
+    wl_main_register(L);
+    wl_pool_register(L);
+    wl_job_register(L);
+    wl_call_register(L);
+    wl_method(L, "clock", clock_now);
+    wl_method(L, "blocking_begin", blocking_begin);
+    wl_method(L, "blocking_end", blocking_end);
+    wl_method(L, "in_task", in_task);
+    wl_method(L, "in_pool", in_pool);
+    wl_method(L, "cancelled", cancelled);
+    wl_method(L, "register", wl_register);
+    lua_pushliteral(L, WEIR_VERSION);
+    lua_setfield(L, -2, "version");
+    return 1;
+}

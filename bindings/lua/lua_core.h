@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lua_core.h: what the C half of the Lua binding shares between its rooms.
+ *
+ * Three structs live longer than any Lua object, so they are counted and hold no
+ * lua_State: a wl_pool (until its last thread has left), a wl_main (until the last
+ * job that came from its state), a wl_job (until its future is collected and the
+ * core has let go of it). A Lua state has one wl_main at a time; the state of a
+ * pool's thread gets one per task that needs it.
+ *
+ * Nothing of Lua runs under the core's frames. The core's callbacks append to the
+ * lists of a wl_main; Lua takes from these with `told` when the call has returned.
+ * The one exception is a run_in_main served inside a close that blocks: it must
+ * have run before that returns.
+ */
+#ifndef WL_CORE_H
+#define WL_CORE_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "codec.h"
+#include "lua_compat.h"
+#include "weir.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct wl_pool   wl_pool;
+typedef struct wl_main   wl_main;
+typedef struct wl_job    wl_job;
+typedef struct wl_call   wl_call;
+typedef struct wl_worker wl_worker;
+typedef struct wl_waiter wl_waiter;
+
+/* ---- a pool ---------------------------------------------------------------- */
+
+struct wl_pool {
+    weir_notice gone; /* first: found by it */
+    /* Set by open, constant afterwards. */
+    weir_pool  *weir;
+    char       *name;
+    bool        waits; /* on_full = "wait" */
+    int64_t     cancel_ns; /* until a cancelled task is abandoned; negative: never */
+    wl_message *setup; /* what every thread unpacks first: see lua_worker.c */
+    /* Atomic. */
+    _Atomic unsigned uses; /* handles and unsettled jobs; the last one closes the pool */
+    _Atomic unsigned refs; /* threads, and one until the pool is gone; the last one frees */
+    _Atomic unsigned most; /* threads and spares that there may be */
+    /* The first of each; taken by who is told of the open and of a close. */
+    _Atomic(wl_message *) init_error, exit_error;
+    pthread_mutex_t lock;
+    /* Guarded by lock. */
+    wl_waiter *waiters;
+};
+
+wl_pool *wl_pool_check(lua_State *L, int index);
+void     wl_pool_use(wl_pool *p);
+void     wl_pool_unuse(wl_pool *p);
+void     wl_pool_ref(wl_pool *p);
+void     wl_pool_unref(wl_pool *p);
+void     wl_pool_register(lua_State *L);
+
+/* A worker that waits for a job; on its stack. */
+struct wl_waiter {
+    wl_waiter *next;
+    wl_job    *job; /* NULL: of another pool */
+};
+
+bool wl_pool_begin_wait(wl_pool *p, wl_waiter *w, wl_job *j);
+void wl_pool_end_wait(wl_pool *p, wl_waiter *w);
+
+/* ---- a worker's state ------------------------------------------------------ */
+
+struct wl_worker {
+    lua_State *L;
+    wl_pool   *pool;
+    wl_job *volatile job; /* that runs; the handler of the signal reads what is volatile */
+    lua_State *volatile current; /* coroutine of L that runs */
+    volatile sig_atomic_t stopping; /* the task is being stopped */
+    int        code; /* what its run returns */
+    bool       has_state; /* init was given: its value is every task's first argument */
+    bool       failed; /* to begin */
+};
+
+int        wl_worker_init(void *pool, void **worker);
+void       wl_worker_exit(void *pool, void *worker);
+int        wl_worker_run(weir_task *task, void *worker);
+wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
+
+/* ---- cancelling a task that runs -------------------------------------------- */
+
+int  wl_cancel_signal(void);
+void wl_cancel_prepare(void); /* before the first pool opens */
+void wl_cancel_follow(lua_State *L);
+void wl_cancel_begin(wl_worker *w, wl_job *j);
+bool wl_cancel_end(wl_worker *w);
+void wl_cancel_send(wl_job *j);
+void wl_cancel_watch(wl_job *j, int64_t timeout_ns);
+
+/* ---- a state's mailbox ----------------------------------------------------- */
+
+struct wl_main {
+    _Atomic unsigned refs;
+    /* Set before the mailbox closes: what is delivered from then on, here or on a
+     * worker, only settles. */
+    _Atomic bool closed;
+    /* The owner's thread only. */
+    weir_main *weir;
+    uint64_t   number;
+    lua_State *blocked; /* inside a blocking call of the core, made from here; else NULL */
+    bool       tell_all;
+    wl_job    *jobs, **last_job; /* told, for Lua to take */
+    wl_call   *calls, **last_call;
+};
+
+void     wl_state_open(lua_State *L, wl_worker *w); /* once per state, before all else */
+wl_main *wl_main_get(lua_State *L); /* the state's, opened on demand; may throw */
+wl_main *wl_main_look(lua_State *L); /* the same, or NULL when none is open */
+void     wl_main_end(lua_State *L);  /* closes it: the task that it belongs to has ended */
+void     wl_main_ref(wl_main *m);
+void     wl_main_unref(wl_main *m);
+void     wl_main_tell(wl_main *m, wl_job *j);
+void     wl_main_register(lua_State *L);
+
+/* ---- a job: a task, an opening or a close, and its future ------------------- */
+
+enum wl_kind { WL_TASK, WL_OPEN, WL_CLOSE };
+
+enum { WL_FAILED = 1 }; /* the outcome of a task that raised */
+
+struct wl_job {
+    union {
+        weir_task   task;
+        weir_notice notice;
+    } u; /* first: the core's callbacks find the job by it */
+    enum wl_kind     kind;
+    _Atomic unsigned refs; /* its futures', the core's */
+    _Atomic bool     settled; /* outcome, result and traceback are final */
+    int              outcome;
+    wl_pool         *pool; /* one use, until settled */
+    wl_main         *main;
+    /* The worker's until settled. */
+    wl_message *call, *result;
+    const char *failure; /* in place of a result, when there was no memory for one */
+    char       *traceback;
+    bool        cancellable; /* set before it is submitted */
+    pthread_mutex_t lock;
+    /* Guarded by lock. */
+    pthread_t thread; /* where it runs, while it is on_thread */
+    bool      on_thread;
+    /* The submitting thread's. */
+    bool    has_future, watched, read, submitted;
+    int     cancelled; /* 0, or what it is over with for its future */
+    wl_job *next; /* of the told */
+};
+
+wl_job  *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p); /* -> future; may throw */
+wl_job **wl_job_slot(lua_State *L); /* -> future without a job; may throw */
+wl_job  *wl_job_check(lua_State *L, int index);
+void     wl_job_ref(wl_job *j);
+void     wl_job_unref(wl_job *j);
+void     wl_job_settle(wl_job *j, int outcome);
+void     wl_job_register(lua_State *L);
+
+/* ---- run_in_main ----------------------------------------------------------- */
+
+void wl_call_slot(lua_State *L); /* -> empty call; may throw */
+bool wl_call_fill(lua_State *L, wl_main *m); /* the oldest one into it; false: none is there */
+void wl_calls_drop(wl_main *m);
+void wl_call_register(lua_State *L);
+
+/* ---- small things ---------------------------------------------------------- */
+
+/* Calls fn(lightuserdata ud) protected: 0, or the status with a message pushed. */
+int  wl_protect(lua_State *L, lua_CFunction fn, void *ud);
+int  wl_push_refusal(lua_State *L, int code); /* -> nil, word; returns 2 */
+void wl_method(lua_State *L, const char *name, lua_CFunction fn); /* table -> table */
+void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc);
+const char *wl_word(int code);
+char       *wl_strdup(const char *s);
+int64_t     wl_nanoseconds(lua_Number seconds);
+
+#pragma GCC visibility pop
+
+__attribute__((visibility("default"))) int luaopen_weir_core(lua_State *L); /* -> module */
+#endif

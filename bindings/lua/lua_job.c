@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lua_job.c: jobs, and the futures that stand for them in Lua.
+ *
+ * A worker owns call, result and traceback until the core settles the task; `settled`
+ * is stored after them and read before them. A job whose main has closed is over for
+ * its state, settled or not.
+ */
+#include "lua_core.h"
+
+#include <stdlib.h>
+
+#define FUTURE "weir.future"
+
+/* ---- references ------------------------------------------------------------ */
+
+void wl_job_ref(wl_job *j) { atomic_fetch_add(&j->refs, 1); }
+
+void wl_job_unref(wl_job *j)
+{
+    if (atomic_fetch_sub(&j->refs, 1) != 1)
+        return;
+    wl_message_free(j->call);
+    wl_message_free(j->result);
+    free(j->traceback);
+    pthread_mutex_destroy(&j->lock);
+    if (j->pool)
+        wl_pool_unuse(j->pool);
+    wl_main_unref(j->main);
+    free(j);
+}
+
+/* -> future without a job */
+wl_job **wl_job_slot(lua_State *L)
+{
+    wl_job **slot = lua_newuserdata(L, sizeof *slot);
+    *slot = NULL;
+    luaL_getmetatable(L, FUTURE);
+    lua_setmetatable(L, -2);
+    return slot;
+}
+
+/* -> future */
+wl_job *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p)
+{
+    wl_main *m = wl_main_get(L);
+    wl_job **slot = wl_job_slot(L);
+    wl_job  *j = calloc(1, sizeof *j);
+    if (!j)
+        luaL_error(L, "weir: not enough memory");
+    atomic_init(&j->refs, 1);
+    pthread_mutex_init(&j->lock, NULL);
+    j->kind = kind;
+    j->has_future = true;
+    wl_main_ref(j->main = m);
+    wl_pool_use(j->pool = p);
+    return *slot = j;
+}
+
+wl_job *wl_job_check(lua_State *L, int index)
+{
+    return *(wl_job **)luaL_checkudata(L, index, FUTURE);
+}
+
+/* ---- settling: on the main's thread, or on a worker when the main has closed -- */
+
+static bool must_tell(const wl_job *j)
+{
+    if (j->has_future)
+        return j->watched || j->main->tell_all;
+    return (j->outcome == WL_FAILED && !j->cancelled) || j->main->tell_all;
+}
+
+/* Consumes the core's reference. */
+void wl_job_settle(wl_job *j, int outcome)
+{
+    wl_pool *p = j->pool;
+    j->pool = NULL;
+    j->outcome = outcome;
+    atomic_store(&j->settled, true);
+    if (!atomic_load(&j->main->closed) && must_tell(j))
+        wl_main_tell(j->main, j);
+    else
+        wl_job_unref(j);
+    wl_pool_unuse(p);
+}
+
+static void task_done(weir_task *task)
+{
+    wl_job_settle((wl_job *)(void *)task, weir_task_outcome(task));
+}
+
+/* After weir_task_abandon: the lost thread has let go. */
+static void task_release(weir_task *task) { wl_job_unref((wl_job *)(void *)task); }
+
+/* For its state. */
+static bool is_over(const wl_job *j)
+{
+    return j->cancelled || atomic_load(&j->settled) || atomic_load(&j->main->closed);
+}
+
+/* ---- submitting ------------------------------------------------------------ */
+
+/* pool f args... -> future, not submitted yet | nil, why it cannot cross */
+static int job_new(lua_State *L)
+{
+    static const wl_pack_options options = {.number = 1};
+    wl_pool *p = wl_pool_check(L, 1);
+    int      n = lua_gettop(L) - 1;
+    wl_job  *j = wl_job_push(L, WL_TASK, p);
+    lua_insert(L, 1);
+    if (wl_pack(L, 3, n, &options, &j->call) != 0) {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+        return 2;
+    }
+    j->u.task.run = wl_worker_run;
+    j->u.task.done = task_done;
+    j->u.task.release = task_release;
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* future [priority [, seconds [, cancellable]]] -> true | nil, word */
+static int job_submit(lua_State *L)
+{
+    wl_job          *j = wl_job_check(L, 1);
+    weir_run_options o = {.size = sizeof o, .deliver_to = j->main->weir};
+    o.priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL);
+    o.start_within_ns = wl_nanoseconds(luaL_optnumber(L, 3, 0));
+    if (atomic_load(&j->main->closed) || j->submitted)
+        return wl_push_refusal(L, WEIR_ECLOSED);
+    wl_job_ref(j);
+    j->cancellable = lua_toboolean(L, 4);
+    j->submitted = true;
+    int rc = weir_run_with(j->pool->weir, &j->u.task, &o);
+    if (rc != 0) {
+        j->submitted = false;
+        wl_job_unref(j);
+        return wl_push_refusal(L, rc);
+    }
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* ---- futures --------------------------------------------------------------- */
+
+/* future -> key, as `told` gives it */
+static int job_key(lua_State *L)
+{
+    lua_pushlightuserdata(L, wl_job_check(L, 1));
+    return 1;
+}
+
+/* future -> whether get would not wait */
+static int job_over(lua_State *L)
+{
+    lua_pushboolean(L, is_over(wl_job_check(L, 1)));
+    return 1;
+}
+
+/* future -> ; its end will be told */
+static int job_watch(lua_State *L)
+{
+    wl_job_check(L, 1)->watched = true;
+    return 0;
+}
+
+/* -> the error value of a job that is over and not ok */
+static void push_error(lua_State *L, const wl_job *j)
+{
+    if (j->outcome == WL_FAILED && j->failure)
+        lua_pushstring(L, j->failure);
+    else if (j->outcome == WL_FAILED)
+        wl_unpack(L, j->result); /* the error value, or why it could not be had */
+    else
+        lua_pushstring(L, wl_word(j->outcome));
+}
+
+/* future, which is over -> true, values... | false, error */
+static int job_take(lua_State *L)
+{
+    wl_job *j = wl_job_check(L, 1);
+    j->read = true;
+    bool failed = j->cancelled || !atomic_load(&j->settled) || j->outcome != 0;
+    lua_settop(L, 0);
+    lua_pushboolean(L, !failed);
+    if (j->cancelled)
+        lua_pushstring(L, wl_word(j->cancelled));
+    else if (!atomic_load(&j->settled))
+        lua_pushstring(L, wl_word(WEIR_ECLOSED));
+    else if (failed)
+        push_error(L, j);
+    else if (j->result && wl_unpack(L, j->result) < 0) {
+        lua_pushboolean(L, false);
+        lua_replace(L, 1);
+    }
+    return lua_gettop(L);
+}
+
+/* future -> string | nil */
+static int job_traceback(lua_State *L)
+{
+    wl_job *j = wl_job_check(L, 1);
+    j->read = true;
+    lua_pushstring(L, atomic_load(&j->settled) && !j->cancelled ? j->traceback : NULL);
+    return 1;
+}
+
+/* A running one is stopped; what it still returns is discarded.
+ *
+ * future [timed_out] -> whether it was not over */
+static int job_cancel(lua_State *L)
+{
+    wl_job *j = wl_job_check(L, 1);
+    int     rc = WEIR_EINVAL;
+    if (!is_over(j) && j->submitted && j->kind == WL_TASK)
+        rc = weir_cancel(&j->u.task);
+    if (rc == WEIR_EBUSY) {
+        wl_cancel_send(j);
+        if (j->pool->cancel_ns < INT64_MAX)
+            wl_cancel_watch(j, j->pool->cancel_ns);
+    }
+    bool stopped = rc == 0 || rc == WEIR_EBUSY;
+    if (stopped)
+        j->cancelled = lua_toboolean(L, 2) ? WEIR_ETIMEDOUT : WEIR_ECANCELED;
+    lua_pushboolean(L, stopped);
+    return 1;
+}
+
+static int report(lua_State *L)
+{
+    luaL_getmetatable(L, FUTURE);
+    lua_getfield(L, -1, "unhandled");
+    wl_job **slot = wl_job_slot(L);
+    *slot = lua_touserdata(L, 1);
+    wl_job_ref(*slot);
+    lua_call(L, 1, 0);
+    return 0;
+}
+
+/* future -> */
+static int job_gc(lua_State *L)
+{
+    wl_job **slot = lua_touserdata(L, 1);
+    wl_job  *j = *slot;
+    *slot = NULL;
+    if (!j)
+        return 0;
+    j->has_future = false;
+    bool unread = atomic_load(&j->settled) && j->outcome == WL_FAILED && !j->cancelled && !j->read;
+    j->read = true; /* the report's own future is collected, too */
+    if (unread && wl_protect(L, report, j) != 0)
+        lua_pop(L, 1);
+    wl_job_unref(j);
+    return 0;
+}
+
+/* function(future) -> ; is called for each failed job that nobody reads */
+static int on_unhandled(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    luaL_getmetatable(L, FUTURE);
+    lua_pushvalue(L, 1);
+    lua_setfield(L, -2, "unhandled");
+    return 0;
+}
+
+/* value -> whether it is a future */
+static int is_future(lua_State *L)
+{
+    lua_pushboolean(L, luaL_testudata(L, 1, FUTURE) != NULL);
+    return 1;
+}
+
+/* module -> module */
+void wl_job_register(lua_State *L)
+{
+    wl_class(L, FUTURE, "future", job_gc);
+    wl_method(L, "is_future", is_future);
+    wl_method(L, "job", job_new);
+    wl_method(L, "submit", job_submit);
+    wl_method(L, "key", job_key);
+    wl_method(L, "over", job_over);
+    wl_method(L, "watch", job_watch);
+    wl_method(L, "take", job_take);
+    wl_method(L, "traceback", job_traceback);
+    wl_method(L, "cancel", job_cancel);
+    wl_method(L, "on_unhandled", on_unhandled);
+}

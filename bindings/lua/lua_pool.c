@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lua_pool.c: pools and their handles.
+ *
+ * A wl_pool has uses (handles, in however many states, and unsettled jobs) and
+ * refs. The last use closes the pool without waiting; `gone` then comes on its last
+ * thread, and the last ref frees.
+ */
+#include "lua_core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define POOL "weir.pool"
+
+/* ---- references ------------------------------------------------------------ */
+
+void wl_pool_ref(wl_pool *p) { atomic_fetch_add(&p->refs, 1); }
+
+void wl_pool_unref(wl_pool *p)
+{
+    if (atomic_fetch_sub(&p->refs, 1) != 1)
+        return;
+    wl_message_free(p->setup);
+    wl_message_free(atomic_load(&p->init_error));
+    wl_message_free(atomic_load(&p->exit_error));
+    pthread_mutex_destroy(&p->lock);
+    free(p->name);
+    free(p);
+}
+
+static void gone(weir_notice *notice, int outcome)
+{
+    (void)outcome;
+    wl_pool *p = (wl_pool *)(void *)notice;
+    wl_pool_unref(p);
+}
+
+void wl_pool_use(wl_pool *p) { atomic_fetch_add(&p->uses, 1); }
+
+void wl_pool_unuse(wl_pool *p)
+{
+    if (atomic_fetch_sub(&p->uses, 1) != 1)
+        return;
+    weir_pool *weir = p->weir;
+    if (!weir) { /* was never opened */
+        wl_pool_unref(p);
+        return;
+    }
+    p->gone.fn = gone;
+    weir_close_async(weir, WEIR_CLOSE, NULL, &p->gone);
+    weir_pool_release(weir); /* p may be gone by now */
+}
+
+/* ---- handles --------------------------------------------------------------- */
+
+static wl_pool **slot_push(lua_State *L)
+{
+    wl_pool **slot = lua_newuserdata(L, sizeof *slot);
+    *slot = NULL;
+    luaL_getmetatable(L, POOL);
+    lua_setmetatable(L, -2);
+    return slot;
+}
+
+wl_pool *wl_pool_check(lua_State *L, int index)
+{
+    return *(wl_pool **)luaL_checkudata(L, index, POOL);
+}
+
+/* handle -> */
+static int pool_gc(lua_State *L)
+{
+    wl_pool **slot = lua_touserdata(L, 1);
+    if (*slot)
+        wl_pool_unuse(*slot);
+    *slot = NULL;
+    return 0;
+}
+
+/* How handles cross to other states. */
+static void *handle_retain(void *userdata)
+{
+    wl_pool *p = *(wl_pool **)userdata;
+    if (p)
+        wl_pool_use(p);
+    return p;
+}
+static void handle_release(void *pool) { wl_pool_unuse(pool); }
+
+/* It needs its methods, in a state that may not know of us yet. */
+static void require_weir(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "weir");
+    lua_call(L, 1, 0);
+}
+
+/* -> handle */
+static void handle_push(lua_State *L, void *pool)
+{
+    luaL_getmetatable(L, POOL);
+    if (lua_isnil(L, -1))
+        require_weir(L);
+    lua_pop(L, 1);
+    wl_pool **slot = slot_push(L);
+    wl_pool_use(pool);
+    *slot = pool;
+}
+
+static const wl_handle_type handle_type = {handle_retain, handle_release, handle_push};
+
+/* ---- open ------------------------------------------------------------------ */
+
+static unsigned field_count(lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    unsigned n = (unsigned)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    return n;
+}
+
+static int64_t field_ns(lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    int64_t ns = wl_nanoseconds(lua_tonumber(L, -1));
+    lua_pop(L, 1);
+    return ns;
+}
+
+/* They were checked in Lua. */
+static void read_options(lua_State *L, weir_pool_options *o, wl_pool *p)
+{
+    *o = (weir_pool_options){.size = sizeof *o, .name = p->name, .arg = p};
+    o->threads = field_count(L, "threads");
+    o->threads_max = field_count(L, "threads_max");
+    o->max_blocked = field_count(L, "max_blocked");
+    o->queue_limit = field_count(L, "queue_limit");
+    o->stack_size = field_count(L, "stack_size");
+    o->idle_ns = field_ns(L, "idle");
+    lua_getfield(L, 1, "on_full");
+    const char *on_full = lua_tostring(L, -1);
+    o->when_full = on_full && strcmp(on_full, "drop_oldest") == 0 ? WEIR_DROP_OLDEST : WEIR_REFUSE;
+    p->waits = on_full && strcmp(on_full, "wait") == 0;
+    lua_pop(L, 1);
+    lua_getfield(L, 1, "cancel_timeout");
+    p->cancel_ns = lua_isnil(L, -1) ? 5000000000 : wl_nanoseconds(lua_tonumber(L, -1));
+    lua_pop(L, 1);
+    o->worker_signal = wl_cancel_signal();
+    o->init = wl_worker_init;
+    o->at_exit = wl_worker_exit;
+}
+
+static void note_most(wl_pool *p)
+{
+    weir_pool_options o = {.size = sizeof o};
+    weir_pool_get_options(p->weir, &o);
+    atomic_store(&p->most, o.threads_max + o.max_blocked);
+}
+
+static wl_pool *make(lua_State *L)
+{
+    wl_pool **slot = slot_push(L);
+    wl_pool  *p = calloc(1, sizeof *p);
+    lua_getfield(L, 1, "name");
+    if (p && (p->name = wl_strdup(luaL_optstring(L, -1, "weir"))) != NULL) {
+        lua_pop(L, 1);
+        atomic_init(&p->refs, 1);
+        atomic_init(&p->uses, 1);
+        pthread_mutex_init(&p->lock, NULL);
+        return *slot = p;
+    }
+    free(p);
+    luaL_error(L, "weir: not enough memory");
+    return NULL;
+}
+
+/* The first error of an init, taken over by who is told of the open; likewise of
+ * an at_exit, by who is told of the close. */
+static int take_error(wl_job *j, _Atomic(wl_message *) *error, const char *none)
+{
+    j->result = atomic_exchange(error, NULL);
+    j->failure = j->result ? NULL : none;
+    return WL_FAILED;
+}
+
+static void opened(weir_notice *notice, int outcome)
+{
+    wl_job *j = (wl_job *)(void *)notice;
+    if (outcome == WEIR_EINIT)
+        outcome = take_error(j, &j->pool->init_error, "not enough memory");
+    wl_job_settle(j, outcome);
+}
+
+static void closed(weir_notice *notice, int outcome)
+{
+    wl_job *j = (wl_job *)(void *)notice;
+    if (outcome == 0 && atomic_load(&j->pool->exit_error))
+        outcome = take_error(j, &j->pool->exit_error, "at_exit failed");
+    wl_job_settle(j, outcome);
+}
+
+/* options setup... -> handle, future | false, why setup cannot cross | nil, word */
+static int pool_open(lua_State *L)
+{
+    /* path, cpath, init, at_exit, preload, then args */
+    static const wl_pack_options what = {.what = "setup", .number = -4};
+    luaL_checktype(L, 1, LUA_TTABLE);
+    int      n = lua_gettop(L) - 1;
+    wl_pool *p = make(L);
+    lua_insert(L, 2);
+    if (wl_pack(L, 3, n, &what, &p->setup) != 0) {
+        lua_pushboolean(L, false);
+        lua_insert(L, -2);
+        return 2;
+    }
+    weir_pool_options o;
+    read_options(L, &o, p);
+    wl_cancel_prepare();
+    wl_job *j = wl_job_push(L, WL_OPEN, p);
+    j->u.notice.fn = opened;
+    wl_job_ref(j);
+    int rc = weir_pool_open_async(&p->weir, &o, j->main->weir, &j->u.notice);
+    if (rc != 0) {
+        wl_job_unref(j);
+        return wl_push_refusal(L, rc);
+    }
+    note_most(p);
+    lua_pushvalue(L, 2);
+    lua_insert(L, -2);
+    return 2;
+}
+
+/* ---- close ----------------------------------------------------------------- */
+
+static weir_close_mode mode_of(lua_State *L, int index)
+{
+    return lua_toboolean(L, index) ? WEIR_DRAIN : WEIR_CLOSE;
+}
+
+/* handle drain -> future | nil, word */
+static int pool_close_async(lua_State *L)
+{
+    wl_pool *p = wl_pool_check(L, 1);
+    wl_job  *j = wl_job_push(L, WL_CLOSE, p);
+    j->u.notice.fn = closed;
+    wl_job_ref(j);
+    int rc = weir_close_async(p->weir, mode_of(L, 2), j->main->weir, &j->u.notice);
+    if (rc == 0)
+        return 1;
+    wl_job_unref(j);
+    return wl_push_refusal(L, rc);
+}
+
+/* The calling thread waits; calls that tasks make into its state run meanwhile.
+ *
+ * handle drain seconds (negative: no limit) -> true | nil, word */
+static int pool_close_blocking(lua_State *L)
+{
+    wl_pool   *p = wl_pool_check(L, 1);
+    lua_Number seconds = luaL_checknumber(L, 3);
+    wl_main   *m = wl_main_get(L);
+    lua_State *outer = m->blocked;
+    m->blocked = L;
+    int rc = seconds < 0 ? weir_close(p->weir, mode_of(L, 2))
+                         : weir_close_within(p->weir, mode_of(L, 2), wl_nanoseconds(seconds));
+    m->blocked = outer;
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* ---- the rest -------------------------------------------------------------- */
+
+/* handle min max -> true | nil, word */
+static int pool_resize(lua_State *L)
+{
+    wl_pool *p = wl_pool_check(L, 1);
+    int      rc = weir_pool_resize(p->weir, (unsigned)luaL_checkinteger(L, 2),
+                                   (unsigned)luaL_checkinteger(L, 3));
+    note_most(p);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* handle -> table */
+static int pool_stats(lua_State *L)
+{
+    weir_pool_stats s = {.size = sizeof s};
+    weir_pool_get_stats(wl_pool_check(L, 1)->weir, &s);
+    const struct {
+        const char *name;
+        uint64_t    value;
+    } fields[] = {
+        {"threads", s.threads},     {"idle", s.idle},           {"running", s.running},
+        {"queued", s.queued},       {"lost", s.lost},           {"blocked", s.blocked},
+        {"submitted", s.submitted}, {"ok", s.ok},               {"failed", s.failed},
+        {"cancelled", s.cancelled}, {"expired", s.expired},     {"closed", s.closed},
+        {"dropped", s.dropped},     {"refused", s.refused},     {"abandoned", s.abandoned},
+        {"grown", s.grown},         {"retired", s.retired},
+    };
+    lua_newtable(L);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        lua_pushinteger(L, (lua_Integer)fields[i].value);
+        lua_setfield(L, -2, fields[i].name);
+    }
+    return 1;
+}
+
+/* handle -> string */
+static int pool_name(lua_State *L)
+{
+    lua_pushstring(L, wl_pool_check(L, 1)->name);
+    return 1;
+}
+
+/* handle -> whether a run waits where the queue is full */
+static int pool_waits(lua_State *L)
+{
+    lua_pushboolean(L, wl_pool_check(L, 1)->waits);
+    return 1;
+}
+
+/* value -> whether it is a pool */
+static int is_pool(lua_State *L)
+{
+    lua_pushboolean(L, luaL_testudata(L, 1, POOL) != NULL);
+    return 1;
+}
+
+/* module -> module */
+void wl_pool_register(lua_State *L)
+{
+    wl_class(L, POOL, "pool", pool_gc);
+    luaL_getmetatable(L, POOL);
+    wl_handle_metatable(L, lua_gettop(L), &handle_type);
+    lua_pop(L, 1);
+    wl_method(L, "is_pool", is_pool);
+    wl_method(L, "open", pool_open);
+    wl_method(L, "close_async", pool_close_async);
+    wl_method(L, "close_blocking", pool_close_blocking);
+    wl_method(L, "resize", pool_resize);
+    wl_method(L, "stats", pool_stats);
+    wl_method(L, "name", pool_name);
+    wl_method(L, "waits", pool_waits);
+}

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lua_worker.c: a pool thread's Lua state: made, used and closed on that thread.
+ *
+ * A pool's `setup` message is what each state begins with; its values are
+ *     package.path, package.cpath, init, at_exit, preload, what to pass to init...
+ * in one message, so that init and at_exit share the upvalues that they shared.
+ * What the state keeps for itself stands in its registry under the addresses below.
+ */
+#include "lua_core.h"
+
+#include <stdlib.h>
+
+enum { PATH = 1, CPATH, INIT, AT_EXIT, PRELOAD, ARGS };
+
+static char key_state, key_at_exit, key_traceback;
+
+/* ---- errors ---------------------------------------------------------------- */
+
+/* The message handler of everything that runs here; keeps the traceback with the job.
+ *
+ * error -> error */
+static int keep_traceback(lua_State *L)
+{
+    wl_job *j = wl_worker_of(L)->job;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_traceback);
+    if (!j || j->traceback || !lua_isfunction(L, -1)) {
+        lua_settop(L, 1);
+        return 1;
+    }
+    if (lua_type(L, 1) == LUA_TSTRING)
+        lua_pushvalue(L, 1);
+    else
+        lua_pushliteral(L, "(error value)");
+    lua_pushinteger(L, 2);
+    lua_call(L, 2, 1);
+    if (lua_type(L, -1) == LUA_TSTRING)
+        j->traceback = wl_strdup(lua_tostring(L, -1));
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* The error value on top, or why it cannot cross; NULL when there is no memory.
+ *
+ * error -> ... */
+static wl_message *pack_error(lua_State *L)
+{
+    static const wl_pack_options options = {.what = "error value"};
+    wl_message *m = NULL;
+    if (wl_pack(L, lua_gettop(L), 1, &options, &m) != 0)
+        wl_pack(L, lua_gettop(L), 1, &options, &m);
+    return m;
+}
+
+static void keep_first(_Atomic(wl_message *) *where, wl_message *m)
+{
+    wl_message *none = NULL;
+    if (!atomic_compare_exchange_strong(where, &none, m))
+        wl_message_free(m);
+}
+
+/* ---- a state begins -------------------------------------------------------- */
+
+/* -> error */
+static int no_exit(lua_State *L)
+{
+    return luaL_error(L, "os.exit: not in a thread of pool '%s'; use weir.run_in_main(os.exit)",
+                      wl_worker_of(L)->pool->name);
+}
+
+static void keep_tools(lua_State *L)
+{
+    lua_getglobal(L, "debug");
+    lua_getfield(L, -1, "traceback");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_traceback);
+    lua_getglobal(L, "os");
+    wl_method(L, "exit", no_exit);
+    lua_settop(L, 0);
+}
+
+/* setup... -> setup... */
+static void prepare_package(lua_State *L)
+{
+    lua_getglobal(L, "package");
+    lua_pushvalue(L, PATH);
+    lua_setfield(L, -2, "path");
+    lua_pushvalue(L, CPATH);
+    lua_setfield(L, -2, "cpath");
+    lua_getfield(L, -1, "preload");
+    wl_method(L, "weir.core", luaopen_weir_core);
+    if (lua_istable(L, PRELOAD))
+        for (lua_pushnil(L); lua_next(L, PRELOAD);) {
+            lua_pushvalue(L, -2);
+            lua_insert(L, -2);
+            lua_rawset(L, -4);
+        }
+    lua_pop(L, 2);
+}
+
+/* lightuserdata worker -> ; everything up to init's call */
+static int begin(lua_State *L)
+{
+    wl_worker *w = lua_touserdata(L, 1);
+    luaL_openlibs(L);
+    wl_state_open(L, w);
+    keep_tools(L);
+    wl_cancel_follow(L);
+    if (wl_unpack(L, w->pool->setup) < 0)
+        return lua_error(L);
+    prepare_package(L);
+    lua_pushvalue(L, AT_EXIT);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_at_exit);
+    if (!lua_isfunction(L, INIT))
+        return 0;
+    w->has_state = true;
+    lua_pushvalue(L, INIT);
+    lua_insert(L, ARGS);
+    lua_call(L, lua_gettop(L) - ARGS, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_state);
+    return 0;
+}
+
+/* lightuserdata worker -> ; begin's error becomes the pool's */
+static int begin_and_tell(lua_State *L)
+{
+    wl_worker *w = lua_touserdata(L, 1);
+    lua_pushcfunction(L, begin);
+    lua_insert(L, 1);
+    if (lua_pcall(L, 1, 0, 0) != 0) {
+        w->failed = true;
+        keep_first(&w->pool->init_error, pack_error(L));
+    }
+    return 0;
+}
+
+/* False: why stands in the pool, unless there was no memory. */
+static bool open_state(wl_worker *w)
+{
+    w->has_state = w->failed = false;
+    w->L = luaL_newstate();
+    if (w->L && wl_protect(w->L, begin_and_tell, w) == 0 && !w->failed) {
+        wl_main_end(w->L);
+        return true;
+    }
+    if (w->L)
+        lua_close(w->L);
+    w->L = NULL;
+    return false;
+}
+
+static void end(wl_worker *w)
+{
+    wl_pool *p = w->pool;
+    free(w);
+    wl_pool_unref(p);
+}
+
+int wl_worker_init(void *pool, void **worker)
+{
+    wl_worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return WEIR_ENOMEM;
+    wl_pool_ref(w->pool = pool);
+    if (open_state(w)) {
+        *worker = w;
+        return 0;
+    }
+    end(w);
+    return WEIR_ENOMEM; /* a better reason stands in the pool */
+}
+
+/* ---- a state ends ---------------------------------------------------------- */
+
+/* lightuserdata worker -> */
+static int say_goodbye(lua_State *L)
+{
+    wl_worker *w = lua_touserdata(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_at_exit);
+    if (!lua_isfunction(L, -1))
+        return 0;
+    if (w->has_state)
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &key_state);
+    if (lua_pcall(L, w->has_state, 0, 0) != 0)
+        keep_first(&w->pool->exit_error, pack_error(L));
+    return 0;
+}
+
+static void close_state(wl_worker *w)
+{
+    if (!w->L)
+        return;
+    wl_protect(w->L, say_goodbye, w);
+    lua_close(w->L);
+    w->L = NULL;
+}
+
+void wl_worker_exit(void *pool, void *worker)
+{
+    (void)pool;
+    close_state(worker);
+    end(worker);
+}
+
+/* ---- tasks ----------------------------------------------------------------- */
+
+/* handler error -> ... */
+static void keep_failure(lua_State *L, wl_worker *w)
+{
+    w->code = WL_FAILED;
+    w->job->result = pack_error(L);
+    if (!w->job->result)
+        w->job->failure = "not enough memory";
+}
+
+/* handler values... -> ... */
+static void keep_result(lua_State *L, wl_worker *w)
+{
+    static const wl_pack_options options = {.what = "result", .number = 1};
+    if (wl_pack(L, 2, lua_gettop(L) - 1, &options, &w->job->result) != 0)
+        keep_failure(L, w);
+}
+
+/* handler -> handler f state arguments... | handler error; false for an error */
+static bool push_call(lua_State *L, wl_worker *w)
+{
+    int n = wl_unpack(L, w->job->call);
+    wl_message_free(w->job->call);
+    w->job->call = NULL;
+    if (n < 0 || !w->has_state)
+        return n >= 0;
+    luaL_checkstack(L, 1, "too many arguments");
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_state);
+    lua_insert(L, 3);
+    return true;
+}
+
+/* LuaJIT's compiled loops look at no hook.
+ *
+ * -> */
+static void set_jit(lua_State *L, const char *what)
+{
+    lua_getglobal(L, "jit");
+    if (lua_istable(L, -1)) {
+        lua_getfield(L, -1, what);
+        lua_call(L, 0, 0);
+    }
+    lua_pop(L, 1);
+}
+
+/* lightuserdata worker -> */
+static int serve(lua_State *L)
+{
+    wl_worker *w = lua_touserdata(L, 1);
+    wl_job    *j = w->job;
+    lua_settop(L, 0);
+    lua_pushliteral(L, ""); /* lets the collector look: to load functions alone does not */
+    lua_pop(L, 1);
+    if (j->cancellable) {
+        set_jit(L, "flush");
+        set_jit(L, "off");
+    }
+    lua_pushcfunction(L, keep_traceback);
+    bool ok = push_call(L, w) && lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1) == 0;
+    lua_sethook(L, NULL, 0, 0);
+    if (ok)
+        keep_result(L, w);
+    else
+        keep_failure(L, w);
+    if (j->cancellable)
+        set_jit(L, "on");
+    return 0;
+}
+
+/* The state was given up after a task was stopped in it; this task needs another. */
+static bool has_state(wl_worker *w, wl_job *j)
+{
+    if (w->L || open_state(w))
+        return true;
+    j->result = atomic_exchange(&w->pool->init_error, NULL);
+    j->failure = j->result ? NULL : "not enough memory";
+    return false;
+}
+
+int wl_worker_run(weir_task *task, void *worker)
+{
+    wl_worker *w = worker;
+    wl_job    *j = (wl_job *)(void *)task;
+    if (!has_state(w, j))
+        return WL_FAILED;
+    w->code = 0;
+    wl_cancel_begin(w, j);
+    if (wl_protect(w->L, serve, w) != 0) { /* no memory for anything else */
+        j->failure = "not enough memory";
+        w->code = WL_FAILED;
+    }
+    bool stopped = wl_cancel_end(w);
+    lua_sethook(w->L, NULL, 0, 0);
+    lua_settop(w->L, 0);
+    wl_main_end(w->L);
+    if (stopped) /* in the middle of anything */
+        close_state(w);
+    return weir_cancel_requested(task) ? WEIR_ECANCELED : w->code;
+}

@@ -1,0 +1,115 @@
+-- SPDX-License-Identifier: ISC
+--
+--- Preemptive thread pools for programs on an event loop, or on none.
+--
+--    local weir = require "weir"
+--    local pool = assert(weir.pool {
+--      name = "db", threads = 4, init = connect, args = { "app.db" }, at_exit = disconnect,
+--    })
+--    local future = pool:run(function(connection, id) return connection:query(id) end, 42)
+--    local ok, row = future:get()
+--    pool:close()
+--
+-- **What crosses** between states, always by copy: nil, booleans, numbers, strings,
+-- tables (with cycles and shared references, to any depth), functions with their
+-- upvalues, light userdata, pools. What is found in package.loaded crosses by its name
+-- and is required on the other side. Anything else is refused with an error that names
+-- the place: "argument 2.conn: userdata". So are metatables that were not registered.
+--
+-- **Errors**: a wrong argument raises; what may happen at run time returns nil and a
+-- message.
+--
+-- **Threads**: a state's pools, futures and loops belong to the thread that runs it.
+-- @module weir
+
+local core = require "weir.core"
+local check = require "weir.check"
+local futures = require "weir.future"
+local loops = require "weir.loop"
+local mailbox = require "weir.mailbox"
+local pools = require "weir.pool"
+
+local weir = {
+  _VERSION = "weir " .. core.version,
+  loop = loops,
+  pool = pools.new,
+  all = futures.all,
+  any = futures.any,
+}
+
+local is_function = check.kinds["function"]
+
+local function returned(ok, ...)
+  if ok then return ... end
+  error((...), 0)
+end
+
+--- In a task: has f called in the state that submitted the task, as a coroutine of the
+-- loop that runs there, and waits for it. f may suspend itself there. A state that is
+-- itself a pool thread's serves such calls while one of its tasks waits in weir; when
+-- that task ends, calls still open fail.
+-- @tparam function f
+-- @param ... its arguments, copied as those of a task are
+-- @return what f returned, copied. Raises what f raised; also when it cannot be called,
+--   because that state or its task has ended, or its loop does not turn
+function weir.run_in_main(f, ...)
+  check.is(is_function, "weir.run_in_main: argument 1", f)
+  if not core.in_task() then error("weir.run_in_main: called outside a task", 2) end
+  return returned(core.run_in_main(f, ...))
+end
+
+--- In a task: whether it was cancelled, and should return.
+-- @treturn boolean false outside a task
+function weir.cancelled()
+  return core.cancelled()
+end
+
+local function unblocked(ok, ...)
+  core.blocking_end()
+  return returned(ok, ...)
+end
+
+--- In a task: calls f(...), which waits for other tasks of the same pool by means that
+-- weir does not know; the pool may start one more thread meanwhile (max_blocked).
+-- Elsewhere it just calls f.
+-- @tparam function f
+-- @param ... its arguments
+-- @return what f returns
+function weir.blocking(f, ...)
+  check.is(is_function, "weir.blocking: argument 1", f)
+  core.blocking_begin()
+  return unblocked(pcall(f, ...))
+end
+
+--- Lets values with the metatable mt cross: they arrive with the metatable that was
+-- registered under the same name on the other side. So both sides must register it,
+-- best in a module that both require.
+-- @tparam string name
+-- @tparam table mt
+-- @function weir.register
+weir.register = core.register
+
+local function print_failure(problem, traceback)
+  io.stderr:write("weir: a task failed and nobody asked: ", traceback or tostring(problem), "\n")
+end
+
+local on_unhandled = print_failure
+
+--- Calls fn(error, traceback) for each failed task whose future is collected without
+-- having been read, or was collected before. It must not suspend.
+-- @tparam ?function fn nil: writes to stderr, the default
+function weir.on_unhandled(fn)
+  if fn ~= nil then check.is(is_function, "weir.on_unhandled: argument 1", fn) end
+  on_unhandled = fn or print_failure
+end
+
+local function report(future)
+  local traceback = future:traceback()
+  local _, problem = future:get()
+  local ok, why = pcall(on_unhandled, problem, traceback)
+  if not ok then io.stderr:write("weir: on_unhandled failed: ", tostring(why), "\n") end
+end
+mailbox.unhandled = report
+core.on_unhandled(report)
+
+return weir

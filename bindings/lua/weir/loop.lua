@@ -1,0 +1,102 @@
+-- SPDX-License-Identifier: ISC
+--
+--- The event loops that weir suspends coroutines under.
+--
+-- A loop is a table:
+--
+--   name          string
+--   owns(co)      whether this loop is dispatching and resumes the coroutine `co`
+--   suspend(co, timeout)  suspends `co`, the running coroutine, until resume(co) or
+--                 until `timeout` seconds have passed (nil: no limit); may also return
+--                 earlier
+--   resume(co)    lets a suspended `co` go on, now or at the loop's next turn; nothing
+--                 when it is not suspended any more
+--   watch(fd, fn) calls fn() whenever the descriptor is readable; returns a function
+--                 that ends it, or nil where no loop can be had here. While it
+--                 watches, the loop does not end
+--   spawn(fn, ...)  optional: runs fn(...) as a coroutine of the loop, for
+--                 weir.run_in_main. Without it such a function cannot be suspended
+--   present()     optional: whether watch works outside the loop's coroutines, too
+--
+-- All are called on the state's own thread. weir comes with block, copas, luv and
+-- cqueues: weir.loop.copas and so on.
+-- @module weir.loop
+
+local block = require "weir.loop.block"
+
+local loop = { block = block }
+
+local OWN = { "copas", "cqueues", "luv" } -- in the order in which they are asked
+local registered = {}
+local explicit
+
+local function bad(text, ...)
+  error(text:format(...), 4)
+end
+
+local function check(name, candidate)
+  if type(candidate) ~= "table" then
+    bad("%s: argument 1 must be a loop (a table), got %s", name, type(candidate))
+  end
+  for _, field in ipairs { "owns", "suspend", "resume" } do
+    if type(candidate[field]) ~= "function" then
+      bad("%s: argument 1.%s must be a function, got %s", name, field, type(candidate[field]))
+    end
+  end
+end
+
+--- Adds a loop. The last one added is asked first.
+-- @tparam table candidate a loop, see above. Raises when a function is missing.
+function loop.register(candidate)
+  check("weir.loop.register", candidate)
+  table.insert(registered, 1, candidate)
+end
+
+--- Suspends every coroutine of this state under `candidate` from now on, whatever
+-- else runs; nil ends that.
+-- @tparam ?table candidate a loop, registered or not
+function loop.use(candidate)
+  if candidate ~= nil then check("weir.loop.use", candidate) end
+  explicit = candidate
+end
+
+local function find(predicate, co)
+  for _, candidate in ipairs(registered) do
+    if candidate[predicate] and candidate[predicate](co) then return candidate end
+  end
+  for _, name in ipairs(OWN) do
+    local candidate = package.loaded[name] and loop[name]
+    if candidate and candidate[predicate] and candidate[predicate](co) then return candidate end
+  end
+end
+
+--- The running coroutine, or nil in the main program.
+function loop.running()
+  local co, is_main = coroutine.running()
+  local coxpcall = _VERSION == "Lua 5.1" and package.loaded.coxpcall
+  if co and coxpcall then co = coxpcall.running(co) end
+  if not is_main then return co end
+end
+
+--- Where `co` is to be suspended. Outside a coroutine nothing can be.
+function loop.of(co)
+  if not co then return block end
+  return explicit or find("owns", co) or block
+end
+
+--- Which loop should take what comes back: the one that the caller runs under, or
+-- one that could be run later.
+function loop.to_hold(co)
+  return explicit or co and find("owns", co) or find("present") or block
+end
+
+return setmetatable(loop, {
+  __index = function(self, name)
+    for _, own in ipairs(OWN) do
+      if own == name then
+        self[name] = require("weir.loop." .. name)
+        return self[name]
+      end
+    end
+  end,
+})

@@ -1,0 +1,289 @@
+-- SPDX-License-Identifier: ISC
+--
+--- Pools: named sets of threads, each with a Lua state of its own.
+--
+-- A pool may be used from every state that got its handle (handles cross to tasks as
+-- arguments and upvalues do). When the last handle is collected and the last unsettled
+-- future is over, the pool is closed without waiting.
+-- @classmod weir.pool
+
+local check = require "weir.check"
+local core = require "weir.core"
+local futures = require "weir.future"
+local loops = require "weir.loop"
+local mailbox = require "weir.mailbox"
+local wait = require "weir.wait"
+
+local kinds = check.kinds
+local unpack = table.unpack or unpack -- luacheck: ignore
+
+local pool = {}
+pool.__index = pool
+
+local function check_self(self, method)
+  if not core.is_pool(self) then
+    error(("%s: called on a %s, not on a pool (use pool:%s())"):format(method, type(self), method), 3)
+  end
+end
+
+-- Has what comes back looked after, also if nobody waits for it.
+local function look_after()
+  if not mailbox.is_held() then mailbox.hold(loops.to_hold(loops.running())) end
+end
+
+local NO_OPTIONS = {}
+
+-- ---- open ---------------------------------------------------------------------
+
+local options = {
+  name = kinds.string,
+  threads = check.range(1, 1024),
+  threads_max = check.range(1, 1024),
+  idle = kinds.seconds,
+  max_blocked = check.range(0, 1024),
+  queue_limit = check.range(0, 2 ^ 31),
+  on_full = check.word("refuse", "wait", "drop_oldest"),
+  stack_size = check.range(2 ^ 16, 2 ^ 30),
+  init = kinds["function"],
+  args = kinds.list,
+  at_exit = kinds["function"],
+  preload = kinds.boolean,
+  cancel_timeout = kinds.seconds,
+}
+
+local function open_with(preload, given)
+  local args = given.args or NO_OPTIONS
+  return core.open(given, package.path, package.cpath, given.init or false,
+    given.at_exit or false, preload, unpack(args, 1, args.n or #args))
+end
+
+local function take_loaders(from)
+  local taken = {}
+  for name, loader in pairs(from) do
+    if pcall(string.dump, loader) then taken[name] = loader end -- others are C's: every state has them
+  end
+  for name in pairs(taken) do from[name] = nil end
+  return taken
+end
+
+-- What stands in package.preload crosses as that: by its name, which means nothing on
+-- the other side. So it stands elsewhere while it is packed.
+local function open_with_preload(given)
+  local preload = take_loaders(package.preload)
+  local ok, handle, opening = pcall(open_with, preload, given)
+  for name, value in pairs(preload) do package.preload[name] = value end
+  if not ok then error(handle, 0) end
+  return handle, opening
+end
+
+local PLACES = { ["-2"] = "options.init", ["-1"] = "options.at_exit", ["0"] = "options.preload" }
+
+local function name_place(number)
+  return PLACES[number] or ("options.args[%s]"):format(number)
+end
+
+-- The handle, once every thread has run its init; or nil and the error.
+local function open(given)
+  local handle, opening
+  if given.preload then
+    handle, opening = open_with_preload(given)
+  else
+    handle, opening = open_with(false, given)
+  end
+  if handle == false then error("weir.pool: " .. opening:gsub("^setup (%-?%d+)", name_place), 3) end
+  if not handle then return nil, opening end
+  look_after()
+  local ok, problem = opening:get()
+  if not ok then return nil, problem end
+  return handle
+end
+
+--- Opens a pool. Waits (as future:get does) until every thread has run its init.
+-- @tparam table given
+--   name (string, "weir"): names the threads;
+--   threads (one per CPU), threads_max (= threads): it grows up to there while tasks
+--   find no idle thread, and shrinks after `idle` (10) seconds;
+--   max_blocked (0): threads beyond these, in place of ones that wait for tasks;
+--   queue_limit (0: none) and on_full: "refuse" (run returns nil, "full"), "wait" (run
+--   suspends) or "drop_oldest" (whose future ends with false, "full");
+--   init (function), args (a list): each thread calls init(args...) before its first
+--   task and passes the value to every task first;
+--   at_exit (function): called with that value on the same thread before it ends;
+--   preload (false): the Lua functions in package.preload are carried over, as
+--   package.path and cpath always are;
+--   stack_size (bytes);
+--   cancel_timeout (5 seconds; math.huge: never): a cancelled task that has not stopped
+--   by then is abandoned: the pool replaces its thread, which ends when it wakes
+-- @treturn ?weir.pool nil when it cannot be opened
+-- @return the error of init, or a string, then
+function pool.new(given)
+  check.options(options, "weir.pool: options", given)
+  if given.threads and given.threads_max and given.threads_max < given.threads then
+    error(("weir.pool: options.threads_max (%d) is less than options.threads (%d)"):format(
+      given.threads_max, given.threads), 2)
+  end
+  if given.args and not given.init then
+    error("weir.pool: options.args without options.init, which would get them", 2)
+  end
+  local handle, problem = open(given)
+  return handle, problem
+end
+
+-- ---- run ----------------------------------------------------------------------
+
+local CORE_PRIORITY = { normal = 0, high = 1, low = 2 }
+
+local function submit(self, call, f, ...)
+  local future, problem = core.job(self, f, ...)
+  if not future then error("run: " .. tostring(problem), 3) end
+  local priority, within = CORE_PRIORITY[call.priority], call.start_within or call.timeout
+  local function attempt() return core.submit(future, priority, within, call.cancellable) end
+  local ok
+  ok, problem = attempt()
+  if not ok and problem == "full" and core.waits(self) then ok, problem = wait.for_space(attempt) end
+  if not ok then return nil, problem end
+  if call.timeout then futures.expire_at(future, core.clock() + call.timeout) end
+  look_after()
+  return future
+end
+
+--- Has a thread of the pool call f(state, ...), or f(...) in a pool without init.
+-- Never blocks, but in a pool with on_full = "wait". What f takes with it, arguments
+-- and upvalues, is copied now; see weir for what can be.
+-- @tparam function f
+-- @param ... its arguments. Raises when one cannot cross
+-- @treturn ?weir.future nil when it was refused
+-- @treturn ?string "full" or "closed", then
+function pool:run(f, ...)
+  check_self(self, "run")
+  check.is(kinds["function"], "run: argument 1", f)
+  local future, problem = submit(self, NO_OPTIONS, f, ...)
+  return future, problem
+end
+
+local task = {}
+task.__index = task
+
+local task_options = {
+  priority = check.word("high", "normal", "low"),
+  timeout = kinds.seconds,
+  start_within = kinds.seconds,
+  cancellable = kinds.boolean,
+}
+
+--- Options for runs.
+-- @tparam table given
+--   priority ("normal"): "high", "normal" or "low";
+--   start_within (seconds): the future ends with false, "expired" when no thread has
+--   started the task by then;
+--   timeout (seconds): likewise for a task that has not ended: get then cancels it and
+--   returns false, "timeout";
+--   cancellable (false): on LuaJIT, runs without its compiler, whose loops cannot be
+--   stopped by cancel. Elsewhere every task can
+-- @return an object with a method run(f, ...), which is as pool:run and may be called
+--   any number of times
+function pool:task(given)
+  check_self(self, "task")
+  check.options(task_options, "task: options", given)
+  local copy = {}
+  for name, value in pairs(given) do copy[name] = value end
+  return setmetatable({ pool = self, options = copy }, task)
+end
+
+function task:run(f, ...)
+  check.is(kinds["function"], "run: argument 1", f)
+  local future, problem = submit(self.pool, self.options, f, ...)
+  return future, problem
+end
+
+-- ---- close --------------------------------------------------------------------
+
+local close_options = { drain = kinds.boolean, timeout = kinds.seconds }
+local close_async_options = { drain = kinds.boolean }
+
+local function start_close(self, drain)
+  local closing = assert(core.close_async(self, drain))
+  look_after()
+  return closing
+end
+
+-- Blocks the thread; in the core, which knows of calls that nobody could answer then.
+local function close_blocking(self, how)
+  local ok, problem = core.close_blocking(self, how.drain, how.timeout or -1)
+  if not ok then return nil, problem end
+  return start_close(self, how.drain):get()
+end
+
+local function close_suspended(self, how)
+  local closing = start_close(self, how.drain)
+  if closing:wait(how.timeout) then return closing:get() end
+  start_close(self, false)
+  return nil, "timeout"
+end
+
+local function closed(ok, problem)
+  if ok then return true end
+  return nil, problem
+end
+
+--- Closes the pool and waits until its threads have ended. Tasks that run finish;
+-- queued ones end with false, "closed", or with drain run first.
+-- Raises in a task of the same pool, which would wait for itself.
+-- @tparam ?table how drain (false); timeout (seconds): when it passes, queued tasks end
+--   as without drain, nil and "timeout" are returned, and the close goes on
+-- @treturn ?boolean true, also when it was closed before; nil after an error
+-- @return the first error of an at_exit that nobody was told yet, or "timeout", then
+function pool:close(how)
+  check_self(self, "close")
+  how = how or NO_OPTIONS
+  check.options(close_options, "close: options", how)
+  if core.in_pool(self) then error("close: a task would wait for itself; use close_async", 2) end
+  local close = loops.of(loops.running()) == loops.block and close_blocking or close_suspended
+  return closed(close(self, how))
+end
+
+--- The same without waiting.
+-- @tparam ?table how drain (false)
+-- @treturn weir.future over when the threads have ended: true, or false and the first
+--   error of an at_exit
+function pool:close_async(how)
+  check_self(self, "close_async")
+  how = how or NO_OPTIONS
+  check.options(close_async_options, "close_async: options", how)
+  return start_close(self, how.drain)
+end
+
+-- ---- the rest -----------------------------------------------------------------
+
+--- Sets the number of threads. No task is lost.
+-- @tparam number min 1 to 1024
+-- @tparam ?number max min to 1024; nil: min
+-- @treturn ?boolean nil when the system refused threads, or the pool is closed
+-- @treturn ?string why
+function pool:resize(min, max)
+  check_self(self, "resize")
+  check.is(options.threads, "resize: argument 1 (min)", min)
+  check.is(check.range(min, 1024), "resize: argument 2 (max)", max or min)
+  return core.resize(self, min, max or min)
+end
+
+--- A snapshot.
+-- @treturn table counts: threads, idle, running, queued, lost, blocked (now); submitted,
+--   ok, failed, cancelled, expired, closed, dropped, refused, abandoned, grown, retired
+--   (since it was opened)
+function pool:stats()
+  check_self(self, "stats")
+  return core.stats(self)
+end
+
+function pool:__tostring()
+  return ("weir.pool: %s"):format(core.name(self))
+end
+
+local new = pool.new
+pool.new = nil
+for name, value in pairs(pool) do
+  core.pool[name] = value
+end
+
+return { new = new }

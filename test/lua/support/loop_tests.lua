@@ -1,0 +1,184 @@
+-- SPDX-License-Identifier: ISC
+--
+-- loop_tests.lua: what every loop must show. drive.run(f, ...) starts each function as a
+-- coroutine of the loop and returns when the loop has nothing left to do; drive.pause()
+-- lets others go on; drive.pcall is one inside which a coroutine can be suspended there;
+-- drive.catches is false where Lua 5.1 has none.
+
+local gate = require "support.gate"
+local weir = require "weir"
+
+return function(name, drive)
+  local pool
+
+  -- Runs f in the loop; what it raises is raised here.
+  local function inside(...)
+    local problems, done, n = {}, 0, select("#", ...)
+    local functions = {}
+    for i, f in ipairs { ... } do
+      functions[i] = function()
+        local ok, problem = drive.pcall(f)
+        if ok then done = done + 1 else problems[#problems + 1] = problem end
+      end
+    end
+    drive.run((table.unpack or unpack)(functions)) -- luacheck: ignore
+    if problems[1] then error(problems[1], 0) end
+    assert.are.equal(n, done) -- each came to its end
+  end
+
+  describe("under " .. name, function()
+    before_each(function() pool = assert(weir.pool { threads = 2 }) end)
+    after_each(function() pool:close() end)
+
+    it("a future suspends its coroutine and no other", function()
+      local go = gate.new()
+      inside(function()
+        local future = pool:run(function(g) return require("support.gate").pass(g) end, go)
+        assert.are.same({ true, "opened" }, { future:get() })
+      end, function()
+        drive.pause()
+        gate.open_last(go, "opened") -- so the other one does not block us
+      end)
+    end)
+
+    it("several coroutines wait for one future", function()
+      local future, go = nil, gate.new()
+      local function waiter() assert.are.same({ true, 5 }, { future:get() }) end
+      inside(function()
+        future = pool:run(function(g) require("support.gate").pass(g) return 5 end, go)
+        waiter()
+      end, function()
+        drive.pause()
+        waiter()
+      end, function()
+        drive.pause()
+        drive.pause()
+        gate.open_last(go)
+        waiter()
+      end)
+    end)
+
+    it("a wait ends after its timeout", function()
+      local go = gate.new()
+      inside(function()
+        local future = pool:run(function(g) require("support.gate").pass(g) end, go)
+        assert.is_false(future:wait(0.01))
+        assert.is_nil((weir.any({ future }, 0.01)))
+        gate.open_last(go)
+        assert.is_true(future:wait(60))
+      end)
+    end)
+
+    it("cancel releases who waits", function()
+      local future, here, go = nil, gate.new(), gate.new()
+      inside(function()
+        future = pool:run(function(h, g)
+          require("support.gate").open(h)
+          require("support.gate").pass(g)
+        end, here, go)
+        assert.are.same({ false, "cancelled" }, { future:get() })
+      end, function()
+        drive.pause()
+        gate.pass(here)
+        assert.is_true(future:cancel())
+        os.remove(go)
+        os.remove(here)
+      end)
+    end)
+
+    it("weir.any and weir.all wait for several", function()
+      local go = gate.new()
+      inside(function()
+        local slow = pool:run(function(g) require("support.gate").pass(g) return "slow" end, go)
+        local fast = pool:run(function() return "fast" end)
+        assert.are.equal(2, (weir.any { slow, fast }))
+        gate.open_last(go)
+        assert.is_true(weir.all { slow, fast })
+        assert.are.same({ true, "slow" }, { slow:try() })
+      end)
+    end)
+
+    it("run_in_main runs a function that may be suspended", function()
+      inside(function()
+        _G.weir_test_pause, _G.weir_test_pool = drive.pause, pool
+        local ok, a, b = pool:run(function()
+          return require("weir").run_in_main(function()
+            weir_test_pause() -- luacheck: ignore
+            local _, nested = weir_test_pool:run(function() return "nested" end):get() -- luacheck: ignore
+            return "main", nested
+          end)
+        end):get()
+        assert.are.same({ true, "main", "nested" }, { ok, a, b })
+        if not drive.catches then return end
+        local failed, problem = pool:run(function()
+          require("weir").run_in_main(function() weir_test_pause(); error("late", 0) end) -- luacheck: ignore
+        end):get()
+        assert.is_false(failed)
+        assert.matches("^late", problem)
+      end)
+      _G.weir_test_pause, _G.weir_test_pool = nil, nil
+    end)
+
+    it("the loop turns until the last task is delivered, also if nobody waits", function()
+      _G.weir_test_seen = 0
+      inside(function()
+        for _ = 1, 10 do
+          pool:run(function()
+            require("weir").run_in_main(function() weir_test_seen = weir_test_seen + 1 end) -- luacheck: ignore
+          end)
+        end
+      end)
+      assert.are.equal(10, _G.weir_test_seen)
+      _G.weir_test_seen = nil
+    end)
+
+    it("pools open and close without blocking the loop", function()
+      local go, turned = gate.new(), false
+      inside(function()
+        local own = assert(weir.pool {
+          threads = 1,
+          init = function(g) require("support.gate").pass(g) end,
+          args = { go },
+          at_exit = function() error("bye", 0) end,
+        })
+        assert.is_true(turned)
+        assert.are.same({ nil, "bye" }, { own:close() })
+        assert.are.same({ nil, "sorry" }, { weir.pool { threads = 2, init = function() error("sorry", 0) end } })
+      end, function()
+        drive.pause()
+        turned = true
+        gate.open_last(go)
+      end)
+    end)
+
+    it("a full queue suspends", function()
+      inside(function()
+        local own = assert(weir.pool { threads = 1, queue_limit = 1, on_full = "wait" })
+        local futures = {}
+        for i = 1, 50 do futures[i] = assert(own:run(function(k) return k end, i)) end
+        for i = 1, 50 do assert.are.same({ true, i }, { futures[i]:get() }) end
+        own:close()
+      end)
+    end)
+
+    it("three thousand concurrent calls each bring their own result", function()
+      local right, functions = 0, {}
+      for i = 1, 3000 do
+        functions[i] = function()
+          local ok, value = pool:run(function(k) return k * 3 end, i):get()
+          if ok and value == i * 3 then right = right + 1 end
+        end
+      end
+      inside((table.unpack or unpack)(functions)) -- luacheck: ignore
+      assert.are.equal(3000, right)
+      assert.are.equal(3000, pool:stats().ok)
+    end)
+
+    it("and outside of it a future blocks", function()
+      assert.are.same({ true, 1 }, { pool:run(function() return 1 end):get() })
+      inside(function() assert.are.same({ true, 2 }, { pool:run(function() return 2 end):get() }) end)
+      assert.are.same({ true, 3 }, { pool:run(function() return 3 end):get() })
+      inside() -- has nothing left to wait for
+    end)
+  end)
+end

@@ -1,0 +1,137 @@
+-- SPDX-License-Identifier: ISC
+
+local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
+
+local interpreter = os.getenv "WEIR_LUA"
+
+-- Runs a program under this interpreter: its output, both streams, and "exit N" as the
+-- last line. One that hangs is ended with 124.
+local function run(program)
+  local name = os.tmpname()
+  local file = assert(io.open(name, "w"))
+  file:write('local weir, gate = require "weir", require "support.gate"\n', program)
+  file:close()
+  local pipe = io.popen(("timeout 30 %s %s 2>&1; echo exit $?"):format(interpreter, name))
+  local output = pipe:read("*a")
+  pipe:close()
+  os.remove(name)
+  return (output:gsub(name:gsub("%p", "%%%0"), "program"))
+end
+
+describe("a program", function()
+  it("ends with a pool that idles", function()
+    assert.are.equal("exit 0\n", run [[pool = weir.pool { threads = 2 }]])
+  end)
+
+  it("ends while tasks run and others are queued", function()
+    assert.are.equal("exit 0\n", run [[
+      local pool = weir.pool { threads = 1 }
+      local here = gate.new()
+      pool:run(function(name)
+        require("support.gate").open(name)
+        while true do end
+      end, here)
+      for _ = 1, 10 do pool:run(function() end) end
+      gate.pass(here)
+      os.remove(here)
+    ]])
+  end)
+
+  it("ends while tasks wait in C, also with an error of its own", function()
+    assert.matches("mistake.*exit 1\n$", run [[
+      local pool = weir.pool { threads = 2 }
+      local here, never = gate.new(), gate.new()
+      for _ = 1, 2 do
+        future = pool:run(function(a, b)
+          local g = require "support.gate"
+          g.open(a)
+          g.pass(b)
+        end, here, never)
+        gate.pass(here)
+      end
+      os.remove(here)
+      os.remove(never)
+      error "mistake"
+    ]])
+  end)
+
+  it("ends by os.exit while tasks run", function()
+    assert.are.equal("exit 3\n", run [[
+      local pool = weir.pool { threads = 1 }
+      pool:run(function() while true do end end)
+      os.exit(3)
+    ]])
+  end)
+
+  it("ends by os.exit that closes its state", function()
+    assert.are.equal("exit 3\n", run [[
+      local pool = weir.pool { threads = 1 }
+      pool:run(function() while true do end end)
+      os.exit(3, true)
+    ]])
+  end)
+
+  it("ends while a task waits for it in run_in_main", function()
+    assert.are.equal("exit 0\n", run [[
+      local pool = weir.pool { threads = 1 }
+      local here = gate.new()
+      pool:run(function(name)
+        require("support.gate").open(name)
+        require("weir").run_in_main(function() end)
+      end, here)
+      gate.pass(here)
+      os.remove(here)
+    ]])
+  end)
+
+  it("prints a failure that nobody read", function()
+    local output = run [[
+      local pool = weir.pool { threads = 1 }
+      local future = pool:run(function() error "forgotten" end)
+      future:wait()
+    ]]
+    assert.matches("^weir: a task failed and nobody asked: program:%d+: forgotten\nstack traceback", output)
+    assert.matches("exit 0\n$", output)
+  end)
+
+  it("can be ended by a task through run_in_main", function()
+    assert.are.equal("exit 7\n", run [[
+      local pool = weir.pool { threads = 1 }
+      pool:run(function() require("weir").run_in_main(os.exit, 7) end):get()
+    ]])
+  end)
+end)
+
+describe("os.exit in a task", function()
+  it("raises and names the way out", function()
+    local expected = "program:3: os.exit: not in a thread of pool 'p'; use weir.run_in_main(os.exit)"
+    assert.are.equal("false\t" .. expected .. "\nexit 0\n", run [[
+      local pool = weir.pool { threads = 1, name = "p" }
+      print(pool:run(function() os.exit(1) end):get())
+      pool:close()
+    ]])
+  end)
+end)
+
+describe("the module", function()
+  it("stays loaded for its threads when the state that loaded it is closed", function()
+    -- os.exit(_, true) closes the state, and unloads, while the task still returns
+    for _ = 1, 5 do
+      assert.are.equal("exit 0\n", run [[
+        local pool = weir.pool { threads = 4 }
+        for i = 1, 400 do pool:run(function(n) for _ = 1, n do end end, i * 100) end
+        os.exit(0, true)
+      ]])
+    end
+  end)
+
+  it("can be loaded again in the same state", function()
+    assert.are.equal("true\t2\nexit 0\n", run [[
+      for name in pairs(package.loaded) do if name:match "^weir" then package.loaded[name] = nil end end
+      local again = require "weir"
+      local pool = again.pool { threads = 1 }
+      print(pool:run(function() return 2 end):get())
+      pool:close()
+    ]])
+  end)
+end)

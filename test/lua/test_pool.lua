@@ -1,0 +1,465 @@
+-- SPDX-License-Identifier: ISC
+
+local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
+
+local gate = require "support.gate"
+local weir = require "weir"
+
+
+local function with_pool(options, body)
+  local pool = assert(weir.pool(options))
+  body(pool)
+  assert.is_true(pool:close())
+end
+
+describe("a pool", function()
+  it("runs a function on another thread and brings its results", function()
+    with_pool({ threads = 1 }, function(pool)
+      local future = pool:run(function(a, b) return a + b, a .. b, nil, true, nil end, 1, 2)
+      local results = { n = select("#", future:get()), future:get() }
+      assert.are.equal(6, results.n)
+      assert.are.same({ true, 3, "12", nil, true, n = 6 }, results)
+    end)
+  end)
+
+  it("passes nil arguments in their places", function()
+    with_pool({ threads = 1 }, function(pool)
+      local future = pool:run(function(...) return select("#", ...), (select(2, ...)) end, nil, 5, nil)
+      assert.are.same({ true, 3, 5 }, { future:get() })
+    end)
+  end)
+
+  it("gives each task a copy of the function's upvalues", function()
+    with_pool({ threads = 1 }, function(pool)
+      local n, t = 1, { deep = { 10 } }
+      local function add() n = n + 1; t.deep[1] = t.deep[1] + 1; return n, t.deep[1] end
+      assert.are.same({ true, 2, 11 }, { pool:run(add):get() })
+      assert.are.same({ true, 2, 11 }, { pool:run(add):get() })
+      assert.are.same({ 1, 10 }, { n, t.deep[1] })
+    end)
+  end)
+
+  it("keeps each thread's globals from task to task", function()
+    with_pool({ threads = 1 }, function(pool)
+      pool:run(function() counter = (counter or 0) + 1 end):get() -- luacheck: ignore
+      local _, value = pool:run(function() counter = counter + 1; return counter end):get() -- luacheck: ignore
+      assert.are.equal(2, value)
+      assert.is_nil(rawget(_G, "counter"))
+    end)
+  end)
+
+  it("starts tasks in the order in which they were submitted", function()
+    with_pool({ threads = 1 }, function(pool)
+      local futures = {}
+      for i = 1, 100 do
+        futures[i] = pool:run(function(k) seen = (seen or "") .. k .. " "; return seen end, i) -- luacheck: ignore
+      end
+      local _, seen = futures[100]:get()
+      local expected = {}
+      for i = 1, 100 do expected[i] = i end
+      assert.are.equal(table.concat(expected, " ") .. " ", seen)
+    end)
+  end)
+
+  it("runs as many tasks at once as it has threads", function()
+    with_pool({ threads = 3 }, function(pool)
+      local here, leave, futures = {}, {}, {}
+      for i = 1, 3 do
+        here[i], leave[i] = gate.new(), gate.new()
+        futures[i] = pool:run(function(a, b)
+          local g = require "support.gate"
+          g.open(a)
+          g.pass(b)
+          return true
+        end, here[i], leave[i])
+      end
+      for i = 1, 3 do gate.pass(here[i]) end -- all three are inside
+      assert.are.equal(3, pool:stats().running)
+      for i = 1, 3 do gate.open_last(leave[i]); os.remove(here[i]) end
+      for i = 1, 3 do assert.is_true(select(2, futures[i]:get())) end
+    end)
+  end)
+
+  it("carries package.path and package.cpath over", function()
+    local path, cpath = package.path, package.cpath
+    with_pool({ threads = 1 }, function(pool)
+      local _, there, cthere = pool:run(function() return package.path, package.cpath end):get()
+      assert.are.same({ path, cpath }, { there, cthere })
+    end)
+  end)
+
+  it("carries package.preload over when told to", function()
+    package.preload["weir.test.preloaded"] = function() return { answer = 42 } end
+    local function answer()
+      local ok, module = pcall(require, "weir.test.preloaded")
+      return ok and module.answer
+    end
+    with_pool({ threads = 1, preload = true }, function(pool)
+      assert.are.same({ true, 42 }, { pool:run(answer):get() })
+    end)
+    with_pool({ threads = 1 }, function(pool)
+      assert.are.same({ true, false }, { pool:run(answer):get() })
+    end)
+    package.preload["weir.test.preloaded"] = nil
+  end)
+
+  it("may be used by tasks, to which its handle crosses", function()
+    with_pool({ threads = 1 }, function(inner)
+      with_pool({ threads = 1 }, function(outer)
+        local future = outer:run(function(pool)
+          return (select(2, pool:run(function() return "inner" end):get()))
+        end, inner)
+        assert.are.same({ true, "inner" }, { future:get() })
+      end)
+    end)
+  end)
+
+  it("may be opened by a task", function()
+    with_pool({ threads = 1 }, function(pool)
+      local future = pool:run(function()
+        local here = require "weir"
+        local own = assert(here.pool { threads = 1 })
+        local ok, value = own:run(function() return "deeper" end):get()
+        own:close()
+        return ok, value
+      end)
+      assert.are.same({ true, true, "deeper" }, { future:get() })
+    end)
+  end)
+
+  it("says who it is", function()
+    with_pool({ threads = 1, name = "db" }, function(pool)
+      assert.are.equal("weir.pool: db", tostring(pool))
+    end)
+  end)
+end)
+
+describe("init and at_exit", function()
+  it("give each thread a state that every task gets first", function()
+    with_pool({
+      threads = 2,
+      init = function(a, b) return { a, b, n = 0 } end,
+      args = { "x", nil, n = 2 },
+    }, function(pool)
+      local _, a, b, given = pool:run(function(state, v)
+        state.n = state.n + 1
+        return state[1], state[2], v
+      end, 7):get()
+      assert.are.same({ "x", nil, 7 }, { a, b, given })
+    end)
+  end)
+
+  it("run once per thread, at_exit with what init made", function()
+    local out = gate.new()
+    local pool = assert(weir.pool {
+      threads = 1,
+      init = function(name) return { name = name } end,
+      args = { out },
+      at_exit = function(state) require("support.gate").open(state.name, "bye") end,
+    })
+    pool:close_async()
+    assert.are.equal("bye", gate.pass(out))
+    assert.is_true(pool:close())
+    os.remove(out)
+  end)
+
+  it("share the upvalues that they shared", function()
+    local out, shared = gate.new(), 0
+    local pool = assert(weir.pool {
+      threads = 1,
+      init = function() shared = shared + 5 end,
+      at_exit = function() require("support.gate").open(out, tostring(shared)) end,
+    })
+    pool:close_async()
+    local line = gate.pass(out)
+    -- 5.1 itself has no way to make closures share
+    local shares = _VERSION ~= "Lua 5.1" or rawget(_G, "jit")
+    assert.are.equal(shares and "5" or "0", line)
+    assert.is_true(pool:close())
+    os.remove(out)
+  end)
+
+  it("give a nil state when init returns nothing", function()
+    with_pool({ threads = 1, init = function() end }, function(pool)
+      assert.are.same({ true, 2 }, { pool:run(function(...) return select("#", ...) end, 1):get() })
+    end)
+  end)
+
+  it("of which init raises fail the open with its error", function()
+    local pool, problem = weir.pool { threads = 2, init = function() error({ code = 7 }) end }
+    assert.is_nil(pool)
+    assert.are.same({ code = 7 }, problem)
+    pool, problem = weir.pool { threads = 1, init = function() error("no database", 0) end }
+    assert.are.same({ nil, "no database" }, { pool, problem })
+    pool, problem = weir.pool { threads = 1, init = function() error() end }
+    assert.are.same({ nil, nil }, { pool, problem })
+  end)
+
+  it("of which at_exit raises are told by close, once", function()
+    local pool = assert(weir.pool { threads = 2, at_exit = function() error("cannot leave", 0) end })
+    assert.are.same({ nil, "cannot leave" }, { pool:close() })
+    assert.is_true(pool:close())
+  end)
+
+  it("of which at_exit raises are told by close_async's future", function()
+    local pool = assert(weir.pool { threads = 1, at_exit = function() error { 1 } end })
+    assert.are.same({ false, { 1 } }, { pool:close_async():get() })
+  end)
+
+  it("may use weir themselves", function()
+    with_pool({
+      threads = 1,
+      init = function()
+        local here = require "weir"
+        local own = assert(here.pool { threads = 1 })
+        local ok, value = own:run(function() return "made" end):get()
+        return { own = own, value = ok and value }
+      end,
+      at_exit = function(state) state.own:close() end,
+    }, function(pool)
+      assert.are.same({ true, "made", "again" }, { pool:run(function(state)
+        return state.value, (select(2, state.own:run(function() return "again" end):get()))
+      end):get() })
+    end)
+  end)
+end)
+
+-- A pool of one thread that is inside a task, and the gate that lets it go.
+local function busy_pool(options)
+  options.threads = 1
+  local pool = assert(weir.pool(options))
+  local here, leave = gate.new(), gate.new()
+  local future = pool:run(function(...)
+    local a, b = select(-2, ...)
+    local g = require "support.gate"
+    g.open(a)
+    g.pass(b)
+    return "left"
+  end, here, leave)
+  gate.pass(here)
+  os.remove(here)
+  return pool, future, leave
+end
+
+describe("a full queue", function()
+  it("refuses", function()
+    local pool, future, leave = busy_pool { queue_limit = 1 }
+    local queued = assert(pool:run(function() return 1 end))
+    assert.are.same({ nil, "full" }, { pool:run(function() end) })
+    assert.are.equal(1, pool:stats().refused)
+    gate.open_last(leave)
+    assert.are.same({ true, "left" }, { future:get() })
+    assert.are.same({ true, 1 }, { queued:get() })
+    pool:close()
+  end)
+
+  it("drops the oldest", function()
+    local pool, _, leave = busy_pool { queue_limit = 1, on_full = "drop_oldest" }
+    local oldest = pool:run(function() return 1 end)
+    local newest = pool:run(function() return 2 end)
+    gate.open_last(leave)
+    assert.are.same({ false, "full" }, { oldest:get() })
+    assert.are.same({ true, 2 }, { newest:get() })
+    pool:close()
+  end)
+
+  it("makes run wait for space, in which calls are served", function()
+    local pool, future, leave = busy_pool { queue_limit = 1, on_full = "wait" }
+    local opener = assert(weir.pool { threads = 1 })
+    local queued = assert(pool:run(function() return 1 end))
+    opener:run(function(name)
+      require("weir").run_in_main(function() end) -- so the main is inside its run
+      require("support.gate").open(name)
+    end, leave)
+    local waited = assert(pool:run(function() return 2 end))
+    assert.are.same({ true, "left" }, { future:get() })
+    assert.are.same({ true, 1 }, { queued:get() })
+    assert.are.same({ true, 2 }, { waited:get() })
+    assert.is_true(pool:stats().refused > 0)
+    pool:close()
+    opener:close()
+    os.remove(leave)
+  end)
+
+  it("that makes run wait loses nothing", function()
+    with_pool({ threads = 2, queue_limit = 2, on_full = "wait" }, function(pool)
+      local futures = {}
+      for i = 1, 200 do futures[i] = assert(pool:run(function(k) return k end, i)) end
+      for i = 1, 200 do assert.are.same({ true, i }, { futures[i]:get() }) end
+    end)
+  end)
+end)
+
+describe("per-call options", function()
+  it("let a higher priority overtake", function()
+    local pool, _, leave = busy_pool {}
+    local function note(word) order = (order or "") .. word; return order end -- luacheck: ignore
+    pool:task { priority = "low" }:run(note, "l")
+    pool:run(note, "n")
+    pool:task { priority = "high" }:run(note, "h")
+    local last = pool:task { priority = "low" }:run(note, "L")
+    gate.open_last(leave)
+    assert.are.same({ true, "hnlL" }, { last:get() })
+    pool:close()
+  end)
+
+  it("expire a task that no thread starts in time", function()
+    local pool, _, leave = busy_pool {}
+    local future = pool:task { start_within = 0.01 }:run(function() end)
+    assert.are.same({ false, "expired" }, { future:get() })
+    gate.open_last(leave)
+    pool:close()
+  end)
+
+  it("end the wait for a task that takes too long", function()
+    local pool = assert(weir.pool { threads = 1 })
+    local here, leave = gate.new(), gate.new()
+    local future = pool:task { timeout = 0.01 }:run(function(a, b)
+      local g = require "support.gate"
+      g.open(a)
+      g.pass(b)
+    end, here, leave)
+    gate.pass(here)
+    assert.are.same({ false, "timeout" }, { future:get() })
+    assert.are.same({ false, "timeout" }, { future:get() })
+    pool:close() -- the task was stopped
+    os.remove(here)
+    os.remove(leave)
+  end)
+
+  it("may be used for any number of runs", function()
+    with_pool({ threads = 2 }, function(pool)
+      local task = pool:task { priority = "high", timeout = 60 }
+      for i = 1, 10 do assert.are.same({ true, i }, { task:run(function(k) return k end, i):get() }) end
+    end)
+  end)
+end)
+
+describe("close", function()
+  it("waits for tasks that run and closes those that are queued", function()
+    local pool, future, leave = busy_pool {}
+    local queued = pool:run(function() end)
+    local closing = pool:close_async()
+    gate.open_last(leave)
+    assert.are.same({ true }, { closing:get() })
+    assert.are.same({ true, "left" }, { future:get() })
+    assert.are.same({ false, "closed" }, { queued:get() })
+    assert.are.same({ nil, "closed" }, { pool:run(function() end) })
+  end)
+
+  it("runs queued tasks first when it drains", function()
+    local pool, _, leave = busy_pool {}
+    local queued = pool:run(function() return "ran" end)
+    local closing = pool:close_async { drain = true }
+    gate.open_last(leave)
+    assert.is_true(closing:get())
+    assert.are.same({ true, "ran" }, { queued:get() })
+  end)
+
+  it("gives up waiting after its timeout", function()
+    local pool, future, leave = busy_pool {}
+    assert.are.same({ nil, "timeout" }, { pool:close { timeout = 0.01 } })
+    gate.open_last(leave)
+    assert.are.same({ true, "left" }, { future:get() })
+    assert.is_true(pool:close())
+  end)
+
+  it("can be called again", function()
+    local pool = assert(weir.pool { threads = 1 })
+    assert.is_true(pool:close())
+    assert.is_true(pool:close())
+    assert.is_true(pool:close_async():get())
+  end)
+
+  it("of a task's own pool raises, but close_async does not", function()
+    local pool = assert(weir.pool { threads = 1 })
+    local ok, problem = pool:run(function(p) p:close() end, pool):get()
+    assert.is_false(ok)
+    assert.matches("would wait for itself; use close_async", problem, 1, true)
+    assert.are.same({ true, true }, { pool:run(function(p) return p:close_async() ~= nil end, pool):get() })
+    assert.is_true(pool:close())
+  end)
+
+  it("happens by itself to a pool that is collected", function()
+    local out = gate.new()
+    do
+      local pool = assert(weir.pool {
+        threads = 1,
+        at_exit = function() require("support.gate").open(out, "bye") end,
+      })
+      pool:run(function() end):get()
+    end
+    collectgarbage()
+    collectgarbage()
+    assert.are.equal("bye", gate.pass(out))
+    os.remove(out)
+  end)
+
+  it("does not happen while a future of the pool is unsettled", function()
+    local pool, future, leave = busy_pool {}
+    local queued = pool:run(function() return "ran" end)
+    pool = nil -- luacheck: ignore
+    collectgarbage()
+    collectgarbage()
+    gate.open_last(leave)
+    assert.are.same({ true, "left" }, { future:get() })
+    assert.are.same({ true, "ran" }, { queued:get() })
+  end)
+end)
+
+describe("statistics", function()
+  it("count every task once", function()
+    local pool, _, leave = busy_pool {}
+    local cancelled = pool:run(function() end)
+    local failing = pool:run(function() error "x" end)
+    cancelled:cancel()
+    gate.open_last(leave)
+    failing:wait()
+    failing:traceback()
+    pool:close()
+    local s = pool:stats()
+    assert.are.same({ 3, 1, 1, 1, 0 }, { s.submitted, s.ok, s.failed, s.cancelled, s.queued })
+  end)
+end)
+
+describe("resize", function()
+  it("changes how many tasks run at once", function()
+    with_pool({ threads = 1 }, function(pool)
+      assert.is_true(pool:resize(2))
+      local here, leave, futures = {}, {}, {}
+      for i = 1, 2 do
+        here[i], leave[i] = gate.new(), gate.new()
+        futures[i] = pool:run(function(a, b)
+          local g = require "support.gate"
+          g.open(a)
+          g.pass(b)
+        end, here[i], leave[i])
+      end
+      for i = 1, 2 do gate.pass(here[i]); os.remove(here[i]) end
+      for i = 1, 2 do gate.open_last(leave[i]) end
+      assert.is_true(weir.all(futures))
+      assert.is_true(pool:resize(1, 4))
+    end)
+  end)
+
+  it("of a closed pool is refused", function()
+    local pool = assert(weir.pool { threads = 1 })
+    pool:close()
+    assert.are.same({ nil, "closed" }, { pool:resize(2) })
+  end)
+end)
+
+describe("three thousand calls", function()
+  it("each bring their own result", function()
+    with_pool({ threads = 4 }, function(pool)
+      local futures = {}
+      for i = 1, 3000 do futures[i] = pool:run(function(k) return k, k * 2 end, i) end
+      for i = 1, 3000 do
+        local ok, a, b = futures[i]:get()
+        assert(ok and a == i and b == i * 2)
+      end
+      assert.are.equal(3000, pool:stats().ok)
+    end)
+  end)
+end)
+

@@ -2,7 +2,7 @@
 #
 # The commands of a clone. Each says what is missing, or on Debian as root
 # installs it; the work is done by the scripts in .ci/, cmake and dune.
-.PHONY: help build check test demo bench models clean
+.PHONY: help build check test demo bench models mutants clean
 
 help:
 	@echo 'make build   the C library in build/, the OCaml ones in _build/'
@@ -11,6 +11,7 @@ help:
 	@echo 'make demo    what a pool does for an HTTP server on Lwt'
 	@echo 'make bench   against the peers, in the same run'
 	@echo 'make models  the models of the races, searched exhaustively'
+	@echo 'make mutants who notices when one line of the core or the stubs goes'
 	@echo 'make clean   removes what these made'
 
 build:
@@ -37,6 +38,10 @@ bench:
 
 models:
 	@models/run.sh
+
+mutants:
+	@.ci/need check
+	@test/mutants/run
 
 clean:
 	rm -rf build _build _build-ci examples/ocaml/*/_build

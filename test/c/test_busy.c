@@ -102,7 +102,7 @@ TEST(on_busy_is_told_in_dispatch_when_another_thread_submits)
 typedef struct {
     weir_main *m;
     weir_call *call;
-    gate       begun;
+    gate       begun, finish;
 } foreign;
 
 static void begins(weir_call *call, void *arg)
@@ -121,6 +121,7 @@ static void finishes(void *arg)
 {
     foreign *f = arg;
     gate_wait(&f->begun);
+    gate_wait(&f->finish);
     weir_call_finish(f->call, 0, NULL);
 }
 
@@ -143,9 +144,12 @@ TEST(a_call_finished_elsewhere_releases_the_loop)
     watch_busy(m);
     for (unsigned round = 0; round < scaled(200); round++) {
         helper  asker, finisher;
-        foreign f = {.m = m, .begun = GATE};
+        foreign f = {.m = m, .begun = GATE, .finish = GATE};
         helper_start(&finisher, finishes, &f);
         helper_start(&asker, asks, &f);
+        while (round < 2 && !seen.busy) /* later it may be over before that is told */
+            turn(m, round % 2);
+        gate_open(&f.finish);
         while (!asker.returned || seen.busy)
             turn(m, round % 2);
         helper_join(&asker);

@@ -316,6 +316,30 @@ TEST(several_threads_may_close_at_the_same_time)
     }
 }
 
+static jam  jammed;
+static news gone;
+
+static void child_hears_of_the_end(void *arg)
+{
+    (void)arg;
+    while (gone.calls == 0)
+        expect_op(weir_main_wait(jammed.r.m, -1), >, 0);
+    expect_eq(gone.outcome, 0);
+    expect_eq(weir_main_pending(jammed.r.m), 0);
+}
+
+TEST(a_child_is_told_of_a_close_that_its_parent_had_begun)
+{
+    gone = (news)NEWS;
+    jam_open(&jammed);
+    expect_eq(weir_close_async(jammed.r.p, WEIR_DRAIN, jammed.r.m, &gone.notice), 0);
+    child_reap(child_start(child_hears_of_the_end, NULL));
+    plug_pull(&jammed.p);
+    expect_eq(weir_close(jammed.r.p, WEIR_DRAIN), 0);
+    jam_close(&jammed, QUEUED);
+    expect_eq(gone.calls, 1);
+}
+
 TEST(a_draining_pool_accepts_nothing_more)
 {
     jam   j;
@@ -384,4 +408,5 @@ SUITE(close, a_close_settles_queued_tasks_at_once_and_waits_for_the_running_one,
       a_drain_that_takes_too_long_becomes_a_close_that_goes_on,
       each_asynchronous_close_is_told_once_after_the_last_thread_left,
       several_threads_may_close_at_the_same_time, a_drain_of_a_paused_pool_resumes_it,
-      a_draining_pool_accepts_nothing_more, what_a_drain_leaves_parked_is_told_before_at_exit)
+      a_draining_pool_accepts_nothing_more, what_a_drain_leaves_parked_is_told_before_at_exit,
+      a_child_is_told_of_a_close_that_its_parent_had_begun)

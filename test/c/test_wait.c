@@ -138,6 +138,7 @@ TEST(wait_runs_no_done_and_leaves_the_descriptor_readable)
 /* ---- what the loop must not miss ---------------------------------------- */
 
 static rig    the_rig;
+static plug   pending; /* so that the main is busy, and needs no nudge */
 static plug   holder;
 static probe  behind;
 static helper another;
@@ -187,7 +188,7 @@ TEST(a_completion_behind_a_call_that_a_wait_serves_reaches_the_loop)
     probe t = {.task = {.run = run_asks}};
     behind = (probe)PROBE;
     inside = a_completion_follows_another_call;
-    expect(rig_open(&the_rig, 2));
+    expect(rig_open(&the_rig, 3) && plug_in(&pending, the_rig.p, the_rig.m));
     expect_eq(weir_run(the_rig.p, &t.task, the_rig.m), 0);
     expect_eq(weir_wait(&t.task, -1), 0);
     expect_eq(behind.dones, 0);
@@ -195,6 +196,7 @@ TEST(a_completion_behind_a_call_that_a_wait_serves_reaches_the_loop)
     while (behind.dones == 0)
         weir_main_dispatch(the_rig.m, 0);
     helper_join(&another);
+    plug_pull(&pending);
     rig_close(&the_rig);
 }
 
@@ -212,7 +214,7 @@ TEST(a_call_posted_as_a_wait_ends_reaches_the_loop)
     inside = the_awaited_settles_and_another_call_is_posted;
     holder = (plug){.probe = {.task = {.run = probe_run}}, .entered = GATE, .leave = GATE};
     holder.probe.entered = &holder.entered, holder.probe.leave = &holder.leave;
-    expect(rig_open(&the_rig, 1));
+    expect(rig_open(&the_rig, 2) && plug_in(&pending, the_rig.p, the_rig.m));
     expect_eq(weir_run(the_rig.p, &holder.probe.task, NULL), 0);
     helper_start(&first, asks, NULL);
     expect_eq(weir_wait(&holder.probe.task, -1), 0);
@@ -221,6 +223,7 @@ TEST(a_call_posted_as_a_wait_ends_reaches_the_loop)
         weir_main_dispatch(the_rig.m, 0);
     helper_join(&first);
     helper_join(&another);
+    plug_pull(&pending);
     rig_close(&the_rig);
 }
 

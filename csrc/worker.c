@@ -307,6 +307,18 @@ void wi_worker_retire(weir_worker *w, int code, int init_error)
     wi_pool_unref(p);
 }
 
+/* Counted as leaving before, so that the replacement is not one too many. */
+static void ask_for_replacement(weir_worker *w)
+{
+    wi_lock(&w->pool->lock);
+    bool asks = !w->lost;
+    w->pool->leaving += asks && !w->leaving;
+    w->leaving |= asks;
+    wi_unlock(&w->pool->lock);
+    if (asks)
+        wi_pool_ask_lend(w->pool);
+}
+
 /* The replacement is asked for first, so that the pool is never without a thread
  * served or wanted while one can still be had. */
 void weir_worker_leave(weir_worker *w, bool lost, int code)
@@ -315,8 +327,8 @@ void weir_worker_leave(weir_worker *w, bool lost, int code)
         return;
     sigset_t mask = w->old_mask;
     bool     owned = w->owned;
-    if (lost && !is_lost(w))
-        wi_pool_ask_lend(w->pool);
+    if (lost)
+        ask_for_replacement(w);
     if (lost && w->task)
         weir_worker_settle(w, w->task, code);
     wi_worker_retire(w, 0, 0);

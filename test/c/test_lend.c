@@ -24,7 +24,7 @@ static void open_with_one_thread(rig *r, probe *first, weir_pool_options opts)
     news ready = NEWS;
     opts.borrowed = true;
     enters = (gate)GATE, leaves = (gate)GATE;
-    *first = (probe){.task = {.run = probe_run}};
+    *first = (probe){.task = {.run = probe_run, .done = first->task.done}};
     expect_eq(weir_main_open(&r->m), 0);
     expect_eq(weir_pool_open_async(&r->p, &opts, r->m, &ready.notice), 0);
     helper_start(&host, serves_one_and_is_lost, r->p);
@@ -47,7 +47,7 @@ TEST(a_pool_that_nobody_serves_any_more_lets_blocked_submitters_go)
     enum { BLOCKED = 3 };
     rig               r;
     helper            h[BLOCKED];
-    probe             first, queued = PROBE, t[BLOCKED];
+    probe             first = {.code = 0}, queued = PROBE, t[BLOCKED];
     void             *args[BLOCKED][2];
     weir_pool_options opts = pool_of(1);
     opts.queue_limit = 1, opts.when_full = WEIR_BLOCK;
@@ -127,6 +127,33 @@ TEST(a_main_asleep_in_a_wait_is_woken_to_lend)
     expect_eq(next.outcome, 0);
 }
 
+static tally next_settled;
+
+static void done_waits_for_the_next(weir_task *task)
+{
+    (void)task;
+    tally_wait(&next_settled, 1);
+}
+
+/* It serves at once, and is not one too many beside who is about to leave. */
+TEST(the_replacement_of_a_lost_thread_may_come_before_that_has_left)
+{
+    rig               r;
+    probe             first = {.task = {.done = done_waits_for_the_next}}, next = PROBE;
+    weir_pool_options opts = pool_of(1);
+    asked = 0, next_settled = (tally)TALLY;
+    opts.lend = lends_once, next.settled = &next_settled;
+    open_with_one_thread(&r, &first, opts);
+    expect_eq(weir_run(r.p, &next.task, r.m), 0);
+    gate_open(&leaves);
+    while (next.dones == 0)
+        weir_main_wait(r.m, -1);
+    expect_eq(next.outcome, 0);
+    helper_join(&host);
+    rig_close(&r);
+    helper_join(&another);
+}
+
 static void never_asked(weir_pool *pool, void *arg)
 {
     (void)pool, (void)arg;
@@ -136,7 +163,7 @@ static void never_asked(weir_pool *pool, void *arg)
 TEST(a_lend_to_a_closed_main_is_refused_and_not_waited_for)
 {
     rig               r;
-    probe             first, queued = PROBE;
+    probe             first = {.code = 0}, queued = PROBE;
     tally             settled = TALLY;
     weir_pool_options opts = pool_of(1);
     opts.lend = never_asked;
@@ -161,7 +188,7 @@ static void counts(weir_pool *pool, void *arg)
 TEST(a_resize_asks_for_the_threads_that_are_missing)
 {
     rig               r;
-    probe             first;
+    probe             first = {.code = 0};
     weir_pool_options opts = pool_of(1);
     opts.lend = counts;
     open_with_one_thread(&r, &first, opts);
@@ -187,7 +214,7 @@ TEST(a_resize_asks_for_the_threads_that_are_missing)
 TEST(a_resize_of_a_pool_that_nobody_lends_to_is_refused)
 {
     rig   r;
-    probe first;
+    probe first = {.code = 0};
     open_with_one_thread(&r, &first, pool_of(1));
     expect_eq(weir_pool_resize(r.p, 2, 2), WEIR_EAGAIN);
     expect_eq(stats_of(r.p).wanted, 0);
@@ -199,4 +226,5 @@ TEST(a_resize_of_a_pool_that_nobody_lends_to_is_refused)
 SUITE(lend, a_pool_that_nobody_serves_any_more_lets_blocked_submitters_go,
       a_lend_to_a_closed_main_is_refused_and_not_waited_for,
       a_resize_asks_for_the_threads_that_are_missing,
-      a_resize_of_a_pool_that_nobody_lends_to_is_refused, a_main_asleep_in_a_wait_is_woken_to_lend)
+      a_resize_of_a_pool_that_nobody_lends_to_is_refused, a_main_asleep_in_a_wait_is_woken_to_lend,
+      the_replacement_of_a_lost_thread_may_come_before_that_has_left)

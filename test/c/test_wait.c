@@ -170,7 +170,10 @@ static int run_asks(weir_task *task, void *state)
 /* Its poster sees that this thread waits, so it only unparks it. */
 static void another_call_is_posted(void)
 {
+    size_t before = weir_main_pending(the_rig.m);
     helper_start(&another, asks, NULL);
+    while (weir_main_pending(the_rig.m) == before)
+        sched_yield();
     helper_until_asleep(&another);
 }
 

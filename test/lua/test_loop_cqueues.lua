@@ -2,7 +2,8 @@
 
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
-local cqueues = require "cqueues"
+local found, cqueues = pcall(require, "cqueues")
+if not found then return require "support.missing" "cqueues" end
 
 local plain = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 

@@ -2,7 +2,8 @@
 
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
-local uv = require "luv"
+local found, uv = pcall(require, "luv")
+if not found then return require "support.missing" "luv" end
 
 local plain = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 

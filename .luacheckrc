@@ -1,4 +1,6 @@
 -- SPDX-License-Identifier: ISC
 std = "max"
 max_line_length = 120
+exclude_files = { "**/_build*", "_build*", "build*" }
 files["test/lua"] = { std = "max+busted" }
+files["examples/**/load.lua"] = { globals = { "wrk", "init", "request", "delay", "done", "response" } }

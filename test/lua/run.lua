@@ -5,4 +5,5 @@
 
 package.path = "test/lua/?.lua;bindings/lua/?.lua;bindings/lua/?/init.lua;" .. package.path
   .. ";/usr/share/lua/5.1/?.lua;/usr/share/lua/5.1/?/init.lua"
+require "support.busted_needs"
 require "busted.runner" { standalone = false, output = "plainTerminal", pattern = "" }

@@ -6,7 +6,7 @@ for _, name in ipairs { "timerwheel", "copas.semaphore" } do -- Debian packages 
   package.preload[name] = function() return require("support." .. name) end
 end
 local found, copas = pcall(require, "copas")
-if not found or not copas.wakeup then return require "support.missing" "Copas 4" end
+if not found or not copas.wakeup or not pcall(require, "socket") then return require "support.missing" "Copas 4" end
 
 require "support.loop_tests"("Copas", {
   pcall = _VERSION == "Lua 5.1" and not rawget(_G, "jit") and require("coxpcall").pcall or pcall,

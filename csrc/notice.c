@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * notice.c: telling an owner that something ended.
+ * notice.c: telling an owner that something ended, or came.
  */
 #include "main.h"
 
@@ -31,3 +31,14 @@ void wi_notice_delivered(weir_link *e, weir_main *m)
     notice->fn(notice, notice->weir.outcome);
     wi_main_came(m);
 }
+
+/* ---- for others ------------------------------------------------------------ */
+
+int weir_notice_expect(weir_notice *notice, weir_main *main)
+{
+    if (!notice || !notice->fn || !main)
+        return WEIR_EINVAL;
+    return wi_notice_expect(notice, main) ? 0 : WEIR_ECLOSED;
+}
+
+void weir_notice_post(weir_notice *notice, int outcome) { wi_notice_post(notice, outcome); }

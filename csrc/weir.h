@@ -264,6 +264,16 @@ struct weir_notice {
     } weir;
 };
 
+/* Announces that notice will come to main, which stays pending until then; so who
+ * waits for its own unlock, message or event is woken by the loop that it runs on.
+ * 0; WEIR_EINVAL (notice, its fn or main is NULL); WEIR_ECLOSED. Any thread that
+ * knows main to be open. Partner: weir_notice_post, once. */
+WEIR_API int weir_notice_expect(weir_notice *notice, weir_main *main);
+
+/* Has fn(notice, outcome) run inside the dispatch of the main that expects it; when
+ * that has closed meanwhile, here and now. Any thread; never blocks. */
+WEIR_API void weir_notice_post(weir_notice *notice, int outcome);
+
 /* Opens a pool and waits until every thread has run its init.
  * 0; WEIR_EINVAL; WEIR_ENOTSUP; WEIR_ENOMEM; WEIR_EAGAIN (not one thread could
  * be made, or fewer than asked); WEIR_EINIT after every thread whose init

@@ -54,6 +54,8 @@ static weir_main *target(weir_main *m)
         struct wi_registry *r = wi_registry();
         wi_lock(&r->lock);
         weir_link *e = wi_list_first(&r->mains);
+        while (e && wi_container(e, weir_main, registered)->closed)
+            e = wi_list_after(&r->mains, e);
         if (e)
             wi_main_hold(m = wi_container(e, weir_main, registered));
         wi_unlock(&r->lock);
@@ -242,19 +244,32 @@ void wi_main_fail_calls(weir_main *m)
         wi_main_came(m);
 }
 
-/* No caller is left. */
+/* A caller is left if this very thread waits for another one's main, and has served
+ * the fork meanwhile. It looks again when it is through with that. */
+static bool drop_caller_locked(weir_call *call)
+{
+    bool is_us = wi_thread_self() && call->caller && call->caller->thread == wi_thread_self();
+    call->caller = NULL;
+    return !is_us && drop_locked(call);
+}
+
 void wi_calls_forked_locked(weir_main *m)
 {
     weir_link *e;
+    while (wi_list_pop(&m->callers)) {
+    }
     while ((e = wi_list_pop(&m->batch.calls))) {
         weir_call *call = wi_container(e, weir_call, of_calls);
         wi_unlink(&call->link);
-        free(call);
+        call->refs--; /* no finish will come */
+        if (drop_caller_locked(call))
+            free(call);
+        else
+            end_locked(call, WEIR_ECLOSED, NULL);
     }
     while ((e = wi_list_first(&m->begun))) {
         weir_call *call = wi_container(e, weir_call, link);
-        call->caller = NULL;
-        call->refs--;
-        end_and_wake_locked(call, WEIR_ECLOSED);
+        drop_caller_locked(call); /* the finish has a reference */
+        end_locked(call, WEIR_ECLOSED, NULL);
     }
 }

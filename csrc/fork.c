@@ -64,7 +64,6 @@ static void settle_all_locked(weir_pool *p)
 {
     weir_task *t;
     weir_link *e;
-    wi_list_init(&p->task_waiters);
     wi_queue_shut(&p->queue);
     while ((t = wi_queue_first(&p->queue))) {
         wi_queue_remove(&p->queue, t);
@@ -99,7 +98,6 @@ static void forget_threads(weir_pool *p)
     }
     while (wi_list_pop(&p->idle)) {
     }
-    wi_list_init(&p->waiters), wi_list_init(&p->space_waiters);
     p->serving = p->leaving = p->expected = p->wanted = p->lost = p->visiting = 0;
     p->blocked = p->in_wait = p->timed = 0;
     p->searching = p->has_last = p->joining = p->timer = false;
@@ -109,11 +107,22 @@ static void forget_threads(weir_pool *p)
     p->refs = p->handles + p->lend_posted + (weir_pool_current() == p);
 }
 
+/* Nobody wakes these any more. One by one, for this thread may be among them, in a wait
+ * that served the fork: it finds itself off the list and looks again. The stacks of the
+ * others are still mapped. */
+static void forget_waiters(weir_pool *p)
+{
+    while (wi_list_pop(&p->waiters) || wi_list_pop(&p->task_waiters) ||
+           wi_list_pop(&p->space_waiters)) {
+    }
+}
+
 static void kill_pool(weir_pool *p)
 {
     bool had_threads = p->state != WI_CLOSED;
     if (p->main)
         p->main->pools++; /* its hold on the main stays */
+    forget_waiters(p);
     settle_all_locked(p);
     post_notices_locked(p);
     forget_threads(p);

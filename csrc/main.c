@@ -116,7 +116,8 @@ void wi_main_came(weir_main *m)
     }
     wi_main_hold(m);
     put(m, 1);
-    nudge(m); /* whether it was the last, the owner knows */
+    if (!atomic_load(&m->closed)) /* else its lock may have stayed behind in a fork */
+        nudge(m); /* whether it was the last, the owner knows */
     wi_main_release(m);
 }
 
@@ -441,7 +442,6 @@ int weir_main_wait(weir_main *m, int64_t timeout_ns)
 
 void wi_main_shut(weir_main *m)
 {
-    wi_unregister(&m->registered);
     wi_unlink(&m->of_thread);
     atomic_fetch_add(&m->refs, (uint64_t)atomic_exchange(&m->own, 0));
     wi_lock(&m->lock);
@@ -454,6 +454,7 @@ void wi_main_shut(weir_main *m)
     m->depth++;
     if (m->busy && m->on_busy)
         m->on_busy(m, false, m->on_busy_arg);
+    wi_unregister(&m->registered); /* not before: a fork must find its lock free */
     wi_main_release(m);
     wi_thread_forget();
 }
@@ -473,16 +474,16 @@ void wi_main_forked_locked(weir_main *m)
 {
     if (m->owner != wi_thread_self()) {
         m->closed = true;
-        wi_stack_shut(&m->arrivals);
-        return;
+        into_batch(m, wi_stack_shut(&m->arrivals));
     }
     wi_calls_forked_locked(m);
+    if (m->owner != wi_thread_self())
+        return;
     uint64_t pending = undelivered(m) + m->telling;
     uint64_t holders = 1 + m->handed + m->beginning + m->pools;
     atomic_store(&m->refs, holders * HOLDER + pending);
     atomic_store(&m->own, 0);
     m->pools = 0;
-    wi_list_init(&m->callers);
     wi_parker_init(&m->owner->parker); /* another thread may have been inside it */
     m->waited = false;
     m->writers = 0;

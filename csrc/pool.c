@@ -141,6 +141,10 @@ static void visit(weir_pool *p, weir_task *t)
     int code = t->run(t, NULL);
     wi_task_set_current(outer);
     wi_lock(&p->lock);
+    if (p->forked) { /* in run: this is the child, where t has settled as closed */
+        wi_unlock(&p->lock);
+        return;
+    }
     wi_unlink(&t->weir.link);
     wi_pool_end_task_locked(p, t, code);
     p->visiting--;

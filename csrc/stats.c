@@ -21,9 +21,8 @@ int weir_pool_get_stats(weir_pool *p, weir_pool_stats *out)
     wi_lock(&p->lock);
     weir_pool_stats s = p->stats;
     s.threads = p->serving;
-    s.idle = p->serving;
     s.running = count(&p->running);
-    s.idle -= s.running < s.idle ? s.running : s.idle;
+    s.idle = s.threads - (s.running - p->visiting);
     s.queued = wi_queue_count(&p->queue);
     s.submitted += wi_queue_taken_in(&p->queue);
     s.parked = count(&p->parked);

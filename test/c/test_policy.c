@@ -107,6 +107,31 @@ TEST(a_callers_task_can_be_cancelled_and_waited_for_while_it_runs)
     rig_close(&r);
 }
 
+/* The pool's own thread idles, whatever its callers do. */
+TEST(a_callers_task_makes_no_thread_of_the_pool_busy)
+{
+    rig    r;
+    plug   p;
+    helper h;
+    gate   entered = GATE, leave = GATE;
+    probe  queued[1], t = PROBE;
+    t.entered = &entered, t.leave = &leave;
+    expect(open_full(&r, &p, queued, 1, WEIR_CALLER_RUNS));
+    void *args[] = {r.p, &t.task};
+    helper_start(&h, runs_it_here, args);
+    gate_wait(&entered);
+    weir_pool_stats s = stats_of(r.p);
+    expect(s.threads == 1 && s.running == 2 && s.idle == 0);
+    plug_pull(&p);
+    while (p.probe.dones + queued[0].dones < 2)
+        weir_main_wait(r.m, -1);
+    s = stats_of(r.p);
+    expect(s.threads == 1 && s.running == 1 && s.idle == 1);
+    gate_open(&leave);
+    helper_join(&h);
+    rig_close(&r);
+}
+
 TEST(a_close_waits_for_a_caller_that_runs_its_task)
 {
     rig    r;
@@ -251,6 +276,7 @@ TEST(many_submitters_that_drop_the_oldest_lose_nothing) { crowd(WEIR_DROP_OLDEST
 SUITE(policy, on_a_full_queue_the_caller_may_run_its_task_itself,
       a_task_that_its_caller_ran_may_park,
       a_callers_task_can_be_cancelled_and_waited_for_while_it_runs,
+      a_callers_task_makes_no_thread_of_the_pool_busy,
       a_close_waits_for_a_caller_that_runs_its_task,
       a_caller_that_ran_its_task_wakes_a_worker_for_the_next,
       the_oldest_task_is_dropped_for_a_new_one,

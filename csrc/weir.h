@@ -474,9 +474,9 @@ WEIR_API int weir_worker_next(weir_worker *worker, bool wait, weir_task **task);
  * give back what it holds and leave. */
 WEIR_API int weir_worker_settle(weir_worker *worker, weir_task *task, int code);
 
-/* The last call of a worker, after its host ran at_exit. lost: the thread ends
- * in the middle of its service; a task that it still runs settles as failed with
- * code, and a replacement is asked for. Restores the mask. */
+/* The last call of a worker, after its host ran at_exit. A task that it still runs
+ * settles as failed with code. lost: the thread ends in the middle of its service,
+ * and a replacement is asked for. Restores the mask. */
 WEIR_API void weir_worker_leave(weir_worker *worker, bool lost, int code);
 
 /* The worker that the calling thread is, or NULL; its number in its pool. */

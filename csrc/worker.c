@@ -329,7 +329,7 @@ void weir_worker_leave(weir_worker *w, bool lost, int code)
     bool     owned = w->owned;
     if (lost)
         ask_for_replacement(w);
-    if (lost && w->task)
+    if (w->task)
         weir_worker_settle(w, w->task, code);
     wi_worker_retire(w, 0, 0);
     if (!owned)

@@ -19,6 +19,7 @@ typedef struct {
     unsigned     index;
     _Atomic int  served;
     bool         deserts; /* leaves, lost, in the middle of its first task */
+    bool         goes;    /* the same, but says that it was its last call */
 } lent;
 
 static void serves(void *arg)
@@ -35,8 +36,8 @@ static void serves(void *arg)
     while (weir_worker_next(w, true, &t) == 0) {
         expect(weir_task_current() == t);
         atomic_fetch_add(&l->served, 1);
-        if (l->deserts) {
-            weir_worker_leave(w, true, 99);
+        if (l->deserts || l->goes) {
+            weir_worker_leave(w, l->deserts, 99);
             expect(weir_worker_current() == NULL);
             return;
         }
@@ -49,7 +50,7 @@ static void serves(void *arg)
 
 static void lend_one(lent *l, weir_pool *pool)
 {
-    *l = (lent){.pool = pool, .deserts = l->deserts};
+    *l = (lent){.pool = pool, .deserts = l->deserts, .goes = l->goes};
     helper_start(&l->h, serves, l);
 }
 
@@ -121,6 +122,31 @@ TEST(a_pool_wants_as_many_threads_as_it_asked_for)
     rig_close(&h.r);
     helper_join(&l.h);
     expect_eq(l.entered, 0);
+}
+
+TEST(a_worker_that_leaves_with_its_task_fails_it)
+{
+    host  h;
+    lent  l[2] = {{.goes = true}, {.goes = false}};
+    probe t = PROBE, next = PROBE;
+    expect(host_open(&h, borrowing(2)));
+    lend_one(&l[0], h.r.p);
+    lend_one(&l[1], h.r.p);
+    host_until(&h, &h.ready);
+    while (l[0].served == 0) { /* until it is the one that takes it */
+        t.dones = 0;
+        expect_eq(weir_run(h.r.p, &t.task, h.r.m), 0);
+        while (t.dones == 0)
+            expect_op(weir_main_wait(h.r.m, -1), >=, 0);
+    }
+    helper_join(&l[0].h);
+    expect_eq(t.outcome, 99);
+    expect_eq(weir_run(h.r.p, &next.task, h.r.m), 0);
+    while (next.dones == 0)
+        expect_op(weir_main_wait(h.r.m, -1), >=, 0);
+    expect_eq(next.outcome, 0);
+    rig_close(&h.r);
+    helper_join(&l[1].h);
 }
 
 TEST(enter_is_refused_where_it_cannot_be)
@@ -413,7 +439,7 @@ TEST(an_abandoned_lent_thread_is_told_to_leave)
 }
 
 SUITE(borrowed, a_lent_thread_serves_like_an_owned_one,
-      a_pool_wants_as_many_threads_as_it_asked_for, enter_is_refused_where_it_cannot_be,
+      a_pool_wants_as_many_threads_as_it_asked_for, a_worker_that_leaves_with_its_task_fails_it, enter_is_refused_where_it_cannot_be,
       a_worker_serves_by_hand, a_refused_thread_fails_the_open_after_the_others_left,
       a_close_before_any_thread_came_waits_for_those_expected,
       a_lost_worker_fails_its_task_and_another_is_asked_for_in_the_main,

@@ -123,8 +123,9 @@ int weir_close_async(weir_pool *p, weir_close_mode mode, weir_main *main, weir_n
 {
     if (is_wrong(p, mode))
         return WEIR_EINVAL;
-    if (!wi_notice_expect(closed, main))
-        return WEIR_ECLOSED;
+    int rc = wi_notice_expect(closed, main);
+    if (rc != 0)
+        return rc;
     if (closed)
         closed->weir.outcome = 0;
     start(p, mode, closed);

@@ -121,8 +121,8 @@ void wi_main_look_busy(weir_main *m);
 void wi_task_delivered(weir_link *e, weir_main *m);
 void wi_call_begin(weir_call *call, bool blocking);
 void wi_notice_delivered(weir_link *e, weir_main *m);
-/* Counts notice on main (NULL: none). False: the main is closed. */
-bool wi_notice_expect(weir_notice *notice, weir_main *main);
+/* Counts notice on main (NULL: none). 0, WEIR_EINVAL (no fn), WEIR_ECLOSED (the main). */
+int  wi_notice_expect(weir_notice *notice, weir_main *main);
 /* Posts it, or calls it here when there is no main. NULL is allowed. */
 void wi_notice_post(weir_notice *notice, int outcome);
 /* Floor 2 says how a lend is delivered when it posts the first one. */

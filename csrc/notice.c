@@ -4,12 +4,14 @@
  */
 #include "main.h"
 
-bool wi_notice_expect(weir_notice *notice, weir_main *main)
+int wi_notice_expect(weir_notice *notice, weir_main *main)
 {
     if (!notice)
-        return true;
+        return 0;
+    if (!notice->fn)
+        return WEIR_EINVAL;
     notice->weir.main = main;
-    return !main || wi_main_expect(main);
+    return !main || wi_main_expect(main) ? 0 : WEIR_ECLOSED;
 }
 
 void wi_notice_post(weir_notice *notice, int outcome)

@@ -286,9 +286,9 @@ int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_ma
     weir_pool *p = make(&o, main);
     if (!p)
         return WEIR_ENOMEM;
-    if (!wi_notice_expect(ready, main)) {
+    if ((rc = wi_notice_expect(ready, main)) != 0) {
         wi_pool_discard(p);
-        return WEIR_ECLOSED;
+        return rc;
     }
     p->ready = ready;
     if (main)
@@ -321,8 +321,9 @@ static int wait_for_open(weir_pool *p)
 
 int weir_pool_open(weir_pool **out, const weir_pool_options *opts)
 {
-    weir_pool *p;
-    if (!out || (opts && opts->size >= sizeof *opts && opts->borrowed))
+    weir_pool_options o;
+    weir_pool        *p;
+    if (!out || (read_options(&o, opts) == 0 && o.borrowed))
         return WEIR_EINVAL;
     int rc = weir_pool_open_async(&p, opts, NULL, NULL);
     if (rc == 0 && (rc = wait_for_open(p)) != 0) {

@@ -253,7 +253,7 @@ typedef struct {
 
 /* Tells its owner that something ended: fn runs inside the main's dispatch or,
  * with no main, on the thread that ended it. The caller's memory, until fn
- * begins. Zero-filled but for fn. */
+ * begins. Zero-filled but for fn, without which the call is WEIR_EINVAL. */
 struct weir_notice {
     void (*fn)(weir_notice *notice, int outcome);
     struct {

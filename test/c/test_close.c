@@ -143,7 +143,7 @@ SCENARIO(a_closed_pool_refuses_tasks_and_closes_again)
     expect_eq(t.dones + t.runs, 0);
 }
 
-TEST(a_bad_mode_or_no_pool_is_refused)
+TEST(a_bad_mode_no_pool_or_a_notice_without_function_is_refused)
 {
     rig  r;
     news n = NEWS;
@@ -152,6 +152,9 @@ TEST(a_bad_mode_or_no_pool_is_refused)
     expect_eq(weir_close_within(r.p, (weir_close_mode)-1, 0), WEIR_EINVAL);
     expect_eq(weir_close_async(r.p, (weir_close_mode)9, r.m, &n.notice), WEIR_EINVAL);
     expect_eq(weir_close(NULL, WEIR_CLOSE), WEIR_EINVAL);
+    n.notice.fn = NULL;
+    expect_eq(weir_close_async(r.p, WEIR_CLOSE, r.m, &n.notice), WEIR_EINVAL);
+    expect_eq(weir_pool_pause(r.p), 0); /* it is open still */
     expect_eq(weir_main_pending(r.m), 0);
     weir_pool_release(NULL);
     rig_close(&r);
@@ -401,7 +404,7 @@ TEST(a_drain_of_a_paused_pool_resumes_it)
 
 SUITE(close, a_close_settles_queued_tasks_at_once_and_waits_for_the_running_one,
       a_drain_runs_what_is_queued_first, every_pair_of_closes_ends_as_the_header_says,
-      a_closed_pool_refuses_tasks_and_closes_again, a_bad_mode_or_no_pool_is_refused,
+      a_closed_pool_refuses_tasks_and_closes_again, a_bad_mode_no_pool_or_a_notice_without_function_is_refused,
       a_worker_cannot_wait_for_its_own_end_and_nothing_changes,
       a_done_on_a_worker_cannot_wait_for_it_either, a_worker_may_start_the_close,
       a_done_in_a_main_may_close_the_pool,

@@ -16,6 +16,8 @@ static int init_nothing(void *arg, void **state)
 }
 
 static void lend_nothing(weir_pool *pool, void *arg) { (void)pool, (void)arg; }
+static void exit_nothing(void *arg, void *state) { (void)arg, (void)state; }
+static void start_nothing(void *arg, unsigned index) { (void)arg, (void)index; }
 
 static void expect_refused(weir_pool_options opts, int code)
 {
@@ -37,10 +39,13 @@ TEST(bad_options_are_refused)
 {
     weir_pool_options fine = pool_of(1);
     weir_pool        *p = NULL;
+    weir_notice       mute = {.fn = NULL};
+    uint64_t          bits = 1;
     expect_eq(weir_pool_open(NULL, &fine), WEIR_EINVAL);
     expect_eq(weir_pool_open(&p, NULL), WEIR_EINVAL);
     expect_eq(weir_pool_open_async(NULL, &fine, NULL, NULL), WEIR_EINVAL);
     expect_eq(weir_pool_open_async(&p, NULL, NULL, NULL), WEIR_EINVAL);
+    expect_eq(weir_pool_open_async(&p, &fine, NULL, &mute), WEIR_EINVAL);
     refused(WEIR_EINVAL, o.size = 0);
     refused(WEIR_EINVAL, o.threads = WEIR_MAX_THREADS + 1);
     refused(WEIR_EINVAL, o.threads = UINT_MAX);
@@ -52,7 +57,17 @@ TEST(bad_options_are_refused)
     refused(WEIR_EINVAL, o.threads = 4, o.threads_max = 2);
     refused(WEIR_EINVAL, o.threads_max = WEIR_MAX_THREADS + 1);
     refused(WEIR_EINVAL, o.idle_ns = -1);
+    refused(WEIR_EINVAL, o.idle_ns = INT64_MIN);
+    refused(WEIR_EINVAL, o.max_blocked = WEIR_MAX_THREADS + 1);
+    refused(WEIR_EINVAL, o.cpus = &bits);
+    refused(WEIR_EINVAL, o.n_cpus = 1);
+    refused(WEIR_EINVAL, o.lend = lend_nothing);
     refused(WEIR_EINVAL, o.borrowed = true, o.init = init_nothing);
+    refused(WEIR_EINVAL, o.borrowed = true, o.at_exit = exit_nothing);
+    refused(WEIR_EINVAL, o.borrowed = true, o.stack_size = 1 << 20);
+    refused(WEIR_EINVAL, o.borrowed = true, o.cpus = &bits, o.n_cpus = 1);
+    refused(WEIR_EINVAL, o.borrowed = true, o.on_start = start_nothing);
+    refused(WEIR_EINVAL, o.borrowed = true, o.on_stop = start_nothing);
     expect(p == NULL);
 }
 
@@ -61,6 +76,8 @@ TEST(a_borrowed_pool_is_opened_without_waiting_only)
     weir_pool_options opts = pool_of(1);
     weir_pool        *p = NULL;
     opts.borrowed = true, opts.lend = lend_nothing;
+    expect_eq(weir_pool_open(&p, &opts), WEIR_EINVAL);
+    opts.size = offsetof(weir_pool_options, init); /* an older caller's end here */
     expect_eq(weir_pool_open(&p, &opts), WEIR_EINVAL);
     expect(p == NULL);
 }
@@ -75,19 +92,28 @@ static weir_pool_options options_of(weir_pool *p)
 TEST(every_option_is_read_back)
 {
     char              name[] = "reader";
+    uint64_t          cpus[2] = {UINT64_MAX, 5};
     weir_pool_options opts = pool_of(2), back;
     rig               r;
     opts.name = name, opts.queue_limit = 7, opts.when_full = WEIR_BLOCK;
     opts.max_running[WEIR_HIGH] = 2, opts.stack_size = 1 << 20, opts.worker_signal = SIGUSR2;
-    opts.arg = &r, opts.init = init_nothing;
+    opts.arg = &r, opts.init = init_nothing, opts.at_exit = exit_nothing;
+    opts.threads_max = 5, opts.idle_ns = MILLIS(250), opts.max_blocked = 4, opts.measure = true;
+    opts.cpus = cpus, opts.n_cpus = 128;
+    opts.on_start = start_nothing, opts.on_stop = start_nothing;
     expect(rig_open_with(&r, &opts));
-    memset(name, 'x', 6); /* it was copied */
+    memset(name, 'x', 6); /* they were copied */
+    memset(cpus, 0, sizeof cpus);
     back = options_of(r.p);
     expect(strcmp(back.name, "reader") == 0);
     expect(back.threads == 2 && back.queue_limit == 7 && back.when_full == WEIR_BLOCK);
     expect(back.max_running[WEIR_HIGH] == 2 && back.max_running[WEIR_LOW] == 0);
     expect(back.stack_size == 1 << 20 && back.worker_signal == SIGUSR2 && !back.borrowed);
-    expect(back.arg == &r && back.init == init_nothing && back.at_exit == NULL);
+    expect(back.arg == &r && back.init == init_nothing && back.at_exit == exit_nothing);
+    expect(back.threads_max == 5 && back.idle_ns == MILLIS(250) && back.max_blocked == 4);
+    expect(back.measure && back.on_start == start_nothing && back.on_stop == start_nothing);
+    expect(back.n_cpus == 128 && back.cpus[0] == UINT64_MAX && back.cpus[1] == 5);
+    expect(back.size == sizeof back && back.lend == NULL);
     rig_close(&r);
 }
 

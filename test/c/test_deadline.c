@@ -51,6 +51,33 @@ SCENARIO(a_task_expires_on_time_though_every_worker_is_stuck)
     expect_eq(t.dones, weir_task_outcome(&t.task) == WEIR_EEXPIRED);
 }
 
+TEST(a_thousand_tasks_expire_before_any_of_four_stuck_workers_ends)
+{
+    enum { N = 1000, STUCK = 4 };
+    static probe t[N];
+    rig          r;
+    plug         p[STUCK];
+    tally        settled = TALLY;
+    expect(rig_open(&r, STUCK));
+    for (int i = 0; i < STUCK; i++)
+        expect(plug_in(&p[i], r.p, r.m));
+    for (int i = 0; i < N; i++) {
+        t[i] = (probe)PROBE;
+        t[i].settled = &settled;
+        expect_eq(run_within(&r, &t[i], r.m, MILLIS(50)), 0);
+    }
+    main_until(r.m, &settled, N);
+    for (int i = 0; i < STUCK; i++)
+        expect_eq(weir_task_get_state(&p[i].probe.task), WEIR_TASK_RUNNING);
+    weir_pool_stats s = stats_of(r.p);
+    expect(s.expired == N && s.running == STUCK && s.queued == 0);
+    for (int i = 0; i < N; i++)
+        expect(t[i].outcome == WEIR_EEXPIRED && t[i].runs == 0 && t[i].dones == 1);
+    for (int i = 0; i < STUCK; i++)
+        plug_pull(&p[i]);
+    rig_close(&r);
+}
+
 TEST(a_task_expires_in_a_paused_pool_with_idle_workers)
 {
     rig   r;
@@ -308,6 +335,7 @@ TEST(a_start_races_with_its_deadline_and_one_of_them_wins)
 }
 
 SUITE(deadline, a_task_expires_on_time_though_every_worker_is_stuck,
+      a_thousand_tasks_expire_before_any_of_four_stuck_workers_ends,
       deadlines_cancels_and_closes_meet_a_timer_that_may_be_refused,
       a_task_expires_in_a_paused_pool_with_idle_workers, a_task_that_starts_in_time_never_expires,
       many_deadlines_are_kept_in_their_order_and_never_early,

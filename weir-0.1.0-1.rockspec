@@ -33,6 +33,7 @@ build = {
         "bindings/lua/codec_names.c",
         "bindings/lua/codec_pack.c",
         "bindings/lua/codec_path.c",
+        "bindings/lua/codec_plain.c",
         "bindings/lua/codec_unpack.c",
         "bindings/lua/lua_call.c",
         "bindings/lua/lua_cancel.c",

@@ -45,6 +45,11 @@ typedef struct {
  * Partner: wl_message_free. */
 int wl_pack(lua_State *L, int first, int n, const wl_pack_options *options, wl_message **out);
 
+/* The same into the memory of *used, an emptied message or NULL, which is taken: *used is
+ * NULL afterwards, unless a Lua error leaves it. */
+int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
+                 wl_message **used, wl_message **out);
+
 /* Pushes the message's values and returns how many; or pushes an error and returns
  * -1. May run Lua code: what modules run when they are required. Nothing is held
  * when a Lua error leaves it, which only the first few allocations can raise.
@@ -60,6 +65,10 @@ size_t wl_message_size(const wl_message *m);
 
 /* NULL is allowed. Any thread, no state needed. */
 void wl_message_free(wl_message *m);
+
+/* Lets go of what m holds: what is left is for wl_pack_into. NULL when m was too large
+ * to be kept, and is freed. As wl_message_free otherwise. */
+wl_message *wl_message_empty(wl_message *m);
 
 /* weir.register. name, metatable -> nothing; raises on bad arguments and when
  * either is registered already with another partner. */

@@ -136,51 +136,83 @@ void wl_blob_release(wl_blob *b)
         free(b);
 }
 
-/* ---- functions that a state keeps ---------------------------------------------- */
+/* ---- functions that a state knows --------------------------------------------- */
 
-/* Direct-mapped: a blob's hash names its slot, the newest stays. The functions
- * stand in the registry, in a table at the slots' numbers; its field 0 is this. */
-enum { KEPT = 32 };
+/* Two small direct-mapped caches per state: what it loaded, by the blob's hash, and
+ * what it dumped, by the function's address. The newest stays. The functions stand in
+ * a table at the slots' numbers; that of the dumped ones is weak, and says whether the
+ * address still is the same function's. A function's bytes never change. */
+enum { SLOTS = 32 };
 typedef struct {
-    wl_blob *blobs[KEPT];
-    bool     over; /* the state is closing, later finalizers still may unpack */
-} kept;
+    wl_blob *blobs[SLOTS];
+    bool     over; /* the state is closing, later finalizers still may ask */
+} cache;
 
-static const char kept_key; /* its address names the table in the registry */
+/* Their addresses name the two in the registry. */
+static const struct place {
+    char cache, functions;
+} loaded, dumped;
 
-/* kept -> */
-static int kept_gc(lua_State *L)
+static void cache_clear(cache *c)
 {
-    kept *k = lua_touserdata(L, 1);
-    for (int i = 0; i < KEPT; i++)
-        if (k->blobs[i])
-            wl_blob_release(k->blobs[i]);
-    memset(k, 0, sizeof *k);
-    k->over = true;
+    for (int i = 0; i < SLOTS; i++)
+        if (c->blobs[i])
+            wl_blob_release(c->blobs[i]);
+    memset(c->blobs, 0, sizeof c->blobs);
+}
+
+/* cache -> */
+static int cache_gc(lua_State *L)
+{
+    cache *c = lua_touserdata(L, 1);
+    cache_clear(c);
+    c->over = true;
     return 0;
 }
 
-/* -> table */
-static kept *push_kept(lua_State *L)
+/* -> functions */
+static cache *cache_make(lua_State *L, const struct place *at, const char *mode)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &kept_key);
-    if (lua_istable(L, -1)) {
-        lua_rawgeti(L, -1, 0);
-        kept *k = lua_touserdata(L, -1);
-        lua_pop(L, 1);
-        return k;
-    }
-    lua_pop(L, 1);
-    lua_createtable(L, KEPT, 1);
-    kept *k = memset(lua_newuserdata(L, sizeof *k), 0, sizeof *k);
+    cache *c = memset(lua_newuserdata(L, sizeof *c), 0, sizeof *c);
     lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, kept_gc);
+    lua_pushcfunction(L, cache_gc);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    lua_rawseti(L, -2, 0);
+    lua_createtable(L, SLOTS, 0);
+    lua_createtable(L, 0, 1);
+    lua_pushstring(L, mode);
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
     lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &kept_key);
-    return k;
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &at->functions);
+    lua_insert(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &at->cache);
+    return c;
+}
+
+/* -> functions | ; NULL, and nothing is pushed, when there is none. Raises nothing. */
+static cache *cache_find(lua_State *L, const struct place *at)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &at->cache);
+    cache *c = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (c)
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &at->functions);
+    return c;
+}
+
+/* functions function -> functions function */
+static void cache_note(lua_State *L, cache *c, int i, wl_blob *b)
+{
+    wl_blob *old = c->blobs[i];
+    if (c->over)
+        return;
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, -3, i + 1);
+    wl_blob_retain(b);
+    c->blobs[i] = b;
+    if (old)
+        wl_blob_release(old);
 }
 
 void wl_blob_load(lua_State *L, const wl_blob *b)
@@ -189,29 +221,57 @@ void wl_blob_load(lua_State *L, const wl_blob *b)
         lua_error(L);
 }
 
-/* table function -> table function */
-static void keep(lua_State *L, kept *k, int i, wl_blob *b)
-{
-    wl_blob *old = k->blobs[i];
-    if (k->over)
-        return;
-    lua_pushvalue(L, -1);
-    lua_rawseti(L, -3, i + 1);
-    wl_blob_retain(b);
-    k->blobs[i] = b;
-    if (old)
-        wl_blob_release(old);
-}
-
 void wl_blob_load_kept(lua_State *L, wl_blob *b)
 {
-    kept *k = push_kept(L);
-    int   i = (int)((b->hash >> 32) % KEPT);
-    if (k->blobs[i] == b) {
+    cache *c = cache_find(L, &loaded);
+    int    i = (int)((b->hash >> 32) % SLOTS);
+    if (!c)
+        c = cache_make(L, &loaded, "");
+    if (c->blobs[i] == b) {
         lua_rawgeti(L, -1, i + 1);
     } else {
         wl_blob_load(L, b);
-        keep(L, k, i, b);
+        cache_note(L, c, i, b);
     }
     lua_remove(L, -2);
+}
+
+static int slot_of(const void *function)
+{
+    uint64_t h = (uintptr_t)function * UINT64_C(0x9e3779b97f4a7c15);
+    return (int)((h >> 32) % SLOTS);
+}
+
+wl_blob *wl_blob_of(lua_State *L, int index)
+{
+    const void *function = lua_topointer(L, index);
+    int         i = slot_of(function);
+    wl_blob    *b = NULL;
+    cache      *c = cache_find(L, &dumped);
+    if (!c)
+        return NULL;
+    lua_rawgeti(L, -1, i + 1);
+    if (c->blobs[i] && lua_topointer(L, -1) == function)
+        wl_blob_retain(b = c->blobs[i]);
+    lua_pop(L, 2);
+    return b;
+}
+
+void wl_blob_note(lua_State *L, int index, wl_blob *b)
+{
+    cache *c = cache_find(L, &dumped);
+    if (!c)
+        c = cache_make(L, &dumped, "v");
+    lua_pushvalue(L, index);
+    cache_note(L, c, slot_of(lua_topointer(L, -1)), b);
+    lua_pop(L, 2);
+}
+
+void wl_blob_forget(lua_State *L)
+{
+    cache *c = cache_find(L, &dumped);
+    if (!c)
+        return;
+    cache_clear(c);
+    lua_pop(L, 1);
 }

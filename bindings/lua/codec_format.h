@@ -79,6 +79,14 @@ wl_blob *wl_blob_intern(const char *bytes, size_t size); /* one reference; NULL:
 void     wl_blob_retain(wl_blob *b);
 void     wl_blob_release(wl_blob *b);
 
+/* The blob of the function at index, with one reference, when this state dumped it not
+ * long ago; else NULL. Raises nothing; takes three stack slots. */
+wl_blob *wl_blob_of(lua_State *L, int index);
+/* Remembers b for that. May raise. */
+void wl_blob_note(lua_State *L, int index, wl_blob *b);
+/* Forgets them all: what crossed by copy may have a name now. Raises nothing. */
+void wl_blob_forget(lua_State *L);
+
 /* -> function. May raise. The constant ones are kept in the state: to load bytecode
  * costs more than a small call, and LuaJIT compiles what it has loaded, once. */
 void wl_blob_load(lua_State *L, const wl_blob *b);
@@ -91,6 +99,8 @@ typedef struct {
     const wl_handle_type *type; /* of a handle */
     void                 *p;    /* a reference of the message's, unless it is light */
 } wl_side;
+
+enum { WL_SMALL_CAPACITY = 120, WL_KEPT_CAPACITY = 4096 }; /* bytes: at first; to be used again */
 
 struct wl_message {
     int           n; /* values */
@@ -143,6 +153,21 @@ typedef struct {
     char                  *code; /* bytecode on its way into a blob */
     size_t                 code_size, code_capacity;
 } wl_packer;
+
+wl_message *wl_message_new(void); /* without values; NULL: no memory */
+
+static inline bool wl_stands_for_globals(const wl_packer *p, const void *object)
+{
+    return object == p->globals || (object && object == p->globals_too);
+}
+
+/* Whether the function at i has nothing of its own: no upvalue but the globals, and
+ * their environment where functions have one. */
+bool wl_is_constant(const wl_packer *p, int i);
+
+/* Packs n values at first, into *used if there is one, when all are plain. Raises
+ * nothing; takes a few stack slots. False: *used is there as it was. */
+bool wl_pack_plain(wl_packer *p, int first, int n, wl_message **used);
 
 /* Raises "<path of the value at the top>: <why>". */
 int wl_refuse(wl_packer *p, const char *why);

@@ -6,6 +6,14 @@
 
 #include "codec_format.h"
 
+wl_message *wl_message_new(void)
+{
+    wl_message *m = malloc(sizeof *m + WL_SMALL_CAPACITY);
+    if (m)
+        *m = (wl_message){.capacity = WL_SMALL_CAPACITY};
+    return m;
+}
+
 size_t wl_message_size(const wl_message *m)
 {
     return sizeof *m + m->capacity + m->max_sides * sizeof *m->sides;
@@ -19,12 +27,31 @@ static void release(wl_side *s)
         s->type->release(s->p);
 }
 
+static void release_sides(wl_message *m)
+{
+    for (uint32_t i = 0; i < m->n_sides; i++)
+        release(&m->sides[i]);
+    m->n_sides = 0;
+}
+
 void wl_message_free(wl_message *m)
 {
     if (!m)
         return;
-    for (uint32_t i = 0; i < m->n_sides; i++)
-        release(&m->sides[i]);
+    release_sides(m);
     free(m->sides);
     free(m);
+}
+
+wl_message *wl_message_empty(wl_message *m)
+{
+    if (m && m->capacity > WL_KEPT_CAPACITY) {
+        wl_message_free(m);
+        return NULL;
+    }
+    if (m) {
+        release_sides(m);
+        m->size = 0;
+    }
+    return m;
 }

@@ -165,8 +165,10 @@ static void renew(lua_State *L, wl_names *names)
     uint64_t look = 3 * look_of(L);
     push_root(L, WL_MODULE);
     look += look_of(L);
-    if (look != names->made_of)
+    if (look != names->made_of) {
         names->made_of = make_anew(L, names) ? look : 0;
+        wl_blob_forget(L);
+    }
     lua_pop(L, 2);
     if (!names->made_of)
         luaL_error(L, "not enough memory");

@@ -7,93 +7,10 @@
  * Objects are known by their address and held in a Lua table by their number, also
  * so that no finalizer can let an address be used twice meanwhile.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec_format.h"
-
-enum { LONG_TEXT = 256 };
-
-/* ---- bytes --------------------------------------------------------------------- */
-
-static void no_memory(wl_packer *p) { luaL_error(p->L, "not enough memory"); }
-
-static void make_room(wl_packer *p, size_t n)
-{
-    wl_message *m = p->m;
-    size_t      needed = m->size + n, twice = 2 * m->capacity;
-    size_t      capacity = needed > twice ? needed : twice;
-    m = realloc(m, sizeof *m + capacity);
-    if (!m)
-        no_memory(p);
-    m->capacity = capacity;
-    p->m = m;
-}
-
-static unsigned char *put(wl_packer *p, size_t n)
-{
-    if (p->m->capacity - p->m->size < n)
-        make_room(p, n);
-    unsigned char *at = p->m->bytes + p->m->size;
-    p->m->size += n;
-    return at;
-}
-
-static void put_tag(wl_packer *p, enum wl_tag tag) { *put(p, 1) = (unsigned char)tag; }
-
-static void put_field(wl_packer *p, enum wl_tag tag, const void *field, size_t size)
-{
-    unsigned char *at = put(p, 1 + size);
-    *at = (unsigned char)tag;
-    memcpy(at + 1, field, size);
-}
-
-static void put_u32(wl_packer *p, enum wl_tag tag, uint32_t n) { put_field(p, tag, &n, sizeof n); }
-
-static void put_integer(wl_packer *p, int64_t n)
-{
-    int8_t  n8 = (int8_t)n;
-    int32_t n32 = (int32_t)n;
-    if (n8 == n)
-        put_field(p, WL_INT8, &n8, sizeof n8);
-    else if (n32 == n)
-        put_field(p, WL_INT32, &n32, sizeof n32);
-    else
-        put_field(p, WL_INT64, &n, sizeof n);
-}
-
-static void put_number(wl_packer *p, int i)
-{
-#if LUA_VERSION_NUM >= 503
-    if (lua_isinteger(p->L, i)) {
-        put_integer(p, lua_tointeger(p->L, i));
-        return;
-    }
-#endif
-    lua_Number n = lua_tonumber(p->L, i);
-#if LUA_VERSION_NUM < 503 /* there is only one kind, so take what is shorter */
-    if (n >= INT32_MIN && n <= INT32_MAX && n == (int32_t)n && !(n == 0 && signbit(n))) {
-        put_integer(p, (int32_t)n);
-        return;
-    }
-#endif
-    put_field(p, WL_FLOAT, &n, sizeof n);
-}
-
-static void put_string(wl_packer *p, const char *s, size_t size)
-{
-    if (size <= UINT8_MAX) {
-        unsigned char *at = put(p, 2 + size);
-        at[0] = WL_STRING8;
-        at[1] = (unsigned char)size;
-        memcpy(at + 2, s, size);
-    } else {
-        uint64_t length = size;
-        put_field(p, WL_STRING, &length, sizeof length);
-        memcpy(put(p, size), s, size);
-    }
-}
+#include "codec_write.h"
 
 /* ---- objects --------------------------------------------------------------------- */
 
@@ -184,13 +101,6 @@ static wl_side *next_side(wl_packer *p)
     return &m->sides[m->n_sides];
 }
 
-static void put_side(wl_packer *p, enum wl_tag tag) { put_u32(p, tag, p->m->n_sides++); }
-
-static bool stands_for_globals(const wl_packer *p, const void *object)
-{
-    return object == p->globals || (object && object == p->globals_too);
-}
-
 static void pack_light(wl_packer *p, int i)
 {
     *next_side(p) = (wl_side){WL_SIDE_LIGHT, NULL, lua_touserdata(p->L, i)};
@@ -275,34 +185,23 @@ static wl_blob *dump(wl_packer *p, int i)
     return b;
 }
 
-/* Whether the function has nothing of its own: no upvalue but the globals, and
- * their environment where functions have one. */
-static bool is_constant(const wl_packer *p, int i)
+/* The message owns the blob before anything can raise. */
+static void put_code(wl_packer *p, enum wl_tag tag, int i)
 {
-    lua_State *L = p->L;
-#if LUA_VERSION_NUM < 502
-    const int allowed = 0;
-    lua_getfenv(L, i);
-    bool own = !stands_for_globals(p, lua_topointer(L, -1));
-    lua_pop(L, 1);
-#else
-    const int allowed = 1;
-    bool      own = false;
-#endif
-    for (int k = 1; !own && lua_getupvalue(L, i, k); k++) {
-        own = k > allowed || !stands_for_globals(p, lua_topointer(L, -1));
-        lua_pop(L, 1);
-    }
-    return !own;
+    wl_side *side = next_side(p);
+    bool     caches = !p->options->strip;
+    wl_blob *known = caches ? wl_blob_of(p->L, i) : NULL;
+    *side = (wl_side){WL_SIDE_BLOB, NULL, known ? known : dump(p, i)};
+    put_side(p, tag);
+    if (caches && !known)
+        wl_blob_note(p->L, i, side->p);
 }
 
 static void pack_new_function(wl_packer *p, int i, const void *object)
 {
-    enum wl_tag tag = is_constant(p, i) ? WL_CONSTANT : WL_FUNCTION;
+    enum wl_tag tag = wl_is_constant(p, i) ? WL_CONSTANT : WL_FUNCTION;
     remember_value(p, i, object, tag);
-    wl_side *side = next_side(p);
-    *side = (wl_side){WL_SIDE_BLOB, NULL, dump(p, i)};
-    put_side(p, tag);
+    put_code(p, tag, i);
 }
 
 /* ---- values ---------------------------------------------------------------------- */
@@ -330,7 +229,7 @@ static void pack_object(wl_packer *p, int i)
     int         type = lua_type(L, i);
     if (number)
         put_reference(p, number);
-    else if (stands_for_globals(p, object))
+    else if (wl_stands_for_globals(p, object))
         put_tag(p, WL_GLOBALS);
     else if (type == LUA_TUSERDATA && pack_handle(p, i, object))
         ;
@@ -350,7 +249,7 @@ static void pack_string(wl_packer *p, int i)
     const char *s = lua_tolstring(p->L, i, &size);
     uint64_t    length = size;
     uint32_t    number;
-    if (size < LONG_TEXT) {
+    if (size < WL_LONG_TEXT) {
         put_string(p, s, size);
     } else if ((number = number_of(p, s))) {
         put_reference(p, number);
@@ -440,7 +339,7 @@ static void pack_upvalue(wl_packer *p, int i)
 {
     lua_State  *L = p->L;
     const void *cell = NULL;
-    if (WL_HAS_UPVALUE_IDS && !stands_for_globals(p, lua_topointer(L, -1)))
+    if (WL_HAS_UPVALUE_IDS && !wl_stands_for_globals(p, lua_topointer(L, -1)))
         cell = lua_upvalueid(L, -2, i);
     uint32_t number = cell ? number_of(p, cell) : 0;
     if (number) {
@@ -515,33 +414,58 @@ static const void *globals_of(lua_State *L)
     return globals;
 }
 
-int wl_pack(lua_State *L, int first, int n, const wl_pack_options *options, wl_message **out)
+static wl_message *take_message(wl_message **used)
 {
-    enum { SMALL = 120 };
-    static const wl_pack_options defaults;
-    wl_packer p = {.L = L, .options = options ? options : &defaults};
-    first = lua_absindex(L, first);
-    if (!lua_checkstack(L, n + 3))
-        return fail(L, "too many values");
-    p.globals = globals_of(L);
-    p.globals_too = p.options->globals ? lua_topointer(L, p.options->globals) : NULL;
+    wl_message *m = *used ? *used : wl_message_new();
+    *used = NULL;
+    return m;
+}
+
+/* The first pushes may raise on 5.1: nothing is held before. */
+static int pack_protected(wl_packer *p, int first, int n, wl_message **used)
+{
+    lua_State *L = p->L;
     lua_pushcfunction(L, pack_all);
-    lua_pushlightuserdata(L, &p);
+    lua_pushlightuserdata(L, p);
     for (int i = 0; i < n; i++)
         lua_pushvalue(L, first + i);
-    p.m = malloc(sizeof *p.m + SMALL);
-    if (!p.m) {
+    p->m = take_message(used);
+    if (!p->m) {
         lua_pop(L, n + 2);
         return fail(L, "not enough memory");
     }
-    *p.m = (wl_message){.n = n, .capacity = SMALL};
+    p->m->n = n;
     int status = lua_pcall(L, n + 1, 0, 0);
-    free(p.entries);
-    free(p.slots);
-    free(p.code);
+    free(p->entries);
+    free(p->slots);
+    free(p->code);
+    return status;
+}
+
+int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
+                 wl_message **used, wl_message **out)
+{
+    static const wl_pack_options defaults;
+    wl_packer p = {.L = L, .options = options ? options : &defaults};
+    first = lua_absindex(L, first);
+    if (!lua_checkstack(L, n + 6)) /* may raise, on 5.1 */
+        return fail(L, "too many values");
+    p.globals = globals_of(L);
+    p.globals_too = p.options->globals ? lua_topointer(L, p.options->globals) : NULL;
+    if (wl_pack_plain(&p, first, n, used)) {
+        *out = p.m;
+        return 0;
+    }
+    int status = pack_protected(&p, first, n, used);
     if (status == 0)
         *out = p.m;
     else
         wl_message_free(p.m);
     return status;
+}
+
+int wl_pack(lua_State *L, int first, int n, const wl_pack_options *options, wl_message **out)
+{
+    wl_message *none = NULL;
+    return wl_pack_into(L, first, n, options, &none, out);
 }

@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define CALL "weir.call"
+static const char call_class[] = "weir.call";
 
 struct wl_call {
     _Atomic unsigned refs;
@@ -54,14 +54,13 @@ static slot *slot_push(lua_State *L)
 {
     slot *s = lua_newuserdata(L, sizeof *s);
     *s = (slot){0};
-    luaL_getmetatable(L, CALL);
-    lua_setmetatable(L, -2);
+    wl_set_class(L, call_class);
     return s;
 }
 
 void wl_call_slot(lua_State *L) { slot_push(L); }
 
-static wl_call *check(lua_State *L) { return ((slot *)luaL_checkudata(L, 1, CALL))->call; }
+static wl_call *check(lua_State *L) { return ((slot *)wl_check(L, 1, call_class))->call; }
 
 /* A call that its main's side collects unfinished will never be: its coroutine is gone.
  *
@@ -109,7 +108,7 @@ void wl_calls_drop(wl_main *m)
 static int run_now(lua_State *L)
 {
     wl_call *c = lua_touserdata(L, 1);
-    luaL_getmetatable(L, CALL);
+    luaL_getmetatable(L, call_class);
     lua_getfield(L, -1, "serve");
     slot *s = slot_push(L);
     atomic_fetch_add(&c->refs, 1);
@@ -173,7 +172,7 @@ static int call_finish(lua_State *L)
 static int on_call(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    luaL_getmetatable(L, CALL);
+    luaL_getmetatable(L, call_class);
     lua_pushvalue(L, 1);
     lua_setfield(L, -2, "serve");
     return 0;
@@ -246,7 +245,7 @@ static int run_in_main(lua_State *L)
 /* module -> module */
 void wl_call_register(lua_State *L)
 {
-    wl_class(L, CALL, "call", call_gc);
+    wl_class(L, call_class, "call", call_gc);
     wl_method(L, "unpack", call_unpack);
     wl_method(L, "finish", call_finish);
     wl_method(L, "on_call", on_call);

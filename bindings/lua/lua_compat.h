@@ -39,29 +39,16 @@ static inline void wl_rawsetp(lua_State *L, int table, const void *key)
     lua_rawset(L, table);
 }
 
-static inline void *wl_testudata(lua_State *L, int index, const char *type)
-{
-    void *u = lua_touserdata(L, index);
-    if (!u || !lua_getmetatable(L, index))
-        return NULL;
-    luaL_getmetatable(L, type);
-    int same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same ? u : NULL;
-}
-
 #undef lua_absindex
 #undef lua_rawgetp
 #undef lua_rawsetp
 #undef lua_rawlen
 #undef lua_pushglobaltable
-#undef luaL_testudata
 #define lua_absindex wl_absindex
 #define lua_rawgetp wl_rawgetp
 #define lua_rawsetp wl_rawsetp
 #define lua_rawlen lua_objlen
 #define lua_pushglobaltable(L) lua_pushvalue(L, LUA_GLOBALSINDEX)
-#define luaL_testudata wl_testudata
 
 /* Only bytecode of our own comes here, so no mode is needed. */
 #define wl_loadbytes(L, bytes, size) luaL_loadbuffer(L, bytes, size, "=weir")

@@ -72,10 +72,35 @@ void wl_method(lua_State *L, const char *name, lua_CFunction fn)
 void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc)
 {
     luaL_newmetatable(L, type);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, type);
     wl_method(L, "__gc", gc);
     lua_pushliteral(L, "weir");
     lua_setfield(L, -2, "__metatable");
     lua_setfield(L, -2, name);
+}
+
+void *wl_test(lua_State *L, int index, const char *type)
+{
+    void *u = lua_touserdata(L, index);
+    if (!u || !lua_getmetatable(L, index))
+        return NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, type);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same ? u : NULL;
+}
+
+void *wl_check(lua_State *L, int index, const char *type)
+{
+    void *u = wl_test(L, index, type);
+    return u ? u : luaL_checkudata(L, index, type);
+}
+
+void wl_set_class(lua_State *L, const char *type)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, type);
+    lua_setmetatable(L, -2);
 }
 
 /* -> seconds, of a clock that never jumps */

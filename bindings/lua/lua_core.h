@@ -59,6 +59,7 @@ struct wl_pool {
 };
 
 wl_pool *wl_pool_check(lua_State *L, int index);
+bool     wl_pool_is(lua_State *L, int index);
 void     wl_pool_use(wl_pool *p);
 void     wl_pool_unuse(wl_pool *p);
 void     wl_pool_ref(wl_pool *p);
@@ -112,6 +113,7 @@ struct wl_main {
     /* The owner's thread only. */
     weir_main *weir;
     uint64_t   number;
+    bool       held; /* some loop watches it */
     lua_State *blocked; /* inside a blocking call of the core, made from here; else NULL */
     bool       tell_all;
     wl_job    *jobs, **last_job; /* told, for Lua to take */
@@ -181,6 +183,11 @@ int  wl_protect(lua_State *L, lua_CFunction fn, void *ud);
 int  wl_push_refusal(lua_State *L, int code); /* -> nil, word; returns 2 */
 void wl_method(lua_State *L, const char *name, lua_CFunction fn); /* table -> table */
 void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc);
+/* luaL_testudata and luaL_checkudata for the types of wl_class, without their search by
+ * name: `type` must be the very string that was given there. */
+void *wl_test(lua_State *L, int index, const char *type);
+void *wl_check(lua_State *L, int index, const char *type);
+void  wl_set_class(lua_State *L, const char *type); /* userdata -> userdata */
 const char *wl_word(int code);
 char       *wl_strdup(const char *s);
 int64_t     wl_nanoseconds(lua_Number seconds);

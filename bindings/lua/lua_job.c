@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#define FUTURE "weir.future"
+static const char future_class[] = "weir.future";
 
 /* ---- references ------------------------------------------------------------ */
 
@@ -35,8 +35,7 @@ wl_job **wl_job_slot(lua_State *L)
 {
     wl_job **slot = lua_newuserdata(L, sizeof *slot);
     *slot = NULL;
-    luaL_getmetatable(L, FUTURE);
-    lua_setmetatable(L, -2);
+    wl_set_class(L, future_class);
     return slot;
 }
 
@@ -59,7 +58,7 @@ wl_job *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p)
 
 wl_job *wl_job_check(lua_State *L, int index)
 {
-    return *(wl_job **)luaL_checkudata(L, index, FUTURE);
+    return *(wl_job **)wl_check(L, index, future_class);
 }
 
 /* ---- settling: on the main's thread, or on a worker when the main has closed -- */
@@ -121,26 +120,56 @@ static int job_new(lua_State *L)
     return 1;
 }
 
+static int submit(wl_job *j, weir_run_options *o)
+{
+    if (atomic_load(&j->main->closed) || j->submitted)
+        return WEIR_ECLOSED;
+    o->size = sizeof *o;
+    o->deliver_to = j->main->weir;
+    wl_job_ref(j);
+    j->submitted = true;
+    int rc = weir_run_with(j->pool->weir, &j->u.task, o);
+    if (rc != 0) {
+        j->submitted = false;
+        wl_job_unref(j);
+    }
+    return rc;
+}
+
 /* future [priority [, seconds [, cancellable]]] -> true | nil, word */
 static int job_submit(lua_State *L)
 {
     wl_job          *j = wl_job_check(L, 1);
-    weir_run_options o = {.size = sizeof o, .deliver_to = j->main->weir};
-    o.priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL);
+    weir_run_options o = {.priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL)};
     o.start_within_ns = wl_nanoseconds(luaL_optnumber(L, 3, 0));
-    if (atomic_load(&j->main->closed) || j->submitted)
-        return wl_push_refusal(L, WEIR_ECLOSED);
-    wl_job_ref(j);
     j->cancellable = lua_toboolean(L, 4);
-    j->submitted = true;
-    int rc = weir_run_with(j->pool->weir, &j->u.task, &o);
-    if (rc != 0) {
-        j->submitted = false;
-        wl_job_unref(j);
+    int rc = submit(j, &o);
+    if (rc != 0)
         return wl_push_refusal(L, rc);
-    }
     lua_pushboolean(L, true);
     return 1;
+}
+
+/* job and submit in one, for runs without options.
+ *
+ * pool f args... -> future, whether a loop looks after what comes back
+ *                 | nil, word | false, why it cannot cross | nothing: wrong arguments */
+static int job_run(lua_State *L)
+{
+    if (!wl_pool_is(L, 1) || lua_type(L, 2) != LUA_TFUNCTION)
+        return 0;
+    if (job_new(L) != 1) {
+        lua_pushboolean(L, false);
+        lua_replace(L, -3);
+        return 2;
+    }
+    wl_job          *j = *(wl_job **)lua_touserdata(L, -1);
+    weir_run_options none = {0};
+    int              rc = submit(j, &none);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
+    lua_pushboolean(L, j->main->held);
+    return 2;
 }
 
 /* ---- futures --------------------------------------------------------------- */
@@ -152,18 +181,21 @@ static int job_key(lua_State *L)
     return 1;
 }
 
-/* future -> whether get would not wait */
+/* value -> whether get would not wait | nothing: it is no future */
 static int job_over(lua_State *L)
 {
-    lua_pushboolean(L, is_over(wl_job_check(L, 1)));
+    wl_job **slot = wl_test(L, 1, future_class);
+    if (!slot)
+        return 0;
+    lua_pushboolean(L, is_over(*slot));
     return 1;
 }
 
-/* future -> ; its end will be told */
+/* future -> key; its end will be told */
 static int job_watch(lua_State *L)
 {
     wl_job_check(L, 1)->watched = true;
-    return 0;
+    return job_key(L);
 }
 
 /* -> the error value of a job that is over and not ok */
@@ -230,7 +262,7 @@ static int job_cancel(lua_State *L)
 
 static int report(lua_State *L)
 {
-    luaL_getmetatable(L, FUTURE);
+    luaL_getmetatable(L, future_class);
     lua_getfield(L, -1, "unhandled");
     wl_job **slot = wl_job_slot(L);
     *slot = lua_touserdata(L, 1);
@@ -260,7 +292,7 @@ static int job_gc(lua_State *L)
 static int on_unhandled(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    luaL_getmetatable(L, FUTURE);
+    luaL_getmetatable(L, future_class);
     lua_pushvalue(L, 1);
     lua_setfield(L, -2, "unhandled");
     return 0;
@@ -269,17 +301,18 @@ static int on_unhandled(lua_State *L)
 /* value -> whether it is a future */
 static int is_future(lua_State *L)
 {
-    lua_pushboolean(L, luaL_testudata(L, 1, FUTURE) != NULL);
+    lua_pushboolean(L, wl_test(L, 1, future_class) != NULL);
     return 1;
 }
 
 /* module -> module */
 void wl_job_register(lua_State *L)
 {
-    wl_class(L, FUTURE, "future", job_gc);
+    wl_class(L, future_class, "future", job_gc);
     wl_method(L, "is_future", is_future);
     wl_method(L, "job", job_new);
     wl_method(L, "submit", job_submit);
+    wl_method(L, "run", job_run);
     wl_method(L, "key", job_key);
     wl_method(L, "over", job_over);
     wl_method(L, "watch", job_watch);

@@ -136,7 +136,7 @@ static wl_job *pop_job(wl_main *m)
 /* What can throw comes before anything is taken off a list: a finaliser that runs in
  * between may take it first.
  *
- * -> nil | "call", call | "settled", key | "failed", future */
+ * -> nothing | key, of what is settled | call, "call" | future, "failed" */
 static int told(lua_State *L)
 {
     wl_main *m = wl_main_look(L);
@@ -145,17 +145,19 @@ static int told(lua_State *L)
     if (m->calls) {
         lua_pushliteral(L, "call");
         wl_call_slot(L);
-        return wl_call_fill(L, m) ? 2 : 0;
+        bool filled = wl_call_fill(L, m);
+        lua_insert(L, -2);
+        return filled ? 2 : 0;
     }
     if (m->jobs->has_future) {
-        lua_pushliteral(L, "settled");
         wl_job *j = pop_job(m);
         lua_pushlightuserdata(L, j);
         wl_job_unref(j); /* the key is only compared */
-        return 2;
+        return 1;
     }
     lua_pushliteral(L, "failed");
     wl_job **slot = wl_job_slot(L);
+    lua_insert(L, -2);
     if (!m->jobs)
         return 0;
     *slot = pop_job(m);
@@ -222,6 +224,16 @@ static int mail(lua_State *L)
     return 1;
 }
 
+/* [boolean] -> whether a loop watches this mailbox; sets it first, when it is given */
+static int held(lua_State *L)
+{
+    wl_main *m = wl_main_look(L);
+    if (m && !lua_isnone(L, 1))
+        m->held = lua_toboolean(L, 1);
+    lua_pushboolean(L, m && m->held);
+    return 1;
+}
+
 /* boolean -> ; whether every settled job is told, watched or not */
 static int tell_all(lua_State *L)
 {
@@ -238,5 +250,6 @@ void wl_main_register(lua_State *L)
     wl_method(L, "pending", pending);
     wl_method(L, "fd", fd);
     wl_method(L, "mail", mail);
+    wl_method(L, "held", held);
     wl_method(L, "tell_all", tell_all);
 }

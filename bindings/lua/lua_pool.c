@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POOL "weir.pool"
+static const char pool_class[] = "weir.pool";
 
 /* ---- references ------------------------------------------------------------ */
 
@@ -58,15 +58,16 @@ static wl_pool **slot_push(lua_State *L)
 {
     wl_pool **slot = lua_newuserdata(L, sizeof *slot);
     *slot = NULL;
-    luaL_getmetatable(L, POOL);
-    lua_setmetatable(L, -2);
+    wl_set_class(L, pool_class);
     return slot;
 }
 
 wl_pool *wl_pool_check(lua_State *L, int index)
 {
-    return *(wl_pool **)luaL_checkudata(L, index, POOL);
+    return *(wl_pool **)wl_check(L, index, pool_class);
 }
+
+bool wl_pool_is(lua_State *L, int index) { return wl_test(L, index, pool_class) != NULL; }
 
 /* handle -> */
 static int pool_gc(lua_State *L)
@@ -99,7 +100,7 @@ static void require_weir(lua_State *L)
 /* -> handle */
 static void handle_push(lua_State *L, void *pool)
 {
-    luaL_getmetatable(L, POOL);
+    luaL_getmetatable(L, pool_class);
     if (lua_isnil(L, -1))
         require_weir(L);
     lua_pop(L, 1);
@@ -327,15 +328,15 @@ static int pool_waits(lua_State *L)
 /* value -> whether it is a pool */
 static int is_pool(lua_State *L)
 {
-    lua_pushboolean(L, luaL_testudata(L, 1, POOL) != NULL);
+    lua_pushboolean(L, wl_pool_is(L, 1));
     return 1;
 }
 
 /* module -> module */
 void wl_pool_register(lua_State *L)
 {
-    wl_class(L, POOL, "pool", pool_gc);
-    luaL_getmetatable(L, POOL);
+    wl_class(L, pool_class, "pool", pool_gc);
+    luaL_getmetatable(L, pool_class);
     wl_handle_metatable(L, lua_gettop(L), &handle_type);
     lua_pop(L, 1);
     wl_method(L, "is_pool", is_pool);

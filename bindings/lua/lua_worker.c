@@ -216,7 +216,8 @@ static void keep_failure(lua_State *L, wl_worker *w)
 static void keep_result(lua_State *L, wl_worker *w)
 {
     static const wl_pack_options options = {.what = "result", .number = 1};
-    if (wl_pack(L, 2, lua_gettop(L) - 1, &options, &w->job->result) != 0)
+    wl_job *j = w->job; /* in the memory of the call: who made it frees it, on one thread */
+    if (wl_pack_into(L, 2, lua_gettop(L) - 1, &options, &j->call, &j->result) != 0)
         keep_failure(L, w);
 }
 
@@ -224,8 +225,7 @@ static void keep_result(lua_State *L, wl_worker *w)
 static bool push_call(lua_State *L, wl_worker *w)
 {
     int n = wl_unpack(L, w->job->call);
-    wl_message_free(w->job->call);
-    w->job->call = NULL;
+    w->job->call = wl_message_empty(w->job->call);
     if (n < 0 || !w->has_state)
         return n >= 0;
     luaL_checkstack(L, 1, "too many arguments");

@@ -37,8 +37,9 @@ end
 -- @return true and what the task returned; or false and its error value, or "closed",
 --   "cancelled", "expired", "full" (dropped from a full queue) or "timeout"
 function future:get()
-  check(self, "get")
-  if over(self) then return take(self) end
+  local is_over = over(self)
+  if is_over then return take(self) end
+  if is_over == nil then check(self, "get") end
   local deadline = deadlines[self]
   local in_time = wait.one(self, deadline and deadline - core.clock())
   if not in_time then core.cancel(self, true) end

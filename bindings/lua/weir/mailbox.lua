@@ -12,9 +12,11 @@ local core = require "weir.core"
 local mailbox = {}
 
 local BUDGET = 64 -- deliveries per turn of a loop
-local waiting = {} -- key -> list of {co =, loop =}
+local waiting = {} -- key -> a waiter, {co =, loop =}, or a list of several
 local held = {} -- loop -> function that ends its watch
 local held_mail -- of which mailbox: in a pool thread each task has its own
+local told, pending, is_held = core.told, core.pending, core.held
+mailbox.is_held = is_held -- whether some loop watches this mailbox
 
 local function apply(f, ...)
   if f == nil then error((...), 0) end
@@ -57,19 +59,17 @@ core.on_call(serve_now)
 
 -- Every waiter of `key` is resumed, once.
 local function wake(key)
-  local list = waiting[key]
+  local waiter = waiting[key]
+  if not waiter then return end
   waiting[key] = nil
-  for i = 1, list and #list or 0 do
-    list[i].loop.resume(list[i].co)
+  if waiter.loop then return waiter.loop.resume(waiter.co) end
+  for i = 1, #waiter do
+    waiter[i].loop.resume(waiter[i].co)
   end
 end
 mailbox.wake = wake
 
 local take = {
-  settled = function(_, key)
-    wake(key)
-    wake("space")
-  end,
   call = function(loop, call)
     if loop.spawn then spawn(loop, call) else serve_now(call) end
   end,
@@ -81,38 +81,46 @@ local function release()
     held[loop] = nil
     stop()
   end
+  is_held(false)
 end
 
 --- Takes what was delivered, on behalf of a loop.
 function mailbox.deliver(loop)
-  local kind, what = core.told()
-  while kind do
-    take[kind](loop, what)
-    kind, what = core.told()
+  local what, kind = told()
+  while what do
+    if kind then
+      take[kind](loop, what)
+    else
+      wake(what)
+      wake("space")
+    end
+    what, kind = told()
   end
-  if next(held) and core.pending() == 0 then release() end
-end
-
---- Whether some loop watches this mailbox.
-function mailbox.is_held()
-  if held_mail ~= core.mail() then release() end -- the last task's
-  return next(held) ~= nil
+  if pending() == 0 and next(held) then release() end
 end
 
 --- Has `loop` watch the mailbox until nothing is to come any more.
 function mailbox.hold(loop)
-  if not loop.watch or core.pending() == 0 or mailbox.is_held() and held[loop] then return end
+  if held[loop] and is_held() or not loop.watch or pending() == 0 then return end
+  if held_mail ~= core.mail() then release() end -- the last task's
   held_mail = core.mail()
   held[loop] = loop.watch(core.fd(), function()
     core.dispatch(BUDGET)
     mailbox.deliver(loop)
   end)
+  is_held(next(held) ~= nil)
 end
 
 --- `waiter` is to be woken when `key` is told.
 function mailbox.expect(key, waiter)
-  local list = waiting[key]
-  if list then list[#list + 1] = waiter else waiting[key] = { waiter } end
+  local others = waiting[key]
+  if not others then
+    waiting[key] = waiter
+  elseif others.loop then
+    waiting[key] = { others, waiter }
+  else
+    others[#others + 1] = waiter
+  end
 end
 
 function mailbox.is_expected(key)
@@ -121,11 +129,12 @@ end
 
 --- The contrary of expect, where it was not woken.
 function mailbox.forget(key, waiter)
-  local list = waiting[key]
-  for i = list and #list or 0, 1, -1 do
-    if list[i] == waiter then table.remove(list, i) end
+  local found = waiting[key]
+  if not found then return end
+  for i = #found, 1, -1 do
+    if found[i] == waiter then table.remove(found, i) end
   end
-  if list and #list == 0 then waiting[key] = nil end
+  if found == waiter or not found.loop and #found == 0 then waiting[key] = nil end
 end
 
 return mailbox

@@ -32,6 +32,7 @@ local function look_after()
 end
 
 local NO_OPTIONS = {}
+local run = core.run
 
 -- ---- open ---------------------------------------------------------------------
 
@@ -155,10 +156,19 @@ end
 -- @treturn ?weir.future nil when it was refused
 -- @treturn ?string "full" or "closed", then
 function pool:run(f, ...)
-  check_self(self, "run")
-  check.is(kinds["function"], "run: argument 1", f)
-  local future, problem = submit(self, NO_OPTIONS, f, ...)
-  return future, problem
+  local future, problem = run(self, f, ...)
+  if problem == true then return future end -- and a loop looks after what comes back
+  if future == nil and problem == nil then
+    check_self(self, "run")
+    check.is(kinds["function"], "run: argument 1", f)
+  elseif future == false then
+    error("run: " .. problem, 2)
+  elseif problem == "full" and core.waits(self) then
+    future, problem = submit(self, NO_OPTIONS, f, ...)
+  end
+  if not future then return nil, problem end
+  look_after()
+  return future
 end
 
 local task = {}

@@ -9,57 +9,67 @@ local mailbox = require "weir.mailbox"
 
 local wait = {}
 
-local clock = core.clock
+local clock, over, watch = core.clock, core.over, core.watch
+local running, loop_of = loops.running, loops.of
+local expect, forget, hold = mailbox.expect, mailbox.forget, mailbox.hold
 
 -- Until is_ready(what) or the time has passed; returns what is_ready did.
 local function suspend(waiter, is_ready, what, timeout, future)
+  local loop, co = waiter.loop, waiter.co
   local deadline = timeout and clock() + timeout
-  local left, ready = timeout, is_ready(what)
-  if not ready and waiter.loop == block then -- what is here already counts, also with 0
+  local left, ready = timeout, nil
+  if timeout and loop == block then -- what is here already counts, also with 0
     block.suspend(nil, 0)
     ready = is_ready(what)
   end
   while not ready and not (left and left <= 0) do
-    mailbox.hold(waiter.loop)
-    waiter.loop.suspend(waiter.co, left, future)
+    hold(loop)
+    loop.suspend(co, left, future)
     left = deadline and deadline - clock()
     ready = is_ready(what)
   end
   return ready
 end
 
-local function new_waiter()
-  local co = loops.running()
-  return { co = co, loop = loops.of(co) }
+-- A coroutine waits once at a time, so it needs no more than one.
+local waiters = setmetatable({}, { __mode = "k" })
+
+local function waiter_of(co)
+  local loop = loop_of(co)
+  local waiter = co and waiters[co]
+  if waiter and waiter.loop == loop then return waiter end
+  waiter = { co = co, loop = loop }
+  if co then waiters[co] = waiter end
+  return waiter
 end
 
 --- Until the future is over: true; false when `timeout` seconds have passed.
 function wait.one(future, timeout)
-  if core.over(future) then return true end
-  local waiter, key = new_waiter(), core.key(future)
-  core.watch(future)
-  mailbox.expect(key, waiter)
-  local over = suspend(waiter, core.over, future, timeout, future)
-  mailbox.forget(key, waiter)
-  return over
+  if over(future) then return true end
+  local waiter, key = waiter_of(running()), watch(future)
+  expect(key, waiter)
+  local is_over = suspend(waiter, over, future, timeout, future)
+  forget(key, waiter)
+  return is_over
 end
 
 local function first_over(futures)
   for i = 1, #futures do
-    if core.over(futures[i]) then return i end
+    if over(futures[i]) then return i end
   end
 end
 
 --- Until one of the futures is over: its index; nil when the time has passed.
 function wait.any(futures, timeout)
-  local waiter = new_waiter()
+  local index = first_over(futures)
+  if index then return index end
+  local waiter = waiter_of(running())
   for i = 1, #futures do
-    core.watch(futures[i])
-    mailbox.expect(core.key(futures[i]), waiter)
+    expect(watch(futures[i]), waiter)
   end
-  local index = suspend(waiter, first_over, futures, timeout, futures[1])
+  index = suspend(waiter, first_over, futures, timeout, futures[1])
   for i = 1, #futures do
-    mailbox.forget(core.key(futures[i]), waiter)
+    forget(core.key(futures[i]), waiter)
   end
   return index
 end
@@ -71,12 +81,12 @@ local RETRY = 0.01 -- when a queue is full of what others submitted, nobody tell
 function wait.for_space(attempt)
   local result, problem = attempt()
   while not result and problem == "full" do
-    local waiter = new_waiter()
+    local waiter = waiter_of(running())
     core.tell_all(true)
-    mailbox.expect("space", waiter)
-    mailbox.hold(waiter.loop)
+    expect("space", waiter)
+    hold(waiter.loop)
     waiter.loop.suspend(waiter.co, RETRY)
-    mailbox.forget("space", waiter)
+    forget("space", waiter)
     result, problem = attempt()
   end
   if not mailbox.is_expected("space") then core.tell_all(false) end

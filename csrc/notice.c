@@ -38,9 +38,7 @@ void wi_notice_delivered(weir_link *e, weir_main *m)
 
 int weir_notice_expect(weir_notice *notice, weir_main *main)
 {
-    if (!notice || !notice->fn || !main)
-        return WEIR_EINVAL;
-    return wi_notice_expect(notice, main) ? 0 : WEIR_ECLOSED;
+    return notice && main ? wi_notice_expect(notice, main) : WEIR_EINVAL;
 }
 
 void weir_notice_post(weir_notice *notice, int outcome) { wi_notice_post(notice, outcome); }

@@ -38,6 +38,7 @@ build = {
         "bindings/lua/lua_call.c",
         "bindings/lua/lua_cancel.c",
         "bindings/lua/lua_core.c",
+        "bindings/lua/lua_command.c",
         "bindings/lua/lua_job.c",
         "bindings/lua/lua_mailbox.c",
         "bindings/lua/lua_pool.c",

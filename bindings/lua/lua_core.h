@@ -95,6 +95,8 @@ wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 
 /* ---- cancelling a task that runs -------------------------------------------- */
 
+void wl_command_register(lua_State *L); /* in a worker's new state */
+
 int  wl_cancel_signal(void);
 void wl_cancel_prepare(void); /* before the first pool opens */
 void wl_cancel_follow(lua_State *L);

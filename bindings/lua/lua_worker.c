@@ -75,6 +75,7 @@ static void keep_tools(lua_State *L)
     lua_rawsetp(L, LUA_REGISTRYINDEX, &key_traceback);
     lua_getglobal(L, "os");
     wl_method(L, "exit", no_exit);
+    wl_command_register(L);
     lua_settop(L, 0);
 }
 

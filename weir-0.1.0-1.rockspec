@@ -29,6 +29,7 @@ build = {
     ["weir.core"] = {
       sources = {
         "bindings/lua/codec_blob.c",
+        "bindings/lua/codec_globals.c",
         "bindings/lua/codec_message.c",
         "bindings/lua/codec_names.c",
         "bindings/lua/codec_pack.c",
@@ -37,8 +38,8 @@ build = {
         "bindings/lua/codec_unpack.c",
         "bindings/lua/lua_call.c",
         "bindings/lua/lua_cancel.c",
-        "bindings/lua/lua_core.c",
         "bindings/lua/lua_command.c",
+        "bindings/lua/lua_core.c",
         "bindings/lua/lua_job.c",
         "bindings/lua/lua_mailbox.c",
         "bindings/lua/lua_pool.c",

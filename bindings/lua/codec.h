@@ -34,7 +34,6 @@ typedef struct {
     int           number;     /* of the first value, in the path; 0: values have no number */
     wl_metatables metatables;
     bool          strip;      /* functions lose names and lines, where the version can */
-    int           globals;    /* index of a table that crosses as the globals do; 0: only they */
 } wl_pack_options;
 
 /* Copies the n values at stack index first into a new message. The values stay.
@@ -56,10 +55,6 @@ int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
  * The state's thread; m is only read. */
 int wl_unpack(lua_State *L, const wl_message *m);
 
-/* The same with the table at `globals` in the place of the globals, for the
- * functions in the message and for mentions of them. */
-int wl_unpack_in(lua_State *L, const wl_message *m, int globals);
-
 /* What m takes, bytecode not counted. Any thread. */
 size_t wl_message_size(const wl_message *m);
 
@@ -73,6 +68,16 @@ wl_message *wl_message_empty(wl_message *m);
 /* weir.register. name, metatable -> nothing; raises on bad arguments and when
  * either is registered already with another partner. */
 int wl_register(lua_State *L);
+
+/* ---- other globals for a while, see codec_globals.c: all on the state's thread ---- */
+
+/* table -> ; it stands in the place of the state's globals, for what is loaded and
+ * unpacked from now on, until wl_globals_go_home. May raise the first time. */
+void wl_globals_use(lua_State *L);
+void wl_globals_go_home(lua_State *L); /* -> ; raises nothing with 3 slots of stack */
+bool wl_globals_are_home(lua_State *L);
+void wl_globals_push_home(lua_State *L); /* -> the state's own */
+void wl_globals_push_new(lua_State *L); /* -> table that reads through to them; may raise */
 
 /* ---- handles: userdata that cross because what they point to is counted ---- */
 

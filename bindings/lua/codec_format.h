@@ -142,7 +142,7 @@ typedef struct {
     const wl_pack_options *options;
     wl_message            *m;
     wl_names              *names; /* NULL until needed */
-    const void            *globals, *globals_too;
+    const void            *globals;
     int                    anchor;   /* stack index of the table of objects by number, */
     bool                   anchored; /* once there is one */
     uint32_t               current; /* the object whose contents are being written */
@@ -158,7 +158,7 @@ wl_message *wl_message_new(void); /* without values; NULL: no memory */
 
 static inline bool wl_stands_for_globals(const wl_packer *p, const void *object)
 {
-    return object == p->globals || (object && object == p->globals_too);
+    return object == p->globals;
 }
 
 /* Whether the function at i has nothing of its own: no upvalue but the globals, and

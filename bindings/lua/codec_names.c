@@ -128,7 +128,7 @@ static bool scan_all(lua_State *L, wl_names *names, const void *globals)
         if (!ok || !scan(L, names, deeper, globals))
             return false;
     }
-    lua_pushglobaltable(L);
+    wl_globals_push_home(L);
     bool ok = parent_of(names, globals) != lua_topointer(L, -2) || scan(L, names, 0, globals);
     lua_pop(L, 1);
     return ok;
@@ -147,7 +147,7 @@ static uint64_t look_of(lua_State *L)
 /* registered loaded -> the same */
 static bool make_anew(lua_State *L, wl_names *names)
 {
-    lua_pushglobaltable(L);
+    wl_globals_push_home(L);
     const void *globals = lua_topointer(L, -1);
     lua_pop(L, 1);
     if (names->n_places)

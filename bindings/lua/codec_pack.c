@@ -451,7 +451,6 @@ int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
     if (!lua_checkstack(L, n + 6)) /* may raise, on 5.1 */
         return fail(L, "too many values");
     p.globals = globals_of(L);
-    p.globals_too = p.options->globals ? lua_topointer(L, p.options->globals) : NULL;
     if (wl_pack_plain(&p, first, n, used)) {
         *out = p.m;
         return 0;

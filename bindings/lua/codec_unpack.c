@@ -12,7 +12,7 @@
 
 #include "codec_format.h"
 
-enum { READER = 1, GLOBALS, OBJECTS, FIRST_VALUE }; /* stack indices */
+enum { READER = 1, OBJECTS, FIRST_VALUE }; /* stack indices */
 
 typedef struct {
     lua_State           *L;
@@ -20,7 +20,7 @@ typedef struct {
     const unsigned char *at, *end;
     size_t               hints; /* what table sizes may still ask for: the bytes are as many */
     uint32_t             made;  /* objects so far */
-    bool                 own_globals, has_objects;
+    bool                 has_objects;
 } reader;
 
 static int malformed(reader *r) { return luaL_error(r->L, "malformed message"); }
@@ -147,18 +147,10 @@ static void push_table(reader *r)
     remember(r);
 }
 
-static void push_globals(reader *r)
-{
-    if (r->own_globals)
-        lua_pushvalue(r->L, GLOBALS);
-    else
-        lua_pushglobaltable(r->L);
-}
-
 /* function -> function: the globals are its environment */
 static void bind_globals(reader *r)
 {
-    push_globals(r);
+    lua_pushglobaltable(r->L);
 #if LUA_VERSION_NUM < 502
     lua_setfenv(r->L, -2);
 #else
@@ -173,15 +165,14 @@ static void push_function(reader *r)
     remember(r);
 }
 
-/* Kept ones are shared by calls; where the globals are a variable of the closure,
- * one with other globals must not be. */
+/* Kept ones are shared by calls; one with other globals must not be. */
 static void push_constant(reader *r)
 {
     wl_blob *b = take_side(r, WL_SIDE_BLOB)->p;
-    if (r->own_globals && LUA_VERSION_NUM >= 502)
-        wl_blob_load(r->L, b);
-    else
+    if (wl_globals_are_home(r->L))
         wl_blob_load_kept(r->L, b);
+    else
+        wl_blob_load(r->L, b);
     bind_globals(r);
 }
 
@@ -240,7 +231,7 @@ static void push_value(reader *r, unsigned tag)
     case WL_STRING8: push_string(r, take_u8(r)); break;
     case WL_STRING: push_string(r, (uint64_t)take_i64(r)); break;
     case WL_REFERENCE: push_reference(r); break;
-    case WL_GLOBALS: push_globals(r); break;
+    case WL_GLOBALS: lua_pushglobaltable(L); break;
     case WL_LIGHT: push_light(r); break;
     case WL_TABLE: push_table(r); break;
     case WL_FUNCTION: push_function(r); break;
@@ -346,7 +337,7 @@ static void fill(reader *r, uint32_t number)
 
 /* ---- all of it ------------------------------------------------------------------------ */
 
-/* reader globals -> values... */
+/* reader -> values... */
 static int unpack_all(lua_State *L)
 {
     reader *r = lua_touserdata(L, READER);
@@ -361,22 +352,14 @@ static int unpack_all(lua_State *L)
     return r->m->n;
 }
 
-int wl_unpack_in(lua_State *L, const wl_message *m, int globals)
+int wl_unpack(lua_State *L, const wl_message *m)
 {
-    reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, globals != 0, false};
-    if (globals)
-        globals = lua_absindex(L, globals);
+    reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, false};
     if (!lua_checkstack(L, 4)) {
         lua_pushliteral(L, "stack overflow");
         return -1;
     }
     lua_pushcfunction(L, unpack_all);
     lua_pushlightuserdata(L, &r);
-    if (globals)
-        lua_pushvalue(L, globals);
-    else
-        lua_pushnil(L);
-    return lua_pcall(L, 2, LUA_MULTRET, 0) == 0 ? m->n : -1;
+    return lua_pcall(L, 1, LUA_MULTRET, 0) == 0 ? m->n : -1;
 }
-
-int wl_unpack(lua_State *L, const wl_message *m) { return wl_unpack_in(L, m, 0); }

@@ -45,6 +45,8 @@ struct wl_pool {
     weir_pool  *weir;
     char       *name;
     bool        waits; /* on_full = "wait" */
+    bool        own_globals; /* each task has a table of its own for them */
+    wl_metatables metatables; /* what becomes of them where values cross */
     int64_t     cancel_ns; /* until a cancelled task is abandoned; negative: never */
     wl_message *setup; /* what every thread unpacks first: see lua_worker.c */
     /* Atomic. */

@@ -103,8 +103,8 @@ static bool is_over(const wl_job *j)
 /* pool f args... -> future, not submitted yet | nil, why it cannot cross */
 static int job_new(lua_State *L)
 {
-    static const wl_pack_options options = {.number = 1};
-    wl_pool *p = wl_pool_check(L, 1);
+    wl_pool        *p = wl_pool_check(L, 1);
+    wl_pack_options options = {.number = 1, .metatables = p->metatables};
     int      n = lua_gettop(L) - 1;
     wl_job  *j = wl_job_push(L, WL_TASK, p);
     lua_insert(L, 1);

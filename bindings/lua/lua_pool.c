@@ -152,6 +152,17 @@ static void read_options(lua_State *L, weir_pool_options *o, wl_pool *p)
     o->at_exit = wl_worker_exit;
 }
 
+/* How values cross, and into what. */
+static void read_crossing(lua_State *L, wl_pool *p)
+{
+    lua_getfield(L, 1, "own_globals");
+    p->own_globals = lua_toboolean(L, -1);
+    lua_getfield(L, 1, "metatables");
+    const char *word = luaL_optstring(L, -1, "refuse");
+    p->metatables = strcmp(word, "copy") == 0 ? WL_COPY : strcmp(word, "drop") == 0 ? WL_DROP : WL_REFUSE;
+    lua_pop(L, 2);
+}
+
 static void note_most(wl_pool *p)
 {
     weir_pool_options o = {.size = sizeof o};
@@ -205,10 +216,12 @@ static void closed(weir_notice *notice, int outcome)
 static int pool_open(lua_State *L)
 {
     /* path, cpath, init, at_exit, preload, then args */
-    static const wl_pack_options what = {.what = "setup", .number = -4};
+    wl_pack_options what = {.what = "setup", .number = -4};
     luaL_checktype(L, 1, LUA_TTABLE);
     int      n = lua_gettop(L) - 1;
     wl_pool *p = make(L);
+    read_crossing(L, p);
+    what.metatables = p->metatables;
     lua_insert(L, 2);
     if (wl_pack(L, 3, n, &what, &p->setup) != 0) {
         lua_pushboolean(L, false);

@@ -43,10 +43,10 @@ static int keep_traceback(lua_State *L)
 /* The error value on top, or why it cannot cross; NULL when there is no memory.
  *
  * error -> ... */
-static wl_message *pack_error(lua_State *L)
+static wl_message *pack_error(lua_State *L, const wl_pool *p)
 {
-    static const wl_pack_options options = {.what = "error value"};
-    wl_message *m = NULL;
+    wl_pack_options options = {.what = "error value", .metatables = p->metatables};
+    wl_message     *m = NULL;
     if (wl_pack(L, lua_gettop(L), 1, &options, &m) != 0)
         wl_pack(L, lua_gettop(L), 1, &options, &m);
     return m;
@@ -79,6 +79,30 @@ static void keep_tools(lua_State *L)
     lua_settop(L, 0);
 }
 
+/* Upvalue 1 is the original. A module is loaded once for all tasks, so its globals are
+ * the state's.
+ *
+ * name -> as require */
+static int require_at_home(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_pushglobaltable(L);
+    lua_insert(L, 1);
+    wl_globals_go_home(L);
+    int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+    lua_pushvalue(L, 1);
+    wl_globals_use(L);
+    return status == 0 ? lua_gettop(L) - 1 : lua_error(L);
+}
+
+static void keep_require(lua_State *L)
+{
+    lua_getglobal(L, "require");
+    lua_pushcclosure(L, require_at_home, 1);
+    lua_setglobal(L, "require");
+}
+
 /* setup... -> setup... */
 static void prepare_package(lua_State *L)
 {
@@ -105,6 +129,8 @@ static int begin(lua_State *L)
     luaL_openlibs(L);
     wl_state_open(L, w);
     keep_tools(L);
+    if (w->pool->own_globals)
+        keep_require(L);
     wl_cancel_follow(L);
     if (wl_unpack(L, w->pool->setup) < 0)
         return lua_error(L);
@@ -129,7 +155,7 @@ static int begin_and_tell(lua_State *L)
     lua_insert(L, 1);
     if (lua_pcall(L, 1, 0, 0) != 0) {
         w->failed = true;
-        keep_first(&w->pool->init_error, pack_error(L));
+        keep_first(&w->pool->init_error, pack_error(L, w->pool));
     }
     return 0;
 }
@@ -182,7 +208,7 @@ static int say_goodbye(lua_State *L)
     if (w->has_state)
         lua_rawgetp(L, LUA_REGISTRYINDEX, &key_state);
     if (lua_pcall(L, w->has_state, 0, 0) != 0)
-        keep_first(&w->pool->exit_error, pack_error(L));
+        keep_first(&w->pool->exit_error, pack_error(L, w->pool));
     return 0;
 }
 
@@ -208,7 +234,7 @@ void wl_worker_exit(void *pool, void *worker)
 static void keep_failure(lua_State *L, wl_worker *w)
 {
     w->code = WL_FAILED;
-    w->job->result = pack_error(L);
+    w->job->result = pack_error(L, w->pool);
     if (!w->job->result)
         w->job->failure = "not enough memory";
 }
@@ -216,8 +242,8 @@ static void keep_failure(lua_State *L, wl_worker *w)
 /* handler values... -> ... */
 static void keep_result(lua_State *L, wl_worker *w)
 {
-    static const wl_pack_options options = {.what = "result", .number = 1};
-    wl_job *j = w->job; /* in the memory of the call: who made it frees it, on one thread */
+    wl_pack_options options = {.what = "result", .number = 1, .metatables = w->pool->metatables};
+    wl_job         *j = w->job; /* in the memory of the call: who made it frees it, on one thread */
     if (wl_pack_into(L, 2, lua_gettop(L) - 1, &options, &j->call, &j->result) != 0)
         keep_failure(L, w);
 }
@@ -260,6 +286,10 @@ static int serve(lua_State *L)
         set_jit(L, "flush");
         set_jit(L, "off");
     }
+    if (w->pool->own_globals) {
+        wl_globals_push_new(L);
+        wl_globals_use(L);
+    }
     lua_pushcfunction(L, keep_traceback);
     bool ok = push_call(L, w) && lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1) == 0;
     lua_sethook(L, NULL, 0, 0);
@@ -297,6 +327,8 @@ int wl_worker_run(weir_task *task, void *worker)
     bool stopped = wl_cancel_end(w);
     lua_sethook(w->L, NULL, 0, 0);
     lua_settop(w->L, 0);
+    if (w->pool->own_globals)
+        wl_globals_go_home(w->L);
     wl_main_end(w->L);
     if (stopped) /* in the middle of anything */
         close_state(w);

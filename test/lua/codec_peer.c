@@ -155,15 +155,18 @@ static wl_pack_options options_at_1(lua_State *L)
     if (field(L, "strip") == LUA_TBOOLEAN)
         o.strip = lua_toboolean(L, -1);
     lua_pop(L, 4);
-    if (field(L, "globals") == LUA_TTABLE) {
-        lua_insert(L, 2);
-        o.globals = 2;
-    } else {
-        lua_pop(L, 1);
-        lua_pushnil(L);
-        lua_insert(L, 2);
-    }
+    field(L, "globals");
+    lua_insert(L, 2);
     return o;
+}
+
+/* The table at index, if it is one, takes the place of the globals. */
+static void use_globals(lua_State *L, int index)
+{
+    if (!lua_istable(L, index))
+        return;
+    lua_pushvalue(L, index);
+    wl_globals_use(L);
 }
 
 /* options values... -> message, or nil error */
@@ -178,7 +181,10 @@ static int peer_pack(lua_State *L)
         lua_settop(L, 2);
     wl_message **m = new_message(L);
     lua_replace(L, 1);
-    if (wl_pack(L, 3, lua_gettop(L) - 2, &o, m) == 0) {
+    use_globals(L, 2);
+    int status = wl_pack(L, 3, lua_gettop(L) - 2, &o, m);
+    wl_globals_go_home(L);
+    if (status == 0) {
         lua_settop(L, 1);
         return 1;
     }
@@ -193,7 +199,9 @@ static int peer_unpack(lua_State *L)
     wl_message *m = *message_at(L, 1);
     lua_settop(L, 2);
     lua_pushboolean(L, 1);
-    int n = lua_isnil(L, 2) ? wl_unpack(L, m) : wl_unpack_in(L, m, 2);
+    use_globals(L, 2);
+    int n = wl_unpack(L, m);
+    wl_globals_go_home(L);
     if (n >= 0)
         return n + 1;
     lua_pushnil(L);

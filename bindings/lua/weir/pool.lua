@@ -50,6 +50,8 @@ local options = {
   at_exit = kinds["function"],
   preload = kinds.boolean,
   cancel_timeout = kinds.seconds,
+  own_globals = kinds.boolean,
+  metatables = check.word("refuse", "copy", "drop"),
 }
 
 local function open_with(preload, given)
@@ -112,6 +114,12 @@ end
 --   at_exit (function): called with that value on the same thread before it ends;
 --   preload (false): the Lua functions in package.preload are carried over, as
 --   package.path and cpath always are;
+--   own_globals (false): each task has a table of its own for its globals, which reads
+--   through to those of the thread's state: what it assigns is gone after it. Modules
+--   that it requires stay loaded, and have the state's;
+--   metatables ("refuse"): what becomes of those that were not registered where
+--   values cross to tasks and back: "refuse" raises, "copy" takes them along (each value
+--   gets new ones: nothing says that they were the same), "drop" leaves them;
 --   stack_size (bytes);
 --   cancel_timeout (5 seconds; math.huge: never): a cancelled task that has not stopped
 --   by then is abandoned: the pool replaces its thread, which ends when it wakes

@@ -95,9 +95,9 @@ void       wl_worker_exit(void *pool, void *worker);
 int        wl_worker_run(weir_task *task, void *worker);
 wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 
-/* ---- cancelling a task that runs -------------------------------------------- */
-
 void wl_command_register(lua_State *L); /* in a worker's new state */
+
+/* ---- cancelling a task that runs -------------------------------------------- */
 
 int  wl_cancel_signal(void);
 void wl_cancel_prepare(void); /* before the first pool opens */
@@ -120,6 +120,7 @@ struct wl_main {
     bool       held; /* some loop watches it */
     lua_State *blocked; /* inside a blocking call of the core, made from here; else NULL */
     bool       tell_all;
+    unsigned   cancelled; /* jobs that run on, and nobody waits for */
     wl_job    *jobs, **last_job; /* told, for Lua to take */
     wl_call   *calls, **last_call;
 };
@@ -160,7 +161,7 @@ struct wl_job {
     pthread_t thread; /* where it runs, while it is on_thread */
     bool      on_thread;
     /* The submitting thread's. */
-    bool    has_future, watched, read, submitted;
+    bool    has_future, watched, read, submitted, given_up;
     int     cancelled; /* 0, or what it is over with for its future */
     wl_job *next; /* of the told */
 };

@@ -77,6 +77,8 @@ void wl_job_settle(wl_job *j, int outcome)
     j->pool = NULL;
     j->outcome = outcome;
     atomic_store(&j->settled, true);
+    if (!atomic_load(&j->main->closed) && j->given_up)
+        j->main->cancelled--;
     if (!atomic_load(&j->main->closed) && must_tell(j))
         wl_main_tell(j->main, j);
     else
@@ -239,20 +241,27 @@ static int job_traceback(lua_State *L)
     return 1;
 }
 
+/* Its main does not wait for it any more. */
+static void stop(wl_job *j, int64_t abandon_ns)
+{
+    j->main->cancelled++;
+    j->given_up = true;
+    wl_cancel_send(j);
+    if (abandon_ns < INT64_MAX)
+        wl_cancel_watch(j, abandon_ns);
+}
+
 /* A running one is stopped; what it still returns is discarded.
  *
- * future [timed_out] -> whether it was not over */
+ * future [timed_out [, seconds]] -> whether it was not over */
 static int job_cancel(lua_State *L)
 {
     wl_job *j = wl_job_check(L, 1);
     int     rc = WEIR_EINVAL;
     if (!is_over(j) && j->submitted && j->kind == WL_TASK)
         rc = weir_cancel(&j->u.task);
-    if (rc == WEIR_EBUSY) {
-        wl_cancel_send(j);
-        if (j->pool->cancel_ns < INT64_MAX)
-            wl_cancel_watch(j, j->pool->cancel_ns);
-    }
+    if (rc == WEIR_EBUSY)
+        stop(j, lua_isnoneornil(L, 3) ? j->pool->cancel_ns : wl_nanoseconds(lua_tonumber(L, 3)));
     bool stopped = rc == 0 || rc == WEIR_EBUSY;
     if (stopped)
         j->cancelled = lua_toboolean(L, 2) ? WEIR_ETIMEDOUT : WEIR_ECANCELED;

@@ -199,11 +199,11 @@ static int wait(lua_State *L)
     return 1;
 }
 
-/* -> how much is still to come */
+/* -> how much is still to come that somebody may wait for */
 static int pending(lua_State *L)
 {
     wl_main *m = wl_main_look(L);
-    lua_pushinteger(L, m ? (lua_Integer)weir_main_pending(m->weir) : 0);
+    lua_pushinteger(L, m ? (lua_Integer)weir_main_pending(m->weir) - (lua_Integer)m->cancelled : 0);
     return 1;
 }
 

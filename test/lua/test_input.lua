@@ -126,6 +126,10 @@ describe("methods of a future", function()
       "traceback: called on a number, not on a future (use future:traceback())")
     refuses(function() none(future:wait("1")) end,
       "wait: argument 1 (timeout) must be a number of seconds or nil, got 1")
+    for _, wrong in ipairs { "1", -1, 0 / 0, {} } do
+      refuses(function() none(future:cancel(wrong)) end,
+        "cancel: argument 1 (timeout) must be a number of seconds, 0 or more, or nil, got " .. tostring(wrong))
+    end
   end)
 end)
 

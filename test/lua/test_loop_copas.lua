@@ -17,3 +17,25 @@ require "support.loop_tests"("Copas", {
   end,
   pause = function() copas.pause(0.001) end,
 })
+
+describe("under a Copas that is loaded again", function()
+  it("goes on what was submitted under the one before", function()
+    local gate, weir = require "support.gate", require "weir"
+    local pool, go = assert(weir.pool { threads = 1 }), gate.new()
+    local future = pool:run(function(g) require("support.gate").pass(g) return 5 end, go) -- held by the one before
+    for name in pairs(package.loaded) do
+      if name:match "^copas" then package.loaded[name] = nil end
+    end
+    copas = require "copas"
+    local in_time, result
+    copas.addthread(function()
+      local other = pool:run(function() return 6 end)
+      gate.open_last(go)
+      in_time, result = future:wait(20), { future:get() }
+      result[3] = select(2, other:get())
+    end)
+    copas.loop()
+    assert.are.same({ true, { true, 5, 6 } }, { in_time, result })
+    pool:close()
+  end)
+end)

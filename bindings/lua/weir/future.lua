@@ -10,6 +10,7 @@
 local core = require "weir.core"
 local mailbox = require "weir.mailbox"
 local wait = require "weir.wait"
+local is_seconds = require("weir.check").kinds.seconds[2]
 
 local future = {}
 future.__index = future
@@ -31,6 +32,13 @@ local function check_timeout(timeout, method, index)
   end
 end
 
+local function check_seconds(timeout, method)
+  if timeout ~= nil and not is_seconds(timeout) then
+    error(("%s: argument 1 (timeout) must be a number of seconds, 0 or more, or nil, got %s"):format(method,
+      tostring(timeout)), 3)
+  end
+end
+
 --- Waits for the task: suspends this coroutine under the loop that it runs in; blocks
 -- the thread outside a coroutine, and serves this state's run_in_main calls meanwhile.
 -- Each call returns a copy of its own. Any number of coroutines may wait.
@@ -42,7 +50,7 @@ function future:get()
   if is_over == nil then check(self, "get") end
   local deadline = deadlines[self]
   local in_time = wait.one(self, deadline and deadline - core.clock())
-  if not in_time then core.cancel(self, true) end
+  if not in_time and core.cancel(self, true) then mailbox.cancelled(core.key(self)) end
   return take(self)
 end
 
@@ -67,12 +75,15 @@ end
 -- next instruction, again and again until it is left, blocking system calls are
 -- interrupted (EINTR), and its thread gets a new state (at_exit, init) before the next
 -- task. One that does not stop is abandoned, see cancel_timeout of weir.pool. The future
--- is over at once, with false and "cancelled".
+-- is over at once, with false and "cancelled", and no loop turns for the task any more.
+-- @tparam ?number timeout seconds until it is abandoned (math.huge: never); nil: the
+--   pool's cancel_timeout
 -- @treturn boolean false when it was over already
-function future:cancel()
+function future:cancel(timeout)
   check(self, "cancel")
-  local cancelled = core.cancel(self)
-  if cancelled then mailbox.wake(core.key(self)) end
+  check_seconds(timeout, "cancel")
+  local cancelled = core.cancel(self, false, timeout)
+  if cancelled then mailbox.cancelled(core.key(self)) end
   return cancelled
 end
 

@@ -16,6 +16,7 @@
 --                 watches, the loop does not end
 --   spawn(fn, ...)  optional: runs fn(...) as a coroutine of the loop, for
 --                 weir.run_in_main. Without it such a function cannot be suspended
+--   instance()    optional: anything that is another when the loop was loaded anew
 --   present()     optional: whether watch works outside the loop's coroutines, too
 --
 -- All are called on the state's own thread. weir comes with block, copas, luv and

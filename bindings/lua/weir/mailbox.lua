@@ -13,7 +13,7 @@ local mailbox = {}
 
 local BUDGET = 64 -- deliveries per turn of a loop
 local waiting = {} -- key -> a waiter, {co =, loop =}, or a list of several
-local held = {} -- loop -> function that ends its watch
+local held = {} -- loop -> {stop = function that ends its watch, instance = of the loop}
 local held_mail -- of which mailbox: in a pool thread each task has its own
 local told, pending, is_held = core.told, core.pending, core.held
 mailbox.is_held = is_held -- whether some loop watches this mailbox
@@ -77,11 +77,23 @@ local take = {
 }
 
 local function release()
-  for loop, stop in pairs(held) do
+  for loop, watch in pairs(held) do
     held[loop] = nil
-    stop()
+    watch.stop()
   end
   is_held(false)
+end
+
+local function instance_of(loop)
+  return loop.instance and loop.instance()
+end
+
+-- A loop that was loaded again does not turn what its predecessor watched.
+local function is_current(loop)
+  local watch = held[loop]
+  if watch.instance == instance_of(loop) then return true end
+  held[loop] = nil
+  watch.stop()
 end
 
 --- Takes what was delivered, on behalf of a loop.
@@ -99,16 +111,29 @@ function mailbox.deliver(loop)
   if pending() == 0 and next(held) then release() end
 end
 
+--- Who waited for `key` goes on: it was cancelled.
+function mailbox.cancelled(key)
+  wake(key)
+  if pending() == 0 and next(held) then release() end
+end
+
 --- Has `loop` watch the mailbox until nothing is to come any more.
 function mailbox.hold(loop)
-  if held[loop] and is_held() or not loop.watch or pending() == 0 then return end
+  if held[loop] and is_held() and is_current(loop) or not loop.watch or pending() == 0 then return end
   if held_mail ~= core.mail() then release() end -- the last task's
   held_mail = core.mail()
-  held[loop] = loop.watch(core.fd(), function()
+  local stop = loop.watch(core.fd(), function()
     core.dispatch(BUDGET)
     mailbox.deliver(loop)
   end)
+  held[loop] = stop and { stop = stop, instance = instance_of(loop) }
   is_held(next(held) ~= nil)
+end
+
+--- Takes what has been delivered by now, on behalf of a loop that does not look itself.
+function mailbox.poll(loop)
+  core.dispatch()
+  mailbox.deliver(loop)
 end
 
 --- `waiter` is to be woken when `key` is told.

@@ -13,13 +13,17 @@ local clock, over, watch = core.clock, core.over, core.watch
 local running, loop_of = loops.running, loops.of
 local expect, forget, hold = mailbox.expect, mailbox.forget, mailbox.hold
 
+local function take_what_is_here(loop)
+  if loop == block then block.suspend(nil, 0) else mailbox.poll(loop) end
+end
+
 -- Until is_ready(what) or the time has passed; returns what is_ready did.
 local function suspend(waiter, is_ready, what, timeout, future)
   local loop, co = waiter.loop, waiter.co
   local deadline = timeout and clock() + timeout
   local left, ready = timeout, nil
-  if timeout and loop == block then -- what is here already counts, also with 0
-    block.suspend(nil, 0)
+  if timeout and (loop == block or timeout <= 0) then -- what is here already counts
+    take_what_is_here(loop)
     ready = is_ready(what)
   end
   while not ready and not (left and left <= 0) do

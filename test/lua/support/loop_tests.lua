@@ -86,6 +86,31 @@ return function(name, drive)
       end)
     end)
 
+    it("a task that ends is seen also by who asks and asks", function()
+      inside(function()
+        local future = pool:run(function() return "end" end)
+        local seen = {}
+        while seen[1] == nil do seen = { future:try() } end
+        assert.are.same({ true, "end" }, seen)
+      end)
+    end)
+
+    local check = os.getenv "WEIR_GATES" and pending or it -- a preloaded sanitizer lets no command be run
+
+    check("a cancelled task that does not stop holds no loop", function()
+      local go, here = gate.new(), gate.new()
+      local own = assert(weir.pool { threads = 1, cancel_timeout = 20 })
+      inside(function()
+        local future = own:run(function(h, g) os.execute(("echo > %s; read line < %s"):format(h, g)) end, here, go)
+        gate.pass(here)
+        assert.is_true(future:cancel())
+      end)
+      assert.are.equal(0, own:stats().abandoned) -- it was not waited for until then
+      gate.open_last(go)
+      os.remove(here)
+      own:close()
+    end)
+
     it("weir.any and weir.all wait for several", function()
       local go = gate.new()
       inside(function()

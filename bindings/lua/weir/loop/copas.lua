@@ -14,6 +14,8 @@ local function copas()
   return type(module) == "table" and module.wakeup and module or nil
 end
 
+copas_loop.instance = copas
+
 function copas_loop.present()
   return copas() ~= nil
 end

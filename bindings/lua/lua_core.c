@@ -170,6 +170,8 @@ int luaopen_weir_core(lua_State *L)
     wl_pool_register(L);
     wl_job_register(L);
     wl_call_register(L);
+    wl_signal_register(L);
+    wl_append_register(L);
     wl_method(L, "clock", clock_now);
     wl_method(L, "blocking_begin", blocking_begin);
     wl_method(L, "blocking_end", blocking_end);

@@ -181,6 +181,11 @@ bool wl_call_fill(lua_State *L, wl_main *m); /* the oldest one into it; false: n
 void wl_calls_drop(wl_main *m);
 void wl_call_register(lua_State *L);
 
+/* ---- signals, descriptors, files -------------------------------------------- */
+
+void wl_signal_register(lua_State *L);
+void wl_append_register(lua_State *L);
+
 /* ---- small things ---------------------------------------------------------- */
 
 /* Calls fn(lightuserdata ud) protected: 0, or the status with a message pushed. */

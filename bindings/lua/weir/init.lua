@@ -64,6 +64,12 @@ function weir.cancelled()
   return core.cancelled()
 end
 
+--- Whether a task runs in this state, so that weir.run_in_main can be called.
+-- @treturn boolean
+function weir.in_task()
+  return core.in_task()
+end
+
 local function unblocked(ok, ...)
   core.blocking_end()
   return returned(ok, ...)

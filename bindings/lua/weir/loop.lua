@@ -24,8 +24,12 @@
 -- @module weir.loop
 
 local block = require "weir.loop.block"
+local core = require "weir.core"
+local mailbox = require "weir.mailbox"
 
 local loop = { block = block }
+
+local TURN = 64 -- deliveries
 
 local OWN = { "copas", "cqueues", "luv" } -- in the order in which they are asked
 local registered = {}
@@ -90,6 +94,23 @@ end
 function loop.to_hold(co)
   return explicit or co and find("owns", co) or find("present") or block
 end
+
+--- For a loop that has nothing else to wait for than weir: blocks the thread until
+-- something has come back to this state, or a descriptor is readable, or a signal has
+-- come, and takes what came on behalf of `candidate`.
+-- @tparam table candidate a loop
+-- @tparam ?number timeout in seconds; nil: no limit; 0: only takes what is there
+-- @tparam ?number fd a descriptor
+function loop.turn(candidate, timeout, fd)
+  if timeout ~= 0 then core.poll(timeout or -1, core.mail() and core.fd(), fd) end
+  core.dispatch(TURN)
+  mailbox.deliver(candidate)
+end
+
+--- Seconds, of the clock that timeouts use: it never jumps, and its zero means nothing.
+-- @treturn number
+-- @function weir.loop.clock
+loop.clock = core.clock
 
 return setmetatable(loop, {
   __index = function(self, name)

@@ -1,0 +1,53 @@
+-- SPDX-License-Identifier: ISC
+--
+-- weir.openos.console: a terminal's input, read without holding up the other threads. It
+-- is read on a pool thread. What a reader that was killed has asked for is still coming;
+-- it goes to the next one that asks in the same way.
+
+local scheduler = require "weir.openos.scheduler"
+local weir = require "weir"
+
+local console = {}
+
+local real_read = io.read
+local pool
+local asked = {} -- formats -> {fiber =, future =}, the last to ask so
+
+local function key_of(...)
+  local formats = { ... }
+  for i = 1, select("#", ...) do formats[i] = tostring(formats[i]) end
+  return table.concat(formats, " ")
+end
+
+local function ask(...)
+  pool = pool or assert(weir.pool { name = "stdin", threads = 1 })
+  return pool:run(function(...) return io.read(...) end, ...)
+end
+
+local function given(key, mine, ok, ...)
+  if asked[key] == mine then asked[key] = nil end
+  if ok then return ... end
+  local problem = ...
+  error(problem, 3)
+end
+
+--- io.read while the machine turns: suspends the thread that calls.
+function console.read(...)
+  if not scheduler.is_in_fiber() or io.input() ~= io.stdin then return real_read(...) end
+  local key = key_of(...)
+  local mine = asked[key]
+  if not mine or mine.fiber.state ~= "dead" then
+    mine = { future = ask(...) }
+    asked[key] = mine
+  end
+  mine.fiber = scheduler.fiber()
+  return given(key, mine, mine.future:get())
+end
+
+console.tty = {
+  isAvailable = function() return true end,
+  read = function(...) return console.read(...) end,
+  write = function(...) return io.write(...) end,
+}
+
+return console

@@ -1,0 +1,146 @@
+-- SPDX-License-Identifier: ISC
+--
+-- weir.openos.layer: how the scheduler's yields are told from a program's own. Ours
+-- yield MARK. While the machine turns, coroutine.resume and wrap are the ones here: they
+-- pass a MARK on to whoever resumed them, so that it comes down to the scheduler through
+-- any number of the program's coroutines, and the program sees its own yields only.
+--
+-- fiber.inner is the fiber's innermost coroutine that such calls know of. In another one
+-- (resumed by a function that was taken before), inside a C function that calls back, and
+-- on 5.1 inside pcall, metamethods and iterators, there is no way down: leave says so.
+
+local layer = {}
+
+local real = coroutine
+local create, yield, running, status = real.create, real.yield, real.running, real.status
+local resume, wrap, is_yieldable = real.resume, real.wrap, real.isyieldable
+
+local MARK = setmetatable({}, { __tostring = function() return "weir: a thread that waits" end })
+layer.MARK, layer.create, layer.resume, layer.status = MARK, create, resume, status
+
+-- ---- leaving -------------------------------------------------------------------
+
+local is_plain_51 = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
+
+-- Lua tells nobody how many C calls are on the stack, so what is left of its 200 is used up.
+local function c_calls_left(n)
+  local ok, more = pcall(c_calls_left, n + 1)
+  return ok and more or n
+end
+
+local function probe()
+  local _, n = resume(create(c_calls_left), 0)
+  return n
+end
+
+local ROOM = 30 -- C calls that are left to a thread on top
+
+--- Whether a thread can be run on top of this C stack.
+function layer.has_room()
+  return probe() > ROOM
+end
+
+local level -- what probe gives in the loop that runs fibers now
+local per_resume = is_plain_51 and probe() - select(2, resume(create(probe)))
+
+--- A loop that runs fibers begins; returns what leave_loop wants.
+function layer.enter_loop()
+  local before = level
+  if is_plain_51 then level = probe() end
+  return before
+end
+
+function layer.leave_loop(before)
+  level = before
+end
+
+-- What the frames say on 5.1: true or false; nil when they do not (a tail call, or a
+-- function that was called by no name).
+local function is_clear()
+  local depth, sure = 4, true
+  local info = debug.getinfo(depth, "nS")
+  while info do
+    local below = debug.getinfo(depth + 1, "nS")
+    if info.what == "C" or info.name == "(for generator)" then return false end
+    if info.what == "tail" or below and not info.name then sure = nil end
+    depth, info = depth + 1, below
+  end
+  return sure
+end
+
+local function can_yield_51(fiber, co)
+  local clear = is_clear()
+  if clear == nil then return co == fiber.co and probe() == level - per_resume end
+  return clear
+end
+
+--- Yields to the scheduler: true when that has come back; false when there is no way.
+function layer.leave(fiber)
+  local co = running()
+  if co ~= fiber.inner or co == nil then return false end
+  if is_yieldable then
+    if not is_yieldable() then return false end
+  elseif not is_plain_51 then
+    return (pcall(yield, MARK)) -- on 5.2 it fails where there is no way
+  elseif not can_yield_51(fiber, co) then
+    return false
+  end
+  yield(MARK)
+  return true
+end
+
+-- ---- the program's coroutines ---------------------------------------------------
+
+-- scheduler.fiber() is the fiber that runs; scheduler.pass(fiber) leaves it, or does
+-- here what it wanted; scheduler.EXIT unwinds whatever it comes through.
+local scheduler
+
+local resumed
+
+local function go_on(fiber, above, co, ...)
+  fiber.inner = co
+  return resumed(fiber, above, co, resume(co, ...))
+end
+
+function resumed(fiber, above, co, ok, first, ...)
+  fiber.inner = above
+  if first == MARK and ok then
+    scheduler.pass(fiber)
+    return go_on(fiber, above, co)
+  elseif first == scheduler.EXIT and not ok then
+    error(first, 0)
+  end
+  return ok, first, ...
+end
+
+local function layered_resume(co, ...)
+  local fiber = scheduler.fiber()
+  local above = fiber.inner
+  if above == nil or running() ~= above then return resume(co, ...) end
+  return go_on(fiber, above, co, ...)
+end
+
+local CALLER = is_plain_51 and 3 or 2 -- there a tail call is a level
+
+local function returned(co, ok, ...)
+  if ok then return ... end
+  local problem = ...
+  if real.close and status(co) == "dead" then real.close(co) end
+  error(problem, type(problem) == "string" and CALLER or 0)
+end
+
+local function layered_wrap(f)
+  local co = create(f)
+  return function(...) return returned(co, layered_resume(co, ...)) end
+end
+
+function layer.install(the_scheduler)
+  scheduler = the_scheduler
+  real.resume, real.wrap = layered_resume, layered_wrap
+end
+
+function layer.restore()
+  real.resume, real.wrap = resume, wrap
+end
+
+return layer

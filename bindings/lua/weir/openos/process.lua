@@ -1,0 +1,272 @@
+-- SPDX-License-Identifier: ISC
+--
+-- weir.openos.process: the tree of processes. A program and a thread are a process each;
+-- init is above all of them. A thread's handle is its process and its first fiber, too.
+--
+--   life          "running", "suspended" or "dead"
+--   parent, newest, older, younger   the tree; children by age
+--   frozen        how many of it and those above are suspended: it runs when 0
+--   fiber         topmost of its fibers
+--   is_closing    its function has returned, it waits for its children, newest first
+--   joins         who waits for it to be complete, see join
+--   seen          see signals
+--
+-- A thread that ends normally waits for its children; one that raises, exits or is
+-- killed takes them along.
+
+local join = require "weir.openos.join"
+local registrations = require "weir.openos.registrations"
+local scheduler = require "weir.openos.scheduler"
+local signals = require "weir.openos.signals"
+
+local process = {}
+
+local init = { life = "running", frozen = 0, seen = 0, is_program = true }
+process.init = init
+scheduler.start(init)
+
+--- The process of whoever runs; the one above it when that is dead already.
+function process.current()
+  local it = scheduler.fiber().process
+  while it.life == "dead" do it = it.parent or init end
+  return it
+end
+
+-- ---- the tree ---------------------------------------------------------------------
+
+local function link(it, parent)
+  local older = parent.newest
+  it.parent, it.older, parent.newest = parent, older, it
+  if older then older.younger = it end
+end
+
+local function unlink(it)
+  local older, younger = it.older, it.younger
+  if older then older.younger = younger end
+  if younger then younger.older = older else it.parent.newest = older end
+  it.older, it.younger = nil, nil
+end
+
+-- Calls visit(process, ...) for it and all below, newest first; visit may take processes
+-- out below the one that it is given.
+local function walk(it, visit, ...)
+  local stack, n = { it }, 1
+  while n > 0 do
+    local here = stack[n]
+    stack[n], n = nil, n - 1
+    local child = here.newest
+    local from = n + 1
+    while child do
+      n = n + 1
+      stack[n] = child
+      child = child.older
+    end
+    for i = from, (from + n - 1) / 2 do stack[i], stack[n + from - i] = stack[n + from - i], stack[i] end
+    visit(here, ...)
+  end
+end
+
+-- ---- freezing ---------------------------------------------------------------------
+
+local function each_fiber(it, visit)
+  local fiber = it.fiber
+  while fiber do
+    local below = fiber.below
+    visit(fiber)
+    fiber = below
+  end
+end
+
+local function note(fiber)
+  if fiber.state == "waiting" then signals.note(fiber) end
+end
+
+local function release(fiber)
+  if not fiber.is_covered then scheduler.release(fiber) end
+end
+
+local function change_frozen(it, by)
+  local before = it.frozen
+  it.frozen = before + by
+  if before == 0 then
+    each_fiber(it, note)
+  elseif it.frozen == 0 then
+    each_fiber(it, release)
+    registrations.thaw(it)
+  end
+end
+
+local function freeze(it, by)
+  if by ~= 0 then walk(it, change_frozen, by) end
+end
+
+-- ---- the end ----------------------------------------------------------------------
+
+local function tell_joins(it, change)
+  for _, waiting in ipairs(it.joins or {}) do change(waiting, it) end
+end
+
+local function bury(it)
+  if it.life == "dead" then return end
+  if it.life == "running" then tell_joins(it, join.complete) end
+  it.life, it.is_closing = "dead", nil
+  each_fiber(it, scheduler.kill)
+  registrations.remove_all(it)
+  if it.is_thread then process.push("thread_exit") end
+end
+
+local close
+
+-- The parent's turn, if it waits for the newest child and that is complete.
+local function look_closing(it)
+  while it and it.is_closing do it = close(it) end
+end
+
+-- Kills it and all below, and returns its parent.
+local function take_out(it)
+  local parent = it.parent
+  if it.newest then walk(it, bury) else bury(it) end
+  unlink(it)
+  it.newest, it.fiber = nil, nil
+  return parent
+end
+
+function process.kill(it)
+  if it.life ~= "dead" then look_closing(take_out(it)) end
+end
+
+-- Returns whose turn it is then.
+function close(it)
+  local child = it.newest
+  while child and child.life ~= "running" do
+    take_out(child)
+    child = it.newest
+  end
+  if not child then return take_out(it) end
+end
+
+local function begin_close(it)
+  if it.newest then
+    it.is_closing = true
+    scheduler.begin_wait(it, nil, nil) -- its listeners go on
+  end
+  look_closing(it.newest and it or take_out(it))
+end
+
+local function reason_of(problem)
+  if type(problem) ~= "table" then return type(problem) == "string" and problem or "crashed" end
+  if tonumber(problem.code) then return nil end
+  return type(problem.reason) == "string" and problem.reason or "crashed"
+end
+
+--- What a thread's error comes to: see event.onError.
+function process.report(problem)
+  local reason = reason_of(problem)
+  if reason then registrations.failed("[thread] " .. reason) end
+end
+
+function scheduler.on.ended(fiber, ok, value)
+  local it = fiber.process
+  if fiber.series then
+    registrations.ended(fiber, ok, value)
+  elseif ok then
+    begin_close(it)
+  else
+    it.fail(it, value)
+    process.kill(it)
+  end
+end
+
+function scheduler.on.cut_off(fiber)
+  process.kill(fiber.process)
+end
+
+--- Ends the running process: at once for everyone else, its own code by an error.
+function process.exit(code)
+  local it = scheduler.fiber().process
+  it.code = code
+  process.kill(it)
+  error(scheduler.EXIT, 0)
+end
+
+-- ---- making -----------------------------------------------------------------------
+
+--- Adds a process below parent that calls f.
+function process.add(it, parent, f, arguments)
+  it.life, it.state, it.process, it.fiber = "running", "ready", it, it
+  it.frozen, it.seen, it.since = parent.frozen, 0, 0
+  link(it, parent)
+  scheduler.add(it, f, arguments)
+  return it
+end
+
+local function print_failure(_, problem)
+  io.stderr:write("weir.thread: ", tostring(problem), "\n")
+end
+
+local function add_hidden(f, arguments)
+  return process.add({ fail = print_failure }, init, f, arguments)
+end
+
+--- Runs f(...) as a thread that nobody knows of, before this returns if it can.
+function process.spawn(f, ...)
+  scheduler.first(add_hidden, f, { n = select("#", ...), ... })
+end
+
+--- Runs f before everyone else, once whoever runs now waits.
+function process.add_first(f)
+  scheduler.at_once(add_hidden, f)
+end
+
+local function is_below(it, above)
+  while it and it ~= above do it = it.parent end
+  return it ~= nil
+end
+
+--- Puts it below another parent; false when that is below itself.
+function process.attach(it, parent)
+  if is_below(parent, it) then return false end
+  local before = it.parent
+  if before == parent or it.life == "dead" then return true end
+  unlink(it)
+  link(it, parent)
+  freeze(it, parent.frozen - before.frozen)
+  look_closing(before)
+  return true
+end
+
+function process.suspend(it)
+  it.life = "suspended"
+  freeze(it, 1)
+  tell_joins(it, join.complete)
+  if scheduler.fiber().process == it then
+    scheduler.stop()
+  elseif it.parent.newest == it then
+    look_closing(it.parent)
+  end
+end
+
+local function thaw(it)
+  it.life = "running"
+  tell_joins(it, join.incomplete)
+  freeze(it, -1)
+end
+
+--- Resumes it, which runs before this returns.
+function process.resume(it)
+  scheduler.first(thaw, it)
+end
+
+-- ---- signals ----------------------------------------------------------------------
+
+function scheduler.on.signal(signal)
+  registrations.call(signal)
+  signals.offer(signal, scheduler.wake)
+end
+
+--- Pushes a signal; who waits for it becomes ready.
+function process.push(...)
+  scheduler.on.signal(signals.push(...))
+end
+
+return process

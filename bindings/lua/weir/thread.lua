@@ -1,0 +1,227 @@
+-- SPDX-License-Identifier: ISC
+--
+--- The threads of OpenOS (OpenComputers 1.7 and 1.8): coroutines over one signal queue.
+--
+-- Nothing is preemptive: control moves where a thread pulls a signal, sleeps, joins, waits
+-- for a future of a weir pool, or ends; and where it creates or resumes another one or
+-- pushes a signal that others wait for: those run at once. Differences:
+--
+--   create, resume and push hand over through the scheduler, so the C stack does not grow
+--     with the chain. Where the caller cannot be suspended (inside a C function that calls
+--     back; on 5.1 pcall, metamethods and iterators, too) the others run on top of it, 100
+--     of such deep; then they are left for later
+--   a resumed thread runs before resume returns (the original: at the next pull)
+--   a wait that cannot be suspended turns the machine on top of itself: it ends after those
+--     that began on top of it, and raises when it is the 101st. When its program ends, a
+--     detached thread in it is killed
+--   killing a thread, or its exit or error, kills its attached children, too
+--   a signal that comes while a thread is suspended is missed by it, always
+--   os.exit ends the program and its threads at once; code that catches its error runs on
+--     to its next wait, and no further
+--   attaching a thread to itself or to a thread below it is refused
+--   a yield by a program or thread itself is a pull; by a coroutine that it resumed it is
+--     that coroutine's, while the machine turns
+--   io.read waits on a pool thread. A line that a killed thread waited for goes to the
+--     next one that reads in the same way
+--   ^C is `interrupted`; a second one before the first was seen goes to whoever had SIGINT
+--   futures of weir's pools suspend the thread that waits for them, and no other
+--
+-- One machine per Lua state; its functions are called on the state's own thread.
+-- @module weir.thread
+
+local check = require "weir.check"
+local host = require "weir.openos.host"
+local join = require "weir.openos.join"
+local process = require "weir.openos.process"
+local program = require "weir.openos.program"
+local scheduler = require "weir.openos.scheduler"
+local event = require "weir.event" -- luacheck: ignore
+
+local thread = {}
+
+local handle = {}
+handle.__index = handle
+
+local is_function = check.kinds["function"]
+local maybe_number = { "a number or nil", function(v) return v == nil or type(v) == "number" and v == v end }
+
+local function is_handle(value)
+  return getmetatable(value) == handle
+end
+
+local function check_self(self, method)
+  if not is_handle(self) then
+    error(("%s: called on a %s, not on a thread (use t:%s())"):format(method, type(self), method), 3)
+  end
+end
+
+-- ---- the library -------------------------------------------------------------------
+
+local function fail(_, problem)
+  return process.report(problem)
+end
+
+local function add(f, ...)
+  local arguments = select("#", ...) > 0 and { n = select("#", ...), ... } or nil
+  local t = setmetatable({ is_thread = true, fail = fail }, handle)
+  return process.add(t, process.current(), f, arguments)
+end
+
+--- Starts a thread, attached to the program or thread that calls. It runs f(...) until it
+-- waits for the first time before this returns. Its errors go to event.onError.
+-- @tparam function f
+-- @param ... its arguments
+-- @treturn thread its handle
+function thread.create(f, ...)
+  check.is(is_function, "thread.create: argument 1", f)
+  return scheduler.first(add, f, ...)
+end
+
+--- The thread that runs, also from a coroutine inside it.
+-- @treturn ?thread nothing in a program
+function thread.current()
+  local it = scheduler.fiber().process
+  if is_handle(it) then return it end
+end
+
+local function check_list(list, timeout, name)
+  if type(list) ~= "table" then
+    error(("%s: argument 1 must be a list of threads, got %s"):format(name, type(list)), 3)
+  end
+  for i, t in ipairs(list) do
+    if not is_handle(t) then
+      error(("%s: argument 1[%d] must be a thread, got %s"):format(name, i, type(t)), 3)
+    end
+  end
+  if not maybe_number[2](timeout) then
+    error(("%s: argument 2 (timeout) must be a number or nil, got %s"):format(name, tostring(timeout)), 3)
+  end
+end
+
+local function wait_for(list, timeout, is_all)
+  if timeout == math.huge then timeout = nil end
+  if join.wait(list, timeout, is_all, process.kill) then return true end
+  return nil, "thread join timed out"
+end
+
+--- Waits until every thread of a list is complete: it has returned, raised, been killed or
+-- suspended. Those that it found complete are dead afterwards.
+-- @tparam {thread,...} list
+-- @tparam ?number timeout in seconds; with 0 it has always passed
+-- @treturn ?boolean true; nil when the time passed
+-- @treturn ?string "thread join timed out", then
+function thread.waitForAll(list, timeout)
+  check_list(list, timeout, "thread.waitForAll")
+  return wait_for(list, timeout, true)
+end
+
+--- The same until one of them is.
+-- @tparam {thread,...} list when it is empty no thread ever is
+-- @tparam ?number timeout in seconds
+-- @return as waitForAll
+function thread.waitForAny(list, timeout)
+  check_list(list, timeout, "thread.waitForAny")
+  return wait_for(list, timeout, false)
+end
+
+--- Runs a program, and turns the machine until it has ended and with it its attached
+-- threads. Detached threads and queued signals are carried on by the next run. While it
+-- turns, os.sleep, os.exit, io.read, coroutine.resume and coroutine.wrap are weir's,
+-- `require` knows "thread", "event", "computer" (uptime, pullSignal, pushSignal) and
+-- "tty" (isAvailable, read, write), and SIGINT is the signal `interrupted`.
+-- In a coroutine of Copas, luv or cqueues it suspends that.
+-- @param f a function, or a path
+-- @param ... its arguments
+-- @treturn number 0; what it gave to os.exit; 128 when it raised: then the message and a
+--   traceback are on stderr
+-- @function run
+thread.run = program.run
+
+--- Sleeps; os.sleep while the machine turns. Signals that come meanwhile are missed, but
+-- for listeners.
+-- @tparam ?number seconds 0: until the others have had their turn
+function thread.sleep(seconds)
+  check.is(maybe_number, "sleep: argument 1", seconds)
+  seconds = seconds or 0
+  scheduler.wait(seconds ~= math.huge and host.now() + seconds or nil)
+end
+
+--- Ends the program with its threads, or the thread, that calls: raises an error for that.
+-- os.exit while the machine turns.
+-- @param code a number; nil and true mean 0, false 1
+-- @function exit
+thread.exit = program.exit
+
+-- ---- a thread's handle ---------------------------------------------------------------
+
+--- @treturn string "running" (also while it waits), "suspended" or "dead"
+function handle:status()
+  check_self(self, "status")
+  return self.life
+end
+
+--- Lets a suspended thread go on; what it has to do runs before this returns.
+-- @treturn ?boolean true
+-- @treturn ?string "cannot resume <state> thread", after nil
+function handle:resume()
+  check_self(self, "resume")
+  if self.life ~= "suspended" then return nil, ("cannot resume %s thread"):format(self.life) end
+  process.resume(self)
+  return true
+end
+
+--- Suspends a running thread, and with it those attached to it: none of them runs, gets
+-- signals or timers until it is resumed; time goes on. One's own thread at once.
+-- @treturn ?boolean true
+-- @treturn ?string "cannot suspend <state> thread", after nil
+function handle:suspend()
+  check_self(self, "suspend")
+  if self.life ~= "running" then return nil, ("cannot suspend %s thread"):format(self.life) end
+  process.suspend(self)
+  return true
+end
+
+--- Ends a thread and those attached to it. One's own runs on to its next wait. Nothing when
+-- it is dead.
+function handle:kill()
+  check_self(self, "kill")
+  process.kill(self)
+end
+
+--- waitForAll of this thread.
+-- @tparam ?number timeout in seconds
+-- @return as thread.waitForAll
+function handle:join(timeout)
+  check_self(self, "join")
+  check.is(maybe_number, "join: argument 1 (timeout)", timeout)
+  return wait_for({ self }, timeout, true)
+end
+
+local function at_level(level)
+  local it = process.current()
+  for _ = 2, level do it = it and it.parent end
+  return it
+end
+
+--- Attaches the thread to a process, which will not end before it.
+-- @tparam ?number level nil, 0 and 1: the one that calls; 2: its parent, and so on
+-- @treturn ?thread itself
+-- @treturn ?string "thread failed to attach, process not found" after nil; so also when that
+--   is itself or attached to it
+function handle:attach(level)
+  check_self(self, "attach")
+  check.is(maybe_number, "attach: argument 1 (level)", level)
+  local parent = at_level(level or 1)
+  if parent and process.attach(self, parent) then return self end
+  return nil, "thread failed to attach, process not found"
+end
+
+--- Attaches it to the init process, which outlives all programs.
+-- @treturn thread itself
+function handle:detach()
+  check_self(self, "detach")
+  process.attach(self, process.init)
+  return self
+end
+
+return thread

@@ -6,6 +6,7 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local event = require "weir.event"
+-- luacheck: read globals os.sleep
 local openos = require "support.openos"
 local thread = require "weir.thread"
 

@@ -136,6 +136,7 @@ typedef struct {
 } wl_entry;
 
 enum { WL_ROOTS = 2 }; /* stack index of the first value while packing */
+enum { WL_FEW = 8, WL_LITTLE = 512 }; /* objects, and bytes of code, that need no malloc */
 
 typedef struct {
     lua_State             *L;
@@ -152,6 +153,10 @@ typedef struct {
     uint32_t               n_slots;
     char                  *code; /* bytecode on its way into a blob */
     size_t                 code_size, code_capacity;
+    /* What the three point to at first. */
+    wl_entry few_entries[WL_FEW];
+    uint32_t few_slots[2 * WL_FEW];
+    char     little_code[WL_LITTLE];
 } wl_packer;
 
 wl_message *wl_message_new(void); /* without values; NULL: no memory */

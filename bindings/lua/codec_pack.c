@@ -26,20 +26,25 @@ static uint32_t *slot_of(const wl_packer *p, const void *object)
 
 static uint32_t number_of(const wl_packer *p, const void *object)
 {
-    return p->n_slots ? *slot_of(p, object) : 0;
+    return p->n_entries ? *slot_of(p, object) : 0;
 }
 
 static void more_entries(wl_packer *p)
 {
-    uint32_t  n = p->max_entries ? 2 * p->max_entries : 8;
-    wl_entry *entries = n < UINT32_MAX / 4 ? realloc(p->entries, n * sizeof *entries) : NULL;
+    uint32_t  n = 2 * p->max_entries;
+    bool      first = p->entries == p->few_entries;
+    wl_entry *old = first ? NULL : p->entries;
+    wl_entry *entries = n < UINT32_MAX / 4 ? realloc(old, n * sizeof *entries) : NULL;
     if (!entries)
         no_memory(p);
+    if (first)
+        memcpy(entries, p->few_entries, sizeof p->few_entries);
     p->entries = entries;
     uint32_t *slots = calloc(2 * (size_t)n, sizeof *slots);
     if (!slots)
         no_memory(p);
-    free(p->slots);
+    if (p->slots != p->few_slots)
+        free(p->slots);
     p->slots = slots;
     p->n_slots = 2 * n;
     p->max_entries = n;
@@ -159,10 +164,13 @@ static int append_code(lua_State *L, const void *piece, size_t size, void *packe
     wl_packer *p = packer;
     (void)L;
     if (p->code_capacity - p->code_size < size) {
-        size_t capacity = 2 * p->code_capacity + size + 256;
-        char  *code = realloc(p->code, capacity);
+        size_t capacity = 2 * p->code_capacity + size;
+        bool   first = p->code == p->little_code;
+        char  *code = realloc(first ? NULL : p->code, capacity);
         if (!code)
             return 1;
+        if (first)
+            memcpy(code, p->little_code, p->code_size);
         p->code = code;
         p->code_capacity = capacity;
     }
@@ -421,6 +429,21 @@ static wl_message *take_message(wl_message **used)
     return m;
 }
 
+/* All but what the plain way has filled in already. */
+static void begin(wl_packer *p)
+{
+    p->names = NULL;
+    p->anchored = false;
+    p->current = WL_NOBODY;
+    p->entries = p->few_entries;
+    p->n_entries = 0;
+    p->max_entries = WL_FEW;
+    p->slots = memset(p->few_slots, 0, sizeof p->few_slots);
+    p->n_slots = 2 * WL_FEW;
+    p->code = p->little_code;
+    p->code_capacity = WL_LITTLE;
+}
+
 /* The first pushes may raise on 5.1: nothing is held before. */
 static int pack_protected(wl_packer *p, int first, int n, wl_message **used)
 {
@@ -435,10 +458,14 @@ static int pack_protected(wl_packer *p, int first, int n, wl_message **used)
         return fail(L, "not enough memory");
     }
     p->m->n = n;
+    begin(p);
     int status = lua_pcall(L, n + 1, 0, 0);
-    free(p->entries);
-    free(p->slots);
-    free(p->code);
+    if (p->entries != p->few_entries)
+        free(p->entries);
+    if (p->slots != p->few_slots)
+        free(p->slots);
+    if (p->code != p->little_code)
+        free(p->code);
     return status;
 }
 
@@ -446,7 +473,9 @@ int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
                  wl_message **used, wl_message **out)
 {
     static const wl_pack_options defaults;
-    wl_packer p = {.L = L, .options = options ? options : &defaults};
+    wl_packer p;
+    p.L = L;
+    p.options = options ? options : &defaults;
     first = lua_absindex(L, first);
     if (!lua_checkstack(L, n + 6)) /* may raise, on 5.1 */
         return fail(L, "too many values");

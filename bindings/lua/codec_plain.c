@@ -41,7 +41,7 @@ static bool plain_string(wl_packer *p, int i)
 
 static bool has_side(wl_message *m)
 {
-    if (!m->sides && (m->sides = calloc(2, sizeof *m->sides)))
+    if (!m->sides && (m->sides = malloc(2 * sizeof *m->sides)))
         m->max_sides = 2;
     return m->max_sides > 0;
 }

@@ -62,7 +62,10 @@ int64_t wl_nanoseconds(lua_Number seconds)
 /* table -> table */
 void wl_method(lua_State *L, const char *name, lua_CFunction fn)
 {
-    lua_pushcfunction(L, fn);
+    wl_state_push(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, wl_future_class);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, wl_pool_class);
+    lua_pushcclosure(L, fn, WL_UPVALUES);
     lua_setfield(L, -2, name);
 }
 
@@ -166,6 +169,8 @@ int luaopen_weir_core(lua_State *L)
     stay_loaded();
     wl_state_open(L, NULL);
     lua_newtable(L);
+    wl_pool_class_make(L);
+    wl_job_class_make(L);
     wl_main_register(L);
     wl_pool_register(L);
     wl_job_register(L);

@@ -36,6 +36,7 @@ typedef struct wl_job    wl_job;
 typedef struct wl_call   wl_call;
 typedef struct wl_worker wl_worker;
 typedef struct wl_waiter wl_waiter;
+typedef struct wl_state  wl_state;
 
 /* ---- a pool ---------------------------------------------------------------- */
 
@@ -66,7 +67,9 @@ void     wl_pool_use(wl_pool *p);
 void     wl_pool_unuse(wl_pool *p);
 void     wl_pool_ref(wl_pool *p);
 void     wl_pool_unref(wl_pool *p);
+void     wl_pool_class_make(lua_State *L); /* module -> module; before any function */
 void     wl_pool_register(lua_State *L);
+extern const char wl_pool_class[];
 
 /* A worker that waits for a job; on its stack. */
 struct wl_waiter {
@@ -107,10 +110,22 @@ bool wl_cancel_end(wl_worker *w);
 void wl_cancel_send(wl_job *j);
 void wl_cancel_watch(wl_job *j, int64_t timeout_ns);
 
-/* ---- a state's mailbox ----------------------------------------------------- */
+/* ---- a state and its mailbox ------------------------------------------------ */
+
+/* In the registry, from the first `require` (or from its making, in a pool thread) to
+ * lua_close. */
+struct wl_state {
+    wl_main   *main; /* NULL until needed */
+    wl_worker *worker;
+    /* Keys: whoever waits for a job is found by a small number, for Lua finds those
+     * fastest. One more than the main before had given out, until it is told. */
+    uint32_t *free_keys, n_free_keys, n_keys, max_keys;
+    uint64_t  keys_before;
+};
 
 struct wl_main {
     _Atomic unsigned refs;
+    wl_state *state; /* its owner's, while it is not closed */
     /* Set before the mailbox closes: what is delivered from then on, here or on a
      * worker, only settles. */
     _Atomic bool closed;
@@ -126,12 +141,17 @@ struct wl_main {
 };
 
 void     wl_state_open(lua_State *L, wl_worker *w); /* once per state, before all else */
+void     wl_state_push(lua_State *L); /* -> the record, or nil */
 wl_main *wl_main_get(lua_State *L); /* the state's, opened on demand; may throw */
+wl_main *wl_main_of(lua_State *L, wl_state *s); /* the same, of a state that is known */
 wl_main *wl_main_look(lua_State *L); /* the same, or NULL when none is open */
 void     wl_main_end(lua_State *L);  /* closes it: the task that it belongs to has ended */
 void     wl_main_ref(wl_main *m);
 void     wl_main_unref(wl_main *m);
 void     wl_main_tell(wl_main *m, wl_job *j);
+uint32_t wl_key_take(lua_State *L, wl_state *s); /* may throw */
+void     wl_key_push(lua_State *L, const wl_state *s, uint32_t key); /* -> number, 0 for none */
+void     wl_key_give(wl_state *s, uint32_t key);
 void     wl_main_register(lua_State *L);
 
 /* ---- a job: a task, an opening or a close, and its future ------------------- */
@@ -163,6 +183,7 @@ struct wl_job {
     /* The submitting thread's. */
     bool    has_future, watched, read, submitted, given_up;
     int     cancelled; /* 0, or what it is over with for its future */
+    uint32_t key; /* 0: none, nobody ever waited */
     wl_job *next; /* of the told */
 };
 
@@ -172,7 +193,9 @@ wl_job  *wl_job_check(lua_State *L, int index);
 void     wl_job_ref(wl_job *j);
 void     wl_job_unref(wl_job *j);
 void     wl_job_settle(wl_job *j, int outcome);
+void     wl_job_class_make(lua_State *L); /* module -> module; before any function */
 void     wl_job_register(lua_State *L);
+extern const char wl_future_class[];
 
 /* ---- run_in_main ----------------------------------------------------------- */
 
@@ -191,13 +214,34 @@ void wl_append_register(lua_State *L);
 /* Calls fn(lightuserdata ud) protected: 0, or the status with a message pushed. */
 int  wl_protect(lua_State *L, lua_CFunction fn, void *ud);
 int  wl_push_refusal(lua_State *L, int code); /* -> nil, word; returns 2 */
-void wl_method(lua_State *L, const char *name, lua_CFunction fn); /* table -> table */
+/* The function's upvalues are those below. table -> table */
+void wl_method(lua_State *L, const char *name, lua_CFunction fn);
 void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc);
 /* luaL_testudata and luaL_checkudata for the types of wl_class, without their search by
  * name: `type` must be the very string that was given there. */
 void *wl_test(lua_State *L, int index, const char *type);
 void *wl_check(lua_State *L, int index, const char *type);
 void  wl_set_class(lua_State *L, const char *type); /* userdata -> userdata */
+
+/* What every call asks for; in the registry it would be searched. */
+enum { WL_THIS_STATE = 1, WL_FUTURE, WL_POOL, WL_UPVALUES = WL_POOL };
+
+static inline wl_state *wl_this(lua_State *L)
+{
+    return lua_touserdata(L, lua_upvalueindex(WL_THIS_STATE));
+}
+
+/* NULL when the value is not of that class, WL_FUTURE or WL_POOL. */
+static inline void *wl_is(lua_State *L, int index, int class)
+{
+    void *u = lua_touserdata(L, index);
+    if (!u || !lua_getmetatable(L, index))
+        return NULL;
+    bool same = lua_rawequal(L, -1, lua_upvalueindex(class));
+    lua_pop(L, 1);
+    return same ? u : NULL;
+}
+
 const char *wl_word(int code);
 char       *wl_strdup(const char *s);
 int64_t     wl_nanoseconds(lua_Number seconds);

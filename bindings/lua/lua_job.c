@@ -9,8 +9,9 @@
 #include "lua_core.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static const char future_class[] = "weir.future";
+const char wl_future_class[] = "weir.future";
 
 /* ---- references ------------------------------------------------------------ */
 
@@ -35,8 +36,23 @@ wl_job **wl_job_slot(lua_State *L)
 {
     wl_job **slot = lua_newuserdata(L, sizeof *slot);
     *slot = NULL;
-    wl_set_class(L, future_class);
+    wl_set_class(L, wl_future_class);
     return slot;
+}
+
+static wl_job *make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
+{
+    wl_job *j = malloc(sizeof *j); /* calloc knows no cache of the thread's own */
+    if (!j)
+        luaL_error(L, "weir: not enough memory");
+    memset(j, 0, sizeof *j);
+    atomic_init(&j->refs, 1);
+    pthread_mutex_init(&j->lock, NULL);
+    j->kind = kind;
+    j->has_future = true;
+    wl_main_ref(j->main = m);
+    wl_pool_use(j->pool = p);
+    return j;
 }
 
 /* -> future */
@@ -44,21 +60,12 @@ wl_job *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p)
 {
     wl_main *m = wl_main_get(L);
     wl_job **slot = wl_job_slot(L);
-    wl_job  *j = calloc(1, sizeof *j);
-    if (!j)
-        luaL_error(L, "weir: not enough memory");
-    atomic_init(&j->refs, 1);
-    pthread_mutex_init(&j->lock, NULL);
-    j->kind = kind;
-    j->has_future = true;
-    wl_main_ref(j->main = m);
-    wl_pool_use(j->pool = p);
-    return *slot = j;
+    return *slot = make(L, kind, m, p);
 }
 
 wl_job *wl_job_check(lua_State *L, int index)
 {
-    return *(wl_job **)wl_check(L, index, future_class);
+    return *(wl_job **)wl_check(L, index, wl_future_class);
 }
 
 /* ---- settling: on the main's thread, or on a worker when the main has closed -- */
@@ -77,12 +84,16 @@ void wl_job_settle(wl_job *j, int outcome)
     j->pool = NULL;
     j->outcome = outcome;
     atomic_store(&j->settled, true);
-    if (!atomic_load(&j->main->closed) && j->given_up)
+    bool here = !atomic_load(&j->main->closed);
+    if (here && j->given_up)
         j->main->cancelled--;
-    if (!atomic_load(&j->main->closed) && must_tell(j))
+    if (here && must_tell(j)) {
         wl_main_tell(j->main, j);
-    else
+    } else {
+        if (here)
+            wl_key_give(j->main->state, j->key);
         wl_job_unref(j);
+    }
     wl_pool_unuse(p);
 }
 
@@ -102,24 +113,32 @@ static bool is_over(const wl_job *j)
 
 /* ---- submitting ------------------------------------------------------------ */
 
-/* pool f args... -> future, not submitted yet | nil, why it cannot cross */
-static int job_new(lua_State *L)
+/* pool f args... -> pool f args... future; NULL, with the error on top of that, when
+ * they cannot cross */
+static wl_job *task_make(lua_State *L, wl_pool *p)
 {
-    wl_pool        *p = wl_pool_check(L, 1);
     wl_pack_options options = {.number = 1, .metatables = p->metatables};
     int      n = lua_gettop(L) - 1;
-    wl_job  *j = wl_job_push(L, WL_TASK, p);
-    lua_insert(L, 1);
-    if (wl_pack(L, 3, n, &options, &j->call) != 0) {
-        lua_pushnil(L);
-        lua_insert(L, -2);
-        return 2;
-    }
+    wl_main *m = wl_main_of(L, wl_this(L));
+    wl_job **slot = lua_newuserdata(L, sizeof *slot);
+    *slot = NULL;
+    lua_pushvalue(L, lua_upvalueindex(WL_FUTURE));
+    lua_setmetatable(L, -2);
+    wl_job *j = *slot = make(L, WL_TASK, m, p);
     j->u.task.run = wl_worker_run;
     j->u.task.done = task_done;
     j->u.task.release = task_release;
-    lua_settop(L, 1);
-    return 1;
+    return wl_pack(L, 2, n, &options, &j->call) == 0 ? j : NULL;
+}
+
+/* pool f args... -> future, not submitted yet | nil, why it cannot cross */
+static int job_new(lua_State *L)
+{
+    if (task_make(L, wl_pool_check(L, 1)))
+        return 1;
+    lua_pushnil(L);
+    lua_insert(L, -2);
+    return 2;
 }
 
 static int submit(wl_job *j, weir_run_options *o)
@@ -158,16 +177,17 @@ static int job_submit(lua_State *L)
  *                 | nil, word | false, why it cannot cross | nothing: wrong arguments */
 static int job_run(lua_State *L)
 {
-    if (!wl_pool_is(L, 1) || lua_type(L, 2) != LUA_TFUNCTION)
+    wl_pool **p = wl_is(L, 1, WL_POOL);
+    if (!p || lua_type(L, 2) != LUA_TFUNCTION)
         return 0;
-    if (job_new(L) != 1) {
+    wl_job          *j = task_make(L, *p);
+    weir_run_options none = {0};
+    if (!j) {
         lua_pushboolean(L, false);
-        lua_replace(L, -3);
+        lua_insert(L, -2);
         return 2;
     }
-    wl_job          *j = *(wl_job **)lua_touserdata(L, -1);
-    weir_run_options none = {0};
-    int              rc = submit(j, &none);
+    int rc = submit(j, &none);
     if (rc != 0)
         return wl_push_refusal(L, rc);
     lua_pushboolean(L, j->main->held);
@@ -176,17 +196,17 @@ static int job_run(lua_State *L)
 
 /* ---- futures --------------------------------------------------------------- */
 
-/* future -> key, as `told` gives it */
+/* future -> key, as `told` gives it; 0 when nobody waited, or it was told */
 static int job_key(lua_State *L)
 {
-    lua_pushlightuserdata(L, wl_job_check(L, 1));
+    wl_key_push(L, wl_this(L), wl_job_check(L, 1)->key);
     return 1;
 }
 
 /* value -> whether get would not wait | nothing: it is no future */
 static int job_over(lua_State *L)
 {
-    wl_job **slot = wl_test(L, 1, future_class);
+    wl_job **slot = wl_is(L, 1, WL_FUTURE);
     if (!slot)
         return 0;
     lua_pushboolean(L, is_over(*slot));
@@ -196,8 +216,12 @@ static int job_over(lua_State *L)
 /* future -> key; its end will be told */
 static int job_watch(lua_State *L)
 {
-    wl_job_check(L, 1)->watched = true;
-    return job_key(L);
+    wl_job *j = wl_job_check(L, 1);
+    if (!j->key)
+        j->key = wl_key_take(L, wl_this(L));
+    j->watched = true;
+    wl_key_push(L, wl_this(L), j->key);
+    return 1;
 }
 
 /* -> the error value of a job that is over and not ok */
@@ -214,7 +238,8 @@ static void push_error(lua_State *L, const wl_job *j)
 /* future, which is over -> true, values... | false, error */
 static int job_take(lua_State *L)
 {
-    wl_job *j = wl_job_check(L, 1);
+    wl_job **slot = wl_is(L, 1, WL_FUTURE);
+    wl_job  *j = slot ? *slot : wl_job_check(L, 1);
     j->read = true;
     bool failed = j->cancelled || !atomic_load(&j->settled) || j->outcome != 0;
     lua_settop(L, 0);
@@ -271,7 +296,7 @@ static int job_cancel(lua_State *L)
 
 static int report(lua_State *L)
 {
-    luaL_getmetatable(L, future_class);
+    luaL_getmetatable(L, wl_future_class);
     lua_getfield(L, -1, "unhandled");
     wl_job **slot = wl_job_slot(L);
     *slot = lua_touserdata(L, 1);
@@ -301,7 +326,7 @@ static int job_gc(lua_State *L)
 static int on_unhandled(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TFUNCTION);
-    luaL_getmetatable(L, future_class);
+    luaL_getmetatable(L, wl_future_class);
     lua_pushvalue(L, 1);
     lua_setfield(L, -2, "unhandled");
     return 0;
@@ -310,14 +335,15 @@ static int on_unhandled(lua_State *L)
 /* value -> whether it is a future */
 static int is_future(lua_State *L)
 {
-    lua_pushboolean(L, wl_test(L, 1, future_class) != NULL);
+    lua_pushboolean(L, wl_test(L, 1, wl_future_class) != NULL);
     return 1;
 }
+
+void wl_job_class_make(lua_State *L) { wl_class(L, wl_future_class, "future", job_gc); }
 
 /* module -> module */
 void wl_job_register(lua_State *L)
 {
-    wl_class(L, future_class, "future", job_gc);
     wl_method(L, "is_future", is_future);
     wl_method(L, "job", job_new);
     wl_method(L, "submit", job_submit);

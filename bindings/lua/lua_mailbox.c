@@ -10,24 +10,65 @@
 
 #include <stdlib.h>
 
-typedef struct {
-    wl_main   *main;
-    wl_worker *worker;
-} state;
-
 static _Atomic uint64_t n_mains;
 
-static char key; /* its address names the record in the registry */
+static char state_key; /* its address names the record in the registry */
 
-static state *state_of(lua_State *L)
+static wl_state *state_of(lua_State *L)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &key);
-    state *s = lua_touserdata(L, -1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+    wl_state *s = lua_touserdata(L, -1);
     lua_pop(L, 1);
     return s;
 }
 
 wl_worker *wl_worker_of(lua_State *L) { return state_of(L)->worker; }
+
+void wl_state_push(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key); }
+
+/* ---- keys ------------------------------------------------------------------ */
+
+static bool more_keys(wl_state *s)
+{
+    uint32_t  n = s->max_keys ? 2 * s->max_keys : 64;
+    uint32_t *free_keys = n > s->max_keys ? realloc(s->free_keys, n * sizeof *free_keys) : NULL;
+    if (!free_keys)
+        return false;
+    s->free_keys = free_keys;
+    s->max_keys = n;
+    return true;
+}
+
+/* There is room for all that were made, so that giving back cannot fail. */
+uint32_t wl_key_take(lua_State *L, wl_state *s)
+{
+    if (s->n_free_keys)
+        return s->free_keys[--s->n_free_keys];
+    if (s->n_keys == s->max_keys && !more_keys(s))
+        luaL_error(L, "weir: not enough memory");
+    return ++s->n_keys;
+}
+
+/* -> number; 0 for none */
+void wl_key_push(lua_State *L, const wl_state *s, uint32_t key)
+{
+    lua_pushinteger(L, key ? (lua_Integer)(s->keys_before + key) : 0);
+}
+
+void wl_key_give(wl_state *s, uint32_t key)
+{
+    if (key)
+        s->free_keys[s->n_free_keys++] = key;
+}
+
+/* Of a main that has closed: jobs that were not told keep theirs for ever. */
+static void forget_keys(wl_state *s)
+{
+    if (s->n_free_keys == s->n_keys)
+        return;
+    s->keys_before += s->n_keys;
+    s->n_keys = s->n_free_keys = 0;
+}
 
 /* ---- open and close -------------------------------------------------------- */
 
@@ -39,7 +80,7 @@ void wl_main_unref(wl_main *m)
         free(m);
 }
 
-static wl_main *main_open(lua_State *L)
+static wl_main *main_open(lua_State *L, wl_state *s)
 {
     wl_main *m = calloc(1, sizeof *m);
     int      rc = m ? weir_main_open(&m->weir) : WEIR_ENOMEM;
@@ -48,6 +89,7 @@ static wl_main *main_open(lua_State *L)
         luaL_error(L, "weir: %s", wl_word(rc));
     }
     atomic_init(&m->refs, 1);
+    m->state = s;
     m->number = atomic_fetch_add(&n_mains, 1);
     m->last_job = &m->jobs;
     m->last_call = &m->calls;
@@ -56,19 +98,22 @@ static wl_main *main_open(lua_State *L)
 
 wl_main *wl_main_look(lua_State *L) { return state_of(L)->main; }
 
-wl_main *wl_main_get(lua_State *L)
+wl_main *wl_main_of(lua_State *L, wl_state *s)
 {
-    state *s = state_of(L);
     if (!s->main)
-        s->main = main_open(L);
+        s->main = main_open(L, s);
     return s->main;
 }
+
+wl_main *wl_main_get(lua_State *L) { return wl_main_of(L, state_of(L)); }
 
 static void drop_told(wl_main *m)
 {
     wl_job *j;
     while ((j = m->jobs)) {
         m->jobs = j->next;
+        wl_key_give(m->state, j->key);
+        j->key = 0;
         wl_job_unref(j);
     }
     wl_calls_drop(m);
@@ -86,20 +131,25 @@ static void main_close(wl_main *m)
 
 void wl_main_end(lua_State *L)
 {
-    state   *s = state_of(L);
+    wl_state   *s = state_of(L);
     wl_main *m = s->main;
     s->main = NULL;
-    if (m)
-        main_close(m);
+    if (!m)
+        return;
+    main_close(m);
+    forget_keys(s);
 }
 
 /* record -> */
 static int state_gc(lua_State *L)
 {
-    state *s = lua_touserdata(L, 1);
+    wl_state *s = lua_touserdata(L, 1);
     if (s->main)
         main_close(s->main);
     s->main = NULL;
+    free(s->free_keys);
+    s->free_keys = NULL;
+    s->n_free_keys = s->n_keys = s->max_keys = 0;
     return 0;
 }
 
@@ -107,12 +157,13 @@ void wl_state_open(lua_State *L, wl_worker *w)
 {
     if (state_of(L))
         return;
-    state *s = lua_newuserdata(L, sizeof *s);
-    *s = (state){.worker = w};
+    wl_state *s = lua_newuserdata(L, sizeof *s);
+    *s = (wl_state){.worker = w};
     lua_newtable(L);
-    wl_method(L, "__gc", state_gc);
+    lua_pushcfunction(L, state_gc);
+    lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
 }
 
 /* ---- what was told --------------------------------------------------------- */
@@ -136,10 +187,11 @@ static wl_job *pop_job(wl_main *m)
 /* What can throw comes before anything is taken off a list: a finaliser that runs in
  * between may take it first.
  *
- * -> nothing | key, of what is settled | call, "call" | future, "failed" */
+ * -> nothing | key, of what is settled, or 0 | call, "call" | future, "failed" */
 static int told(lua_State *L)
 {
-    wl_main *m = wl_main_look(L);
+    wl_state *s = wl_this(L);
+    wl_main  *m = s->main;
     if (!m || (!m->calls && !m->jobs))
         return 0;
     if (m->calls) {
@@ -151,8 +203,10 @@ static int told(lua_State *L)
     }
     if (m->jobs->has_future) {
         wl_job *j = pop_job(m);
-        lua_pushlightuserdata(L, j);
-        wl_job_unref(j); /* the key is only compared */
+        wl_key_push(L, s, j->key);
+        wl_key_give(s, j->key); /* Lua looks who waits for it at once */
+        j->key = 0;
+        wl_job_unref(j);
         return 1;
     }
     lua_pushliteral(L, "failed");
@@ -171,7 +225,7 @@ static int told(lua_State *L)
 static int dispatch(lua_State *L)
 {
     int      max = (int)luaL_optinteger(L, 1, 0);
-    wl_main *m = wl_main_look(L);
+    wl_main *m = wl_this(L)->main;
     lua_pushinteger(L, m ? weir_main_dispatch(m->weir, max) : 0);
     return 1;
 }
@@ -182,8 +236,8 @@ static int wait(lua_State *L)
 {
     lua_Number seconds = luaL_optnumber(L, 1, -1);
     wl_job    *j = lua_isnoneornil(L, 2) ? NULL : wl_job_check(L, 2);
-    wl_main   *m = wl_main_get(L);
-    wl_worker *w = wl_worker_of(L);
+    wl_main   *m = wl_main_of(L, wl_this(L));
+    wl_worker *w = wl_this(L)->worker;
     wl_waiter  waiter;
     if (w && j && seconds < 0 && !wl_pool_begin_wait(w->pool, &waiter, j)) {
         unsigned most = atomic_load(&w->pool->most);
@@ -202,7 +256,7 @@ static int wait(lua_State *L)
 /* -> how much is still to come that somebody may wait for */
 static int pending(lua_State *L)
 {
-    wl_main *m = wl_main_look(L);
+    wl_main *m = wl_this(L)->main;
     lua_pushinteger(L, m ? (lua_Integer)weir_main_pending(m->weir) - (lua_Integer)m->cancelled : 0);
     return 1;
 }
@@ -227,7 +281,7 @@ static int mail(lua_State *L)
 /* [boolean] -> whether a loop watches this mailbox; sets it first, when it is given */
 static int held(lua_State *L)
 {
-    wl_main *m = wl_main_look(L);
+    wl_main *m = wl_this(L)->main;
     if (m && !lua_isnone(L, 1))
         m->held = lua_toboolean(L, 1);
     lua_pushboolean(L, m && m->held);

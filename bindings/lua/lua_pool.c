@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char pool_class[] = "weir.pool";
+const char wl_pool_class[] = "weir.pool";
 
 /* ---- references ------------------------------------------------------------ */
 
@@ -58,16 +58,16 @@ static wl_pool **slot_push(lua_State *L)
 {
     wl_pool **slot = lua_newuserdata(L, sizeof *slot);
     *slot = NULL;
-    wl_set_class(L, pool_class);
+    wl_set_class(L, wl_pool_class);
     return slot;
 }
 
 wl_pool *wl_pool_check(lua_State *L, int index)
 {
-    return *(wl_pool **)wl_check(L, index, pool_class);
+    return *(wl_pool **)wl_check(L, index, wl_pool_class);
 }
 
-bool wl_pool_is(lua_State *L, int index) { return wl_test(L, index, pool_class) != NULL; }
+bool wl_pool_is(lua_State *L, int index) { return wl_test(L, index, wl_pool_class) != NULL; }
 
 /* handle -> */
 static int pool_gc(lua_State *L)
@@ -100,7 +100,7 @@ static void require_weir(lua_State *L)
 /* -> handle */
 static void handle_push(lua_State *L, void *pool)
 {
-    luaL_getmetatable(L, pool_class);
+    luaL_getmetatable(L, wl_pool_class);
     if (lua_isnil(L, -1))
         require_weir(L);
     lua_pop(L, 1);
@@ -345,13 +345,17 @@ static int is_pool(lua_State *L)
     return 1;
 }
 
+void wl_pool_class_make(lua_State *L)
+{
+    wl_class(L, wl_pool_class, "pool", pool_gc);
+    luaL_getmetatable(L, wl_pool_class);
+    wl_handle_metatable(L, lua_gettop(L), &handle_type);
+    lua_pop(L, 1);
+}
+
 /* module -> module */
 void wl_pool_register(lua_State *L)
 {
-    wl_class(L, pool_class, "pool", pool_gc);
-    luaL_getmetatable(L, pool_class);
-    wl_handle_metatable(L, lua_gettop(L), &handle_type);
-    lua_pop(L, 1);
     wl_method(L, "is_pool", is_pool);
     wl_method(L, "open", pool_open);
     wl_method(L, "close_async", pool_close_async);

@@ -31,6 +31,8 @@ local loop = { block = block }
 
 local TURN = 64 -- deliveries
 
+local loaded, running = package.loaded, coroutine.running
+local is_51 = _VERSION == "Lua 5.1" -- or LuaJIT
 local OWN = { "copas", "cqueues", "luv" } -- in the order in which they are asked
 local registered = {}
 local explicit
@@ -65,22 +67,24 @@ function loop.use(candidate)
   explicit = candidate
 end
 
+-- Asked at every wait, hence without ipairs.
 local function find(predicate, co)
-  for _, candidate in ipairs(registered) do
+  for i = 1, #registered do
+    local candidate = registered[i]
     if candidate[predicate] and candidate[predicate](co) then return candidate end
   end
-  for _, name in ipairs(OWN) do
-    local candidate = package.loaded[name] and loop[name]
+  for i = 1, #OWN do
+    local candidate = loaded[OWN[i]] and loop[OWN[i]]
     if candidate and candidate[predicate] and candidate[predicate](co) then return candidate end
   end
 end
 
 --- The running coroutine, or nil in the main program.
 function loop.running()
-  local co, is_main = coroutine.running()
-  local coxpcall = _VERSION == "Lua 5.1" and package.loaded.coxpcall
-  if co and coxpcall then co = coxpcall.running(co) end
-  if not is_main then return co end
+  local co, is_main = running()
+  if is_main then return nil end
+  local coxpcall = is_51 and loaded.coxpcall
+  return co and coxpcall and coxpcall.running(co) or co
 end
 
 --- Where `co` is to be suspended. Outside a coroutine nothing can be.

@@ -7,13 +7,14 @@
 local luv = { name = "luv" }
 
 local suspended = setmetatable({}, { __mode = "k" })
+local loaded, resume, yield = package.loaded, coroutine.resume, coroutine.yield
 
 local function uv()
   return package.loaded.luv or require "luv"
 end
 
 function luv.owns()
-  return not package.loaded.copas and not package.loaded.cqueues
+  return not loaded.copas and not loaded.cqueues
 end
 
 luv.present = luv.owns
@@ -24,7 +25,7 @@ function luv.suspend(co, timeout)
     timer:start(math.ceil(math.min(timeout, 1e9) * 1000), 0, function() luv.resume(co) end)
   end
   suspended[co] = true
-  coroutine.yield()
+  yield()
   suspended[co] = nil
   if timer then timer:close() end
 end
@@ -32,7 +33,7 @@ end
 function luv.resume(co)
   if not suspended[co] then return end
   suspended[co] = nil
-  local ok, problem = coroutine.resume(co)
+  local ok, problem = resume(co)
   if not ok then
     io.stderr:write("weir: a coroutine failed: ", debug.traceback(co, tostring(problem)), "\n")
   end

@@ -60,7 +60,14 @@ static slot *slot_push(lua_State *L)
 
 void wl_call_slot(lua_State *L) { slot_push(L); }
 
-static wl_call *check(lua_State *L) { return ((slot *)wl_check(L, 1, call_class))->call; }
+/* A finaliser may come to one that was collected with it. */
+static wl_call *check(lua_State *L)
+{
+    wl_call *c = ((slot *)wl_check(L, 1, call_class))->call;
+    if (!c)
+        luaL_error(L, "weir: the call was collected");
+    return c;
+}
 
 /* A call that its main's side collects unfinished will never be: its coroutine is gone.
  *
@@ -88,9 +95,9 @@ static wl_call *take(wl_main *m)
 }
 
 /* call -> call */
-bool wl_call_fill(lua_State *L, wl_main *m)
+bool wl_call_fill(lua_State *L, int index, wl_main *m)
 {
-    slot *s = lua_touserdata(L, -1);
+    slot *s = lua_touserdata(L, index);
     s->call = take(m);
     return s->call != NULL;
 }
@@ -143,12 +150,12 @@ static void serve(weir_call *weir, void *arg)
 static int call_unpack(lua_State *L)
 {
     wl_call *c = check(L);
-    lua_settop(L, 0);
+    lua_settop(L, 1); /* it holds what is decoded */
     if (wl_unpack(L, c->in) < 0) {
         lua_pushnil(L);
         lua_insert(L, -2);
     }
-    return lua_gettop(L);
+    return lua_gettop(L) - 1;
 }
 
 /* call ok values... | call false error -> ; once */

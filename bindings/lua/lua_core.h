@@ -117,6 +117,7 @@ void wl_cancel_watch(wl_job *j, int64_t timeout_ns);
 struct wl_state {
     wl_main   *main; /* NULL until needed */
     wl_worker *worker;
+    bool       over; /* being closed, while finalisers of the user's may still come */
     /* Keys: whoever waits for a job is found by a small number, for Lua finds those
      * fastest. One more than the main before had given out, until it is told. */
     uint32_t *free_keys, n_free_keys, n_keys, max_keys;
@@ -200,7 +201,7 @@ extern const char wl_future_class[];
 /* ---- run_in_main ----------------------------------------------------------- */
 
 void wl_call_slot(lua_State *L); /* -> empty call; may throw */
-bool wl_call_fill(lua_State *L, wl_main *m); /* the oldest one into it; false: none is there */
+bool wl_call_fill(lua_State *L, int index, wl_main *m); /* the oldest into it; false: none is there */
 void wl_calls_drop(wl_main *m);
 void wl_call_register(lua_State *L);
 

@@ -63,9 +63,13 @@ wl_job *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p)
     return *slot = make(L, kind, m, p);
 }
 
+/* A finaliser may come to one that was collected with it. */
 wl_job *wl_job_check(lua_State *L, int index)
 {
-    return *(wl_job **)wl_check(L, index, wl_future_class);
+    wl_job *j = *(wl_job **)wl_check(L, index, wl_future_class);
+    if (!j)
+        luaL_error(L, "weir: the future was collected");
+    return j;
 }
 
 /* ---- settling: on the main's thread, or on a worker when the main has closed -- */
@@ -180,7 +184,7 @@ static int job_run(lua_State *L)
     wl_pool **p = wl_is(L, 1, WL_POOL);
     if (!p || lua_type(L, 2) != LUA_TFUNCTION)
         return 0;
-    wl_job          *j = task_make(L, *p);
+    wl_job          *j = task_make(L, *p ? *p : wl_pool_check(L, 1));
     weir_run_options none = {0};
     if (!j) {
         lua_pushboolean(L, false);
@@ -209,7 +213,7 @@ static int job_over(lua_State *L)
     wl_job **slot = wl_is(L, 1, WL_FUTURE);
     if (!slot)
         return 0;
-    lua_pushboolean(L, is_over(*slot));
+    lua_pushboolean(L, is_over(wl_job_check(L, 1)));
     return 1;
 }
 
@@ -235,14 +239,16 @@ static void push_error(lua_State *L, const wl_job *j)
         lua_pushstring(L, wl_word(j->outcome));
 }
 
-/* future, which is over -> true, values... | false, error */
+/* The future stays below, for nobody else may hold it while its result is decoded.
+ *
+ * future, which is over -> true, values... | false, error */
 static int job_take(lua_State *L)
 {
     wl_job **slot = wl_is(L, 1, WL_FUTURE);
-    wl_job  *j = slot ? *slot : wl_job_check(L, 1);
+    wl_job  *j = slot && *slot ? *slot : wl_job_check(L, 1);
     j->read = true;
     bool failed = j->cancelled || !atomic_load(&j->settled) || j->outcome != 0;
-    lua_settop(L, 0);
+    lua_settop(L, 1);
     lua_pushboolean(L, !failed);
     if (j->cancelled)
         lua_pushstring(L, wl_word(j->cancelled));
@@ -252,9 +258,9 @@ static int job_take(lua_State *L)
         push_error(L, j);
     else if (j->result && wl_unpack(L, j->result) < 0) {
         lua_pushboolean(L, false);
-        lua_replace(L, 1);
+        lua_replace(L, 2);
     }
-    return lua_gettop(L);
+    return lua_gettop(L) - 1;
 }
 
 /* future -> string | nil */
@@ -315,7 +321,8 @@ static int job_gc(lua_State *L)
         return 0;
     j->has_future = false;
     bool unread = atomic_load(&j->settled) && j->outcome == WL_FAILED && !j->cancelled && !j->read;
-    j->read = true; /* the report's own future is collected, too */
+    if (unread)
+        j->read = true; /* the report's own future is collected, too */
     if (unread && wl_protect(L, report, j) != 0)
         lua_pop(L, 1);
     wl_job_unref(j);

@@ -100,6 +100,8 @@ wl_main *wl_main_look(lua_State *L) { return state_of(L)->main; }
 
 wl_main *wl_main_of(lua_State *L, wl_state *s)
 {
+    if (s->over)
+        luaL_error(L, "weir: this state is being closed");
     if (!s->main)
         s->main = main_open(L, s);
     return s->main;
@@ -147,6 +149,7 @@ static int state_gc(lua_State *L)
     if (s->main)
         main_close(s->main);
     s->main = NULL;
+    s->over = true;
     free(s->free_keys);
     s->free_keys = NULL;
     s->n_free_keys = s->n_keys = s->max_keys = 0;
@@ -184,39 +187,54 @@ static wl_job *pop_job(wl_main *m)
     return j;
 }
 
+/* A failure that no future is left to tell of. */
+static bool is_unread(const wl_job *j)
+{
+    return !j->has_future && !j->read && j->outcome == WL_FAILED && !j->cancelled;
+}
+
+/* -> key, or 0 */
+static int tell_settled(lua_State *L, wl_main *m)
+{
+    wl_job *j = pop_job(m);
+    wl_key_push(L, m->state, j->key);
+    wl_key_give(m->state, j->key); /* Lua looks who waits for it at once */
+    j->key = 0;
+    wl_job_unref(j);
+    return 1;
+}
+
+/* -> future, "failed" | nothing, if a finaliser was faster */
+static int tell_failed(lua_State *L, wl_main *m)
+{
+    wl_job **slot = wl_job_slot(L);
+    lua_pushliteral(L, "failed");
+    if (!m->jobs || !is_unread(m->jobs))
+        return 0;
+    *slot = pop_job(m);
+    (*slot)->has_future = true;
+    return 2;
+}
+
+/* -> call, "call" | nothing, if a finaliser was faster */
+static int tell_call(lua_State *L, wl_main *m)
+{
+    wl_call_slot(L);
+    lua_pushliteral(L, "call");
+    return wl_call_fill(L, -2, m) ? 2 : 0;
+}
+
 /* What can throw comes before anything is taken off a list: a finaliser that runs in
  * between may take it first.
  *
  * -> nothing | key, of what is settled, or 0 | call, "call" | future, "failed" */
 static int told(lua_State *L)
 {
-    wl_state *s = wl_this(L);
-    wl_main  *m = s->main;
-    if (!m || (!m->calls && !m->jobs))
-        return 0;
-    if (m->calls) {
-        lua_pushliteral(L, "call");
-        wl_call_slot(L);
-        bool filled = wl_call_fill(L, m);
-        lua_insert(L, -2);
-        return filled ? 2 : 0;
-    }
-    if (m->jobs->has_future) {
-        wl_job *j = pop_job(m);
-        wl_key_push(L, s, j->key);
-        wl_key_give(s, j->key); /* Lua looks who waits for it at once */
-        j->key = 0;
-        wl_job_unref(j);
-        return 1;
-    }
-    lua_pushliteral(L, "failed");
-    wl_job **slot = wl_job_slot(L);
-    lua_insert(L, -2);
-    if (!m->jobs)
-        return 0;
-    *slot = pop_job(m);
-    (*slot)->has_future = true;
-    return 2;
+    wl_main *m = wl_this(L)->main;
+    int      n = 0;
+    while (!n && m && (m->calls || m->jobs))
+        n = m->calls ? tell_call(L, m) : is_unread(m->jobs) ? tell_failed(L, m) : tell_settled(L, m);
+    return n;
 }
 
 /* ---- dispatch -------------------------------------------------------------- */

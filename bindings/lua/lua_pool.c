@@ -62,9 +62,13 @@ static wl_pool **slot_push(lua_State *L)
     return slot;
 }
 
+/* A finaliser may come to one that was collected with it. */
 wl_pool *wl_pool_check(lua_State *L, int index)
 {
-    return *(wl_pool **)wl_check(L, index, wl_pool_class);
+    wl_pool *p = *(wl_pool **)wl_check(L, index, wl_pool_class);
+    if (!p)
+        luaL_error(L, "weir: the pool was collected");
+    return p;
 }
 
 bool wl_pool_is(lua_State *L, int index) { return wl_test(L, index, wl_pool_class) != NULL; }

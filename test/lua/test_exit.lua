@@ -2,21 +2,7 @@
 
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
-local interpreter = os.getenv "WEIR_LUA"
-
--- Runs a program under this interpreter: its output, both streams, and "exit N" as the
--- last line. One that hangs is ended with 124.
-local function run(program)
-  local name = os.tmpname()
-  local file = assert(io.open(name, "w"))
-  file:write('local weir, gate = require "weir", require "support.gate"\n', program)
-  file:close()
-  local pipe = io.popen(("timeout 30 %s %s 2>&1; echo exit $?"):format(interpreter, name))
-  local output = pipe:read("*a")
-  pipe:close()
-  os.remove(name)
-  return (output:gsub(name:gsub("%p", "%%%0"), "program"))
-end
+local run = require("support.program").run
 
 describe("a program", function()
   it("ends with a pool that idles", function()

@@ -33,6 +33,7 @@ typedef struct {
     const char   *what;       /* starts the path in errors; NULL: "argument" */
     int           number;     /* of the first value, in the path; 0: values have no number */
     wl_metatables metatables;
+    bool          data;       /* only data: no function, userdata or handle, nothing by name */
     bool          strip;      /* functions lose names and lines, where the version can */
 } wl_pack_options;
 

@@ -237,6 +237,10 @@ static void pack_object(wl_packer *p, int i)
     int         type = lua_type(L, i);
     if (number)
         put_reference(p, number);
+    else if (p->options->data && type == LUA_TTABLE)
+        pack_new_table(p, i, object);
+    else if (p->options->data)
+        refuse(p, i);
     else if (wl_stands_for_globals(p, object))
         put_tag(p, WL_GLOBALS);
     else if (type == LUA_TUSERDATA && pack_handle(p, i, object))
@@ -276,7 +280,11 @@ static void pack_value(wl_packer *p, int i)
     case LUA_TBOOLEAN: put_tag(p, lua_toboolean(L, i) ? WL_TRUE : WL_FALSE); break;
     case LUA_TNUMBER: put_number(p, i); break;
     case LUA_TSTRING: pack_string(p, lua_absindex(L, i)); break;
-    case LUA_TLIGHTUSERDATA: pack_light(p, i); break;
+    case LUA_TLIGHTUSERDATA:
+        if (p->options->data)
+            refuse(p, i);
+        pack_light(p, i);
+        break;
     case LUA_TTABLE:
     case LUA_TFUNCTION:
     case LUA_TUSERDATA: pack_object(p, lua_absindex(L, i)); break;

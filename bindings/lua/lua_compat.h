@@ -4,8 +4,8 @@
  *
  * A build against 5.1's headers also loads in LuaJIT, which has some of it, and a
  * build against LuaJIT's loads in 5.1, which has none. So for both only 5.1's own
- * functions are used, and the two that cannot be made from those, lua_upvalueid and
- * lua_upvaluejoin, are weak: NULL where the running Lua does not have them.
+ * functions are used, and those that cannot be made from them (lua_upvalueid,
+ * lua_upvaluejoin, lua_isyieldable) are weak: NULL where the running Lua does not have them.
  */
 #ifndef WL_LUA_COMPAT_H
 #define WL_LUA_COMPAT_H
@@ -18,6 +18,8 @@
 
 extern void *lua_upvalueid(lua_State *L, int function, int n) __attribute__((weak));
 extern void  lua_upvaluejoin(lua_State *L, int to, int n, int from, int m) __attribute__((weak));
+#undef lua_isyieldable
+extern int   lua_isyieldable(lua_State *L) __attribute__((weak));
 
 static inline int wl_absindex(lua_State *L, int index)
 {
@@ -57,6 +59,17 @@ static inline void wl_rawsetp(lua_State *L, int table, const void *key)
 
 #define wl_loadbytes(L, bytes, size) luaL_loadbufferx(L, bytes, size, "=weir", "b")
 
+#endif
+
+/* A C function that is resumed cannot raise before 5.2. There a function in Lua stands
+ * around each that may wait, and raises for it: see lua_talk.c. So who called is one
+ * level further. */
+#if LUA_VERSION_NUM < 502
+#define WL_WRAPPED 1
+#define WL_CALLER 2
+#else
+#define WL_WRAPPED 0
+#define WL_CALLER 1
 #endif
 
 /* Whether closures that share a variable can be told apart, and made, here. */

@@ -11,6 +11,7 @@
 #include "lua_core.h"
 
 #include <dlfcn.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -106,12 +107,28 @@ void wl_set_class(lua_State *L, const char *type)
     lua_setmetatable(L, -2);
 }
 
-/* -> seconds, of a clock that never jumps */
-static int clock_now(lua_State *L)
+int wl_fail_caller(lua_State *L, const char *format, ...)
+{
+    va_list arguments;
+    luaL_where(L, WL_CALLER);
+    va_start(arguments, format);
+    lua_pushvfstring(L, format, arguments);
+    va_end(arguments);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
+int64_t wl_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec / 1e9);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* -> seconds, of a clock that never jumps */
+static int clock_now(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)wl_now() / 1e9);
     return 1;
 }
 
@@ -177,6 +194,7 @@ int luaopen_weir_core(lua_State *L)
     wl_call_register(L);
     wl_signal_register(L);
     wl_append_register(L);
+    wl_talk_register(L);
     wl_method(L, "clock", clock_now);
     wl_method(L, "blocking_begin", blocking_begin);
     wl_method(L, "blocking_end", blocking_end);

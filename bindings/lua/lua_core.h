@@ -37,6 +37,9 @@ typedef struct wl_call   wl_call;
 typedef struct wl_worker wl_worker;
 typedef struct wl_waiter wl_waiter;
 typedef struct wl_state  wl_state;
+typedef struct wl_actor  wl_actor;
+typedef struct wl_waker  wl_waker;
+typedef struct wl_family wl_family;
 
 /* ---- a pool ---------------------------------------------------------------- */
 
@@ -122,6 +125,9 @@ struct wl_state {
      * fastest. One more than the main before had given out, until it is told. */
     uint32_t *free_keys, n_free_keys, n_keys, max_keys;
     uint64_t  keys_before;
+    wl_actor  *actor;  /* whose state it is, or NULL; outlives it */
+    wl_family *family; /* of the actors that were made here */
+    bool       ended;  /* no more are */
 };
 
 struct wl_main {
@@ -139,6 +145,7 @@ struct wl_main {
     unsigned   cancelled; /* jobs that run on, and nobody waits for */
     wl_job    *jobs, **last_job; /* told, for Lua to take */
     wl_call   *calls, **last_call;
+    wl_waker  *wakers, **last_waker;
 };
 
 void     wl_state_open(lua_State *L, wl_worker *w); /* once per state, before all else */
@@ -153,7 +160,18 @@ void     wl_main_tell(wl_main *m, wl_job *j);
 uint32_t wl_key_take(lua_State *L, wl_state *s); /* may throw */
 void     wl_key_push(lua_State *L, const wl_state *s, uint32_t key); /* -> number, 0 for none */
 void     wl_key_give(wl_state *s, uint32_t key);
+void     wl_main_tell_waker(wl_main *m, wl_waker *k); /* takes a reference of k */
+bool     wl_main_is_idle(lua_State *L); /* none is open, or nothing is to come and nothing was told */
 void     wl_main_register(lua_State *L);
+
+/* ---- a state that belongs to a task, and its children: see lua_actor.h ------- */
+
+wl_actor   *wl_actor_of(lua_State *L); /* NULL in a state that is no actor's */
+void        wl_state_set_actor(lua_State *L, wl_actor *a);
+wl_family **wl_family_slot(lua_State *L); /* NULL: the state is being closed */
+void        wl_state_end_family(lua_State *L); /* its children are told */
+void        wl_family_end(wl_family *f); /* gives the reference back; NULL is allowed */
+void        wl_talk_register(lua_State *L);
 
 /* ---- a job: a task, an opening or a close, and its future ------------------- */
 
@@ -243,9 +261,11 @@ static inline void *wl_is(lua_State *L, int index, int class)
     return same ? u : NULL;
 }
 
+int  wl_fail_caller(lua_State *L, const char *format, ...); /* raises at the line of the caller's */
 const char *wl_word(int code);
 char       *wl_strdup(const char *s);
 int64_t     wl_nanoseconds(lua_Number seconds);
+int64_t     wl_now(void); /* of a clock that never jumps */
 
 #pragma GCC visibility pop
 

@@ -6,7 +6,7 @@
  * making, in a pool thread) to lua_close, whose finaliser closes the main. The main
  * is opened by the first thing that needs it.
  */
-#include "lua_core.h"
+#include "lua_actor.h"
 
 #include <stdlib.h>
 
@@ -23,6 +23,14 @@ static wl_state *state_of(lua_State *L)
 }
 
 wl_worker *wl_worker_of(lua_State *L) { return state_of(L)->worker; }
+wl_actor  *wl_actor_of(lua_State *L) { return state_of(L)->actor; }
+void       wl_state_set_actor(lua_State *L, wl_actor *a) { state_of(L)->actor = a; }
+
+wl_family **wl_family_slot(lua_State *L)
+{
+    wl_state *s = state_of(L);
+    return s->ended ? NULL : &s->family;
+}
 
 void wl_state_push(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key); }
 
@@ -93,6 +101,7 @@ static wl_main *main_open(lua_State *L, wl_state *s)
     m->number = atomic_fetch_add(&n_mains, 1);
     m->last_job = &m->jobs;
     m->last_call = &m->calls;
+    m->last_waker = &m->wakers;
     return m;
 }
 
@@ -109,9 +118,20 @@ wl_main *wl_main_of(lua_State *L, wl_state *s)
 
 wl_main *wl_main_get(lua_State *L) { return wl_main_of(L, state_of(L)); }
 
+static wl_waker *pop_waker(wl_main *m)
+{
+    wl_waker *k = m->wakers;
+    if (k && !(m->wakers = k->next))
+        m->last_waker = &m->wakers;
+    return k;
+}
+
 static void drop_told(wl_main *m)
 {
-    wl_job *j;
+    wl_job   *j;
+    wl_waker *k;
+    while ((k = pop_waker(m)))
+        wl_waker_unref(k);
     while ((j = m->jobs)) {
         m->jobs = j->next;
         wl_key_give(m->state, j->key);
@@ -142,10 +162,24 @@ void wl_main_end(lua_State *L)
     forget_keys(s);
 }
 
+static void end_family(wl_state *s)
+{
+    s->ended = true;
+    wl_family_end(s->family);
+    s->family = NULL;
+}
+
+void wl_state_end_family(lua_State *L)
+{
+    if (state_of(L))
+        end_family(state_of(L));
+}
+
 /* record -> */
 static int state_gc(lua_State *L)
 {
     wl_state *s = lua_touserdata(L, 1);
+    end_family(s);
     if (s->main)
         main_close(s->main);
     s->main = NULL;
@@ -177,6 +211,19 @@ void wl_main_tell(wl_main *m, wl_job *j)
     j->next = NULL;
     *m->last_job = j;
     m->last_job = &j->next;
+}
+
+void wl_main_tell_waker(wl_main *m, wl_waker *k)
+{
+    k->next = NULL;
+    *m->last_waker = k;
+    m->last_waker = &k->next;
+}
+
+bool wl_main_is_idle(lua_State *L)
+{
+    wl_main *m = wl_main_look(L);
+    return !m || (weir_main_pending(m->weir) == 0 && !m->jobs && !m->calls && !m->wakers);
 }
 
 static wl_job *pop_job(wl_main *m)
@@ -224,6 +271,24 @@ static int tell_call(lua_State *L, wl_main *m)
     return wl_call_fill(L, -2, m) ? 2 : 0;
 }
 
+/* -> key, which is only compared */
+static int tell_waker(lua_State *L, wl_main *m)
+{
+    wl_waker *k = pop_waker(m);
+    lua_pushlightuserdata(L, k);
+    wl_waker_unref(k);
+    return 1;
+}
+
+static int tell_one(lua_State *L, wl_main *m)
+{
+    if (m->wakers)
+        return tell_waker(L, m);
+    if (m->calls)
+        return tell_call(L, m);
+    return is_unread(m->jobs) ? tell_failed(L, m) : tell_settled(L, m);
+}
+
 /* What can throw comes before anything is taken off a list: a finaliser that runs in
  * between may take it first.
  *
@@ -232,8 +297,8 @@ static int told(lua_State *L)
 {
     wl_main *m = wl_this(L)->main;
     int      n = 0;
-    while (!n && m && (m->calls || m->jobs))
-        n = m->calls ? tell_call(L, m) : is_unread(m->jobs) ? tell_failed(L, m) : tell_settled(L, m);
+    while (!n && m && (m->wakers || m->calls || m->jobs))
+        n = tell_one(L, m);
     return n;
 }
 

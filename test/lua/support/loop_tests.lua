@@ -6,7 +6,9 @@
 -- drive.catches is false where Lua 5.1 has none.
 
 local gate = require "support.gate"
+local folder = require "support.folder"
 local weir = require "weir"
+local worker = require "weir.worker"
 
 return function(name, drive)
   local pool
@@ -184,6 +186,37 @@ return function(name, drive)
         for i = 1, 50 do assert.are.same({ true, i }, { futures[i]:get() }) end
         own:close()
       end)
+    end)
+
+    it("a worker's message suspends its coroutine and no other", function()
+      local path = folder.script [[
+        local mine = ...
+        while true do
+          local v = worker.peek()
+          if v == "STOP" then break end
+          worker.message({ mine, v })
+        end
+      ]]
+      local list, seen = {}, 0
+      for i = 1, 3 do list[i] = worker.create(path, i) end
+      inside(function()
+        assert.are.same({ 1, "go" }, worker.receive(list[1])) -- sent by the coroutine below
+        seen = seen + 1
+      end, function()
+        drive.pause()
+        assert.are.equal(0, seen)
+        assert.is_nil((worker.receive_within(0.01, list[2], list[3])))
+        local _, got = worker.receive_within(0, list[2], list[3])
+        assert.is_nil(got)
+        worker.send(list[3], "x")
+        local _, none, third = worker.receive(list[2], list[2], list[3])
+        assert.is_nil(none)
+        assert.are.same({ 3, "x" }, third)
+        worker.send(list[1], "go")
+      end)
+      for _, w in ipairs(list) do worker.send(w, "STOP") end
+      assert.are.equal(1, seen)
+      folder.clean()
     end)
 
     it("three thousand concurrent calls each bring their own result", function()

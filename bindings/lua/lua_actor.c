@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lua_actor.c: the life of an actor: made, run, parked, ended; and its handles.
+ *
+ * All actors of the process run on one pool, whose threads have no state: an actor
+ * brings its own, made in its first run and closed in its last one.
+ */
+#include "lua_actor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WORKER "weir.worker"
+#define POOL "worker"
+
+enum { SPARES = 256, MOST_THREADS = 32, MOST_ACTORS = 16384 };
+
+static struct {
+    pthread_mutex_t lock;
+    weir_pool      *weir; /* guarded by lock; made on demand, never closed */
+    _Atomic unsigned most, generation, blocked, living;
+} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- the pool -------------------------------------------------------------------- */
+
+static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
+static void after_fork(void) { pthread_mutex_unlock(&pool.lock); }
+
+/* The threads stayed behind, and with them whoever holds a lock of an actor's. */
+static void in_child(void)
+{
+    pool.weir = NULL;
+    atomic_fetch_add(&pool.generation, 1);
+    atomic_store(&pool.living, 0);
+    atomic_store(&pool.blocked, 0);
+    pthread_mutex_unlock(&pool.lock);
+}
+
+static void on_load(void) { pthread_atfork(before_fork, after_fork, in_child); }
+
+static unsigned count_threads(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > MOST_THREADS ? MOST_THREADS : (unsigned)n;
+}
+
+static int open_pool_locked(void)
+{
+    weir_pool_options o = {.size = sizeof o, .name = POOL, .max_blocked = SPARES};
+    o.threads = count_threads();
+    int rc = weir_pool_open_async(&pool.weir, &o, NULL, NULL);
+    if (rc == 0)
+        atomic_store(&pool.most, o.threads + SPARES);
+    return rc;
+}
+
+static int submit(wl_actor *a)
+{
+    pthread_mutex_lock(&pool.lock);
+    int        rc = pool.weir ? 0 : open_pool_locked();
+    weir_pool *p = pool.weir;
+    pthread_mutex_unlock(&pool.lock);
+    return rc != 0 ? rc : weir_run(p, &a->task, NULL);
+}
+
+unsigned wl_actor_most(void) { return atomic_load(&pool.most); }
+
+/* Around a wait without end. False, with nothing done: nobody would be left. */
+bool wl_actor_begin_block(void)
+{
+    if (atomic_fetch_add(&pool.blocked, 1) + 1 >= wl_actor_most()) {
+        atomic_fetch_sub(&pool.blocked, 1);
+        return false;
+    }
+    weir_blocking_begin();
+    return true;
+}
+
+void wl_actor_end_block(void)
+{
+    weir_blocking_end();
+    atomic_fetch_sub(&pool.blocked, 1);
+}
+
+/* ---- families ---------------------------------------------------------------------- */
+
+static void family_unref(wl_family *f)
+{
+    if (atomic_fetch_sub(&f->refs, 1) != 1)
+        return;
+    pthread_mutex_destroy(&f->lock);
+    free(f);
+}
+
+static wl_family *family_new(void)
+{
+    wl_family *f = calloc(1, sizeof *f);
+    if (!f)
+        return NULL;
+    atomic_init(&f->refs, 1);
+    f->generation = atomic_load(&pool.generation);
+    pthread_mutex_init(&f->lock, NULL);
+    return f;
+}
+
+/* The state's; one from before a fork stays behind. NULL: no memory. */
+static wl_family *family_at(wl_family **slot)
+{
+    if (!*slot || (*slot)->generation != atomic_load(&pool.generation))
+        *slot = family_new();
+    return *slot;
+}
+
+/* Its own state does it, and ends it: it has not ended yet. */
+static void enter(wl_family *f, wl_actor *a)
+{
+    atomic_fetch_add(&f->refs, 1);
+    a->family = f;
+    pthread_mutex_lock(&f->lock);
+    if ((a->next = f->first))
+        a->next->prev = a;
+    f->first = a;
+    pthread_mutex_unlock(&f->lock);
+}
+
+static void unlink_locked(wl_family *f, wl_actor *a)
+{
+    if (a->next)
+        a->next->prev = a->prev;
+    if (a->prev)
+        a->prev->next = a->next;
+    else if (f->first == a)
+        f->first = a->next;
+    a->next = a->prev = NULL;
+}
+
+static void leave_family(wl_actor *a)
+{
+    wl_family *f = a->family;
+    if (!f)
+        return;
+    a->family = NULL;
+    pthread_mutex_lock(&f->lock);
+    unlink_locked(f, a);
+    pthread_mutex_unlock(&f->lock);
+    family_unref(f);
+}
+
+void wl_family_end(wl_family *f)
+{
+    if (!f || f->generation != atomic_load(&pool.generation))
+        return;
+    for (wl_actor *a;;) {
+        pthread_mutex_lock(&f->lock);
+        if ((a = f->first)) {
+            unlink_locked(f, a);
+            wl_actor_ref(a);
+        }
+        pthread_mutex_unlock(&f->lock);
+        if (!a)
+            break;
+        wl_channel_end(&a->in, WL_PARENT_ENDED);
+        wl_actor_unref(a);
+    }
+    family_unref(f);
+}
+
+/* ---- references ---------------------------------------------------------------------- */
+
+void wl_actor_ref(wl_actor *a) { atomic_fetch_add(&a->refs, 1); }
+
+void wl_actor_unref(wl_actor *a)
+{
+    if (atomic_fetch_sub(&a->refs, 1) != 1)
+        return;
+    wl_channel_destroy(&a->in);
+    wl_channel_destroy(&a->out);
+    wl_message_free(a->arguments);
+    free(a->path);
+    free(a->package_path);
+    free(a->package_cpath);
+    free(a->error);
+    free(a);
+}
+
+static bool is_lost(const wl_actor *a) { return a->generation != atomic_load(&pool.generation); }
+
+bool wl_actor_is_dead(wl_actor *a) { return is_lost(a) || atomic_load(&a->out.ended); }
+
+static void hold(wl_actor *a)
+{
+    atomic_fetch_add(&a->holders, 1);
+    wl_actor_ref(a);
+}
+
+/* What waits for a message, or for room for one, waits in vain without a handle. */
+static void let_go(wl_actor *a)
+{
+    if (is_lost(a))
+        return; /* somebody who is no more may hold its locks */
+    if (atomic_fetch_sub(&a->holders, 1) == 1) {
+        wl_channel_end(&a->in, WL_UNHELD);
+        wl_channel_wake(&a->out);
+    }
+    wl_actor_unref(a);
+}
+
+/* ---- handles ---------------------------------------------------------------------------- */
+
+static wl_actor **slot_push(lua_State *L)
+{
+    wl_actor **slot = lua_newuserdata(L, sizeof *slot);
+    *slot = NULL;
+    luaL_getmetatable(L, WORKER);
+    lua_setmetatable(L, -2);
+    return slot;
+}
+
+void wl_actor_slot(lua_State *L) { slot_push(L); }
+
+/* handle -> */
+static int handle_gc(lua_State *L)
+{
+    wl_actor **slot = lua_touserdata(L, 1);
+    if (*slot)
+        let_go(*slot);
+    *slot = NULL;
+    return 0;
+}
+
+/* handle -> string */
+static int handle_tostring(lua_State *L)
+{
+    lua_pushfstring(L, "worker: %p", *(void **)luaL_checkudata(L, 1, WORKER));
+    return 1;
+}
+
+static void *handle_retain(void *userdata)
+{
+    wl_actor *a = *(wl_actor **)userdata;
+    if (!a)
+        return NULL;
+    atomic_store(&a->in.shared, true);
+    atomic_store(&a->out.shared, true);
+    hold(a);
+    return a;
+}
+static void handle_release(void *actor) { let_go(actor); }
+
+/* -> handle */
+static void handle_push(lua_State *L, void *actor)
+{
+    luaL_getmetatable(L, WORKER);
+    if (lua_isnil(L, -1)) { /* a state that does not know of us yet */
+        lua_getglobal(L, "require");
+        lua_pushliteral(L, "weir.core");
+        lua_call(L, 1, 0);
+    }
+    lua_pop(L, 1);
+    wl_actor **slot = slot_push(L);
+    hold(actor);
+    *slot = actor;
+}
+
+static const wl_handle_type handle_type = {handle_retain, handle_release, handle_push};
+
+/* -> */
+void wl_actor_register(lua_State *L)
+{
+    luaL_newmetatable(L, WORKER);
+    wl_handle_metatable(L, lua_gettop(L), &handle_type);
+    wl_method(L, "__gc", handle_gc);
+    wl_method(L, "__tostring", handle_tostring);
+    lua_pushliteral(L, "weir");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
+void wl_actor_metatable(lua_State *L) { luaL_getmetatable(L, WORKER); }
+
+/* ---- how one ends ------------------------------------------------------------------------ */
+
+/* The error value on top, as text. */
+static void keep_error(wl_actor *a, lua_State *L)
+{
+    static const char unknown[] = "unknown runtime error";
+    size_t            size = sizeof unknown - 1;
+    const char       *text = unknown;
+    if (lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER)
+        text = lua_tolstring(L, -1, &size);
+    if ((a->error = malloc(size + 1)))
+        memcpy(a->error, text, size);
+    a->error_size = size;
+    atomic_store(&a->failed, true);
+}
+
+static void fail_with(wl_actor *a, const char *text)
+{
+    a->error = wl_strdup(text);
+    a->error_size = strlen(text);
+    atomic_store(&a->failed, true);
+}
+
+/* -> error */
+void wl_actor_push_error(lua_State *L, wl_actor *a)
+{
+    if (a->error)
+        lua_pushlstring(L, a->error, a->error_size);
+    else
+        lua_pushliteral(L, "not enough memory");
+}
+
+/* Its children learn of it while the state is closed; its parent last of all. */
+static void end(wl_actor *a)
+{
+    if (a->L) {
+        wl_state_end_family(a->L); /* before the handles are collected, which say less */
+        lua_close(a->L);
+    }
+    a->L = a->root = NULL;
+    wl_channel_clear(&a->in);
+    leave_family(a);
+    atomic_fetch_sub(&pool.living, 1);
+    wl_channel_end(&a->out, WL_DEAD);
+}
+
+/* ---- how one runs ------------------------------------------------------------------------- */
+
+/* -> error */
+static int no_exit(lua_State *L)
+{
+    return luaL_error(L, "os.exit: not in a worker; return, or send the parent a message");
+}
+
+static void set_package(lua_State *L, wl_actor *a)
+{
+    lua_getglobal(L, "package");
+    lua_pushstring(L, a->package_path);
+    lua_setfield(L, -2, "path");
+    lua_pushstring(L, a->package_cpath);
+    lua_setfield(L, -2, "cpath");
+    lua_getfield(L, -1, "preload");
+    wl_method(L, "weir.core", luaopen_weir_core);
+    lua_getfield(L, -2, "loaded");
+    wl_talk_push(L);
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "worker");
+    lua_setfield(L, -2, "weir.worker");
+    lua_getglobal(L, "os");
+    wl_method(L, "exit", no_exit);
+    lua_settop(L, 0);
+}
+
+/* -> script, arguments... ; everything up to its call */
+static int begin(lua_State *L, wl_actor *a)
+{
+    luaL_openlibs(L);
+    wl_state_open(L, NULL);
+    wl_state_set_actor(L, a);
+    wl_command_register(L);
+    wl_actor_register(L);
+    set_package(L, a);
+    a->root = lua_newthread(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &a->root);
+    wl_script_load(L, a->path);
+    if (a->arguments && wl_unpack(L, a->arguments) < 0)
+        lua_error(L);
+    wl_message_free(a->arguments);
+    a->arguments = NULL;
+    return lua_gettop(L) - 1;
+}
+
+static int resume(lua_State *root, lua_State *from, int n)
+{
+#if LUA_VERSION_NUM >= 504
+    int results;
+    return lua_resume(root, from, n, &results);
+#elif LUA_VERSION_NUM >= 502
+    return lua_resume(root, from, n);
+#else
+    (void)from;
+    return lua_resume(root, n);
+#endif
+}
+
+static void step(lua_State *L, wl_actor *a, int n)
+{
+    int status = resume(a->root, L, n);
+    if (status == LUA_YIELD && !a->op)
+        fail_with(a, "attempt to yield from outside a coroutine");
+    else if (status != 0 && status != LUA_YIELD)
+        keep_error(a, a->root);
+}
+
+/* lightuserdata actor -> ; until it parks or ends */
+static int go(lua_State *L)
+{
+    wl_actor *a = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    bool begins = !a->root;
+    int  n = begins ? begin(L, a) : wl_op_again(L, a->op);
+    if (n == 0 && !begins)
+        return 0;
+    a->op = NULL;
+    if (!lua_checkstack(a->root, n + 1))
+        return luaL_error(L, "too many values");
+    lua_xmove(L, a->root, n + begins);
+    step(L, a, n);
+    return 0;
+}
+
+static int run(weir_task *task, void *unused)
+{
+    (void)unused;
+    wl_actor *a = (wl_actor *)(void *)task;
+    if (!a->L)
+        a->L = luaL_newstate();
+    if (!a->L) {
+        fail_with(a, "not enough memory");
+    } else if (wl_protect(a->L, go, a) != 0) {
+        a->op = NULL;
+        keep_error(a, a->L);
+    }
+    if (a->op && !atomic_load(&a->failed))
+        return WEIR_PARK;
+    end(a);
+    return 0;
+}
+
+static void done(weir_task *task) { wl_actor_unref((wl_actor *)(void *)task); }
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+static char *copy_field(lua_State *L, const char *name)
+{
+    int top = lua_gettop(L);
+    lua_getglobal(L, "package");
+    if (lua_istable(L, -1))
+        lua_getfield(L, -1, name);
+    char *copy = wl_strdup(lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
+    lua_settop(L, top);
+    return copy;
+}
+
+static wl_actor *actor_new(const wl_actor_options *o)
+{
+    wl_actor *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    atomic_init(&a->refs, 1);
+    atomic_init(&a->holders, 1);
+    a->generation = atomic_load(&pool.generation);
+    a->task.run = run;
+    a->task.done = done;
+    wl_channel_init(&a->in, o->limit, o->refuses);
+    wl_channel_init(&a->out, o->limit, o->refuses);
+    a->path = wl_strdup(o->path);
+    return a;
+}
+
+static const char *start(lua_State *L, wl_actor *a)
+{
+    wl_family **slot = wl_family_slot(L), *f = slot ? family_at(slot) : NULL;
+    if (!slot)
+        return "this state is being closed";
+    if (!f || !a->path || !a->package_path || !a->package_cpath)
+        return "not enough memory";
+    if (atomic_fetch_add(&pool.living, 1) >= MOST_ACTORS) {
+        atomic_fetch_sub(&pool.living, 1);
+        return lua_pushfstring(L, "%d workers live already", (int)MOST_ACTORS);
+    }
+    wl_actor_ref(a); /* the task's */
+    enter(f, a);
+    int rc = submit(a);
+    if (rc == 0)
+        return NULL;
+    leave_family(a);
+    atomic_fetch_sub(&pool.living, 1);
+    wl_actor_unref(a);
+    return weir_strerror(rc);
+}
+
+const char *wl_actor_create(lua_State *L, const wl_actor_options *o)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, on_load);
+    wl_actor **slot = lua_touserdata(L, -1);
+    wl_actor  *a = *slot = actor_new(o);
+    if (!a) {
+        wl_message_free(o->arguments);
+        return "not enough memory";
+    }
+    a->arguments = o->arguments;
+    a->package_path = copy_field(L, "path");
+    a->package_cpath = copy_field(L, "cpath");
+    return start(L, a);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lua_talk.c: what actors and who holds them say to each other: the functions of
+ * weir.worker.
+ */
+#include "lua_actor.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char key_functions;
+
+static wl_talk *talk_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+
+/* ---- arguments and results ------------------------------------------------------------ */
+
+/* NULL: it is no handle. */
+static wl_actor *look(lua_State *L, const wl_talk *t, int i)
+{
+    wl_actor **slot = lua_touserdata(L, i);
+    if (!slot || !lua_getmetatable(L, i))
+        return NULL;
+    bool is = lua_topointer(L, -1) == t->metatable;
+    lua_pop(L, 1);
+    return is ? *slot : NULL;
+}
+
+static const char *show(lua_State *L, int i)
+{
+    switch (lua_type(L, i)) {
+    case LUA_TNONE: return "nothing";
+    case LUA_TNUMBER: lua_pushvalue(L, i); return lua_tostring(L, -1);
+    case LUA_TSTRING: return lua_pushfstring(L, "\"%s\"", lua_tostring(L, i));
+    case LUA_TBOOLEAN: return lua_toboolean(L, i) ? "true" : "false";
+    default: return luaL_typename(L, i);
+    }
+}
+
+static wl_actor *check(lua_State *L, const wl_talk *t, int i, const char *function)
+{
+    wl_actor *a = look(L, t, i);
+    if (!a)
+        wl_fail_caller(L, "%s: argument %d must be a worker, got %s", function, i, show(L, i));
+    return a;
+}
+
+/* results... -> what the function returns */
+static int results(lua_State *L, int n)
+{
+    if (WL_WRAPPED) {
+        lua_pushboolean(L, 1);
+        lua_insert(L, -n - 1);
+    }
+    return n + WL_WRAPPED;
+}
+
+
+/* ---- the functions ------------------------------------------------------------------ */
+
+static unsigned read_limit(lua_State *L)
+{
+    lua_Number n = lua_tonumber(L, -1);
+    if (lua_type(L, -1) != LUA_TNUMBER || !(n >= 1 && n <= INT32_MAX && n == floor(n)))
+        wl_fail_caller(L, "worker.create: argument 1.limit must be a whole number from 1 on, got %s",
+                       show(L, -1));
+    return (unsigned)n;
+}
+
+static bool read_on_full(lua_State *L)
+{
+    const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    if (strcmp(word, "wait") != 0 && strcmp(word, "refuse") != 0)
+        wl_fail_caller(L, "worker.create: argument 1.on_full must be \"wait\" or \"refuse\", got %s",
+                       show(L, -1));
+    return *word == 'r';
+}
+
+/* options arguments... -> path arguments... */
+static wl_actor_options read_options(lua_State *L)
+{
+    wl_actor_options o = {0};
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        if (strcmp(name, "limit") == 0)
+            o.limit = read_limit(L);
+        else if (strcmp(name, "on_full") == 0)
+            o.refuses = read_on_full(L);
+        else if (strcmp(name, "path") != 0)
+            wl_fail_caller(L, "worker.create: argument 1: unknown option %s", show(L, -2));
+    }
+    lua_pushliteral(L, "path");
+    lua_rawget(L, 1);
+    lua_replace(L, 1);
+    return o;
+}
+
+/* path | options, arguments... -> handle */
+static int worker_create(lua_State *L)
+{
+    static const wl_pack_options how = {.number = 2, .metatables = WL_DROP, .data = true};
+    wl_actor_options o = {0};
+    int              n = lua_gettop(L) - 1;
+    bool             has_options = lua_istable(L, 1);
+    if (has_options)
+        o = read_options(L);
+    if (!lua_isstring(L, 1))
+        wl_fail_caller(L, "worker.create: argument 1%s must be a path (a string), got %s",
+                       has_options ? ".path" : "", show(L, 1));
+    wl_actor_slot(L);
+    if (n > 0 && wl_pack(L, 2, n, &how, &o.arguments) != 0)
+        wl_fail_caller(L, "worker.create: %s", lua_tostring(L, -1));
+    o.path = lua_tostring(L, 1);
+    const char *why = wl_actor_create(L, &o);
+    if (why)
+        wl_fail_caller(L, "worker.create: %s", why);
+    return results(L, 1);
+}
+
+/* handle -> "running" | "dead" */
+static int worker_status(lua_State *L)
+{
+    wl_actor *a = check(L, talk_of(L), 1, "worker.status");
+    lua_pushstring(L, wl_actor_is_dead(a) ? "dead" : "running");
+    return results(L, 1);
+}
+
+/* handles from `first` on -> op */
+static wl_op *receive_op(lua_State *L, wl_talk *t, int first, const char *function)
+{
+    int n = lua_gettop(L) - first + 1;
+    if (n < 1)
+        wl_fail_caller(L, "%s: no worker was given", function);
+    for (int i = first; i < first + n; i++)
+        check(L, t, i, function);
+    wl_op *op = wl_op_push(L, t, WL_RECEIVE, n);
+    for (int i = first; i < first + n; i++)
+        wl_op_add(op, look(L, t, i));
+    return op;
+}
+
+static int attempt(lua_State *L, wl_op *op)
+{
+    int n = wl_op_try(L, op);
+    return n ? wl_conclude(L, n) : wl_op_wait(L, op);
+}
+
+/* handles... -> a value for each */
+static int worker_receive(lua_State *L)
+{
+    wl_talk    *t = talk_of(L);
+    wl_item  item;
+    wl_actor *a;
+    if (lua_gettop(L) == 1 && (a = look(L, t, 1)) && wl_channel_read(&a->out, &item)) {
+        t->last = a;
+        if (WL_WRAPPED)
+            lua_pushboolean(L, 1);
+        wl_item_push(L, &item);
+        return 1 + WL_WRAPPED;
+    }
+    return attempt(L, receive_op(L, t, 1, "worker.receive"));
+}
+
+/* seconds handles... -> a value for each */
+static int worker_receive_within(lua_State *L)
+{
+    lua_Number seconds = lua_tonumber(L, 1);
+    if (lua_type(L, 1) != LUA_TNUMBER || !(seconds >= 0))
+        wl_fail_caller(L, "worker.receive_within: argument 1 must be a number of seconds, 0 or more, got %s",
+                       show(L, 1));
+    wl_op  *op = receive_op(L, talk_of(L), 2, "worker.receive_within");
+    int64_t ns = wl_nanoseconds(seconds), now = wl_now();
+    op->deadline = ns < INT64_MAX - now ? now + ns : -1;
+    int n = wl_op_try(L, op);
+    if (n)
+        return wl_conclude(L, n);
+    return ns == 0 ? wl_conclude(L, wl_op_expire(L, op)) : wl_op_wait(L, op);
+}
+
+/* The channel is full. Takes the item over. */
+static int send_later(lua_State *L, wl_actor *a, wl_item *item)
+{
+    wl_op *op = wl_op_push(L, talk_of(L), WL_SEND, 1);
+    wl_op_add(op, a);
+    if (!(op->item = malloc(sizeof *item))) {
+        wl_item_drop(item);
+        return luaL_error(L, "not enough memory");
+    }
+    *op->item = *item;
+    return attempt(L, op);
+}
+
+static int put(lua_State *L, wl_actor *a, wl_channel *c, wl_item *item)
+{
+    bool no_memory;
+    if (wl_channel_write(c, item, &no_memory)) {
+        lua_pushboolean(L, 1);
+        return results(L, c->refuses);
+    }
+    if (!no_memory && !c->refuses)
+        return send_later(L, a, item);
+    wl_item_drop(item);
+    if (no_memory)
+        return luaL_error(L, "not enough memory");
+    lua_pushnil(L);
+    lua_pushliteral(L, "full");
+    return results(L, 2);
+}
+
+/* handle value -> */
+static int worker_send(lua_State *L)
+{
+    wl_actor *a = check(L, talk_of(L), 1, "worker.send");
+    wl_item   item;
+    if (lua_gettop(L) < 2)
+        wl_fail_caller(L, "worker.send: argument 2 is missing: what to send");
+    wl_item_pack(L, 2, "worker.send", &item);
+    if (!wl_actor_is_dead(a))
+        return put(L, a, &a->in, &item);
+    wl_item_drop(&item);
+    lua_pushboolean(L, 1);
+    return results(L, a->in.refuses);
+}
+
+/* value -> */
+static int worker_message(lua_State *L)
+{
+    wl_actor *a = talk_of(L)->self;
+    wl_item   item;
+    if (lua_gettop(L) < 1)
+        wl_fail_caller(L, "worker.message: argument 1 is missing: what to send");
+    wl_item_pack(L, 1, "worker.message", &item);
+    return put(L, a, &a->out, &item);
+}
+
+/* -> value */
+static int worker_peek(lua_State *L)
+{
+    wl_talk   *t = talk_of(L);
+    wl_item item;
+    if (wl_channel_read(&t->self->in, &item)) {
+        if (WL_WRAPPED)
+            lua_pushboolean(L, 1);
+        wl_item_push(L, &item);
+        return 1 + WL_WRAPPED;
+    }
+    wl_op *op = wl_op_push(L, t, WL_PEEK, 1);
+    wl_op_add(op, t->self);
+    return attempt(L, op);
+}
+
+/* handle -> */
+static int worker_close(lua_State *L)
+{
+    wl_channel_end(&check(L, talk_of(L), 1, "worker.close")->in, WL_CLOSED);
+    return results(L, 0);
+}
+
+/* ---- the table ---------------------------------------------------------------------- */
+
+#if WL_WRAPPED
+
+/* -> suspender */
+static int get_suspender(lua_State *L)
+{
+    wl_push_suspender(L);
+    return 1;
+}
+
+/* get_suspender -> function that makes the function around another one */
+static const char wrapper[] =
+    "local suspender = ...\n"
+    "local function finish(ok, ...)\n"
+    "  if ok then return ... end\n"
+    "  if ok == nil then return finish(suspender()(...)) end\n"
+    "  error((...), 0)\n"
+    "end\n"
+    "return function(f) return function(...) return finish(f(...)) end end\n";
+
+/* -> wrap */
+static void push_wrap(lua_State *L)
+{
+    if (luaL_loadbuffer(L, wrapper, sizeof wrapper - 1, "=weir") != 0)
+        lua_error(L);
+    lua_pushcfunction(L, get_suspender);
+    lua_call(L, 1, 1);
+}
+
+#endif
+
+/* wl_talk wrap table -> the same */
+static void add(lua_State *L, const char *name, lua_CFunction fn)
+{
+    if (WL_WRAPPED)
+        lua_pushvalue(L, -2);
+    lua_pushvalue(L, WL_WRAPPED ? -4 : -3);
+    lua_pushcclosure(L, fn, 1);
+    if (WL_WRAPPED)
+        lua_call(L, 1, 1);
+    lua_setfield(L, -2, name);
+}
+
+/* -> talk */
+static void push_talk(lua_State *L)
+{
+    wl_talk *t = lua_newuserdata(L, sizeof *t);
+    *t = (wl_talk){.self = wl_actor_of(L)};
+    wl_actor_metatable(L);
+    t->metatable = lua_topointer(L, -1);
+    lua_pop(L, 1);
+}
+
+/* -> functions */
+void wl_talk_push(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_functions);
+    if (lua_istable(L, -1))
+        return;
+    lua_pop(L, 1);
+    push_talk(L);
+#if WL_WRAPPED
+    push_wrap(L);
+#else
+    lua_pushnil(L);
+#endif
+    lua_newtable(L);
+    add(L, "create", worker_create);
+    add(L, "status", worker_status);
+    add(L, "receive", worker_receive);
+    add(L, "receive_within", worker_receive_within);
+    add(L, "send", worker_send);
+    add(L, "close", worker_close);
+    if (wl_actor_of(L)) {
+        add(L, "message", worker_message);
+        add(L, "peek", worker_peek);
+    }
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_functions);
+}
+
+/* -> functions */
+static int functions(lua_State *L)
+{
+    wl_talk_push(L);
+    return 1;
+}
+
+/* module -> module */
+void wl_talk_register(lua_State *L)
+{
+    wl_actor_register(L);
+    wl_method(L, "worker_functions", functions);
+    wl_op_register(L);
+}

@@ -1,0 +1,45 @@
+-- SPDX-License-Identifier: ISC
+--
+-- folder.lua: programs that run apart from the tests, and scripts for workers.
+
+local folder = {}
+
+local interpreter = os.getenv "WEIR_LUA"
+
+local function write(name, text)
+  local file = assert(io.open(name, "w"))
+  file:write(text)
+  file:close()
+end
+
+local scripts = {}
+
+--- A file with the text; its name. It stays until folder.clean().
+function folder.script(text)
+  local name = os.tmpname()
+  write(name, text)
+  scripts[#scripts + 1] = name
+  return name
+end
+
+function folder.clean()
+  for _, name in ipairs(scripts) do os.remove(name) end
+  scripts = {}
+end
+
+--- Runs text as a program, in a folder where `files` (name -> text) stand: its output,
+-- both streams, and "exit N" as the last line. One that hangs is ended with 124.
+function folder.run(text, files)
+  local place = os.tmpname()
+  os.remove(place)
+  assert(os.execute("mkdir " .. place))
+  write(place .. "/main.lua", text)
+  for name, content in pairs(files or {}) do write(place .. "/" .. name, content) end
+  local pipe = io.popen(("cd %s && timeout 60 %s main.lua 2>&1; echo exit $?"):format(place, interpreter))
+  local output = pipe:read("*a")
+  pipe:close()
+  os.execute("rm -r " .. place)
+  return output
+end
+
+return folder

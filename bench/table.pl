@@ -60,7 +60,7 @@ sub gate {
     my ($row) = grep { $_->{key} =~ /^$key$/ } @rows;
     my $ours = $row && $ours{$row->{group}};
     my @rounds = $row ? rounds($row, $ours, $peer) : ();
-    printf "%-54s %s %4s  ", $text . ($peer ? " / $peer" : ""), $sign, $limit;
+    printf "%-59s %s %4s  ", $text . ($peer ? " / $peer" : ""), $sign, $limit;
     return print "not measured\n" unless grep { defined } @rounds;
     my @both = ($peer ? ratio($row, $ours, $peer) : typical($row, $ours), median(@rounds));
     $_ = sprintf "%.2f", $_ for @both;
@@ -88,6 +88,13 @@ sub gates {
     gate("pinned rate, 64 in flight, threads 1", "lwt,cpu1,rate,1,1,64,rate_per_s", "preemptive", ">=", 12);
     gate("pinned latency p50, threads 1", "lwt,cpu1,latency,1,1,1,latency_p50_us", "preemptive", "<=", 1);
     gate("pinned run_in_main p50", "lwt,cpu1,call,1,1,1,call_p50_us", "preemptive", "<=", 1.25);
+    for my $t (1, 4) {
+        for my $work (["1ms", "of 1 ms"], ["empty", "of no length"]) {
+            my $row = "lwt,free,beside_$work->[0],$t,1,.*,late";
+            gate("1 ms timer beside tasks $work->[1], threads $t: p50 ms", "${row}_p50_ms", "", "<=", 8);
+            gate("1 ms timer beside tasks $work->[1], threads $t: worst ms", "${row}_max_ms", "", "<=", 30);
+        }
+    }
 }
 
 print "\nMedians. rate: tasks per second, more is better; all else: less is better.\n";

@@ -131,6 +131,40 @@ let many () =
   check_int "each once" (9_999 * 10_000 / 2) !sum;
   Mwt.close pool
 
+(* Fairness, without a tick. A busy machine may disturb a run, but of an unfair pool every
+   run is bad: with nobody to hand the runtime over a timer waits 50 ms for each thread. *)
+
+let now = Unix.gettimeofday
+
+let compute_1_ms () =
+  let stop = now () +. 0.001 in
+  while now () < stop do
+    ignore (Sys.opaque_identity (ref 0))
+  done
+
+let lateness _ =
+  let due = now () +. 0.001 in
+  Lwt_unix.sleep 0.001 >|= fun () -> now () -. due
+
+(* The median and the worst of 60. *)
+let timer_beside work threads =
+  mwt threads >>= fun pool ->
+  let go_on = ref true in
+  let rec lane () = if !go_on then Mwt.run pool work >>= lane else Lwt.return_unit in
+  let lanes = List.init 64 (fun _ -> lane ()) in
+  Lwt_list.map_s lateness (List.init 60 Fun.id) >>= fun late ->
+  go_on := false;
+  Lwt.join lanes >>= fun () ->
+  Mwt.close pool >|= fun () ->
+  let late = List.sort compare late in
+  (List.nth late 30, List.nth late 59)
+
+let rec fair ?(until = now () +. 10.) work threads () =
+  timer_beside work threads >>= fun (median, worst) ->
+  if median <= 0.008 && worst <= 0.030 then Lwt.return_unit
+  else if now () < until then fair ~until work threads ()
+  else Alcotest.failf "late by %.1f ms, at worst %.1f" (median *. 1e3) (worst *. 1e3)
+
 let () =
   main "mwt"
     [
@@ -149,5 +183,12 @@ let () =
           test "run_in_main waits for the promise" run_in_main_waits;
           test "run_in_main may run other tasks" run_in_main_runs_tasks;
           test "10,000 calls" many;
+        ] );
+      ( "a 1 ms timer is late by 8 ms at most, at worst 30",
+        [
+          test "beside 1 thread and a flood of empty tasks" (fair ignore 1);
+          test "beside 4 and a flood of empty tasks" (fair ignore 4);
+          test "beside 1 that computes for 1 ms each time" (fair compute_1_ms 1);
+          test "beside 4 that compute for 1 ms each time" (fair compute_1_ms 4);
         ] );
     ]

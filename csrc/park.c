@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #ifdef WI_FUTEX
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #endif
 
@@ -34,6 +33,22 @@ static struct timespec timespec_of(int64_t ns)
 
 enum { ASLEEP = -1, EMPTY = 0, TOKEN = 1 };
 
+/* The kernel's numbers: its headers are not installed everywhere. */
+enum { WAKE_PRIVATE = 1 | 128, WAIT_UNTIL_PRIVATE = 9 | 128 };
+
+/* Where time_t has outgrown the call of old, the one with its size. */
+static long futex(_Atomic int *word, int what, int value, const struct timespec *until)
+{
+    const unsigned any = ~0u;
+#ifdef SYS_futex_time64
+    if (sizeof(time_t) > 4)
+        return syscall(SYS_futex_time64, word, what, value, until, NULL, any);
+#endif
+#ifdef SYS_futex
+    return syscall(SYS_futex, word, what, value, until, NULL, any);
+#endif
+}
+
 void wi_parker_init(wi_parker *p) { atomic_init(&p->word, EMPTY); }
 void wi_parker_destroy(wi_parker *p) { (void)p; }
 
@@ -44,8 +59,7 @@ bool wi_park(wi_parker *p, int64_t deadline)
         return true;
     struct timespec until = timespec_of(deadline < 0 ? 0 : deadline);
     for (;;) {
-        long rc = syscall(SYS_futex, &p->word, FUTEX_WAIT_BITSET_PRIVATE, ASLEEP,
-                          deadline < 0 ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+        long rc = futex(&p->word, WAIT_UNTIL_PRIVATE, ASLEEP, deadline < 0 ? NULL : &until);
         int  token = TOKEN;
         if (atomic_compare_exchange_strong(&p->word, &token, EMPTY))
             return true;
@@ -56,10 +70,7 @@ bool wi_park(wi_parker *p, int64_t deadline)
 
 bool wi_unpark_begin(wi_parker *p) { return atomic_exchange(&p->word, TOKEN) == ASLEEP; }
 
-void wi_unpark_end(wi_parker *p)
-{
-    syscall(SYS_futex, &p->word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-}
+void wi_unpark_end(wi_parker *p) { futex(&p->word, WAKE_PRIVATE, 1, NULL); }
 
 #else
 

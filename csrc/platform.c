@@ -40,7 +40,7 @@ static int set_kind(pthread_attr_t *attr, const wi_thread_kind *kind)
         return WEIR_EINVAL;
     if (!kind->n_cpus)
         return 0;
-#ifdef __linux__
+#ifdef __GLIBC__ /* others cannot say it before the thread starts */
     cpu_set_t set;
     CPU_ZERO(&set);
     for (unsigned i = 0; i < kind->n_cpus && i < CPU_SETSIZE; i++)

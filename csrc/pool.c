@@ -122,7 +122,7 @@ void wi_pool_unqueue_locked(weir_pool *p, weir_task *t)
 }
 
 /* Policy CALLER_RUNS: the caller visits, with no state. Called with the lock held,
- * leaves without. */
+ * leaves without. It may be the last to leave, and tell a notice that releases p. */
 static void visit(weir_pool *p, weir_task *t)
 {
     weir_task *outer = weir_task_current();
@@ -131,12 +131,14 @@ static void visit(weir_pool *p, weir_task *t)
     t->weir.deadline = 0;
     p->stats.submitted++;
     p->visiting++;
+    wi_pool_ref_locked(p);
     wi_queue_visit(&p->queue, t);
     if (p->opts.measure)
         t->weir.queued_at = wi_now();
     wi_task_move(t, WEIR_TASK_RUNNING);
     wi_list_append(&p->running, &t->weir.link);
     wi_unlock(&p->lock);
+    wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
     wi_task_set_current(t);
     int code = t->run(t, NULL);
     wi_task_set_current(outer);
@@ -153,6 +155,7 @@ static void visit(weir_pool *p, weir_task *t)
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
     wi_pool_after(p);
+    wi_pool_unref(p);
 }
 
 /* Without the lock, for a pool whose workers are all busy or on their way. */
@@ -183,6 +186,7 @@ static int run_aimed(weir_pool *p, weir_task *t)
     if (offer(p, t)) {
         if (atomic_load(&p->attend))
             attend(p);
+        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
         return 0;
     }
     wi_lock(&p->lock);
@@ -197,6 +201,8 @@ static int run_aimed(weir_pool *p, weir_task *t)
     wi_kick kick = rc == 0 ? wi_pool_kick_locked(p) : (wi_kick){0};
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick); /* a refused thread only means that the task waits longer */
+    if (rc == 0)
+        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
     if (drops)
         wi_pool_after(p);
     return rc;
@@ -212,8 +218,6 @@ static int run_claimed(weir_pool *p, weir_task *t, weir_main *m)
     rc = run_aimed(p, t);
     if (rc != 0)
         wi_task_unaim(t);
-    else
-        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
     return rc;
 }
 

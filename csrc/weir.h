@@ -366,7 +366,7 @@ typedef struct {
     uint64_t abandoned;    /* also counted in cancelled */
     uint64_t wakes;        /* idle workers woken */
     uint64_t lends_refused; /* threads that could not be had, lent or owned */
-    uint64_t grown, retired; /* threads started past the open, and gone before the close */
+    uint64_t grown, retired; /* threads asked for past the open, and gone before the close */
 } weir_pool_stats;
 
 /* One consistent snapshot. 0 or WEIR_EINVAL. Any thread. */

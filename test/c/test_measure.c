@@ -127,6 +127,40 @@ TEST(every_event_is_traced_once)
     expect_eq(trace.entered, 3);
 }
 
+static struct {
+    int n, event[8];
+    const weir_task *task; /* of no other */
+} steps;
+
+static void traces_steps(void *arg, weir_trace_event event, const weir_pool *pool,
+                         const weir_task *task, int value)
+{
+    (void)arg, (void)pool, (void)value;
+    if (task == steps.task)
+        steps.event[steps.n++] = event;
+}
+
+TEST(a_task_that_its_caller_ran_is_traced_as_queued_and_then_settled)
+{
+    rig               r;
+    plug              p;
+    probe             queued = PROBE, t = PROBE;
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1, opts.when_full = WEIR_CALLER_RUNS;
+    expect(rig_open_with(&r, &opts) && plug_in(&p, r.p, r.m));
+    expect_eq(weir_run(r.p, &queued.task, r.m), 0);
+    memset(&steps, 0, sizeof steps);
+    steps.task = &t.task;
+    weir_trace(traces_steps, NULL);
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    weir_trace(NULL, NULL);
+    expect_eq(steps.n, 2);
+    expect_eq(steps.event[0], WEIR_TRACE_QUEUED);
+    expect_eq(steps.event[1], WEIR_TRACE_SETTLED);
+    plug_pull(&p);
+    rig_close(&r);
+}
+
 /* ---- birth and death of a thread ---------------------------------------- */
 
 enum { THREADS = 3 };
@@ -228,5 +262,6 @@ TEST(workers_run_on_the_cpus_that_were_named)
 
 SUITE(measure, a_measured_pool_knows_how_long_its_tasks_waited_and_ran,
       a_pool_that_does_not_measure_says_so, every_event_is_traced_once,
+      a_task_that_its_caller_ran_is_traced_as_queued_and_then_settled,
       on_start_comes_before_init_and_on_stop_after_at_exit,
       workers_run_on_the_cpus_that_were_named)

@@ -43,6 +43,7 @@ SCENARIO(only_the_last_of_several_releases_closes)
 
 static void done_releases(weir_task *task)
 {
+    gate_wait(((probe *)task)->leave);
     weir_pool_release(((probe *)task)->state);
     probe_done(task);
 }
@@ -58,13 +59,53 @@ TEST(a_done_may_release_the_pool_in_a_main_and_on_a_worker)
     for (int on_worker = 0; on_worker < 2; on_worker++) {
         rig   r;
         tally settled = TALLY;
+        gate  leave = GATE;
         probe t = {.task = {.run = run_nothing, .done = done_releases}, .settled = &settled};
         expect(rig_open(&r, 3));
-        t.state = r.p;
+        t.state = r.p, t.leave = &leave;
         expect_eq(weir_run(r.p, &t.task, on_worker ? NULL : r.m), 0);
+        gate_open(&leave); /* no call is under way */
         main_until(r.m, &settled, 1);
         main_end(r.m);
     }
+}
+
+static rig crowded;
+
+static void notice_releases(weir_notice *notice, int outcome)
+{
+    weir_pool_release(crowded.p);
+    news_tell(notice, outcome);
+}
+
+static void runs_it_here(void *task)
+{
+    expect_eq(weir_run(crowded.p, task, NULL), 0);
+}
+
+/* The caller's thread is then the last one, and tells the notice. */
+TEST(a_notice_may_release_a_pool_whose_caller_ran_the_last_task)
+{
+    helper            h;
+    gate              entered = GATE, leave = GATE;
+    plug              p;
+    probe             queued = PROBE, t = {.task = {.run = probe_run}, .entered = &entered};
+    news              n = {.notice = {.fn = notice_releases}};
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1, opts.when_full = WEIR_CALLER_RUNS;
+    t.leave = &leave;
+    expect(rig_open_with(&crowded, &opts) && plug_in(&p, crowded.p, crowded.m));
+    expect_eq(weir_run(crowded.p, &queued.task, crowded.m), 0);
+    helper_start(&h, runs_it_here, &t.task);
+    gate_wait(&entered);
+    expect_eq(weir_close_async(crowded.p, WEIR_CLOSE, NULL, &n.notice), 0);
+    plug_pull(&p);
+    while (stats_of(crowded.p).threads)
+        sched_yield();
+    gate_open(&leave);
+    helper_join(&h);
+    expect(n.calls == 1 && pthread_equal(n.on, h.thread));
+    main_end(crowded.m);
 }
 
 static int run_releases(weir_task *task, void *state)
@@ -237,6 +278,7 @@ TEST(a_waiter_may_give_back_the_last_handle)
 
 SUITE(release, a_release_closes_without_waiting, only_the_last_of_several_releases_closes,
       a_done_may_release_the_pool_in_a_main_and_on_a_worker, a_task_may_release_its_own_pool,
+      a_notice_may_release_a_pool_whose_caller_ran_the_last_task,
       a_pool_may_be_released_while_it_opens, a_cancel_may_meet_the_end_of_the_pool,
       a_cancel_may_meet_a_task_that_moves_to_another_pool,
       an_unpark_may_meet_the_end_of_the_pool, a_waiter_may_give_back_the_last_handle)

@@ -11,14 +11,16 @@
 static void lend_delivered(weir_link *e)
 {
     weir_pool *p = wi_container(e, weir_pool, lend);
+    wi_stay    stay; /* the reference of what was posted */
     wi_lock(&p->lock);
     unsigned due = p->state < WI_CLOSING ? p->lends_due : 0;
     p->lends_due = 0;
     p->lend_posted = false;
     wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
     for (; due; due--)
         p->opts.lend(p, p->opts.arg);
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
 }
 
 bool wi_pool_can_lend(const weir_pool *p) { return p->opts.lend && p->main; }
@@ -26,6 +28,8 @@ bool wi_pool_can_lend(const weir_pool *p) { return p->opts.lend && p->main; }
 /* The main that lends go to is closed: nobody will answer, whoever asked. */
 static void no_lends(weir_pool *p)
 {
+    wi_stay stay; /* the reference of what was not posted */
+    wi_pool_stay(&stay, p);
     wi_lock(&p->lock);
     unsigned n = p->lends_due;
     p->wanted -= n;
@@ -34,7 +38,7 @@ static void no_lends(weir_pool *p)
     wi_pool_refused_locked(p, n, WEIR_EAGAIN);
     wi_unlock(&p->lock);
     wi_pool_after(p);
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
 }
 
 bool wi_pool_post_lend(weir_pool *p)
@@ -147,7 +151,9 @@ int weir_task_abandon(weir_task *t)
     wi_unlock(&p->lock);
     if (!running)
         return WEIR_EINVAL;
+    wi_stay stay;
+    wi_pool_stay(&stay, p);
     int rc = swap_thread(p, t, w, have_one_more(p));
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
     return rc;
 }

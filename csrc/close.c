@@ -99,6 +99,7 @@ bool wi_pool_is_over_locked(const weir_pool *p)
 
 static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
 {
+    wi_stay stay;
     wi_lock(&p->lock);
     wi_pool_ref_locked(p);
     if (p->state < WI_CLOSING)
@@ -110,8 +111,9 @@ static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
         p->teller = pthread_self();
     }
     wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
     wi_pool_after(p);
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
 }
 
 static bool is_wrong(const weir_pool *p, weir_close_mode mode)
@@ -213,6 +215,28 @@ void wi_pool_unref(weir_pool *p)
     if (p->main)
         wi_main_release(p->main);
     wi_pool_discard(p);
+}
+
+static _Thread_local wi_stay *stays;
+
+void wi_pool_stay(wi_stay *s, weir_pool *p)
+{
+    *s = (wi_stay){p, stays};
+    stays = s;
+}
+
+void wi_pool_go(wi_stay *s)
+{
+    stays = s->outer;
+    wi_pool_unref(s->pool);
+}
+
+unsigned wi_pool_stays(const weir_pool *p)
+{
+    unsigned n = 0;
+    for (const wi_stay *s = stays; s; s = s->outer)
+        n += s->pool == p;
+    return n;
 }
 
 void weir_pool_retain(weir_pool *p)

@@ -104,7 +104,7 @@ static void forget_threads(weir_pool *p)
     wi_mutex_init(&p->timer_lock);
     wi_parker_init(&p->timer_parker); /* the parent's timer may sleep in it */
     p->deadlines.root = NULL;
-    p->refs = p->handles + p->lend_posted + (weir_pool_current() == p);
+    p->refs = p->handles + p->lend_posted + (weir_pool_current() == p) + wi_pool_stays(p);
 }
 
 /* Nobody wakes these any more. One by one, for this thread may be among them, in a wait

@@ -81,9 +81,11 @@ wi_kick wi_pool_kick_locked(weir_pool *p)
 
 static int grow(weir_pool *p)
 {
+    wi_stay stay; /* the kick's reference */
+    wi_pool_stay(&stay, p);
     wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
     int rc = p->opts.borrowed ? wi_pool_post_lend(p) ? 0 : WEIR_EAGAIN : wi_pool_spawn(p, 1);
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
     return rc;
 }
 

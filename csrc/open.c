@@ -207,12 +207,14 @@ static int start(weir_pool *p, unsigned index)
 
 static void not_started(weir_pool *p, unsigned n, int code)
 {
+    wi_stay stay; /* the thread's reference */
+    wi_pool_stay(&stay, p);
     wi_lock(&p->lock);
     p->expected -= n;
     wi_pool_refused_locked(p, n, code);
     wi_unlock(&p->lock);
     wi_pool_after(p);
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
 }
 
 int wi_pool_spawn(weir_pool *p, unsigned n)

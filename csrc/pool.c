@@ -126,6 +126,7 @@ void wi_pool_unqueue_locked(weir_pool *p, weir_task *t)
 static void visit(weir_pool *p, weir_task *t)
 {
     weir_task *outer = weir_task_current();
+    wi_stay    stay;
     wi_task_set_pool(t, p);
     t->weir.worker = NULL;
     t->weir.deadline = 0;
@@ -138,6 +139,7 @@ static void visit(weir_pool *p, weir_task *t)
     wi_task_move(t, WEIR_TASK_RUNNING);
     wi_list_append(&p->running, &t->weir.link);
     wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
     wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
     wi_task_set_current(t);
     int code = t->run(t, NULL);
@@ -145,6 +147,7 @@ static void visit(weir_pool *p, weir_task *t)
     wi_lock(&p->lock);
     if (p->forked) { /* in run: this is the child, where t has settled as closed */
         wi_unlock(&p->lock);
+        wi_pool_go(&stay);
         return;
     }
     wi_unlink(&t->weir.link);
@@ -155,7 +158,7 @@ static void visit(weir_pool *p, weir_task *t)
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
     wi_pool_after(p);
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
 }
 
 /* Without the lock, for a pool whose workers are all busy or on their way. */
@@ -274,11 +277,13 @@ int weir_cancel(weir_task *t)
     weir_pool *p = wi_task_lock_pool(t);
     if (!p)
         return WEIR_EINVAL;
+    wi_stay stay;
     wi_pool_ref_locked(p); /* with its last task settled the pool may go */
+    wi_pool_stay(&stay, p);
     int rc = cancel_locked(p, t);
     wi_unlock(&p->lock);
     wi_pool_after(p);
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
     return rc;
 }
 

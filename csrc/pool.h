@@ -123,6 +123,17 @@ struct weir_worker {
 
 void wi_pool_ref_locked(weir_pool *p);
 void wi_pool_unref(weir_pool *p);
+
+/* A reference of a call of this thread inside which user code may run, and fork. The
+ * child keeps it, unlike those of the threads that it has lost. */
+typedef struct wi_stay {
+    weir_pool      *pool;
+    struct wi_stay *outer;
+} wi_stay;
+
+void     wi_pool_stay(wi_stay *s, weir_pool *p); /* takes a reference over */
+void     wi_pool_go(wi_stay *s);                 /* gives it back */
+unsigned wi_pool_stays(const weir_pool *p);      /* of this thread */
 void wi_pool_discard(weir_pool *p); /* one that nobody else has seen */
 
 /* Locks the pool that has t queued, running or parked, or returns NULL. */

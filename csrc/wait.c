@@ -89,11 +89,13 @@ int weir_wait(weir_task *t, int64_t timeout_ns)
     if (hint)
         wi_mains_fail_returned(wi_thread_self(), hint);
     wi_waiter w;
+    wi_stay   stay;
     wi_wait_begin(&w, t);
     weir_pool *p = wi_task_lock_pool(t);
     int        rc = p || has_settled(t) ? 0 : WEIR_EINVAL;
     if (p) {
         wi_pool_ref_locked(p);
+        wi_pool_stay(&stay, p);
         rc = stuck && stuck >= wi_pool_limit_locked(p)
                  ? WEIR_EDEADLK /* every thread that could run it waits for us */
                  : wait_locked(p, t, &w, wi_deadline(timeout_ns));
@@ -101,6 +103,6 @@ int weir_wait(weir_task *t, int64_t timeout_ns)
     }
     wi_wait_end(&w);
     if (p)
-        wi_pool_unref(p);
+        wi_pool_go(&stay);
     return rc;
 }

@@ -152,9 +152,11 @@ WEIR_API int weir_run(weir_pool *pool, weir_task *task, weir_main *deliver_to);
  * every 32nd pick serves the lowest; FIFO within a level. opts may be NULL. */
 WEIR_API int weir_run_with(weir_pool *pool, weir_task *task, const weir_run_options *opts);
 
-/* Takes a queued or parked task back (0: it settles as WEIR_ECANCELED and its
- * done is delivered, never called inside this function), or asks a running one to stop (WEIR_EBUSY: see weir_cancel_requested; its own
- * return decides). WEIR_EINVAL: the task is idle or settled, nothing to cancel.
+/* Takes a queued or parked task back (0: it settles as WEIR_ECANCELED and its done
+ * is delivered, never called inside this function but where it has no main and its
+ * pool no thread), or asks a running one to stop (WEIR_EBUSY: see
+ * weir_cancel_requested; its own return decides). WEIR_EINVAL: the task is idle or
+ * settled, nothing to cancel.
  * Any thread, while the task's memory and a handle of its pool live. */
 WEIR_API int weir_cancel(weir_task *task);
 

@@ -233,7 +233,8 @@ void weir_worker_refuse(weir_pool *p, int code)
 {
     if (!p || !p->opts.borrowed)
         return;
-    bool of_system = code == WEIR_EAGAIN || code == WEIR_ENOMEM;
+    bool    of_system = code == WEIR_EAGAIN || code == WEIR_ENOMEM;
+    wi_stay stay;
     wi_lock(&p->lock);
     wi_pool_ref_locked(p);
     unsigned *asked = p->expected ? &p->expected : &p->wanted;
@@ -243,8 +244,9 @@ void weir_worker_refuse(weir_pool *p, int code)
         wi_pool_refused_locked(p, 1, of_system ? code : WEIR_EINIT);
     }
     wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
     wi_pool_after(p);
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
 }
 
 /* ---- leave -------------------------------------------------------------- */

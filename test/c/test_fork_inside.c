@@ -69,6 +69,17 @@ TEST(a_function_run_in_main_may_fork)
     live_close();
 }
 
+TEST(a_wait_may_serve_a_fork)
+{
+    probe t = {.task = {.run = run_asks_for_a_fork}};
+    expect(rig_open(&live, 1));
+    expect_eq(weir_run(live.p, &t.task, live.m), 0);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    expect_eq(weir_task_outcome(&t.task), child ? 0 : WEIR_ECLOSED);
+    expect_eq(stats_of(live.p).queued, 0);
+    live_close();
+}
+
 static void notice_forks(weir_notice *notice, int outcome)
 {
     fork_here();
@@ -83,6 +94,66 @@ TEST(a_notice_may_fork)
     while (n.calls == 0)
         weir_main_wait(live.m, -1);
     live_close();
+}
+
+/* Without a main, of a pool that is closed: here and now. */
+TEST(a_notice_told_inside_its_close_may_fork)
+{
+    news n = {.notice = {.fn = notice_forks}};
+    expect(rig_open(&live, 1));
+    expect_eq(weir_close(live.p, WEIR_CLOSE), 0);
+    expect_eq(weir_close_async(live.p, WEIR_CLOSE, NULL, &n.notice), 0);
+    expect_eq(n.calls, 1);
+    expect_eq(stats_of(live.p).threads, 0);
+    live_close();
+}
+
+static _Atomic int lent;
+
+static void lend_forks(weir_pool *pool, void *arg)
+{
+    (void)arg;
+    fork_here();
+    weir_worker_refuse(pool, WEIR_EAGAIN);
+    lent++;
+}
+
+static void enters_and_leaves(void *arg)
+{
+    weir_worker *w;
+    weir_task   *t;
+    expect_eq(weir_worker_enter(arg, &w), 0);
+    while (weir_worker_next(w, true, &t) == 0)
+        weir_worker_settle(w, t, t->run(t, NULL));
+    weir_worker_leave(w, false, 0);
+}
+
+TEST(a_lend_may_fork)
+{
+    helper            h;
+    plug              p;
+    probe             t = PROBE;
+    weir_pool_options opts = pool_of(1);
+    opts.threads_max = 2, opts.borrowed = true, opts.lend = lend_forks;
+    child = -1, lent = 0;
+    expect_eq(weir_main_open(&live.m), 0);
+    expect_eq(weir_pool_open_async(&live.p, &opts, live.m, NULL), 0);
+    helper_start(&h, enters_and_leaves, live.p);
+    while (stats_of(live.p).threads == 0)
+        sched_yield();
+    expect(plug_in(&p, live.p, live.m));
+    expect_eq(weir_run(live.p, &t.task, live.m), 0);
+    while (lent == 0)
+        weir_main_wait(live.m, -1);
+    if (child)
+        plug_pull(&p);
+    while (weir_main_pending(live.m))
+        weir_main_wait(live.m, -1);
+    expect_eq(t.outcome, child ? 0 : WEIR_ECLOSED);
+    if (child == 0)
+        live_close();
+    rig_close(&live);
+    helper_join(&h);
 }
 
 static int run_forks(weir_task *task, void *state)
@@ -270,7 +341,8 @@ static void a_caller_forks(bool once_begun)
 TEST(a_posted_call_whose_caller_forks_is_closed_in_the_child) { a_caller_forks(false); }
 TEST(a_begun_call_whose_caller_forks_is_closed_in_the_child) { a_caller_forks(true); }
 
-SUITE(fork_inside, a_done_may_fork, a_function_run_in_main_may_fork, a_notice_may_fork,
+SUITE(fork_inside, a_done_may_fork, a_function_run_in_main_may_fork, a_wait_may_serve_a_fork,
+      a_notice_may_fork, a_notice_told_inside_its_close_may_fork, a_lend_may_fork,
       a_task_may_fork_and_its_child_has_no_right_to_the_state,
       a_task_that_its_caller_runs_may_fork, a_task_without_done_that_its_caller_runs_may_fork,
       a_close_that_serves_a_fork_forgets_who_waited_beside_it,

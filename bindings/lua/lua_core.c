@@ -132,18 +132,26 @@ static int clock_now(lua_State *L)
     return 1;
 }
 
-/* -> nothing; see weir_blocking_begin */
+/* What a task has begun and not ended, its worker ends.
+ *
+ * -> nothing; see weir_blocking_begin */
 static int blocking_begin(lua_State *L)
 {
-    (void)L;
-    weir_blocking_begin();
+    wl_worker *w = wl_this(L)->worker;
+    if (w && w->job) {
+        w->blocking++;
+        weir_blocking_begin();
+    }
     return 0;
 }
 
 static int blocking_end(lua_State *L)
 {
-    (void)L;
-    weir_blocking_end();
+    wl_worker *w = wl_this(L)->worker;
+    if (w && w->blocking) {
+        w->blocking--;
+        weir_blocking_end();
+    }
     return 0;
 }
 

@@ -94,6 +94,7 @@ struct wl_worker {
     int        code; /* what its run returns */
     bool       has_state; /* init was given: its value is every task's first argument */
     bool       failed; /* to begin */
+    unsigned   blocking; /* depth of weir.blocking in the task that runs */
 };
 
 int        wl_worker_init(void *pool, void **worker);
@@ -107,11 +108,15 @@ void wl_command_register(lua_State *L); /* in a worker's new state */
 
 int  wl_cancel_signal(void);
 void wl_cancel_prepare(void); /* before the first pool opens */
-void wl_cancel_follow(lua_State *L);
-void wl_cancel_begin(wl_worker *w, wl_job *j);
+void wl_cancel_current(wl_worker *w, lua_State *L); /* runs in w from now on */
+bool wl_cancel_begin(wl_worker *w, wl_job *j);
 bool wl_cancel_end(wl_worker *w);
-void wl_cancel_send(wl_job *j);
-void wl_cancel_watch(wl_job *j, int64_t timeout_ns);
+void wl_cancel_unhook(lua_State *L);
+void wl_cancel_send(wl_job *j, int64_t abandon_ns);
+void wl_cancel_left(wl_job *j);
+bool wl_watch_add(wl_job *j, int64_t timeout_ns);
+void wl_watch_remove(wl_job *j);
+void wl_coroutine_follow(lua_State *L, wl_worker *w); /* in its new state */
 
 /* ---- a state and its mailbox ------------------------------------------------ */
 
@@ -199,6 +204,7 @@ struct wl_job {
     /* Guarded by lock. */
     pthread_t thread; /* where it runs, while it is on_thread */
     bool      on_thread;
+    bool      left_thread, watched_over; /* once it was cancelled */
     /* The submitting thread's. */
     bool    has_future, watched, read, submitted, given_up;
     int     cancelled; /* 0, or what it is over with for its future */

@@ -277,9 +277,7 @@ static void stop(wl_job *j, int64_t abandon_ns)
 {
     j->main->cancelled++;
     j->given_up = true;
-    wl_cancel_send(j);
-    if (abandon_ns < INT64_MAX)
-        wl_cancel_watch(j, abandon_ns);
+    wl_cancel_send(j, abandon_ns < INT64_MAX ? abandon_ns : -1);
 }
 
 /* A running one is stopped; what it still returns is discarded.

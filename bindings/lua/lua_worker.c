@@ -13,7 +13,7 @@
 
 enum { PATH = 1, CPATH, INIT, AT_EXIT, PRELOAD, ARGS };
 
-static char key_state, key_at_exit, key_traceback;
+static char key_state, key_at_exit, key_traceback, key_jit;
 
 /* ---- errors ---------------------------------------------------------------- */
 
@@ -68,8 +68,24 @@ static int no_exit(lua_State *L)
                       wl_worker_of(L)->pool->name);
 }
 
+/* -> ; also where a program changes the table */
+static void keep_jit(lua_State *L)
+{
+    static const char *const names[] = {"status", "flush", "off", "on", NULL};
+    lua_getglobal(L, "jit");
+    if (!lua_istable(L, -1))
+        return;
+    lua_newtable(L);
+    for (const char *const *name = names; *name; name++) {
+        lua_getfield(L, -2, *name);
+        lua_setfield(L, -2, *name);
+    }
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_jit);
+}
+
 static void keep_tools(lua_State *L)
 {
+    keep_jit(L);
     lua_getglobal(L, "debug");
     lua_getfield(L, -1, "traceback");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &key_traceback);
@@ -131,7 +147,7 @@ static int begin(lua_State *L)
     keep_tools(L);
     if (w->pool->own_globals)
         keep_require(L);
-    wl_cancel_follow(L);
+    wl_coroutine_follow(L, w);
     if (wl_unpack(L, w->pool->setup) < 0)
         return lua_error(L);
     prepare_package(L);
@@ -261,17 +277,28 @@ static bool push_call(lua_State *L, wl_worker *w)
     return true;
 }
 
-/* LuaJIT's compiled loops look at no hook.
- *
- * -> */
-static void set_jit(lua_State *L, const char *what)
+/* The first result of jit[what](), false where there is no compiler. */
+static bool call_jit(lua_State *L, const char *what)
 {
-    lua_getglobal(L, "jit");
+    bool result = false;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_jit);
     if (lua_istable(L, -1)) {
         lua_getfield(L, -1, what);
-        lua_call(L, 0, 0);
+        lua_call(L, 0, 1);
+        result = lua_toboolean(L, -1);
+        lua_pop(L, 1);
     }
     lua_pop(L, 1);
+    return result;
+}
+
+/* LuaJIT's compiled loops look at no hook. Whether the compiler was on. */
+static bool stop_jit(lua_State *L)
+{
+    bool was_on = call_jit(L, "status");
+    call_jit(L, "flush");
+    call_jit(L, "off");
+    return was_on;
 }
 
 /* lightuserdata worker -> */
@@ -282,23 +309,20 @@ static int serve(lua_State *L)
     lua_settop(L, 0);
     lua_pushliteral(L, ""); /* lets the collector look: to load functions alone does not */
     lua_pop(L, 1);
-    if (j->cancellable) {
-        set_jit(L, "flush");
-        set_jit(L, "off");
-    }
+    bool jit = j->cancellable && stop_jit(L);
     if (w->pool->own_globals) {
         wl_globals_push_new(L);
         wl_globals_use(L);
     }
     lua_pushcfunction(L, keep_traceback);
     bool ok = push_call(L, w) && lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1) == 0;
-    lua_sethook(L, NULL, 0, 0);
+    wl_cancel_unhook(L);
     if (ok)
         keep_result(L, w);
     else
         keep_failure(L, w);
-    if (j->cancellable)
-        set_jit(L, "on");
+    if (jit)
+        call_jit(L, "on");
     return 0;
 }
 
@@ -312,25 +336,41 @@ static bool has_state(wl_worker *w, wl_job *j)
     return false;
 }
 
-int wl_worker_run(weir_task *task, void *worker)
+/* A task may leave while it is inside weir.blocking: by an error, or in a coroutine. */
+static void unblock(wl_worker *w)
 {
-    wl_worker *w = worker;
-    wl_job    *j = (wl_job *)(void *)task;
-    if (!has_state(w, j))
-        return WL_FAILED;
+    for (; w->blocking; w->blocking--)
+        weir_blocking_end();
+}
+
+static void run(wl_worker *w, wl_job *j)
+{
     w->code = 0;
-    wl_cancel_begin(w, j);
-    if (wl_protect(w->L, serve, w) != 0) { /* no memory for anything else */
+    if (wl_cancel_begin(w, j) && wl_protect(w->L, serve, w) != 0) { /* no memory for anything else */
         j->failure = "not enough memory";
         w->code = WL_FAILED;
     }
     bool stopped = wl_cancel_end(w);
-    lua_sethook(w->L, NULL, 0, 0);
+    wl_cancel_unhook(w->L);
     lua_settop(w->L, 0);
+    unblock(w);
     if (w->pool->own_globals)
         wl_globals_go_home(w->L);
     wl_main_end(w->L);
     if (stopped) /* in the middle of anything */
         close_state(w);
-    return weir_cancel_requested(task) ? WEIR_ECANCELED : w->code;
+}
+
+int wl_worker_run(weir_task *task, void *worker)
+{
+    wl_worker *w = worker;
+    wl_job    *j = (wl_job *)(void *)task;
+    if (has_state(w, j))
+        run(w, j);
+    else
+        w->code = WL_FAILED;
+    if (!weir_cancel_requested(task))
+        return w->code;
+    wl_cancel_left(j);
+    return WEIR_ECANCELED;
 }

@@ -107,6 +107,20 @@ void wl_set_class(lua_State *L, const char *type)
     lua_setmetatable(L, -2);
 }
 
+/* For a handle that crossed: it needs its methods.
+ *
+ * -> */
+void wl_require(lua_State *L, const char *type)
+{
+    luaL_getmetatable(L, type);
+    if (lua_isnil(L, -1)) {
+        lua_getglobal(L, "require");
+        lua_pushliteral(L, "weir");
+        lua_call(L, 1, 0);
+    }
+    lua_pop(L, 1);
+}
+
 int wl_fail_caller(lua_State *L, const char *format, ...)
 {
     va_list arguments;
@@ -203,6 +217,9 @@ int luaopen_weir_core(lua_State *L)
     wl_signal_register(L);
     wl_append_register(L);
     wl_talk_register(L);
+    wl_mutex_register(L);
+    wl_packed_register(L);
+    wl_shared_register(L);
     wl_method(L, "clock", clock_now);
     wl_method(L, "blocking_begin", blocking_begin);
     wl_method(L, "blocking_end", blocking_end);
@@ -210,6 +227,7 @@ int luaopen_weir_core(lua_State *L)
     wl_method(L, "in_pool", in_pool);
     wl_method(L, "cancelled", cancelled);
     wl_method(L, "register", wl_register);
+    wl_method(L, "note_failure", wl_note_failure);
     lua_pushliteral(L, WEIR_VERSION);
     lua_setfield(L, -2, "version");
     return 1;

@@ -40,6 +40,8 @@ typedef struct wl_state  wl_state;
 typedef struct wl_actor  wl_actor;
 typedef struct wl_waker  wl_waker;
 typedef struct wl_family wl_family;
+typedef struct wl_owner  wl_owner;
+typedef struct wl_packed wl_packed;
 
 /* ---- a pool ---------------------------------------------------------------- */
 
@@ -51,6 +53,7 @@ struct wl_pool {
     bool        waits; /* on_full = "wait" */
     bool        own_globals; /* each task has a table of its own for them */
     wl_metatables metatables; /* what becomes of them where values cross */
+    unsigned    queue_limit; /* 0: none */
     int64_t     cancel_ns; /* until a cancelled task is abandoned; negative: never */
     wl_message *setup; /* what every thread unpacks first: see lua_worker.c */
     /* Atomic. */
@@ -62,6 +65,7 @@ struct wl_pool {
     pthread_mutex_t lock;
     /* Guarded by lock. */
     wl_waiter *waiters;
+    unsigned   waits_begun; /* and ended: how often waiters changed */
 };
 
 wl_pool *wl_pool_check(lua_State *L, int index);
@@ -74,13 +78,14 @@ void     wl_pool_class_make(lua_State *L); /* module -> module; before any funct
 void     wl_pool_register(lua_State *L);
 extern const char wl_pool_class[];
 
-/* A worker that waits for a job; on its stack. */
+/* A worker that waits for a job, or for space in its own pool's queue; on its stack. */
 struct wl_waiter {
     wl_waiter *next;
     wl_job    *job; /* NULL: of another pool */
+    bool       for_space;
 };
 
-bool wl_pool_begin_wait(wl_pool *p, wl_waiter *w, wl_job *j);
+bool wl_pool_begin_wait(wl_pool *p, wl_waiter *w, wl_job *j); /* j NULL: for space */
 void wl_pool_end_wait(wl_pool *p, wl_waiter *w);
 
 /* ---- a worker's state ------------------------------------------------------ */
@@ -91,6 +96,7 @@ struct wl_worker {
     wl_job *volatile job; /* that runs; the handler of the signal reads what is volatile */
     lua_State *volatile current; /* coroutine of L that runs */
     volatile sig_atomic_t stopping; /* the task is being stopped */
+    wl_owner  *owner; /* of the mutexes that the task has locked, or NULL */
     int        code; /* what its run returns */
     bool       has_state; /* init was given: its value is every task's first argument */
     bool       failed; /* to begin */
@@ -100,6 +106,7 @@ struct wl_worker {
 int        wl_worker_init(void *pool, void **worker);
 void       wl_worker_exit(void *pool, void *worker);
 int        wl_worker_run(weir_task *task, void *worker);
+int        wl_note_failure(lua_State *L); /* a message handler */
 wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 
 void wl_command_register(lua_State *L); /* in a worker's new state */
@@ -139,10 +146,12 @@ struct wl_main {
     _Atomic unsigned refs;
     wl_state *state; /* its owner's, while it is not closed */
     /* Set before the mailbox closes: what is delivered from then on, here or on a
-     * worker, only settles. */
-    _Atomic bool closed;
-    /* The owner's thread only. */
+     * worker, only settles. Set under lock, which other threads hold while they post. */
+    _Atomic bool    closed;
+    pthread_mutex_t lock;
+    /* Constant while it is not closed. */
     weir_main *weir;
+    /* The owner's thread only. */
     uint64_t   number;
     bool       held; /* some loop watches it */
     lua_State *blocked; /* inside a blocking call of the core, made from here; else NULL */
@@ -178,9 +187,9 @@ void        wl_state_end_family(lua_State *L); /* its children are told */
 void        wl_family_end(wl_family *f); /* gives the reference back; NULL is allowed */
 void        wl_talk_register(lua_State *L);
 
-/* ---- a job: a task, an opening or a close, and its future ------------------- */
+/* ---- a job: a task, an opening, a close or a mutex's turn, and its future ------- */
 
-enum wl_kind { WL_TASK, WL_OPEN, WL_CLOSE };
+enum wl_kind { WL_TASK, WL_OPEN, WL_CLOSE, WL_SIGNAL };
 
 enum { WL_FAILED = 1 }; /* the outcome of a task that raised */
 
@@ -193,8 +202,9 @@ struct wl_job {
     _Atomic unsigned refs; /* its futures', the core's */
     _Atomic bool     settled; /* outcome, result and traceback are final */
     int              outcome;
-    wl_pool         *pool; /* one use, until settled */
+    wl_pool         *pool; /* one use, until settled; NULL for signals */
     wl_main         *main;
+    wl_main         *root; /* of the first task of the chain that submitted this one */
     /* The worker's until settled. */
     wl_message *call, *result;
     const char *failure; /* in place of a result, when there was no memory for one */
@@ -233,6 +243,18 @@ void wl_call_register(lua_State *L);
 
 void wl_signal_register(lua_State *L);
 void wl_append_register(lua_State *L);
+/* ---- mutexes, packed and shared values ------------------------------------- */
+
+void wl_owner_end(wl_owner *o); /* gives back what it owns; NULL is allowed */
+void wl_mutex_register(lua_State *L);
+
+wl_packed *wl_packed_ref(wl_packed *p);
+void       wl_packed_unref(wl_packed *p); /* NULL is allowed */
+wl_packed **wl_packed_slot(lua_State *L); /* -> packed, empty; may throw */
+bool wl_packed_fill(lua_State *L, wl_packed **slot, int first, int n, const wl_pack_options *o);
+int  wl_packed_push(lua_State *L, const wl_packed *p); /* -> values...; may throw */
+void wl_packed_register(lua_State *L);
+void wl_shared_register(lua_State *L);
 
 /* ---- small things ---------------------------------------------------------- */
 
@@ -268,6 +290,7 @@ static inline void *wl_is(lua_State *L, int index, int class)
 }
 
 int  wl_fail_caller(lua_State *L, const char *format, ...); /* raises at the line of the caller's */
+void wl_require(lua_State *L, const char *type); /* weir, where the type is not known yet */
 const char *wl_word(int code);
 char       *wl_strdup(const char *s);
 int64_t     wl_nanoseconds(lua_Number seconds);

@@ -28,6 +28,7 @@ void wl_job_unref(wl_job *j)
     if (j->pool)
         wl_pool_unuse(j->pool);
     wl_main_unref(j->main);
+    wl_main_unref(j->root);
     free(j);
 }
 
@@ -50,8 +51,11 @@ static wl_job *make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
     pthread_mutex_init(&j->lock, NULL);
     j->kind = kind;
     j->has_future = true;
+    wl_worker *w = wl_worker_of(L);
     wl_main_ref(j->main = m);
-    wl_pool_use(j->pool = p);
+    wl_main_ref(j->root = w && w->job ? w->job->root : m);
+    if (p)
+        wl_pool_use(j->pool = p);
     return j;
 }
 
@@ -98,7 +102,8 @@ void wl_job_settle(wl_job *j, int outcome)
             wl_key_give(j->main->state, j->key);
         wl_job_unref(j);
     }
-    wl_pool_unuse(p);
+    if (p)
+        wl_pool_unuse(p);
 }
 
 static void task_done(weir_task *task)
@@ -196,6 +201,38 @@ static int job_run(lua_State *L)
         return wl_push_refusal(L, rc);
     lua_pushboolean(L, j->main->held);
     return 2;
+}
+
+/* Without its future, and as if the state where the chain of tasks began had submitted
+ * it: so it survives the task that posts it, and that state counts and reports it. Who
+ * closes that state and who posts to it take the same lock; the first wins.
+ *
+ * future -> true, and it is empty | nil, word */
+static int job_post(lua_State *L)
+{
+    wl_job **slot = wl_check(L, 1, wl_future_class);
+    wl_job  *j = *slot;
+    luaL_argcheck(L, j && !j->submitted, 1, "it was submitted already");
+    wl_main *root = j->root;
+    wl_main_ref(root); /* the job's */
+    wl_main_ref(root); /* ours: the job may be gone before the unlock */
+    wl_main_unref(j->main);
+    j->main = root;
+    j->has_future = false;
+    j->submitted = true;
+    *slot = NULL; /* its reference becomes the core's */
+    pthread_mutex_lock(&root->lock);
+    int rc = atomic_load(&root->closed) ? WEIR_ECLOSED : weir_run(j->pool->weir, &j->u.task, root->weir);
+    pthread_mutex_unlock(&root->lock);
+    wl_main_unref(root);
+    if (rc != 0) {
+        j->has_future = true;
+        j->submitted = false;
+        *slot = j;
+        return wl_push_refusal(L, rc);
+    }
+    lua_pushboolean(L, true);
+    return 1;
 }
 
 /* ---- futures --------------------------------------------------------------- */
@@ -353,6 +390,7 @@ void wl_job_register(lua_State *L)
     wl_method(L, "job", job_new);
     wl_method(L, "submit", job_submit);
     wl_method(L, "run", job_run);
+    wl_method(L, "post", job_post);
     wl_method(L, "key", job_key);
     wl_method(L, "over", job_over);
     wl_method(L, "watch", job_watch);

@@ -84,8 +84,10 @@ void wl_main_ref(wl_main *m) { atomic_fetch_add(&m->refs, 1); }
 
 void wl_main_unref(wl_main *m)
 {
-    if (atomic_fetch_sub(&m->refs, 1) == 1)
-        free(m);
+    if (atomic_fetch_sub(&m->refs, 1) != 1)
+        return;
+    pthread_mutex_destroy(&m->lock);
+    free(m);
 }
 
 static wl_main *main_open(lua_State *L, wl_state *s)
@@ -98,6 +100,7 @@ static wl_main *main_open(lua_State *L, wl_state *s)
     }
     atomic_init(&m->refs, 1);
     m->state = s;
+    pthread_mutex_init(&m->lock, NULL);
     m->number = atomic_fetch_add(&n_mains, 1);
     m->last_job = &m->jobs;
     m->last_call = &m->calls;
@@ -144,7 +147,9 @@ static void drop_told(wl_main *m)
 /* Elsewhere than on its thread a main cannot be closed: then it stays, unread. */
 static void main_close(wl_main *m)
 {
+    pthread_mutex_lock(&m->lock);
     atomic_store(&m->closed, true);
+    pthread_mutex_unlock(&m->lock);
     drop_told(m);
     if (weir_main_close(m->weir, WEIR_DETACH) == 0)
         m->weir = NULL;
@@ -313,16 +318,19 @@ static int dispatch(lua_State *L)
     return 1;
 }
 
-/* [seconds [, future]] -> how many were delivered, or nil and why it would wait for ever.
- * With the future that is waited for, a worker tells its pool that it blocks. */
+/* [seconds [, future [, for_space]]] -> how many were delivered, or nil and why it would
+ * wait for ever. With the future that is waited for, or with true, for space in its own
+ * pool's queue, a worker tells its pool that it blocks. */
 static int wait(lua_State *L)
 {
     lua_Number seconds = luaL_optnumber(L, 1, -1);
     wl_job    *j = lua_isnoneornil(L, 2) ? NULL : wl_job_check(L, 2);
     wl_main   *m = wl_main_of(L, wl_this(L));
     wl_worker *w = wl_this(L)->worker;
+    bool       for_space = lua_toboolean(L, 3);
     wl_waiter  waiter;
-    if (w && j && seconds < 0 && !wl_pool_begin_wait(w->pool, &waiter, j)) {
+    bool       counts = w && (for_space || (j && seconds < 0));
+    if (counts && !wl_pool_begin_wait(w->pool, &waiter, for_space ? NULL : j)) {
         unsigned most = atomic_load(&w->pool->most);
         lua_pushnil(L);
         lua_pushfstring(L, "would deadlock: pool '%s', %d of %d threads wait", w->pool->name,
@@ -330,7 +338,7 @@ static int wait(lua_State *L)
         return 2;
     }
     int n = weir_main_wait(m->weir, seconds < 0 ? -1 : wl_nanoseconds(seconds));
-    if (w && j && seconds < 0)
+    if (counts)
         wl_pool_end_wait(w->pool, &waiter);
     lua_pushinteger(L, n);
     return 1;

@@ -93,21 +93,10 @@ static void *handle_retain(void *userdata)
 }
 static void handle_release(void *pool) { wl_pool_unuse(pool); }
 
-/* It needs its methods, in a state that may not know of us yet. */
-static void require_weir(lua_State *L)
-{
-    lua_getglobal(L, "require");
-    lua_pushliteral(L, "weir");
-    lua_call(L, 1, 0);
-}
-
 /* -> handle */
 static void handle_push(lua_State *L, void *pool)
 {
-    luaL_getmetatable(L, wl_pool_class);
-    if (lua_isnil(L, -1))
-        require_weir(L);
-    lua_pop(L, 1);
+    wl_require(L, wl_pool_class);
     wl_pool **slot = slot_push(L);
     wl_pool_use(pool);
     *slot = pool;
@@ -172,6 +161,7 @@ static void note_most(wl_pool *p)
     weir_pool_options o = {.size = sizeof o};
     weir_pool_get_options(p->weir, &o);
     atomic_store(&p->most, o.threads_max + o.max_blocked);
+    p->queue_limit = o.queue_limit;
 }
 
 static wl_pool *make(lua_State *L)

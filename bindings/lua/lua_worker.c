@@ -18,11 +18,13 @@ static char key_state, key_at_exit, key_traceback, key_jit;
 /* ---- errors ---------------------------------------------------------------- */
 
 /* The message handler of everything that runs here; keeps the traceback with the job.
+ * Outside a task it does nothing.
  *
  * error -> error */
-static int keep_traceback(lua_State *L)
+int wl_note_failure(lua_State *L)
 {
-    wl_job *j = wl_worker_of(L)->job;
+    wl_worker *w = wl_worker_of(L);
+    wl_job    *j = w ? w->job : NULL;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &key_traceback);
     if (!j || j->traceback || !lua_isfunction(L, -1)) {
         lua_settop(L, 1);
@@ -314,7 +316,7 @@ static int serve(lua_State *L)
         wl_globals_push_new(L);
         wl_globals_use(L);
     }
-    lua_pushcfunction(L, keep_traceback);
+    lua_pushcfunction(L, wl_note_failure);
     bool ok = push_call(L, w) && lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1) == 0;
     wl_cancel_unhook(L);
     if (ok)
@@ -350,6 +352,8 @@ static void run(wl_worker *w, wl_job *j)
         j->failure = "not enough memory";
         w->code = WL_FAILED;
     }
+    wl_owner_end(w->owner);
+    w->owner = NULL;
     bool stopped = wl_cancel_end(w);
     wl_cancel_unhook(w->L);
     lua_settop(w->L, 0);

@@ -87,6 +87,25 @@ function future:cancel(timeout)
   return cancelled
 end
 
+local function call(self)
+  local ok, problem = pcall(self.fn, self.future)
+  if not ok then mailbox.report(problem) end
+end
+
+local RESUMES = { resume = call }
+
+--- Calls fn(future) when the task is over: at once if it is, else where this state takes
+-- what comes back. What fn raises then goes to weir.on_unhandled.
+-- @tparam function fn it must not suspend
+function future:on_settle(fn)
+  check(self, "on_settle")
+  if type(fn) ~= "function" then
+    error("on_settle: argument 1 must be a function, got " .. type(fn), 2)
+  end
+  if over(self) then return fn(self) end
+  mailbox.expect(core.watch(self), { co = { fn = fn, future = self }, loop = RESUMES })
+end
+
 --- Where the task failed, on its own thread.
 -- @treturn ?string nil when it did not fail, or not yet
 function future:traceback()

@@ -12,7 +12,7 @@
 --
 -- **What crosses** between states, always by copy: nil, booleans, numbers, strings,
 -- tables (with cycles and shared references, to any depth), functions with their
--- upvalues, light userdata, pools. What is found in package.loaded crosses by its name
+-- upvalues, light userdata, pools, mutexes, packed values. What is found in package.loaded crosses by its name
 -- and is required on the other side. Anything else is refused with an error that names
 -- the place: "argument 2.conn: userdata". So are metatables that were not registered.
 --
@@ -27,7 +27,10 @@ local check = require "weir.check"
 local futures = require "weir.future"
 local loops = require "weir.loop"
 local mailbox = require "weir.mailbox"
+local mutexes = require "weir.mutex"
 local pools = require "weir.pool"
+local shared = require "weir.shared"
+local wait = require "weir.wait"
 
 local weir = {
   _VERSION = "weir " .. core.version,
@@ -35,6 +38,9 @@ local weir = {
   pool = pools.new,
   all = futures.all,
   any = futures.any,
+  mutex = mutexes.new,
+  owner = mutexes.owner,
+  shared = shared,
 }
 
 local is_function = check.kinds["function"]
@@ -56,6 +62,12 @@ function weir.run_in_main(f, ...)
   check.is(is_function, "weir.run_in_main: argument 1", f)
   if not core.in_task() then error("weir.run_in_main: called outside a task", 2) end
   return returned(core.run_in_main(f, ...))
+end
+
+--- Whether a task runs in this state, so that weir.run_in_main can be called.
+-- @treturn boolean
+function weir.in_task()
+  return core.in_task()
 end
 
 --- In a task: whether it was cancelled, and should return.
@@ -95,6 +107,32 @@ end
 -- @function weir.register
 weir.register = core.register
 
+--- Copies values once, to be had in any state, any number of times.
+-- @param ... what can cross; raises at one that cannot
+-- @return an object that crosses, with the methods unpack(), which returns copies of them,
+--   and size(), in bytes
+function weir.pack(...)
+  local packed, problem = core.pack(...)
+  if not packed then error("weir.pack: " .. problem, 2) end
+  return packed
+end
+
+--- Suspends as future:get does, for that long. Where nothing can be suspended it blocks
+-- the thread, and serves this state's run_in_main calls meanwhile.
+-- @tparam number seconds 0 or more
+function weir.sleep(seconds)
+  check.is(check.kinds.seconds, "weir.sleep: argument 1", seconds)
+  wait.seconds(seconds)
+end
+
+--- A message handler for xpcall in a task that catches errors only to clean up and raises
+-- them again: the place of the first one becomes future:traceback().
+-- @param problem the error value
+-- @return it
+function weir.note_failure(problem)
+  return core.note_failure(problem)
+end
+
 local function print_failure(problem, traceback)
   io.stderr:write("weir: a task failed and nobody asked: ", traceback or tostring(problem), "\n")
 end
@@ -112,10 +150,18 @@ end
 local function report(future)
   local traceback = future:traceback()
   local _, problem = future:get()
-  local ok, why = pcall(on_unhandled, problem, traceback)
-  if not ok then io.stderr:write("weir: on_unhandled failed: ", tostring(why), "\n") end
+  weir.report(problem, traceback)
 end
 mailbox.unhandled = report
 core.on_unhandled(report)
+
+--- Hands a failure that nobody else will see to what weir.on_unhandled was given.
+-- @param problem the error value
+-- @tparam ?string traceback
+function weir.report(problem, traceback)
+  local ok, why = pcall(on_unhandled, problem, traceback)
+  if not ok then io.stderr:write("weir: on_unhandled failed: ", tostring(why), "\n") end
+end
+mailbox.report = weir.report
 
 return weir

@@ -17,6 +17,12 @@
 --   spawn(fn, ...)  optional: runs fn(...) as a coroutine of the loop, for
 --                 weir.run_in_main. Without it such a function cannot be suspended
 --   instance()    optional: anything that is another when the loop was loaded anew
+--   call(ended, fn, ...)  optional: as spawn, then calls ended(true, what fn returned...)
+--                 or ended(false, the error). On Lua 5.1 spawn alone cannot tell of an error
+--   owner(co)     optional: an owner of weir.owner for the mutexes that are locked now, in
+--                 `co` or, with nil, outside coroutines; nil: none of this loop's
+--   main_waits    optional: true where the state's main program cannot go on while the
+--                 loop's coroutines run
 --   present()     optional: whether watch works outside the loop's coroutines, too
 --
 -- All are called on the state's own thread. weir comes with block, copas, luv and
@@ -111,10 +117,30 @@ function loop.turn(candidate, timeout, fd)
   mailbox.deliver(candidate)
 end
 
+--- Who owns what `co` locks, where a loop says so.
+function loop.owner(co)
+  for _, candidate in ipairs(registered) do
+    local owner = candidate.owner and candidate.owner(co)
+    if owner then return owner end
+  end
+end
+
+--- How much is still to come back to this state. A loop may end when it is 0.
+-- @treturn number
+function loop.pending()
+  return core.pending()
+end
+
 --- Seconds, of the clock that timeouts use: it never jumps, and its zero means nothing.
 -- @treturn number
 -- @function weir.loop.clock
 loop.clock = core.clock
+
+--- Has fn() called before weir blocks this state's thread; nil ends that.
+-- @tparam ?function fn it must neither raise nor suspend
+function loop.before_block(fn)
+  block.before = fn
+end
 
 return setmetatable(loop, {
   __index = function(self, name)

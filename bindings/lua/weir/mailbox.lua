@@ -42,7 +42,12 @@ local function serve(call)
 end
 
 local function spawn(loop, call)
-  local ok, problem = pcall(loop.spawn, serve, call)
+  local ok, problem
+  if loop.call then
+    ok, problem = pcall(loop.call, function(...) core.finish(call, ...) end, run, call)
+  else
+    ok, problem = pcall(loop.spawn, serve, call)
+  end
   if not ok then core.finish(call, false, problem) end
 end
 
@@ -71,7 +76,7 @@ mailbox.wake = wake
 
 local take = {
   call = function(loop, call)
-    if loop.spawn then spawn(loop, call) else serve_now(call) end
+    if loop.spawn or loop.call then spawn(loop, call) else serve_now(call) end
   end,
   failed = function(_, future) mailbox.unhandled(future) end,
 }

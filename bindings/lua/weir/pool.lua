@@ -149,7 +149,7 @@ local function submit(self, call, f, ...)
   local function attempt() return core.submit(future, priority, within, call.cancellable) end
   local ok
   ok, problem = attempt()
-  if not ok and problem == "full" and core.waits(self) then ok, problem = wait.for_space(attempt) end
+  if not ok and problem == "full" and core.waits(self) then ok, problem = wait.for_space(attempt, self) end
   if not ok then return nil, problem end
   if call.timeout then futures.expire_at(future, core.clock() + call.timeout) end
   look_after()
@@ -177,6 +177,26 @@ function pool:run(f, ...)
   if not future then return nil, problem end
   look_after()
   return future
+end
+
+--- The same without a future: nobody waits for it and nothing comes back. It outlives the
+-- task that posts it, for it counts as submitted where that chain of tasks began; there
+-- weir.on_unhandled is told if it fails, and weir.run_in_main calls.
+-- @tparam function f
+-- @param ... its arguments. Raises when one cannot cross
+-- @treturn ?boolean true, or nil when it was refused
+-- @treturn ?string "full" or "closed", then
+function pool:post(f, ...)
+  check_self(self, "post")
+  check.is(kinds["function"], "post: argument 1", f)
+  local job, why = core.job(self, f, ...)
+  if not job then error("post: " .. why, 2) end
+  local function attempt() return core.post(job) end
+  local ok, problem = attempt()
+  if not ok and problem == "full" and core.waits(self) then ok, problem = wait.for_space(attempt, self) end
+  if not ok then return nil, problem end
+  look_after()
+  return true
 end
 
 local task = {}

@@ -78,18 +78,41 @@ function wait.any(futures, timeout)
   return index
 end
 
+--- Until the turn at a mutex has come: true; false when its owner has ended.
+function wait.signal(turn)
+  if not over(turn) then
+    local waiter, key = waiter_of(running()), watch(turn)
+    expect(key, waiter)
+    suspend(waiter, over, turn)
+    forget(key, waiter)
+  end
+  return (core.take(turn))
+end
+
+--- Suspends for that long.
+function wait.seconds(seconds)
+  local waiter, deadline = waiter_of(running()), clock() + seconds
+  local left = seconds
+  repeat
+    waiter.loop.suspend(waiter.co, left)
+    left = deadline - clock()
+  until left <= 0
+end
+
 local RETRY = 0.01 -- when a queue is full of what others submitted, nobody tells us of space
 
 --- Until attempt() returns something other than nil, "full"; it is tried again after
--- each job of this state that ends. Who came first is tried first.
-function wait.for_space(attempt)
+-- each job of this state that ends. Who came first is tried first. Raises where the
+-- queue of `pool` is full of what only threads that wait likewise could take.
+function wait.for_space(attempt, pool)
+  local is_own = core.in_pool(pool)
   local result, problem = attempt()
   while not result and problem == "full" do
     local waiter = waiter_of(running())
     core.tell_all(true)
     expect("space", waiter)
     hold(waiter.loop)
-    waiter.loop.suspend(waiter.co, RETRY)
+    waiter.loop.suspend(waiter.co, RETRY, nil, is_own)
     forget("space", waiter)
     result, problem = attempt()
   end

@@ -12,11 +12,12 @@ function block.owns()
   return false -- it is what remains
 end
 
-function block.suspend(_, timeout, future)
-  local n, problem = core.wait(timeout, future)
+function block.suspend(_, timeout, future, for_space)
+  if block.before and timeout ~= 0 then block.before() end
+  local n, problem = core.wait(timeout, future, for_space)
   if not n then error(problem, 0) end
   mailbox.deliver(block)
-  if n == 0 and not timeout and core.pending() == 0 and not core.over(future) then
+  if n == 0 and not timeout and core.pending() == 0 and not (future and core.over(future)) then
     error("weir: nothing is left that could end this wait", 0)
   end
 end

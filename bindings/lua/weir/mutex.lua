@@ -1,0 +1,142 @@
+-- SPDX-License-Identifier: ISC
+--
+--- Mutexes that several states share.
+--
+-- A mutex crosses as pools do: whoever got its handle, as an argument, a result or an
+-- upvalue, uses the same one. It is owned by the task on a pool's thread; elsewhere by the
+-- coroutine, or by what the loop says in its stead; outside coroutines by the main
+-- program. An owner that ends (a task, a coroutine that is collected) gives back what it
+-- owns. Who comes first gets it first.
+-- @classmod weir.mutex
+
+local check = require "weir.check"
+local core = require "weir.core"
+local loops = require "weir.loop"
+local wait = require "weir.wait"
+
+local KINDS = { normal = 0, recursive = 1, errorcheck = 2 }
+local BLOCKS, MAIN_WAITS = 1, 2
+
+local mutex = {}
+mutex.__index = mutex
+
+local main_owner = core.owner_new("the main program", true)
+local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> its owner
+
+local function check_self(self, method)
+  if not core.is_mutex(self) then
+    error(("%s: called on a %s, not on a mutex (use mutex:%s())"):format(method, type(self), method), 3)
+  end
+end
+
+local function check_owner(owner, method)
+  if owner ~= nil and not core.is_owner(owner) then
+    error(("%s: argument 1 (owner) must be an owner or nil, got %s"):format(method, type(owner)), 3)
+  end
+end
+
+local function owner_of(co)
+  local owner = loops.owner(co)
+  if owner or not co then return owner or main_owner end
+  owner = owners[co]
+  if not owner then
+    owner = core.owner_new(tostring(co))
+    owners[co] = owner
+  end
+  return owner
+end
+
+-- Who locks and unlocks here; nil is the task.
+local function owner_here(co)
+  if not core.in_task() then return owner_of(co) end
+end
+
+--- Locks it: waits (as future:get does) until nobody else owns it.
+-- @param ?owner who is to own it, of weir.owner; nil: who calls
+-- @treturn ?boolean true; nil when the owner has locked it already and it is not
+--   recursive, or when the wait could not end (another that waits for the caller owns
+--   it, or one that cannot go on while the caller waits)
+-- @treturn ?string why, then
+function mutex:lock(owner)
+  check_self(self, "lock")
+  check_owner(owner, "lock")
+  local co = loops.running()
+  local loop = loops.of(co)
+  local how = loop == loops.block and BLOCKS or loop.main_waits and MAIN_WAITS or 0
+  local turn, problem = core.mutex_lock(self, owner or owner_here(co), how)
+  if turn == nil then return nil, problem end
+  if turn == true or wait.signal(turn) then return true end
+  return nil, "lock: its owner has ended"
+end
+
+--- Locks it if that needs no wait.
+-- @param ?owner as in lock
+-- @treturn boolean false when it is locked, by the same owner too unless it is recursive
+function mutex:trylock(owner)
+  check_self(self, "trylock")
+  check_owner(owner, "trylock")
+  return core.mutex_trylock(self, owner or owner_here(loops.running()))
+end
+
+--- Unlocks it; a recursive one as often as it was locked. Who waits longest owns it next.
+-- @param ?owner as in lock
+-- @treturn ?boolean true; nil when it is not locked, or another owns it
+-- @treturn ?string why, then
+function mutex:unlock(owner)
+  check_self(self, "unlock")
+  check_owner(owner, "unlock")
+  return core.mutex_unlock(self, owner or owner_here(loops.running()))
+end
+
+--- The name of who owns it.
+-- @treturn ?string nil when it is free
+function mutex:holder()
+  check_self(self, "holder")
+  return core.mutex_holder(self)
+end
+
+function mutex:__tostring()
+  local holder = core.mutex_holder(self)
+  return "weir.mutex: " .. (holder and "locked by " .. holder or "free")
+end
+
+for name, value in pairs(mutex) do
+  core.mutex[name] = value
+end
+
+local owner = { __index = {} }
+
+--- Ends the owner: gives back what it owns. Collecting it does, too.
+function owner.__index.release(self)
+  core.owner_end(self)
+end
+
+for name, value in pairs(owner) do
+  core.owner[name] = value
+end
+
+local module = {}
+
+local kind_word = check.word("normal", "recursive", "errorcheck")
+
+--- A new mutex.
+-- @tparam ?string kind "normal" (nil), "recursive" or "errorcheck", which is as normal: a
+--   second lock by the same owner and an unlock by another are refused in both
+-- @treturn weir.mutex
+-- @function weir.mutex
+function module.new(kind)
+  if kind ~= nil then check.is(kind_word, "weir.mutex: argument 1 (kind)", kind) end
+  return core.mutex_new(KINDS[kind or "normal"])
+end
+
+--- Somebody who can own mutexes, for loops whose units are not coroutines.
+-- @tparam string name for messages, at most 63 bytes
+-- @tparam ?boolean is_main it stands for all that runs in this state
+-- @return an owner, with a method release()
+-- @function weir.owner
+function module.owner(name, is_main)
+  check.is(check.kinds.string, "weir.owner: argument 1 (name)", name)
+  return core.owner_new(name, is_main)
+end
+
+return module

@@ -1,0 +1,92 @@
+-- SPDX-License-Identifier: ISC
+--
+--- Values by name, the same for every state of the process. What is set is copied in,
+-- what is got is copied out; see weir for what can be. Handles (pools, mutexes) that
+-- stand here live as long as the process, or until they are replaced.
+-- @module weir.shared
+
+local check = require "weir.check"
+local core = require "weir.core"
+
+local shared = {}
+
+local kinds = check.kinds
+local number = { "a number", function(v) return type(v) == "number" end }
+
+local function refused(name, problem, level)
+  error(("weir.shared.%s: %s"):format(name, problem), level + 1)
+end
+
+--- The value of that name.
+-- @tparam string key any bytes
+-- @return nil where there is none
+function shared.get(key)
+  check.is(kinds.string, "weir.shared.get: argument 1", key)
+  return (core.shared_get(key))
+end
+
+--- Sets it.
+-- @tparam string key
+-- @param value nil removes it. Raises when it cannot cross
+function shared.set(key, value)
+  check.is(kinds.string, "weir.shared.set: argument 1", key)
+  local ok, problem = core.shared_set(key, value)
+  if ok == nil then refused("set", problem, 2) end
+end
+
+--- Replaces the value by fn(value), with nobody else's change between: fn is called again
+-- when there was one.
+-- @tparam string key
+-- @tparam function fn it must not suspend
+-- @return the new value
+function shared.update(key, fn)
+  check.is(kinds.string, "weir.shared.update: argument 1", key)
+  check.is(kinds["function"], "weir.shared.update: argument 2", fn)
+  while true do
+    local value, version = core.shared_get(key)
+    local new = fn(value)
+    local ok, problem = core.shared_set(key, new, version)
+    if ok == nil then refused("update", problem, 2) end
+    if ok then return new end
+  end
+end
+
+--- The value of that name; where there is none, it becomes make().
+-- @tparam string key
+-- @tparam function make what it returns is dropped where another came first
+-- @return the value, the same for all who ask
+function shared.once(key, make)
+  check.is(kinds.string, "weir.shared.once: argument 1", key)
+  check.is(kinds["function"], "weir.shared.once: argument 2", make)
+  local value = core.shared_get(key)
+  while value == nil do
+    local ok, problem = core.shared_set(key, make(), 0)
+    if ok == nil then refused("once", problem, 2) end
+    value = core.shared_get(key)
+  end
+  return value
+end
+
+--- Adds to a number, at once; no number counts as 0. Integers stay integers.
+-- @tparam string key
+-- @tparam number n
+-- @treturn ?number the sum; nil when something else than a number stands there
+-- @treturn ?string why, then
+function shared.add(key, n)
+  check.is(kinds.string, "weir.shared.add: argument 1", key)
+  check.is(number, "weir.shared.add: argument 2", n)
+  local sum = core.shared_add(key, n)
+  if sum == nil then return nil, ("weir.shared.add: %q is no number"):format(key) end
+  return sum
+end
+
+--- A number that is another one after each change of that name; to see cheaply whether
+-- something has changed.
+-- @tparam string key
+-- @treturn number
+function shared.version(key)
+  check.is(kinds.string, "weir.shared.version: argument 1", key)
+  return core.shared_version(key)
+end
+
+return shared

@@ -4,3 +4,5 @@ max_line_length = 120
 exclude_files = { "**/_build*", "_build*", "build*" }
 files["test/lua"] = { std = "max+busted" }
 files["examples/**/load.lua"] = { globals = { "wrk", "init", "request", "delay", "done", "response" } }
+local MSYS = { globals = { "msys", "_TLS", "_OSTLS" } }
+files["examples/lua/msys"], files["test/lua/test_msys*.lua"] = MSYS, { std = "max+busted", globals = MSYS.globals }

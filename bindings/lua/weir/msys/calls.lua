@@ -1,0 +1,286 @@
+-- SPDX-License-Identifier: ISC
+--
+-- weir.msys.calls: runInPool, as seen by who calls it.
+--
+-- DESIGN. A call is DEFERRED (asynchronous, its caller has neither yielded nor ended),
+-- QUEUED here (its pool is not open yet, or full: one session of ours per pool submits
+-- them in their order), ACCEPTED by the pool, or REFUSED with a problem. What it takes
+-- with it was packed when runInPool was called. Whoever could not be suspended, and every
+-- pool thread, submits by itself and blocks.
+
+local loops = require "weir.loop"
+local registry = require "weir.msys.registry"
+local scheduler = require "weir.msys.scheduler"
+local wait = require "weir.wait"
+local weir = require "weir"
+
+local calls = {}
+
+local globals = _G
+local unpack = table.unpack or unpack -- luacheck: ignore
+
+local here = { -- this state is no pool's thread
+  deferred = nil, -- is one: the list of its task
+}
+
+-- ---- to a pool that is open ------------------------------------------------------
+
+local function settled(call, future)
+  local function complete(ok, ...)
+    if not ok then weir.report((...), future:traceback()) end
+    scheduler.spawn({ tls = call.tls, label = "a completion" }, call.completion, ok, ...)
+  end
+  return complete(future:get())
+end
+
+-- What the pool said: its word as to whether it took the call.
+local function submit(call, handle)
+  local serve = require("weir.msys.worker").serve
+  if call.mode == "post" or call.mode == "sched" then return handle:post(serve, call.packed, call.mode) end
+  local future, problem = handle:run(serve, call.packed, "call")
+  if not future then return nil, problem end
+  call.future = future
+  if call.completion then future:on_settle(function() settled(call, future) end) end
+  return true
+end
+
+local function decide(call, accepted, problem)
+  call.accepted = accepted or false
+  call.problem = problem
+  if not accepted and not call.is_sync then
+    weir.report(("msys.runInPool: pool '%s': %s"):format(call.settings.name, tostring(problem)))
+  end
+  if call.waiter then scheduler.loop.resume(call.waiter) end
+end
+
+-- Opens the pool and waits for space. Suspends, or blocks where nothing can be.
+local function submit_waiting(call)
+  local handle, problem = registry.open(call.settings)
+  if not handle then return decide(call, false, problem) end
+  decide(call, wait.for_space(function() return submit(call, handle) end, handle))
+end
+
+-- ---- on the scheduler ------------------------------------------------------------
+
+local queues = {} -- pool id -> calls that wait for their session to submit them
+
+-- By its session or, in its stead, by who blocks before that has begun.
+local function drain(id)
+  while queues[id] and queues[id][1] do submit_waiting(table.remove(queues[id], 1)) end
+  queues[id] = nil
+end
+
+local function enqueue(call)
+  local id = call.settings.id
+  if queues[id] then
+    table.insert(queues[id], call)
+    return
+  end
+  queues[id] = { call }
+  scheduler.spawn({ label = ("what submits to pool '%s'"):format(call.settings.name) }, drain, id)
+end
+
+local function run_here(call)
+  local f, completion = call.f, call.completion
+  scheduler.spawn({ tls = call.tls }, function()
+    local function done(ok, ...)
+      if not ok then weir.report((...)) end
+      if completion then completion(ok, ...) end
+    end
+    done(calls.inline(call.settings.id, f))
+  end)
+end
+
+-- Never suspends.
+local function start(call)
+  if call.f then return run_here(call) end
+  local handle = not queues[call.settings.id] and registry.handle(call.settings.id)
+  if not handle then return enqueue(call) end
+  local accepted, problem = submit(call, handle)
+  if not accepted and problem == "full" then return enqueue(call) end
+  decide(call, accepted, problem)
+end
+
+local function take(list)
+  local taken = {}
+  for i = 1, #list do taken[i], list[i] = list[i], nil end
+  return taken
+end
+
+scheduler.on_leave = function(session)
+  if not session.deferred[1] then return end
+  for _, call in ipairs(take(session.deferred)) do start(call) end
+end
+
+-- ---- on a pool's thread -----------------------------------------------------------
+
+local function submit_or_run(call, is_last)
+  if call.f then
+    calls.inline(call.settings.id, call.f)
+    return true
+  end
+  local ok, problem = pcall(submit_waiting, call)
+  if ok then return true end
+  if not is_last then return false, problem end
+  require("weir.msys.worker").run_here(call) -- its own pool's queue is full: who else would
+  return true
+end
+
+--- Starts what this thread's task has deferred. Where that would deadlock the rest stays,
+-- but at the task's last flush.
+function calls.flush(is_last)
+  local list = take(here.deferred)
+  for i, call in ipairs(list) do
+    if not submit_or_run(call, is_last) then
+      for k = i, #list do table.insert(here.deferred, list[k]) end
+      return
+    end
+  end
+end
+
+--- From now on this state is a pool's thread.
+function calls.become_worker()
+  here.deferred = {}
+  loops.before_block(calls.flush)
+end
+
+function calls.is_worker() return here.deferred ~= nil end
+
+-- ---- both ---------------------------------------------------------------------------
+
+local function deferred()
+  return here.deferred or (scheduler.current() or scheduler.main).deferred
+end
+
+if not calls.is_worker() then
+  loops.before_block(function()
+    scheduler.on_leave(scheduler.current() or scheduler.main)
+  end)
+end
+
+local function crosses(value)
+  return (pcall(weir.pack, value))
+end
+
+local function crossing_part(tls)
+  local part = {}
+  for key, value in pairs(type(tls) == "table" and tls or {}) do
+    if crosses(key) and crosses(value) then part[key] = value end
+  end
+  return part
+end
+
+-- The function stands second, as in runInPool, so that what is refused is named as there.
+local function pack(settings, f, completion, level)
+  local tls = rawget(globals, "_TLS")
+  local ok, packed = pcall(weir.pack, settings.id, f, completion or false, tls)
+  if not ok and tostring(packed):find("argument 4", 1, true) then
+    ok, packed = pcall(weir.pack, settings.id, f, completion or false, crossing_part(tls))
+  end
+  if not ok then error("msys.runInPool: " .. tostring(packed):gsub("^weir%.pack: ", ""), level) end
+  return packed
+end
+
+--- A pool without threads: f() here.
+function calls.inline(id, f)
+  registry.count_begin(id)
+  local began = loops.clock()
+  local function ended(...)
+    registry.count_end(id, loops.clock() - began)
+    return ...
+  end
+  return ended(pcall(f))
+end
+
+-- The session that runs, where it can be suspended.
+local function suspendable()
+  local co = loops.running()
+  return co and loops.of(co) == scheduler.loop and co
+end
+
+local function submit_in_turn(call, co)
+  scheduler.on_leave(scheduler.current())
+  call.waiter = co
+  start(call)
+  while call.accepted == nil do scheduler.loop.suspend(co) end
+  call.waiter = nil
+end
+
+local function accept(call, level)
+  local co = suspendable()
+  if co then return submit_in_turn(call, co) end
+  if here.deferred then
+    calls.flush()
+  else
+    scheduler.on_leave(scheduler.current() or scheduler.main)
+    drain(call.settings.id)
+  end
+  local ok, problem = pcall(submit_waiting, call)
+  if not ok then error("msys.runInPool: " .. tostring(problem), level) end
+end
+
+local function collect(...) return { n = select("#", ...), ... } end
+local function pass(...) return ... end
+
+local function result(call, level)
+  if not call.accepted then return false, ("msys.runInPool: pool '%s': %s"):format(call.settings.name, call.problem) end
+  if not here.deferred then return call.future:get() end
+  local got = collect(pcall(call.future.get, call.future))
+  if not got[1] then
+    call.future:cancel()
+    error("msys.runInPool: " .. tostring(got[2]), level)
+  end
+  return unpack(got, 2, got.n)
+end
+
+--- f() in the pool; what pcall would return. `level` is the caller's, for errors.
+function calls.call(settings, f, level)
+  if settings.concurrency == 0 then return calls.inline(settings.id, f) end
+  local call = { settings = settings, packed = pack(settings, f, nil, level + 1), mode = "call", is_sync = true }
+  accept(call, level + 1)
+  return pass(result(call, level + 1)) -- no tail call, which would take a level
+end
+
+local function is_full(settings)
+  if settings.backlog == 0 then return false end
+  local handle, n = registry.handle(settings.id), 0
+  for _, call in ipairs(deferred()) do
+    if call.settings.id == settings.id then n = n + 1 end
+  end
+  local queue = not here.deferred and queues[settings.id]
+  n = n + (queue and #queue or 0) + (handle and handle:stats().queued or 0)
+  return n >= settings.backlog
+end
+
+local function new_call(settings, f, completion, in_scheduler, level)
+  local call = { settings = settings, tls = rawget(globals, "_TLS") }
+  if settings.concurrency == 0 then
+    call.f, call.completion = f, completion
+  elseif in_scheduler and not here.deferred then
+    call.packed, call.mode, call.completion = pack(settings, f, nil, level + 1), "call", completion
+  else
+    call.packed = pack(settings, f, completion, level + 1)
+    call.mode = in_scheduler and "sched" or "post"
+  end
+  return call
+end
+
+--- f() in the pool, then the completion; starts when the caller has yielded or ended. A
+-- full queue suspends the caller, or blocks its thread.
+function calls.defer(settings, f, completion, in_scheduler, level)
+  local call = new_call(settings, f, completion, in_scheduler, level + 1)
+  if call.f or not is_full(settings) then
+    table.insert(deferred(), call)
+  else
+    accept(call, level + 1)
+  end
+end
+
+--- In the state where a chain of calls began: the completion of one that a pool's thread
+-- made.
+function calls.complete(packed, ...)
+  local _, _, completion, tls = packed:unpack()
+  scheduler.spawn({ tls = tls, label = "a completion" }, completion, ...)
+end
+
+return calls

@@ -1,0 +1,37 @@
+-- SPDX-License-Identifier: ISC
+--
+-- output.lua: what a program prints, in an interpreter of its own.
+
+local output = {}
+
+local function slurp(name)
+  local file = assert(io.open(name))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local function run(file)
+  local out = os.tmpname()
+  local command = ("timeout 60 %s %s >%s 2>&1 </dev/null"):format(os.getenv "WEIR_LUA" or "lua5.4", file, out)
+  local a, _, c = os.execute(command)
+  local text = slurp(out)
+  os.remove(out)
+  return text, a == true and 0 or c or a
+end
+
+--- stdout and stderr of a program's text, and its exit status.
+function output.of(program)
+  local name = os.tmpname()
+  local file = assert(io.open(name, "w"))
+  file:write(program)
+  file:close()
+  local text, status = run(name)
+  os.remove(name)
+  return text, status
+end
+
+--- Likewise of a file.
+output.of_file = run
+
+return output

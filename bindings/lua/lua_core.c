@@ -60,6 +60,12 @@ int64_t wl_nanoseconds(lua_Number seconds)
     return !(seconds > 0) ? 0 : seconds >= 9e9 ? INT64_MAX : (int64_t)(seconds * 1e9);
 }
 
+int64_t wl_some_nanoseconds(lua_Number seconds)
+{
+    int64_t ns = wl_nanoseconds(seconds);
+    return ns ? ns : 1;
+}
+
 /* table -> table */
 void wl_method(lua_State *L, const char *name, lua_CFunction fn)
 {

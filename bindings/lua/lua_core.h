@@ -294,6 +294,7 @@ void wl_require(lua_State *L, const char *type); /* weir, where the type is not 
 const char *wl_word(int code);
 char       *wl_strdup(const char *s);
 int64_t     wl_nanoseconds(lua_Number seconds);
+int64_t     wl_some_nanoseconds(lua_Number seconds); /* where 0 means something else to the core */
 int64_t     wl_now(void); /* of a clock that never jumps */
 
 #pragma GCC visibility pop

@@ -171,7 +171,8 @@ static int job_submit(lua_State *L)
 {
     wl_job          *j = wl_job_check(L, 1);
     weir_run_options o = {.priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL)};
-    o.start_within_ns = wl_nanoseconds(luaL_optnumber(L, 3, 0));
+    if (!lua_isnoneornil(L, 3))
+        o.start_within_ns = wl_some_nanoseconds(lua_tonumber(L, 3));
     j->cancellable = lua_toboolean(L, 4);
     int rc = submit(j, &o);
     if (rc != 0)
@@ -251,6 +252,14 @@ static int job_over(lua_State *L)
     if (!slot)
         return 0;
     lua_pushboolean(L, is_over(wl_job_check(L, 1)));
+    return 1;
+}
+
+/* future -> whether its task is for the pool of this thread */
+static int job_is_own(lua_State *L)
+{
+    wl_worker *w = wl_this(L)->worker;
+    lua_pushboolean(L, w && wl_job_check(L, 1)->pool == w->pool);
     return 1;
 }
 
@@ -392,6 +401,7 @@ void wl_job_register(lua_State *L)
     wl_method(L, "run", job_run);
     wl_method(L, "post", job_post);
     wl_method(L, "key", job_key);
+    wl_method(L, "is_own", job_is_own);
     wl_method(L, "over", job_over);
     wl_method(L, "watch", job_watch);
     wl_method(L, "take", job_take);

@@ -337,7 +337,12 @@ static int wait(lua_State *L)
                         (int)most, (int)most);
         return 2;
     }
+    bool timed = w && j && !counts && seconds > 0; /* ends by itself, so it is no reason for an error */
+    if (timed)
+        weir_blocking_begin();
     int n = weir_main_wait(m->weir, seconds < 0 ? -1 : wl_nanoseconds(seconds));
+    if (timed)
+        weir_blocking_end();
     if (counts)
         wl_pool_end_wait(w->pool, &waiter);
     lua_pushinteger(L, n);

@@ -114,10 +114,11 @@ static unsigned field_count(lua_State *L, const char *name)
     return n;
 }
 
+/* 0 when it is not given */
 static int64_t field_ns(lua_State *L, const char *name)
 {
     lua_getfield(L, 1, name);
-    int64_t ns = wl_nanoseconds(lua_tonumber(L, -1));
+    int64_t ns = lua_isnil(L, -1) ? 0 : wl_some_nanoseconds(lua_tonumber(L, -1));
     lua_pop(L, 1);
     return ns;
 }

@@ -223,6 +223,23 @@ describe("a task that waits for its own pool", function()
     own:close()
   end)
 
+  it("gets one for a wait that ends by itself, too", function()
+    local own = assert(weir.pool { threads = 1, max_blocked = 1 })
+    assert.are.same({ true, true }, {
+      own:run(function(p) return p:run(function() return "spare" end):wait(60) end, own):get(),
+    })
+    own:close()
+  end)
+
+  it("gets no error where something else may end the wait", function()
+    local own = assert(weir.pool { threads = 1 })
+    assert.are.same({ true, 2 }, { own:run(function(p, other)
+      local mine = p:run(function() end)
+      return (require("weir").any { mine, other:run(function() end) })
+    end, own, pool):get() })
+    own:close()
+  end)
+
   it("waits where another thread is left", function()
     local own = assert(weir.pool { threads = 2 })
     assert.are.same({ true, true, "other" }, {

@@ -64,6 +64,17 @@ describe("weir.pool", function()
       "weir.pool: options.args without options.init, which would get them")
   end)
 
+  it("refuses more values than a function can get", function()
+    refuses(function() none(weir.pool { init = none, args = { n = 2 ^ 20 } }) end,
+      "weir.pool: options.args has more values than a function can get")
+  end)
+
+  it("shows values that cannot be shown", function()
+    local odd = setmetatable({}, { __tostring = function() error "not me" end })
+    refuses(function() none(weir.pool { threads = odd }) end,
+      "weir.pool: options.threads must be a whole number from 1 to 1024, got ? (table)")
+  end)
+
   it("refuses what cannot cross, by the option's name", function()
     local co = coroutine.create(none)
     refuses(function() none(weir.pool { init = function() return co end }) end,
@@ -143,10 +154,27 @@ describe("functions of weir", function()
     refuses(function() none(weir.blocking()) end, "weir.blocking: argument 1 must be a function, got nil")
     refuses(function() none(weir.run_in_main(1)) end, "weir.run_in_main: argument 1 must be a function, got 1")
     refuses(function() none(weir.on_unhandled(1)) end, "weir.on_unhandled: argument 1 must be a function, got 1")
+    refuses(function() none(weir.all({}, "1")) end,
+      "weir.all: argument 2 (timeout) must be a number of seconds or nil, got 1")
+    refuses(function() none(weir.any("x")) end, "weir.any: argument 1 must be a list of futures, got string")
     refuses(function() none(weir.loop.register(1)) end,
       "weir.loop.register: argument 1 must be a loop (a table), got number")
     refuses(function() none(weir.loop.use { owns = none }) end,
       "weir.loop.use: argument 1.suspend must be a function, got nil")
+  end)
+
+  it("refuse to register what is no name, no metatable, or taken", function()
+    local first = {}
+    weir.register("weir.test.input", first)
+    none(weir.register("weir.test.input", first))
+    refuses(function() none(weir.register(5, {})) end,
+      "weir.register: argument 1 (name) must be a string, got 5")
+    refuses(function() none(weir.register("x")) end,
+      "weir.register: argument 2 (metatable) must be a table, got nil")
+    refuses(function() none(weir.register("weir.test.input", {})) end,
+      "weir.register: 'weir.test.input' is another metatable's name")
+    refuses(function() none(weir.register("weir.test.other", first)) end,
+      "weir.register: it is registered as 'weir.test.input'")
   end)
 
   it("answer outside a task", function()

@@ -312,6 +312,24 @@ describe("per-call options", function()
     pool:close()
   end)
 
+  it("expire at once a task for which no time is given", function()
+    local pool, _, leave = busy_pool {}
+    local future = pool:task { start_within = 0 }:run(function() end)
+    assert.are.same({ false, "expired" }, { future:get() })
+    gate.open_last(leave)
+    pool:close()
+  end)
+
+  it("may be without end", function()
+    with_pool({ threads = 1 }, function(pool)
+      local task = pool:task { timeout = math.huge, start_within = math.huge }
+      local future = task:run(function() return 1 end)
+      assert.is_true(future:wait(math.huge))
+      assert.is_true(weir.all({ future }, math.huge))
+      assert.are.same({ true, 1 }, { future:get() })
+    end)
+  end)
+
   it("end the wait for a task that takes too long", function()
     local pool = assert(weir.pool { threads = 1 })
     local here, leave = gate.new(), gate.new()
@@ -441,6 +459,27 @@ describe("resize", function()
       assert.is_true(weir.all(futures))
       assert.is_true(pool:resize(1, 4))
     end)
+  end)
+
+  it("is done by the pool itself when threads idle, at once with idle = 0", function()
+    local pool = assert(weir.pool { threads = 1, threads_max = 3, idle = 0 })
+    local here, leave, futures = {}, {}, {}
+    for i = 1, 3 do
+      here[i], leave[i] = gate.new(), gate.new()
+      futures[i] = pool:run(function(a, b)
+        local g = require "support.gate"
+        g.open(a)
+        g.pass(b)
+      end, here[i], leave[i])
+    end
+    for i = 1, 3 do gate.pass(here[i]); os.remove(here[i]) end
+    assert.are.equal(3, pool:stats().threads)
+    for i = 1, 3 do gate.open_last(leave[i]) end
+    assert.is_true(weir.all(futures))
+    local deadline = os.time() + 8 -- the default would be 10
+    while pool:stats().threads > 1 and os.time() < deadline do pool:run(function() end):wait() end
+    assert.are.equal(1, pool:stats().threads)
+    assert.is_true(pool:close())
   end)
 
   it("of a closed pool is refused", function()

@@ -10,7 +10,8 @@ local CALLER = 4 -- fail, the check, the public function, its caller
 local function show(value)
   if type(value) == "string" then return ("%q"):format(value) end
   if type(value) == "number" or value == nil then return tostring(value) end
-  return ("%s (%s)"):format(tostring(value), type(value))
+  local ok, text = pcall(tostring, value) -- its own __tostring may raise
+  return ("%s (%s)"):format(ok and text or "?", type(value))
 end
 
 local function fail(level, where, what, value)

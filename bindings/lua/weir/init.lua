@@ -104,8 +104,13 @@ end
 -- best in a module that both require.
 -- @tparam string name
 -- @tparam table mt
--- @function weir.register
-weir.register = core.register
+-- Raises when either is registered already with another partner.
+function weir.register(name, mt)
+  check.is(check.kinds.string, "weir.register: argument 1 (name)", name)
+  check.is(check.kinds.table, "weir.register: argument 2 (metatable)", mt)
+  local ok, problem = pcall(core.register, name, mt)
+  if not ok then error("weir.register: " .. (problem:match "%((.*)%)$" or problem), 2) end
+end
 
 --- Copies values once, to be had in any state, any number of times.
 -- @param ... what can cross; raises at one that cannot

@@ -134,6 +134,9 @@ function pool.new(given)
   if given.args and not given.init then
     error("weir.pool: options.args without options.init, which would get them", 2)
   end
+  if given.args and not pcall(unpack, given.args, 1, given.args.n or #given.args) then
+    error("weir.pool: options.args has more values than a function can get", 2)
+  end
   local handle, problem = open(given)
   return handle, problem
 end

@@ -63,6 +63,15 @@ local function first_over(futures)
   end
 end
 
+-- The one by which to tell whether the wait could ever end: this pool's tasks may all be
+-- stuck, of others nobody knows.
+local function deciding(futures)
+  for i = 1, #futures do
+    if not core.is_own(futures[i]) then return futures[i] end
+  end
+  return futures[1]
+end
+
 --- Until one of the futures is over: its index; nil when the time has passed.
 function wait.any(futures, timeout)
   local index = first_over(futures)
@@ -71,7 +80,7 @@ function wait.any(futures, timeout)
   for i = 1, #futures do
     expect(watch(futures[i]), waiter)
   end
-  index = suspend(waiter, first_over, futures, timeout, futures[1])
+  index = suspend(waiter, first_over, futures, timeout, deciding(futures))
   for i = 1, #futures do
     forget(core.key(futures[i]), waiter)
   end

@@ -344,14 +344,20 @@ static int job_cancel(lua_State *L)
     return 1;
 }
 
+/* Lets go of the job itself: in a state that closes, new objects are not finalized.
+ *
+ * lightuserdata job -> */
 static int report(lua_State *L)
 {
+    wl_job  *j = lua_touserdata(L, 1);
+    wl_job **slot = wl_job_slot(L);
+    wl_job_ref(*slot = j);
     luaL_getmetatable(L, wl_future_class);
     lua_getfield(L, -1, "unhandled");
-    wl_job **slot = wl_job_slot(L);
-    *slot = lua_touserdata(L, 1);
-    wl_job_ref(*slot);
+    lua_pushvalue(L, 2);
     lua_call(L, 1, 0);
+    *slot = NULL;
+    wl_job_unref(j);
     return 0;
 }
 

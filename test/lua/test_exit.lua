@@ -71,11 +71,12 @@ describe("a program", function()
   end)
 
   it("prints a failure that nobody read", function()
-    local output = run [[
+    local output = run([[
       local pool = weir.pool { threads = 1 }
       local future = pool:run(function() error "forgotten" end)
       future:wait()
-    ]]
+      pool:close()
+    ]], true)
     assert.matches("^weir: a task failed and nobody asked: program:%d+: forgotten\nstack traceback", output)
     assert.matches("exit 0\n$", output)
   end)

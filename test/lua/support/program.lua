@@ -7,13 +7,15 @@ local program = {}
 local interpreter = os.getenv "WEIR_LUA"
 
 --- Its output, both streams, and "exit N" as the last line. One that hangs is ended
--- with 124. `weir` and `gate` are required already.
-function program.run(text)
+-- with 124. `weir` and `gate` are required already. Only of one that ends in order,
+-- with its pools closed, can a sanitizer tell what it leaks.
+function program.run(text, in_order)
   local name = os.tmpname()
   local file = assert(io.open(name, "w"))
   file:write('local weir, gate = require "weir", require "support.gate"\n', text)
   file:close()
-  local pipe = io.popen(("timeout 30 %s %s 2>&1; echo exit $?"):format(interpreter, name))
+  local leaks = "ASAN_OPTIONS=detect_leaks=" .. (in_order and 1 or 0)
+  local pipe = io.popen(("%s timeout 60 %s %s 2>&1; echo exit $?"):format(leaks, interpreter, name))
   local output = pipe:read("*a")
   pipe:close()
   os.remove(name)

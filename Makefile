@@ -2,12 +2,13 @@
 #
 # The commands of a clone. Each says what is missing, or on Debian as root
 # installs it; the work is done by the scripts in .ci/, cmake and dune.
-.PHONY: help build check test demo bench models mutants clean
+.PHONY: help build check test lua-trust demo bench models mutants clean
 
 help:
 	@echo 'make build   the C library in build/, the OCaml ones in _build/'
 	@echo 'make check   the C and the native OCaml tests, in under a minute'
 	@echo 'make test    everything that one machine can run'
+	@echo 'make lua-trust  the Lua suite under everything that looks over its shoulder'
 	@echo 'make demo    what a pool does for an HTTP server on Lwt'
 	@echo 'make bench   against the peers, in the same run'
 	@echo 'make models  the models of the races, searched exhaustively'
@@ -27,6 +28,10 @@ check:
 test:
 	@.ci/need test
 	@.ci/test
+
+lua-trust:
+	@.ci/need test
+	@.ci/lua-trust
 
 demo:
 	@.ci/need demo

@@ -29,6 +29,25 @@ describe("a pool", function()
     end)
   end)
 
+  it("passes thousands of arguments and results, on stacks that are new", function()
+    local values, unpack = {}, table.unpack or unpack -- luacheck: ignore
+    for i = 1, 3000 do values[i] = i end
+    for _ = 1, 4 do
+      with_pool({ threads = 1 }, function(pool)
+        local results = coroutine.wrap(function()
+          local future = pool:run(function(...)
+            local unpack = table.unpack or unpack -- luacheck: ignore
+            local t = { ... }
+            t[#t + 1] = "more"
+            return unpack(t)
+          end, unpack(values))
+          return { future:get() }
+        end)()
+        assert.are.same({ 3002, true, 3000, "more" }, { #results, results[1], results[3001], results[3002] })
+      end)
+    end
+  end)
+
   it("gives each task a copy of the function's upvalues", function()
     with_pool({ threads = 1 }, function(pool)
       local n, t = 1, { deep = { 10 } }

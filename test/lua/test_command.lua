@@ -4,11 +4,6 @@
 
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
-if os.getenv "WEIR_GATES" then -- a preloaded sanitizer lets no command be run
-  describe("commands in tasks", function() pending("cannot be run here") end)
-  return
-end
-
 local gate = require "support.gate"
 local weir = require "weir"
 

@@ -97,9 +97,7 @@ return function(name, drive)
       end)
     end)
 
-    local check = os.getenv "WEIR_GATES" and pending or it -- a preloaded sanitizer lets no command be run
-
-    check("a cancelled task that does not stop holds no loop", function()
+    it("a cancelled task that does not stop holds no loop", function()
       local go, here = gate.new(), gate.new()
       local own = assert(weir.pool { threads = 1, cancel_timeout = 20 })
       inside(function()

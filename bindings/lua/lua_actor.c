@@ -275,6 +275,7 @@ void wl_actor_register(lua_State *L)
     lua_pushliteral(L, "weir");
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
+    wl_op_class_make(L);
 }
 
 void wl_actor_metatable(lua_State *L) { luaL_getmetatable(L, WORKER); }
@@ -494,5 +495,10 @@ const char *wl_actor_create(lua_State *L, const wl_actor_options *o)
     a->arguments = o->arguments;
     a->package_path = copy_field(L, "path");
     a->package_cpath = copy_field(L, "cpath");
-    return start(L, a);
+    const char *why = start(L, a);
+    if (why) { /* in a state that closes no new handle would be collected */
+        *slot = NULL;
+        let_go(a);
+    }
+    return why;
 }

@@ -222,8 +222,8 @@ int    wl_op_again(lua_State *L, wl_op *op); /* for an actor that parked: 0, and
 int    wl_op_expire(lua_State *L, wl_op *op); /* -> that many values: its time is up */
 int    wl_op_wait(lua_State *L, wl_op *op); /* op, on top -> what its function returns */
 int    wl_conclude(lua_State *L, int n); /* that many values -> what its function returns */
-void   wl_op_register(lua_State *L);    /* module -> module */
-void   wl_await_register(lua_State *L); /* likewise */
+void   wl_op_class_make(lua_State *L);  /* in every state that pushes ops */
+void   wl_await_register(lua_State *L); /* module -> module */
 void   wl_push_suspender(lua_State *L); /* -> function, or nil */
 
 void wl_talk_push(lua_State *L); /* -> the functions of weir.worker, in a table */

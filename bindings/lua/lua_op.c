@@ -249,11 +249,10 @@ int wl_op_expire(lua_State *L, wl_op *op)
     return push_at(L, 0, op->n);
 }
 
-/* module -> module */
-void wl_op_register(lua_State *L)
+/* In every state that pushes one, before the first: else none is collected. */
+void wl_op_class_make(lua_State *L)
 {
     luaL_newmetatable(L, OP);
     wl_method(L, "__gc", op_gc);
     lua_pop(L, 1);
-    wl_await_register(L);
 }

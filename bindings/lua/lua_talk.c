@@ -352,5 +352,5 @@ void wl_talk_register(lua_State *L)
 {
     wl_actor_register(L);
     wl_method(L, "worker_functions", functions);
-    wl_op_register(L);
+    wl_await_register(L);
 }

@@ -136,7 +136,7 @@ describe("a task that cannot be stopped", function()
     os.remove(out)
   end)
 
-  check("is abandoned when the one who cancels says", function()
+  it("is abandoned when the one who cancels says", function()
     local pool = assert(weir.pool { threads = 1, cancel_timeout = math.huge })
     local here, leave = gate.new(), gate.new()
     local future = pool:run(function(a, b) os.execute(("echo > %s; read line < %s"):format(a, b)) end, here, leave)

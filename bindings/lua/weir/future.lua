@@ -15,7 +15,8 @@ local is_seconds = require("weir.check").kinds.seconds[2]
 local future = {}
 future.__index = future
 
-local deadlines = setmetatable({}, { __mode = "k" })
+local deadlines, has_deadlines = setmetatable({}, { __mode = "k" }), false
+local for_ever = wait.for_ever
 local over, take, is_future = core.over, core.take, core.is_future
 
 local function check(self, method)
@@ -48,9 +49,12 @@ function future:get()
   local is_over = over(self)
   if is_over then return take(self) end
   if is_over == nil then check(self, "get") end
-  local deadline = deadlines[self]
-  local in_time = wait.one(self, deadline and deadline - core.clock())
-  if not in_time and core.cancel(self, true) then mailbox.cancelled(core.key(self)) end
+  local deadline = has_deadlines and deadlines[self]
+  if not deadline then
+    for_ever(self)
+  elseif not wait.one(self, deadline - core.clock()) and core.cancel(self, true) then
+    mailbox.cancelled(core.key(self))
+  end
   return take(self)
 end
 
@@ -136,7 +140,7 @@ local several = {}
 
 -- Has get wait no longer than until then; for pool:task{ timeout = }.
 function several.expire_at(self, deadline)
-  deadlines[self] = deadline
+  deadlines[self], has_deadlines = deadline, true
 end
 
 --- Waits until every future of the list is over. Reads none of them.

@@ -109,7 +109,7 @@ function mailbox.deliver(loop)
       take[kind](loop, what)
     else
       wake(what)
-      wake("space")
+      if waiting.space then wake("space") end
     end
     what, kind = told()
   end
@@ -124,7 +124,8 @@ end
 
 --- Has `loop` watch the mailbox until nothing is to come any more.
 function mailbox.hold(loop)
-  if held[loop] and is_held() and is_current(loop) or not loop.watch or pending() == 0 then return end
+  if held[loop] and is_held() and (not loop.instance or is_current(loop)) then return end
+  if not loop.watch or pending() == 0 then return end
   if held_mail ~= core.mail() then release() end -- the last task's
   held_mail = core.mail()
   local stop = loop.watch(core.fd(), function()

@@ -47,6 +47,19 @@ local function waiter_of(co)
   return waiter
 end
 
+--- Until the future, which is not over yet, is. What every call comes through.
+function wait.for_ever(future)
+  local co = running()
+  local waiter, key = waiter_of(co), watch(future)
+  local loop = waiter.loop
+  expect(key, waiter)
+  repeat
+    hold(loop)
+    loop.suspend(co, nil, future)
+  until over(future)
+  forget(key, waiter)
+end
+
 --- Until the future is over: true; false when `timeout` seconds have passed.
 function wait.one(future, timeout)
   if over(future) then return true end

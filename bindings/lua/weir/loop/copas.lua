@@ -58,8 +58,12 @@ function source:receive()
   return nil, "timeout"
 end
 
+-- Once stopped it lets those go on whom the last delivery woke: mostly they have more.
 local function read(module, self)
-  repeat module.receive(self) until self.stopped
+  repeat
+    module.receive(self)
+    if self.stopped then module.pause() end
+  until self.stopped
   if sources[module] == self then sources[module] = nil end
 end
 

@@ -68,6 +68,7 @@ build = {
         "bindings/lua/lua_actor.c",
         "bindings/lua/lua_await.c",
         "bindings/lua/lua_append.c",
+        "bindings/lua/lua_burst.c",
         "bindings/lua/lua_call.c",
         "bindings/lua/lua_cancel.c",
         "bindings/lua/lua_channel.c",

@@ -147,6 +147,7 @@ static int run(const char *command)
 /* [command] -> as os.execute */
 static int execute(lua_State *L)
 {
+    wl_burst_end(wl_worker_of(L));
     const char *command = luaL_optstring(L, 1, NULL);
 #if LUA_VERSION_NUM >= 502
     if (command)
@@ -217,6 +218,7 @@ static void check_mode(lua_State *L, const char *mode)
 /* command [mode] -> as io.popen */
 static int popen_clean(lua_State *L)
 {
+    wl_burst_end(wl_worker_of(L));
     const char *command = luaL_checkstring(L, 1), *mode = luaL_optstring(L, 2, "r");
     check_mode(L, mode);
     command_file *c = lua_newuserdata(L, sizeof *c);
@@ -272,6 +274,7 @@ static int close_file(lua_State *L)
  * command [mode] -> as io.popen */
 static int popen_clean(lua_State *L)
 {
+    wl_burst_end(wl_worker_of(L));
     const char *command = luaL_checkstring(L, 1), *mode = luaL_optstring(L, 2, "r");
     errno = EINVAL;
     if (*mode != 'r' && *mode != 'w')

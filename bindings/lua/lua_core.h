@@ -101,6 +101,7 @@ struct wl_worker {
     bool       has_state; /* init was given: its value is every task's first argument */
     bool       failed; /* to begin */
     unsigned   blocking; /* depth of weir.blocking in the task that runs */
+    bool       patient; /* see lua_burst.c */
 };
 
 int        wl_worker_init(void *pool, void **worker);
@@ -110,6 +111,11 @@ int        wl_note_failure(lua_State *L); /* a message handler */
 wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 
 void wl_command_register(lua_State *L); /* in a worker's new state */
+
+/* ---- bursts ----------------------------------------------------------------- */
+
+void wl_burst_look(wl_worker *w, wl_main *m); /* a task from m is about to run */
+void wl_burst_end(wl_worker *w); /* a command is about to start, which would inherit it */
 
 /* ---- cancelling a task that runs -------------------------------------------- */
 
@@ -144,6 +150,8 @@ struct wl_state {
 
 struct wl_main {
     _Atomic unsigned refs;
+    /* Tasks that were submitted and were not told. Written by the owner's thread. */
+    _Atomic unsigned in_flight;
     wl_state *state; /* its owner's, while it is not closed */
     /* Set before the mailbox closes: what is delivered from then on, here or on a
      * worker, only settles. Set under lock, which other threads hold while they post. */
@@ -228,6 +236,7 @@ wl_job  *wl_job_check(lua_State *L, int index);
 void     wl_job_ref(wl_job *j);
 void     wl_job_unref(wl_job *j);
 void     wl_job_settle(wl_job *j, int outcome);
+void     wl_job_gone(wl_job *j); /* it was told, or will not be; its main's thread, main open */
 void     wl_job_class_make(lua_State *L); /* module -> module; before any function */
 void     wl_job_register(lua_State *L);
 extern const char wl_future_class[];

@@ -85,6 +85,21 @@ static bool must_tell(const wl_job *j)
     return (j->outcome == WL_FAILED && !j->cancelled) || j->main->tell_all;
 }
 
+/* Partner: wl_burst_look, which wants a hint only; hence relaxed. */
+static void count(wl_main *m, int n)
+{
+    unsigned before = atomic_load_explicit(&m->in_flight, memory_order_relaxed);
+    atomic_store_explicit(&m->in_flight, before + (unsigned)n, memory_order_relaxed);
+}
+
+void wl_job_gone(wl_job *j)
+{
+    wl_key_give(j->main->state, j->key);
+    j->key = 0;
+    if (j->kind == WL_TASK)
+        count(j->main, -1);
+}
+
 /* Consumes the core's reference. */
 void wl_job_settle(wl_job *j, int outcome)
 {
@@ -99,7 +114,7 @@ void wl_job_settle(wl_job *j, int outcome)
         wl_main_tell(j->main, j);
     } else {
         if (here)
-            wl_key_give(j->main->state, j->key);
+            wl_job_gone(j);
         wl_job_unref(j);
     }
     if (p)
@@ -158,9 +173,11 @@ static int submit(wl_job *j, weir_run_options *o)
     o->deliver_to = j->main->weir;
     wl_job_ref(j);
     j->submitted = true;
+    count(j->main, 1);
     int rc = weir_run_with(j->pool->weir, &j->u.task, o);
     if (rc != 0) {
         j->submitted = false;
+        count(j->main, -1);
         wl_job_unref(j);
     }
     return rc;

@@ -236,6 +236,7 @@ static wl_job *pop_job(wl_main *m)
     wl_job *j = m->jobs;
     if (!(m->jobs = j->next))
         m->last_job = &m->jobs;
+    wl_job_gone(j);
     return j;
 }
 
@@ -248,11 +249,8 @@ static bool is_unread(const wl_job *j)
 /* -> key, or 0 */
 static int tell_settled(lua_State *L, wl_main *m)
 {
-    wl_job *j = pop_job(m);
-    wl_key_push(L, m->state, j->key);
-    wl_key_give(m->state, j->key); /* Lua looks who waits for it at once */
-    j->key = 0;
-    wl_job_unref(j);
+    wl_key_push(L, m->state, m->jobs->key); /* Lua looks at once who waits for it */
+    wl_job_unref(pop_job(m));
     return 1;
 }
 

@@ -348,6 +348,7 @@ static void unblock(wl_worker *w)
 static void run(wl_worker *w, wl_job *j)
 {
     w->code = 0;
+    wl_burst_look(w, j->main);
     if (wl_cancel_begin(w, j) && wl_protect(w->L, serve, w) != 0) { /* no memory for anything else */
         j->failure = "not enough memory";
         w->code = WL_FAILED;

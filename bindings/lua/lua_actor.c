@@ -6,6 +6,7 @@
  * brings its own, made in its first run and closed in its last one.
  */
 #include "lua_actor.h"
+#include "lua_rights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,7 @@ void wl_actor_unref(wl_actor *a)
     wl_channel_destroy(&a->in);
     wl_channel_destroy(&a->out);
     wl_message_free(a->arguments);
+    wl_rights_unref(a->rights);
     free(a->path);
     free(a->package_path);
     free(a->package_cpath);
@@ -317,7 +319,9 @@ static void end(wl_actor *a)
 {
     if (a->L) {
         wl_state_end_family(a->L); /* before the handles are collected, which say less */
+        wl_rights *r = wl_state_seal(a->L);
         lua_close(a->L);
+        wl_rights_unref(r);
     }
     a->L = a->root = NULL;
     wl_channel_clear(&a->in);
@@ -351,6 +355,19 @@ static void set_package(lua_State *L, wl_actor *a)
     lua_getglobal(L, "os");
     wl_method(L, "exit", no_exit);
     lua_settop(L, 0);
+    wl_pledge_push(L);
+    lua_setglobal(L, "pledge");
+}
+
+/* Its creator could read it, and so may it; but what stands there may have changed. */
+static void load_script(lua_State *L, const char *path)
+{
+    bool restricted = wl_is_restricted(L);
+    lua_pushstring(L, path);
+    if (restricted)
+        wl_need_path(L, "worker.create", WL_FS_READ, lua_gettop(L));
+    wl_script_load(L, lua_tostring(L, -1), path, restricted);
+    lua_remove(L, -2);
 }
 
 /* -> script, arguments... ; everything up to its call */
@@ -361,10 +378,12 @@ static int begin(lua_State *L, wl_actor *a)
     wl_state_set_actor(L, a);
     wl_command_register(L);
     wl_actor_register(L);
+    wl_state_set_rights(L, a->rights);
+    a->rights = NULL;
     set_package(L, a);
     a->root = lua_newthread(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &a->root);
-    wl_script_load(L, a->path);
+    load_script(L, a->path);
     if (a->arguments && wl_unpack(L, a->arguments) < 0)
         lua_error(L);
     wl_message_free(a->arguments);
@@ -493,6 +512,8 @@ const char *wl_actor_create(lua_State *L, const wl_actor_options *o)
         return "not enough memory";
     }
     a->arguments = o->arguments;
+    if ((a->rights = wl_state_rights(L)))
+        wl_rights_ref(a->rights);
     a->package_path = copy_field(L, "path");
     a->package_cpath = copy_field(L, "cpath");
     const char *why = start(L, a);

@@ -140,6 +140,7 @@ struct wl_actor {
     /* Set by create, the running thread's from then on. */
     char       *path, *package_path, *package_cpath;
     wl_message *arguments;
+    wl_rights  *rights; /* that its state begins with, held; NULL: all */
     lua_State  *L, *root;
     wl_op      *op; /* that root has yielded for */
     /* Written before `out` ends. */
@@ -179,7 +180,8 @@ typedef struct {
 void        wl_actor_slot(lua_State *L); /* -> handle of none; may raise */
 /* handle of none -> handle. NULL, or why there is none; takes the arguments over. */
 const char *wl_actor_create(lua_State *L, const wl_actor_options *o);
-void        wl_script_load(lua_State *L, const char *path); /* -> function; may raise */
+/* -> function; may raise. The name stands in errors. */
+void        wl_script_load(lua_State *L, const char *path, const char *name, bool text_only);
 
 /* ---- one value: see lua_item.c ------------------------------------------------------ */
 

@@ -45,6 +45,7 @@ static const char *write_all(int fd, const char *bytes, size_t size)
 static int append(lua_State *L)
 {
     size_t      size;
+    wl_need_unrestricted(L, "append");
     const char *path = luaL_checkstring(L, 1), *bytes = luaL_checklstring(L, 2, &size);
     int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
     int fd = open(path, flags, 0600);

@@ -223,6 +223,7 @@ static int run_in_main(lua_State *L)
     luaL_checktype(L, 1, LUA_TFUNCTION);
     if (!w || !w->job)
         return luaL_error(L, "weir.run_in_main: called outside a task");
+    wl_need_unrestricted(L, "weir.run_in_main");
     wl_call *c = make(L, w->job->main);
     lua_insert(L, 1);
     if (wl_pack(L, 2, n, &arguments, &c->in) != 0) {

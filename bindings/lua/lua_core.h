@@ -42,6 +42,7 @@ typedef struct wl_waker  wl_waker;
 typedef struct wl_family wl_family;
 typedef struct wl_owner  wl_owner;
 typedef struct wl_packed wl_packed;
+typedef struct wl_rights wl_rights;
 
 /* ---- a pool ---------------------------------------------------------------- */
 
@@ -146,6 +147,9 @@ struct wl_state {
     wl_actor  *actor;  /* whose state it is, or NULL; outlives it */
     wl_family *family; /* of the actors that were made here */
     bool       ended;  /* no more are */
+    wl_rights *rights; /* NULL: all; see lua_rights.h */
+    bool       sealed; /* they stay as they are */
+    void      *guards; /* of its library's functions, once they are installed */
 };
 
 struct wl_main {
@@ -191,6 +195,9 @@ void     wl_main_register(lua_State *L);
 wl_actor   *wl_actor_of(lua_State *L); /* NULL in a state that is no actor's */
 void        wl_state_set_actor(lua_State *L, wl_actor *a);
 wl_family **wl_family_slot(lua_State *L); /* NULL: the state is being closed */
+wl_rights  *wl_state_rights(lua_State *L); /* the state's own reference; NULL: all */
+void        wl_state_set_rights(lua_State *L, wl_rights *r); /* takes the reference */
+wl_rights  *wl_state_seal(lua_State *L); /* the same, before it is closed: they change no more */
 void        wl_state_end_family(lua_State *L); /* its children are told */
 void        wl_family_end(wl_family *f); /* gives the reference back; NULL is allowed */
 void        wl_talk_register(lua_State *L);
@@ -285,6 +292,14 @@ enum { WL_THIS_STATE = 1, WL_FUTURE, WL_POOL, WL_UPVALUES = WL_POOL };
 static inline wl_state *wl_this(lua_State *L)
 {
     return lua_touserdata(L, lua_upvalueindex(WL_THIS_STATE));
+}
+
+void wl_need_all(lua_State *L, const char *function); /* raises in a state that has pledged */
+
+static inline void wl_need_unrestricted(lua_State *L, const char *function)
+{
+    if (wl_this(L)->rights)
+        wl_need_all(L, function);
 }
 
 /* NULL when the value is not of that class, WL_FUTURE or WL_POOL. */

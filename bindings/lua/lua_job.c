@@ -158,6 +158,7 @@ static wl_job *task_make(lua_State *L, wl_pool *p)
 /* pool f args... -> future, not submitted yet | nil, why it cannot cross */
 static int job_new(lua_State *L)
 {
+    wl_need_unrestricted(L, "run");
     if (task_make(L, wl_pool_check(L, 1)))
         return 1;
     lua_pushnil(L);
@@ -205,6 +206,7 @@ static int job_submit(lua_State *L)
 static int job_run(lua_State *L)
 {
     wl_pool **p = wl_is(L, 1, WL_POOL);
+    wl_need_unrestricted(L, "run");
     if (!p || lua_type(L, 2) != LUA_TFUNCTION)
         return 0;
     wl_job          *j = task_make(L, *p ? *p : wl_pool_check(L, 1));

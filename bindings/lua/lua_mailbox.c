@@ -7,6 +7,7 @@
  * is opened by the first thing that needs it.
  */
 #include "lua_actor.h"
+#include "lua_rights.h"
 
 #include <stdlib.h>
 
@@ -25,6 +26,16 @@ static wl_state *state_of(lua_State *L)
 wl_worker *wl_worker_of(lua_State *L) { return state_of(L)->worker; }
 wl_actor  *wl_actor_of(lua_State *L) { return state_of(L)->actor; }
 void       wl_state_set_actor(lua_State *L, wl_actor *a) { state_of(L)->actor = a; }
+wl_rights *wl_state_rights(lua_State *L) { return state_of(L)->rights; }
+wl_rights *wl_state_seal(lua_State *L)
+{
+    wl_state *s = state_of(L);
+    if (s)
+        s->sealed = true;
+    return s ? s->rights : NULL;
+}
+
+void       wl_state_set_rights(lua_State *L, wl_rights *r) { state_of(L)->rights = r; }
 
 wl_family **wl_family_slot(lua_State *L)
 {

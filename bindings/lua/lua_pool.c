@@ -213,6 +213,7 @@ static int pool_open(lua_State *L)
     /* path, cpath, init, at_exit, preload, then args */
     wl_pack_options what = {.what = "setup", .number = -4};
     luaL_checktype(L, 1, LUA_TTABLE);
+    wl_need_unrestricted(L, "weir.pool"); /* its threads may do everything */
     int      n = lua_gettop(L) - 1;
     wl_pool *p = make(L);
     read_crossing(L, p);

@@ -5,6 +5,7 @@
  * it is skipped, as a first line that begins with '#' is.
  */
 #include "lua_actor.h"
+#include "lua_rights.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -81,7 +82,7 @@ static bool declares_worker(const char *at, const char *end)
 }
 
 /* A line that is skipped becomes blanks, so that the others keep their numbers. */
-static void skip_first_lines(source *s)
+static void skip_first_lines(source *s, bool with_declaration)
 {
     char *at = s->text, *end = s->text + s->size;
     if (s->size >= 3 && memcmp(at, "\xEF\xBB\xBF", 3) == 0) {
@@ -94,24 +95,70 @@ static void skip_first_lines(source *s)
         at = line ? line + 1 : end;
         line = memchr(at, '\n', (size_t)(end - at));
     }
-    if (declares_worker(at, line ? line : end))
+    if (with_declaration && declares_worker(at, line ? line : end))
         memset(at, ' ', (size_t)((line ? line : end) - at));
 }
 
-/* -> function; raises what is wrong */
-void wl_script_load(lua_State *L, const char *path)
+static bool is_text(const source *s, size_t at) { return at == s->size || s->text[at] != LUA_SIGNATURE[0]; }
+
+/* source -> function, or message */
+static int load(lua_State *L, const source *s, const char *name, bool text_only)
 {
-    source *s = source_push(L);
-    FILE   *file = fopen(path, "rb");
-    int     error = file ? slurp(file, s) : errno;
+    size_t at = 0;
+    while (at < s->size && isspace((unsigned char)s->text[at])) /* what was skipped */
+        at++;
+    if (text_only && (!is_text(s, 0) || !is_text(s, at))) {
+        lua_pushfstring(L, "%s: attempt to load a binary chunk", name + (*name == '@' || *name == '='));
+        return LUA_ERRSYNTAX;
+    }
+    return luaL_loadbuffer(L, s->text, s->size, name);
+}
+
+static int read_file(const char *path, source *s)
+{
+    FILE *file = fopen(path, "rb");
+    int   error = file ? slurp(file, s) : errno;
     if (file)
         fclose(file);
+    return error;
+}
+
+void wl_script_load(lua_State *L, const char *path, const char *name, bool text_only)
+{
+    source *s = source_push(L);
+    int     error = read_file(path, s);
     if (error)
-        luaL_error(L, "cannot open %s: %s", path, strerror(error));
-    skip_first_lines(s);
-    lua_pushfstring(L, "@%s", path);
-    if (luaL_loadbuffer(L, s->text, s->size, lua_tostring(L, -1)) != 0)
+        luaL_error(L, "cannot open %s: %s", name, strerror(error));
+    skip_first_lines(s, true);
+    lua_pushfstring(L, "@%s", name);
+    if (load(L, s, lua_tostring(L, -1), text_only) != 0)
         lua_error(L);
     lua_replace(L, -3);
     lua_pop(L, 1);
+}
+
+int wl_text_load_file(lua_State *L, const char *path)
+{
+    int     top = lua_gettop(L);
+    source *s = source_push(L);
+    int     error = read_file(path, s), status = LUA_ERRSYNTAX;
+    if (error) {
+        lua_pushfstring(L, "cannot open %s: %s", path, strerror(error));
+    } else {
+        skip_first_lines(s, false);
+        lua_pushfstring(L, "@%s", path);
+        status = load(L, s, lua_tostring(L, -1), true);
+    }
+    lua_replace(L, top + 1);
+    lua_settop(L, top + 1);
+    return status;
+}
+
+int wl_text_load(lua_State *L, const char *name)
+{
+    source s;
+    s.text = (char *)(uintptr_t)lua_tolstring(L, -1, &s.size);
+    int status = load(L, &s, name, true);
+    lua_remove(L, -2);
+    return status;
 }

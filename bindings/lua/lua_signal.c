@@ -118,6 +118,7 @@ static int refused(lua_State *L, int *number, int error)
 /* number -> catcher | nil, why */
 static int catch(lua_State *L)
 {
+    wl_need_unrestricted(L, "catch");
     lua_Integer wanted = luaL_checkinteger(L, 1);
     luaL_argcheck(L, wanted > 0 && wanted < N_SIGNALS, 1, "no such signal");
     int *number = lua_newuserdata(L, sizeof *number);

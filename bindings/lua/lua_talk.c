@@ -4,6 +4,7 @@
  * weir.worker.
  */
 #include "lua_actor.h"
+#include "lua_rights.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -95,6 +96,18 @@ static wl_actor_options read_options(lua_State *L)
     return o;
 }
 
+/* A worker has its creator's rights, to which its script belongs. */
+static void check_rights(lua_State *L, const char *path)
+{
+    char             canonical[PATH_MAX];
+    const wl_rights *r = wl_state_rights(L);
+    if (!wl_rights_have(r, WL_FS_READ, NULL) &&
+        (!wl_canonical(path, canonical) || !wl_rights_have(r, WL_FS_READ, canonical)))
+        wl_fail_caller(L, "worker.create: permission \"fs:read\" denied for %s", path);
+    if (!wl_rights_have(r, WL_LOAD, NULL))
+        wl_fail_caller(L, "worker.create: permission \"load\" denied");
+}
+
 /* path | options, arguments... -> handle */
 static int worker_create(lua_State *L)
 {
@@ -107,6 +120,7 @@ static int worker_create(lua_State *L)
     if (!lua_isstring(L, 1))
         wl_fail_caller(L, "worker.create: argument 1%s must be a path (a string), got %s",
                        has_options ? ".path" : "", show(L, 1));
+    check_rights(L, lua_tostring(L, 1));
     wl_actor_slot(L);
     if (n > 0 && wl_pack(L, 2, n, &how, &o.arguments) != 0)
         wl_fail_caller(L, "worker.create: %s", lua_tostring(L, -1));
@@ -330,6 +344,9 @@ void wl_talk_push(lua_State *L)
     add(L, "receive_within", worker_receive_within);
     add(L, "send", worker_send);
     add(L, "close", worker_close);
+    wl_guards_install(L);
+    wl_pledge_push(L);
+    lua_setfield(L, -2, "pledge");
     if (wl_actor_of(L)) {
         add(L, "message", worker_message);
         add(L, "peek", worker_peek);

@@ -38,8 +38,9 @@ void wl_burst_look(wl_worker *w, wl_main *m)
         set_patient(w, !w->patient);
 }
 
+/* NULL is allowed: a state that is no pool thread's. */
 void wl_burst_end(wl_worker *w)
 {
-    if (w->patient)
+    if (w && w->patient)
         set_patient(w, false);
 }

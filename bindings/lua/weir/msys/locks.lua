@@ -28,11 +28,19 @@ end
 
 -- ---- msys.lock --------------------------------------------------------------------
 
-local this_thread = weir.owner("another thread", true)
+local this_thread -- its owner, from the first lock on
 local held = {} -- name -> {mutex =, holder =}: by this thread
 
 local function mutex_of(name)
   return shared.once("msys.lock." .. name, weir.mutex)
+end
+
+--- What others call this thread.
+locks.thread_name = "the scheduler's thread"
+
+local function owner()
+  this_thread = this_thread or weir.owner(locks.thread_name, true)
+  return this_thread
 end
 
 local function who()
@@ -49,7 +57,7 @@ function locks.lock(name)
   check.is(check.kinds.string, "msys.lock: argument 1", name)
   if held[name] then refuse(name) end
   local mutex = mutex_of(name)
-  local ok, problem = mutex:lock(this_thread)
+  local ok, problem = mutex:lock(owner())
   if not ok and held[name] then refuse(name) end
   if not ok then error(("msys.lock: '%s': %s"):format(name, problem), 2) end
   held[name] = { mutex = mutex, holder = who() }
@@ -63,7 +71,7 @@ function locks.unlock(name)
   check.is(check.kinds.string, "msys.unlock: argument 1", name)
   local mutex = held[name] and held[name].mutex or mutex_of(name)
   held[name] = nil
-  local ok, problem = mutex:unlock(this_thread)
+  local ok, problem = mutex:unlock(owner())
   if not ok then return nil, ("msys.unlock: '%s': %s"):format(name, problem) end
   return true
 end

@@ -88,7 +88,8 @@ local function open(settings)
     threads_max = threads_max(settings),
     queue_limit = settings.backlog,
     stack_size = settings.stack_size > 0 and settings.stack_size or nil,
-    init = function() return require("weir.msys.worker").begin() end,
+    init = function(name) return require("weir.msys.worker").begin(name) end,
+    args = { settings.name },
   }
   if not handle then return nil, problem end
   local id = settings.id

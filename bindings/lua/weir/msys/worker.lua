@@ -3,6 +3,7 @@
 -- weir.msys.worker: runInPool, as seen by the thread of a pool.
 
 local calls = require "weir.msys.calls"
+local locks = require "weir.msys.locks"
 local loops = require "weir.loop"
 local registry = require "weir.msys.registry"
 local weir = require "weir"
@@ -15,8 +16,9 @@ local unpack = table.unpack or unpack -- luacheck: ignore
 local function pack(...) return { n = select("#", ...), ... } end
 
 --- Once per thread, before its first task.
-function worker.begin()
+function worker.begin(pool)
   local msys = require "weir.msys"
+  locks.thread_name = ("a thread of pool '%s'"):format(pool)
   calls.become_worker()
   package.loaded.thread = msys.thread
   package.loaded["msys.threadpool"] = msys.threadpool

@@ -124,4 +124,5 @@ build = {
       libraries = { "pthread", "dl" },
     },
   },
+  copy_directories = { "bindings/lua/types" }, -- for language servers
 }

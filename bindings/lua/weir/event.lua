@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- The event library of OpenOS (OpenComputers 1.7 and 1.8): signals, listeners, timers.
 --
 -- The calls are those of `require "event"` there. Differences:

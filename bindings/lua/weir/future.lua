@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- Futures: what becomes of a task.
 --
 -- A future belongs to the state that submitted its task. It keeps its pool until it

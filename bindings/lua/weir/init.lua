@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- Preemptive thread pools for programs on an event loop, or on none.
 --
 --    local weir = require "weir"
@@ -74,12 +74,6 @@ end
 -- @treturn boolean false outside a task
 function weir.cancelled()
   return core.cancelled()
-end
-
---- Whether a task runs in this state, so that weir.run_in_main can be called.
--- @treturn boolean
-function weir.in_task()
-  return core.in_task()
 end
 
 local function unblocked(ok, ...)

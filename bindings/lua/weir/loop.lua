@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- The event loops that weir suspends coroutines under.
 --
 -- A loop is a table:

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- Momentum's msys.runInPool and what stands around it, for plain Lua.
 --
 -- Imitates Momentum 4, as its Lua reference and its configuration reference describe it
@@ -54,6 +54,26 @@ local msys = {
   registerModule = modules.register,
   validate = modules.validate,
 }
+
+--- Has the functions of a module whose names begin with validate_ called for each message.
+-- @tparam string name
+-- @tparam table module
+-- @function registerModule
+
+--- Takes a message through the phases, then through validate_dealloc. At the end of each
+-- phase what it started asynchronously begins.
+-- @tparam ?table message
+-- @function validate
+
+--- Locks the mutex of that name, for this OS thread. Waits while another thread has it.
+-- @tparam string name
+-- @function lock
+
+--- Unlocks it.
+-- @tparam string name
+-- @treturn ?boolean nil when this thread does not have it
+-- @treturn ?string why, then
+-- @function unlock
 
 local is_function, seconds, is_string = check.kinds["function"], check.kinds.seconds, check.kinds.string
 local unpack = table.unpack or unpack -- luacheck: ignore

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- Mutexes that several states share.
 --
 -- A mutex crosses as pools do: whoever got its handle, as an argument, a result or an

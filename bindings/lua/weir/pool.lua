@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- Pools: named sets of threads, each with a Lua state of its own.
 --
 -- A pool may be used from every state that got its handle (handles cross to tasks as
@@ -125,6 +125,7 @@ end
 --   by then is abandoned: the pool replaces its thread, which ends when it wakes
 -- @treturn ?weir.pool nil when it cannot be opened
 -- @return the error of init, or a string, then
+-- @function weir.pool
 function pool.new(given)
   check.options(options, "weir.pool: options", given)
   if given.threads and given.threads_max and given.threads_max < given.threads then

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- Signals of the process, as something that a loop can wait for.
 -- @module weir.signal
 

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- The threads of OpenOS (OpenComputers 1.7 and 1.8): coroutines over one signal queue.
 --
 -- Nothing is preemptive: control moves where a thread pulls a signal, sleeps, joins, waits

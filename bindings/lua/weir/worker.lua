@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- The workers of Lus 1.6.2, for plain Lua: scripts that run in states of their own, side
 -- by side, and talk by messages.
 --

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: ISC
---
--- weir.msys.threadpool: the module msys.threadpool: settings and statistics of pools.
+
+--- The module msys.threadpool: settings and statistics of pools.
+-- @module weir.msys.threadpool
 
 local check = require "weir.check"
 local registry = require "weir.msys.registry"

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: ISC
---
--- weir.msys.timer: msys.timer.after, at and every.
+
+--- msys.timer.after, at and every.
+-- @module weir.msys.timer
 
 local check = require "weir.check"
 local calls = require "weir.msys.calls"

@@ -1,0 +1,216 @@
+---@meta weir
+-- SPDX-License-Identifier: ISC
+--
+-- Types of the module weir, for LuaLS and other readers of LuaCATS annotations. What it
+-- all means stands in the doc comments of the modules.
+
+---@class weir
+---@field _VERSION string
+---@field loop weir.loop
+---@field shared weir.shared
+local weir = {}
+
+---@class weir.pool.options
+---@field name? string
+---@field threads? integer
+---@field threads_max? integer
+---@field idle? number seconds
+---@field max_blocked? integer
+---@field queue_limit? integer
+---@field on_full? "refuse"|"wait"|"drop_oldest"
+---@field stack_size? integer bytes
+---@field init? fun(...): any
+---@field args? any[]
+---@field at_exit? fun(state: any)
+---@field preload? boolean
+---@field cancel_timeout? number seconds
+---@field own_globals? boolean
+---@field metatables? "refuse"|"copy"|"drop"
+
+---@param given weir.pool.options
+---@return weir.pool? pool
+---@return any problem
+function weir.pool(given) end
+
+---@param list weir.future[]
+---@param timeout? number seconds
+---@return boolean in_time
+function weir.all(list, timeout) end
+
+---@param list weir.future[]
+---@param timeout? number seconds
+---@return integer? index
+---@return weir.future? future
+function weir.any(list, timeout) end
+
+---@param kind? "normal"|"recursive"|"errorcheck"
+---@return weir.mutex
+function weir.mutex(kind) end
+
+---@param name string
+---@param is_main? boolean
+---@return weir.owner
+function weir.owner(name, is_main) end
+
+---@param f function
+---@param ... any
+---@return any ...
+function weir.run_in_main(f, ...) end
+
+---@return boolean
+function weir.in_task() end
+
+---@return boolean
+function weir.cancelled() end
+
+---@param f function
+---@param ... any
+---@return any ...
+function weir.blocking(f, ...) end
+
+---@param name string
+---@param mt table
+function weir.register(name, mt) end
+
+---@param ... any
+---@return weir.packed
+function weir.pack(...) end
+
+---@param seconds number
+function weir.sleep(seconds) end
+
+---@generic T
+---@param problem T
+---@return T
+function weir.note_failure(problem) end
+
+---@param fn? fun(problem: any, traceback: string?)
+function weir.on_unhandled(fn) end
+
+---@param problem any
+---@param traceback? string
+function weir.report(problem, traceback) end
+
+-- ---- pools -----------------------------------------------------------------------
+
+---@class weir.pool
+local pool = {}
+
+---@param f function
+---@param ... any
+---@return weir.future? future
+---@return "full"|"closed"|nil why
+function pool:run(f, ...) end
+
+---@param f function
+---@param ... any
+---@return boolean? accepted
+---@return "full"|"closed"|nil why
+function pool:post(f, ...) end
+
+---@class weir.task.options
+---@field priority? "high"|"normal"|"low"
+---@field timeout? number seconds
+---@field start_within? number seconds
+---@field cancellable? boolean
+
+---@class weir.task
+local task = {}
+
+---@param given weir.task.options
+---@return weir.task
+function pool:task(given) end
+
+---@param f function
+---@param ... any
+---@return weir.future? future
+---@return "full"|"closed"|nil why
+function task:run(f, ...) end
+
+---@class weir.close.options
+---@field drain? boolean
+---@field timeout? number seconds; not for close_async
+
+---@param how? weir.close.options
+---@return boolean? closed
+---@return any problem
+function pool:close(how) end
+
+---@param how? weir.close.options
+---@return weir.future
+function pool:close_async(how) end
+
+---@param min integer
+---@param max? integer
+---@return boolean? resized
+---@return string? why
+function pool:resize(min, max) end
+
+---@return table<string, integer>
+function pool:stats() end
+
+-- ---- futures ---------------------------------------------------------------------
+
+---@class weir.future
+---@overload fun(): boolean, ...
+local future = {}
+
+---@return boolean ok
+---@return any ...
+function future:get() end
+
+---@return boolean? ok
+---@return any ...
+function future:try() end
+
+---@param timeout? number seconds
+---@return boolean over
+function future:wait(timeout) end
+
+---@param timeout? number seconds
+---@return boolean cancelled
+function future:cancel(timeout) end
+
+---@param fn fun(future: weir.future)
+function future:on_settle(fn) end
+
+---@return string?
+function future:traceback() end
+
+-- ---- mutexes, packed values ------------------------------------------------------
+
+---@class weir.mutex
+local mutex = {}
+
+---@param owner? weir.owner
+---@return boolean? locked
+---@return string? why
+function mutex:lock(owner) end
+
+---@param owner? weir.owner
+---@return boolean locked
+function mutex:trylock(owner) end
+
+---@param owner? weir.owner
+---@return boolean? unlocked
+---@return string? why
+function mutex:unlock(owner) end
+
+---@return string?
+function mutex:holder() end
+
+---@class weir.owner
+local owner = {}
+
+function owner:release() end
+
+---@class weir.packed
+local packed = {}
+
+---@return any ...
+function packed:unpack() end
+
+---@return integer bytes
+function packed:size() end
+
+return weir

@@ -1,0 +1,67 @@
+---@meta weir.thread
+-- SPDX-License-Identifier: ISC
+
+---@class weir.thread
+local thread = {}
+
+---@class weir.thread.handle
+local handle = {}
+
+---@param f function
+---@param ... any
+---@return weir.thread.handle
+function thread.create(f, ...) end
+
+---@return weir.thread.handle?
+function thread.current() end
+
+---@param threads weir.thread.handle[]
+---@param timeout? number seconds
+---@return boolean? done
+---@return string? why
+function thread.waitForAll(threads, timeout) end
+
+---@param threads weir.thread.handle[]
+---@param timeout? number seconds
+---@return boolean? done
+---@return string? why
+function thread.waitForAny(threads, timeout) end
+
+---@param f function
+---@param ... any
+---@return any ...
+function thread.run(f, ...) end
+
+---@param seconds number
+function thread.sleep(seconds) end
+
+---@param ... any
+function thread.exit(...) end
+
+---@return "running"|"suspended"|"dead"
+function handle:status() end
+
+---@return boolean? resumed
+---@return string? why
+function handle:resume() end
+
+---@return boolean? suspended
+---@return string? why
+function handle:suspend() end
+
+function handle:kill() end
+
+---@param timeout? number seconds
+---@return boolean? done
+---@return string? why
+function handle:join(timeout) end
+
+---@param level? integer
+---@return weir.thread.handle? self
+---@return string? why
+function handle:attach(level) end
+
+---@return weir.thread.handle
+function handle:detach() end
+
+return thread

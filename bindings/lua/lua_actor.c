@@ -345,6 +345,9 @@ static void set_package(lua_State *L, wl_actor *a)
     lua_setfield(L, -2, "path");
     lua_pushstring(L, a->package_cpath);
     lua_setfield(L, -2, "cpath");
+    free(a->package_path);
+    free(a->package_cpath);
+    a->package_path = a->package_cpath = NULL;
     lua_getfield(L, -1, "preload");
     wl_method(L, "weir.core", luaopen_weir_core);
     lua_getfield(L, -2, "loaded");

@@ -50,10 +50,11 @@ struct wl_waker {
     enum wl_waker_kind kind; /* constant, as are the two below */
     wl_actor          *actor; /* held */
     wl_main           *main;  /* held */
-    pthread_mutex_t    lock;
-    pthread_cond_t     up;
-    bool               is_up; /* guarded by lock */
     wl_waker          *next;  /* of the told in main */
+    /* Of an unblocking one alone. */
+    pthread_mutex_t lock;
+    pthread_cond_t  up;
+    bool            is_up; /* guarded by lock */
 };
 
 wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m); /* NULL: no memory */

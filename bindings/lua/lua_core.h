@@ -149,7 +149,7 @@ struct wl_state {
     bool       ended;  /* no more are */
     wl_rights *rights; /* NULL: all; see lua_rights.h */
     bool       sealed; /* they stay as they are */
-    void      *guards; /* of its library's functions, once they are installed */
+    bool       guarded; /* its library's functions ask for them */
 };
 
 struct wl_main {

@@ -346,80 +346,86 @@ static const place searchers[] = {
 static const place of_debug = {"debug", NULL, "debug", closed};
 static const place of_jit = {"jit", NULL, "jit", closed};
 
-enum { MOST = LUA_VERSION_NUM < 502 ? 96 : 44, MOST_UPVALUES = 4 }; /* LuaJIT has more */
+enum { MOST_UPVALUES = 4 };
 
-typedef struct {
-    guard all[MOST];
-    int   n;
-} guards;
-
-static int run_guard(lua_State *L, const guard *g)
+/* After the n upvalues of the original: what it is, its place and the state. */
+static int run_guard(lua_State *L, int n)
 {
-    int n = g->state->rights ? g->place->check(L, g) : -1;
-    return n < 0 ? g->original(L) : n;
+    guard g = {.place = lua_touserdata(L, lua_upvalueindex(n + 2)),
+               .state = lua_touserdata(L, lua_upvalueindex(n + 3))};
+    void *original = lua_touserdata(L, lua_upvalueindex(n + 1));
+    memcpy(&g.original, &original, sizeof original);
+    int results = g.state->rights ? g.place->check(L, &g) : -1;
+    return results < 0 ? g.original(L) : results;
 }
 
-/* By how many upvalues the original has: the guard is the one after them. */
-static int guard0(lua_State *L) { return run_guard(L, lua_touserdata(L, lua_upvalueindex(1))); }
-static int guard1(lua_State *L) { return run_guard(L, lua_touserdata(L, lua_upvalueindex(2))); }
-static int guard2(lua_State *L) { return run_guard(L, lua_touserdata(L, lua_upvalueindex(3))); }
-static int guard3(lua_State *L) { return run_guard(L, lua_touserdata(L, lua_upvalueindex(4))); }
-static int guard4(lua_State *L) { return run_guard(L, lua_touserdata(L, lua_upvalueindex(5))); }
+static int guard0(lua_State *L) { return run_guard(L, 0); }
+static int guard1(lua_State *L) { return run_guard(L, 1); }
+static int guard2(lua_State *L) { return run_guard(L, 2); }
+static int guard3(lua_State *L) { return run_guard(L, 3); }
+static int guard4(lua_State *L) { return run_guard(L, 4); }
 
-/* What cannot be guarded may not be called at all then. */
+/* What cannot be run in another's frame may not be called at all then. Upvalue 1 is the
+ * original. */
 static int refuse(lua_State *L)
 {
-    const guard *g = lua_touserdata(L, lua_upvalueindex(1));
-    if (g->state->rights)
-        return closed(L, g);
-    lua_pushvalue(L, lua_upvalueindex(2));
+    guard g = {.place = lua_touserdata(L, lua_upvalueindex(2)),
+               .state = lua_touserdata(L, lua_upvalueindex(3))};
+    if (g.state->rights)
+        return closed(L, &g);
+    lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
     return lua_gettop(L);
 }
 
+static void push_place(lua_State *L, const place *p, wl_state *s)
+{
+    lua_pushlightuserdata(L, (void *)(uintptr_t)p);
+    lua_pushlightuserdata(L, s);
+}
+
 /* function -> function */
-static void wrap(lua_State *L, guard *g)
+static void wrap(lua_State *L, const place *p, wl_state *s)
 {
     static const lua_CFunction by_count[] = {guard0, guard1, guard2, guard3, guard4};
-    int original = lua_gettop(L), n = 0;
-    while (n <= MOST_UPVALUES && lua_getupvalue(L, original, n + 1))
+    int           at = lua_gettop(L), n = 0;
+    lua_CFunction original = lua_tocfunction(L, at);
+    void         *address;
+    while (n <= MOST_UPVALUES && lua_getupvalue(L, at, n + 1))
         n++;
-    g->original = lua_tocfunction(L, original);
-    if (!g->original || n > MOST_UPVALUES) {
-        lua_settop(L, original);
-        lua_pushlightuserdata(L, g);
-        lua_pushvalue(L, original);
-        lua_pushcclosure(L, refuse, 2);
+    if (!original || n > MOST_UPVALUES) {
+        lua_settop(L, at);
+        lua_pushvalue(L, at);
+        push_place(L, p, s);
+        lua_pushcclosure(L, refuse, 3);
     } else {
-        lua_pushlightuserdata(L, g);
-        lua_pushcclosure(L, by_count[n], n + 1);
+        memcpy(&address, &original, sizeof address);
+        lua_pushlightuserdata(L, address);
+        push_place(L, p, s);
+        lua_pushcclosure(L, by_count[n], n + 3);
 #if LUA_VERSION_NUM < 502
-        lua_getfenv(L, original);
+        lua_getfenv(L, at);
         lua_setfenv(L, -2);
 #endif
     }
-    lua_replace(L, original);
+    lua_replace(L, at);
 }
 
 /* table -> table: the function at the key on top is guarded from now on */
-static void guard_at(lua_State *L, guards *all, wl_state *s, const place *p)
+static void guard_at(lua_State *L, wl_state *s, const place *p)
 {
     lua_pushvalue(L, -1);
     lua_gettable(L, -3);
     if (lua_isfunction(L, -1)) {
-        if (all->n == MOST)
-            luaL_error(L, "weir: too many functions to guard");
-        guard *g = &all->all[all->n++];
-        *g = (guard){.place = p, .state = s};
-        wrap(L, g);
+        wrap(L, p, s);
         lua_settable(L, -3);
     } else {
         lua_pop(L, 2);
     }
 }
 
-static void guard_place(lua_State *L, guards *all, wl_state *s, const place *p)
+static void guard_place(lua_State *L, wl_state *s, const place *p)
 {
     if (p->table)
         lua_getglobal(L, p->table);
@@ -427,31 +433,31 @@ static void guard_place(lua_State *L, guards *all, wl_state *s, const place *p)
         lua_pushglobaltable(L);
     if (lua_istable(L, -1)) {
         lua_pushstring(L, p->name);
-        guard_at(L, all, s, p);
+        guard_at(L, s, p);
     }
     lua_pop(L, 1);
 }
 
-static void guard_searchers(lua_State *L, guards *all, wl_state *s)
+static void guard_searchers(lua_State *L, wl_state *s)
 {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, LUA_VERSION_NUM < 502 ? "loaders" : "searchers");
     for (int i = 0; lua_istable(L, -1) && i < 3; i++) {
         lua_pushinteger(L, i + 2);
-        guard_at(L, all, s, &searchers[i]);
+        guard_at(L, s, &searchers[i]);
     }
     lua_pop(L, 1);
     lua_getfield(L, -1, "preload");
     static const char *const libraries[] = {"ffi", "jit.util", "jit.profile"};
     for (int i = 0; lua_istable(L, -1) && i < 3; i++) {
         lua_pushstring(L, libraries[i]);
-        guard_at(L, all, s, &of_jit);
+        guard_at(L, s, &of_jit);
     }
     lua_pop(L, 2);
 }
 
 /* table -> table: all its functions but traceback */
-static void guard_library(lua_State *L, guards *all, wl_state *s, const place *p)
+static void guard_library(lua_State *L, wl_state *s, const place *p)
 {
     for (lua_pushnil(L); lua_next(L, -2);) {
         lua_pop(L, 1);
@@ -459,7 +465,7 @@ static void guard_library(lua_State *L, guards *all, wl_state *s, const place *p
         if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "traceback") != 0) {
             lua_pushvalue(L, -3);
             lua_insert(L, -2);
-            guard_at(L, all, s, p);
+            guard_at(L, s, p);
             lua_pop(L, 1);
         } else {
             lua_pop(L, 1);
@@ -467,12 +473,12 @@ static void guard_library(lua_State *L, guards *all, wl_state *s, const place *p
     }
 }
 
-static void guard_loaded(lua_State *L, guards *all, wl_state *s, const char *name, const place *p)
+static void guard_loaded(lua_State *L, wl_state *s, const char *name, const place *p)
 {
     lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
     lua_getfield(L, -1, name);
     if (lua_istable(L, -1))
-        guard_library(L, all, s, p);
+        guard_library(L, s, p);
     lua_pop(L, 2);
 }
 
@@ -481,16 +487,13 @@ void wl_guards_install(lua_State *L)
     wl_state_push(L);
     wl_state *s = lua_touserdata(L, -1);
     lua_pop(L, 1);
-    if (s->guards)
+    if (s->guarded)
         return;
-    guards *all = lua_newuserdata(L, sizeof *all);
-    all->n = 0;
-    s->guards = all;
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &s->guards);
+    s->guarded = true;
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        guard_place(L, all, s, &places[i]);
-    guard_searchers(L, all, s);
-    guard_loaded(L, all, s, "debug", &of_debug);
-    guard_loaded(L, all, s, "jit.util", &of_jit);
-    guard_loaded(L, all, s, "ffi", &of_jit);
+        guard_place(L, s, &places[i]);
+    guard_searchers(L, s);
+    guard_loaded(L, s, "debug", &of_debug);
+    guard_loaded(L, s, "jit.util", &of_jit);
+    guard_loaded(L, s, "ffi", &of_jit);
 }

@@ -9,51 +9,63 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+/* On the C stack: what is allocated among a thousand states that are being made would
+ * leave as many holes. Nothing that raises is called while it owns memory. */
 typedef struct {
-    char  *text;
-    size_t size;
+    char  *text; /* small, or owned */
+    size_t size, capacity;
+    char   small[8192];
 } source;
 
-/* source -> */
-static int source_gc(lua_State *L)
+static void drop(source *s)
 {
-    source *s = lua_touserdata(L, 1);
-    free(s->text);
-    s->text = NULL;
-    return 0;
+    if (s->text != s->small)
+        free(s->text);
 }
 
-/* -> source */
-static source *source_push(lua_State *L)
+static bool make_room(source *s)
 {
-    source *s = lua_newuserdata(L, sizeof *s);
-    *s = (source){0};
-    lua_newtable(L);
-    wl_method(L, "__gc", source_gc);
-    lua_setmetatable(L, -2);
-    return s;
+    char *more = malloc(2 * s->capacity);
+    if (!more)
+        return false;
+    memcpy(more, s->text, s->size);
+    drop(s);
+    s->text = more;
+    s->capacity *= 2;
+    return true;
 }
 
 /* 0, or errno's value. */
-static int slurp(FILE *file, source *s)
+static int slurp(int fd, source *s)
 {
-    size_t capacity = 0;
     for (;;) {
-        if (s->size == capacity) {
-            char *more = realloc(s->text, capacity = capacity ? 2 * capacity : 4096);
-            if (!more)
-                return ENOMEM;
-            s->text = more;
-        }
-        size_t n = fread(s->text + s->size, 1, capacity - s->size, file);
-        s->size += n;
+        if (s->size == s->capacity && !make_room(s))
+            return ENOMEM;
+        ssize_t n = read(fd, s->text + s->size, s->capacity - s->size);
         if (n == 0)
-            return ferror(file) ? errno : 0;
+            return 0;
+        if (n < 0 && errno != EINTR)
+            return errno;
+        s->size += n > 0 ? (size_t)n : 0;
     }
+}
+
+static int read_file(const char *path, source *s)
+{
+    s->text = s->small;
+    s->size = 0;
+    s->capacity = sizeof s->small;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int error = slurp(fd, s);
+    close(fd);
+    return error;
 }
 
 static size_t word(const char *at, const char *end, const char *expected)
@@ -101,57 +113,47 @@ static void skip_first_lines(source *s, bool with_declaration)
 
 static bool is_text(const source *s, size_t at) { return at == s->size || s->text[at] != LUA_SIGNATURE[0]; }
 
-/* source -> function, or message */
+/* -> function, or message */
 static int load(lua_State *L, const source *s, const char *name, bool text_only)
 {
     size_t at = 0;
     while (at < s->size && isspace((unsigned char)s->text[at])) /* what was skipped */
         at++;
     if (text_only && (!is_text(s, 0) || !is_text(s, at))) {
-        lua_pushfstring(L, "%s: attempt to load a binary chunk", name + (*name == '@' || *name == '='));
+        lua_pushliteral(L, "attempt to load a binary chunk");
         return LUA_ERRSYNTAX;
     }
     return luaL_loadbuffer(L, s->text, s->size, name);
 }
 
-static int read_file(const char *path, source *s)
+/* "@name" -> function, or message */
+static int load_file(lua_State *L, const char *path, bool with_declaration, bool text_only)
 {
-    FILE *file = fopen(path, "rb");
-    int   error = file ? slurp(file, s) : errno;
-    if (file)
-        fclose(file);
-    return error;
+    source      s;
+    const char *name = lua_tostring(L, -1);
+    int         status = LUA_ERRSYNTAX, error = read_file(path, &s);
+    if (error == 0) {
+        skip_first_lines(&s, with_declaration);
+        status = load(L, &s, name, text_only);
+    }
+    drop(&s);
+    if (error)
+        lua_pushfstring(L, "cannot open %s: %s", name + 1, strerror(error));
+    lua_remove(L, -2);
+    return status;
 }
 
 void wl_script_load(lua_State *L, const char *path, const char *name, bool text_only)
 {
-    source *s = source_push(L);
-    int     error = read_file(path, s);
-    if (error)
-        luaL_error(L, "cannot open %s: %s", name, strerror(error));
-    skip_first_lines(s, true);
     lua_pushfstring(L, "@%s", name);
-    if (load(L, s, lua_tostring(L, -1), text_only) != 0)
+    if (load_file(L, path, true, text_only) != 0)
         lua_error(L);
-    lua_replace(L, -3);
-    lua_pop(L, 1);
 }
 
 int wl_text_load_file(lua_State *L, const char *path)
 {
-    int     top = lua_gettop(L);
-    source *s = source_push(L);
-    int     error = read_file(path, s), status = LUA_ERRSYNTAX;
-    if (error) {
-        lua_pushfstring(L, "cannot open %s: %s", path, strerror(error));
-    } else {
-        skip_first_lines(s, false);
-        lua_pushfstring(L, "@%s", path);
-        status = load(L, s, lua_tostring(L, -1), true);
-    }
-    lua_replace(L, top + 1);
-    lua_settop(L, top + 1);
-    return status;
+    lua_pushfstring(L, "@%s", path);
+    return load_file(L, path, false, true);
 }
 
 int wl_text_load(lua_State *L, const char *name)

@@ -9,6 +9,7 @@
  */
 #include "lua_actor.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,8 +23,10 @@ void wl_waker_unref(wl_waker *k)
         wl_actor_unref(k->actor);
     if (k->main)
         wl_main_unref(k->main);
-    pthread_mutex_destroy(&k->lock);
-    pthread_cond_destroy(&k->up);
+    if (k->kind == WL_UNBLOCKS) {
+        pthread_mutex_destroy(&k->lock);
+        pthread_cond_destroy(&k->up);
+    }
     free(k);
 }
 
@@ -50,7 +53,7 @@ static void init_up(wl_waker *k)
 
 wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m)
 {
-    wl_waker *k = calloc(1, sizeof *k);
+    wl_waker *k = calloc(1, kind == WL_UNBLOCKS ? sizeof *k : offsetof(wl_waker, lock));
     if (!k)
         return NULL;
     atomic_init(&k->refs, 1);
@@ -63,7 +66,8 @@ wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m)
         }
         wl_waker_ref(k); /* the notice's */
     }
-    init_up(k);
+    if (kind == WL_UNBLOCKS)
+        init_up(k);
     if ((k->actor = a))
         wl_actor_ref(a);
     if ((k->main = m))

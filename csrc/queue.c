@@ -70,6 +70,7 @@ uint64_t wi_queue_taken_in(const wi_queue *q) { return q->taken_in; }
 
 void wi_queue_append(wi_queue *q, weir_task *t)
 {
+    wi_queue_take_in(q); /* what was offered came before */
     wi_list_append(&q->level[t->weir.priority], &t->weir.link);
     q->n++;
 }

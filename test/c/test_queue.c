@@ -44,6 +44,34 @@ SCENARIO(tasks_start_in_the_order_of_submission)
         expect_eq(o.id[i], i);
 }
 
+/* Some go by the inbox, others not. */
+TEST(tasks_with_a_deadline_keep_their_place_among_those_without)
+{
+    enum { N = 40 };
+    static probe t[N];
+    order        o = ORDER;
+    rig          r;
+    plug         p;
+    number(t, N, 0, &o);
+    expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
+    for (int i = 0; i < N; i++) {
+        weir_run_options ro = {.size = sizeof ro, .deliver_to = r.m};
+        ro.start_within_ns = i % 3 == 2 ? SECONDS(3600) : 0;
+        ro.priority = i % 5 == 4 ? WEIR_LOW : WEIR_NORMAL;
+        expect_eq(weir_run_with(r.p, &t[i].task, &ro), 0);
+    }
+    plug_pull(&p);
+    expect_eq(weir_close(r.p, WEIR_DRAIN), 0);
+    rig_close(&r);
+    int last[2] = {-1, -1};
+    expect_eq(o.n, N);
+    for (int i = 0; i < N; i++) {
+        int low = o.id[i] % 5 == 4;
+        expect_op(o.id[i], >, last[low]);
+        last[low] = o.id[i];
+    }
+}
+
 TEST(a_higher_level_starts_first)
 {
     rig   r;
@@ -274,7 +302,8 @@ TEST(bad_run_options_are_refused)
     expect_eq(t.dones, 1);
 }
 
-SUITE(queue, tasks_start_in_the_order_of_submission, a_higher_level_starts_first,
+SUITE(queue, tasks_start_in_the_order_of_submission,
+      tasks_with_a_deadline_keep_their_place_among_those_without, a_higher_level_starts_first,
       every_32nd_pick_serves_the_lowest_level, the_32nd_pick_passes_over_the_middle_level,
       a_capped_level_leaves_the_other_threads_to_the_others,
       a_cap_is_never_passed_and_no_capped_task_is_forgotten,

@@ -164,7 +164,8 @@ static void visit(weir_pool *p, weir_task *t)
 /* Without the lock, for a pool whose workers are all busy or on their way. */
 static bool offer(weir_pool *p, weir_task *t)
 {
-    if (t->weir.deadline || atomic_load(&p->attend))
+    bool plain = t->weir.priority == WEIR_NORMAL && !t->weir.deadline;
+    if (!plain || atomic_load(&p->attend))
         return false;
     wi_task_set_pool(t, p);
     if (p->opts.measure)

@@ -38,14 +38,11 @@ bool wi_queue_was_offered(const wi_queue *q) { return wi_stack_holds_some(&q->in
 /* From the newest on, each goes before those already taken in: FIFO again. */
 static void take_in(wi_queue *q, weir_link *e)
 {
-    weir_link *last[WEIR_LEVELS];
-    for (int i = 0; i < WEIR_LEVELS; i++)
-        last[i] = q->level[i].head.prev;
+    weir_link *last = q->level[WEIR_NORMAL].head.prev;
     for (weir_link *before; e; e = before) {
-        weir_task *t = wi_task_of(e);
         before = e->next;
-        wi_list_insert_after(last[t->weir.priority], e);
-        wi_task_move(t, WEIR_TASK_QUEUED);
+        wi_list_insert_after(last, e);
+        wi_task_move(wi_task_of(e), WEIR_TASK_QUEUED);
         q->n++, q->taken_in++;
     }
 }
@@ -87,9 +84,17 @@ static bool may_run(const wi_queue *q, weir_priority p)
            (q->max_running[p] == 0 || q->running[p] < q->max_running[p]);
 }
 
+/* Only normal tasks are offered, so while one is at hand nobody need look into the
+ * inbox, whose cache line its submitters have. */
+static void take_in_if_out(wi_queue *q)
+{
+    if (!may_run(q, WEIR_NORMAL))
+        wi_queue_take_in(q);
+}
+
 bool wi_queue_ready(wi_queue *q)
 {
-    wi_queue_take_in(q);
+    take_in_if_out(q);
     for (int i = 0; q->n && i < WEIR_LEVELS; i++)
         if (may_run(q, (weir_priority)i))
             return true;
@@ -98,7 +103,7 @@ bool wi_queue_ready(wi_queue *q)
 
 weir_task *wi_queue_pick(wi_queue *q)
 {
-    wi_queue_take_in(q);
+    take_in_if_out(q);
     bool lowest = (q->picks + 1) % LOWEST_EVERY == 0;
     for (int i = 0; q->n && i < WEIR_LEVELS; i++) {
         weir_priority p = high_to_low[lowest ? WEIR_LEVELS - 1 - i : i];

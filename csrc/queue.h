@@ -2,10 +2,10 @@
  *
  * queue.h: the tasks that wait, three levels, FIFO within each.
  *
- * In front of the levels stands an inbox to which a submitter offers a task
- * without the pool's lock. All else needs that lock, and first takes in what was
- * offered, so under the lock the queue is whole. Nothing outside queue.c looks
- * into the struct.
+ * In front of the levels stands an inbox to which a submitter offers a normal task
+ * without the pool's lock. All else needs that lock, and takes in what was offered
+ * before that could matter, so under the lock the queue is whole. Nothing outside
+ * queue.c looks into the struct.
  */
 #ifndef WI_QUEUE_H
 #define WI_QUEUE_H
@@ -18,7 +18,7 @@
 
 typedef struct {
     wi_apart before;
-    wi_stack inbox; /* tasks OFFERED, newest first */
+    wi_stack inbox; /* tasks OFFERED, all normal, newest first */
     wi_apart after;
     wi_list  level[WEIR_LEVELS];       /* by weir_priority */
     unsigned running[WEIR_LEVELS];     /* picked and not put back by wi_queue_ended */
@@ -28,7 +28,7 @@ typedef struct {
 } wi_queue;
 
 void wi_queue_init(wi_queue *q, const unsigned max_running[WEIR_LEVELS]);
-/* Any thread, no lock. False: the inbox is shut, the task stays the caller's. */
+/* A normal task. Any thread, no lock. False: the inbox is shut, it stays the caller's. */
 bool wi_queue_offer(wi_queue *q, weir_task *t);
 /* Whether something was offered that nobody has taken in: a look, no more. */
 bool wi_queue_was_offered(const wi_queue *q);

@@ -111,16 +111,16 @@ struct weir_task {
      * build option, so that the queue may change without a new ABI. */
     struct {
         weir_link    link;
-        weir_pool   *pool;
-        weir_main   *main;
-        weir_worker *worker;
-        int64_t      queued_at;
-        int64_t      deadline;
-        weir_task   *child, *sibling, *back;
         int          outcome;
         unsigned     state;
         unsigned     flags;
         unsigned     priority;
+        weir_pool   *pool;
+        weir_main   *main;
+        weir_worker *worker;
+        int64_t      deadline; /* from here on rarely touched */
+        int64_t      queued_at;
+        weir_task   *child, *sibling, *back;
         void        *spare[2];
     } weir;
 };

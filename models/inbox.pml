@@ -45,6 +45,15 @@ inline take_in()
     od
 }
 
+/* While a task is at hand nobody looks into the inbox. */
+inline take_in_if_out()
+{
+    if
+    :: n_queued == 0 -> take_in()
+    :: else
+    fi
+}
+
 inline acquire() { atomic { !lock -> lock = true } }
 
 /* wi_pool_kick_locked() and the unlock; w: who is to be unparked then */
@@ -63,7 +72,7 @@ inline kick_and_unlock(w)
         if
         :: must_attend ->
 #ifndef BUG_KICK_LOOKS_FIRST
-            take_in();
+            take_in_if_out();
 #endif
             if
             :: n_queued > 0 ->
@@ -105,7 +114,7 @@ locked: acquire();
         atomic {
             if
             :: closing -> refused++
-            :: else -> queue!t; n_queued++
+            :: else -> take_in(); queue!t; n_queued++
             fi
         }
         kick_and_unlock(w);
@@ -154,7 +163,7 @@ look:
     acquire();
 look_on: /* next_locked() */
     atomic {
-        take_in();
+        take_in_if_out();
         if
         :: closing -> gone++; lock = false; goto leave
         :: !closing && n_queued > 0 -> queue?t; n_queued--; goto take

@@ -175,6 +175,15 @@ static int call_finish(lua_State *L)
     return 0;
 }
 
+/* For where there is no memory to finish it otherwise; once.
+ *
+ * call -> */
+static int call_fail(lua_State *L)
+{
+    finish(check(L), WEIR_ENOMEM);
+    return 0;
+}
+
 /* function(call) -> ; runs a call that is served inside a blocking one */
 static int on_call(lua_State *L)
 {
@@ -256,6 +265,7 @@ void wl_call_register(lua_State *L)
     wl_class(L, call_class, "call", call_gc);
     wl_method(L, "unpack", call_unpack);
     wl_method(L, "finish", call_finish);
+    wl_method(L, "fail", call_fail);
     wl_method(L, "on_call", on_call);
     wl_method(L, "run_in_main", run_in_main);
 }

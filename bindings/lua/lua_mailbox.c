@@ -349,7 +349,8 @@ static int wait(lua_State *L)
     bool timed = w && j && !counts && seconds > 0; /* ends by itself, so it is no reason for an error */
     if (timed)
         weir_blocking_begin();
-    int n = weir_main_wait(m->weir, seconds < 0 ? -1 : wl_nanoseconds(seconds));
+    bool here = m->calls || m->jobs; /* an error kept them from being taken */
+    int  n = weir_main_wait(m->weir, here ? 0 : seconds < 0 ? -1 : wl_nanoseconds(seconds));
     if (timed)
         weir_blocking_end();
     if (counts)

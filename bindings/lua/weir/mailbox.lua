@@ -52,7 +52,7 @@ local function spawn(loop, call)
 end
 
 -- Where no loop turns a function cannot be suspended: it must end here.
-local function serve_now(call)
+local function serve_now(_, call)
   local co = coroutine.create(serve)
   local ok, problem = coroutine.resume(co, call)
   if not ok then core.finish(call, false, problem) end
@@ -60,7 +60,7 @@ local function serve_now(call)
     core.finish(call, false, "run_in_main: the function yielded, but no loop runs there")
   end
 end
-core.on_call(serve_now)
+core.on_call(function(call) serve_now(nil, call) end)
 
 -- Every waiter of `key` is resumed, once.
 local function wake(key)
@@ -76,7 +76,8 @@ mailbox.wake = wake
 
 local take = {
   call = function(loop, call)
-    if loop.spawn or loop.call then spawn(loop, call) else serve_now(call) end
+    local ok = pcall((loop.spawn or loop.call) and spawn or serve_now, loop, call)
+    if not ok then core.fail(call) end -- there was no memory to say more
   end,
   failed = function(_, future) mailbox.unhandled(future) end,
 }
@@ -116,6 +117,18 @@ function mailbox.deliver(loop)
   if pending() == 0 and next(held) then release() end
 end
 
+-- The descriptor does not tell again what an error has left there, of memory or of a
+-- loop; and a loop would drop the watch that raises.
+local function deliver_surely(loop)
+  for _ = 1, 3 do
+    local ok, problem = pcall(mailbox.deliver, loop)
+    if ok then return end
+    io.stderr:write("weir: a delivery failed: ", tostring(problem), "\n")
+    collectgarbage()
+  end
+  mailbox.deliver(loop)
+end
+
 --- Who waited for `key` goes on: it was cancelled.
 function mailbox.cancelled(key)
   wake(key)
@@ -130,7 +143,7 @@ function mailbox.hold(loop)
   held_mail = core.mail()
   local stop = loop.watch(core.fd(), function()
     core.dispatch(BUDGET)
-    mailbox.deliver(loop)
+    deliver_surely(loop)
   end)
   held[loop] = stop and { stop = stop, instance = instance_of(loop) }
   is_held(next(held) ~= nil)

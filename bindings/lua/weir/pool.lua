@@ -146,6 +146,20 @@ end
 
 local CORE_PRIORITY = { normal = 0, high = 1, low = 2 }
 
+local function look_after_it(future, timeout)
+  if timeout then futures.expire_at(future, core.clock() + timeout) end
+  look_after()
+end
+
+-- Its task is under way. Where there is no memory for the rest nobody would get the
+-- future, so the task is taken back.
+local function keep(future, timeout)
+  local ok, problem = pcall(look_after_it, future, timeout)
+  if ok then return future end
+  core.cancel(future)
+  error(problem, 0)
+end
+
 local function submit(self, call, f, ...)
   local future, problem = core.job(self, f, ...)
   if not future then error("run: " .. tostring(problem), 3) end
@@ -155,9 +169,7 @@ local function submit(self, call, f, ...)
   ok, problem = attempt()
   if not ok and problem == "full" and core.waits(self) then ok, problem = wait.for_space(attempt, self) end
   if not ok then return nil, problem end
-  if call.timeout then futures.expire_at(future, core.clock() + call.timeout) end
-  look_after()
-  return future
+  return keep(future, call.timeout)
 end
 
 --- Has a thread of the pool call f(state, ...), or f(...) in a pool without init.
@@ -179,8 +191,7 @@ function pool:run(f, ...)
     future, problem = submit(self, NO_OPTIONS, f, ...)
   end
   if not future then return nil, problem end
-  look_after()
-  return future
+  return keep(future)
 end
 
 --- The same without a future: nobody waits for it and nothing comes back. It outlives the

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * lua_script.c: loads a worker's script. Its first line may be "global worker", which
- * Lus wants there and Lua before 5.5 cannot parse (5.5 would forbid every other global):
- * it is skipped, as a first line that begins with '#' is.
+ * lua_script.c: loads a worker's script. Its first line may be "global worker", also with
+ * other names, which Lus wants there and Lua before 5.5 cannot parse (5.5 would forbid
+ * every other global): it is skipped, as a first line that begins with '#' is.
  */
 #include "lua_actor.h"
 #include "lua_rights.h"
@@ -68,29 +68,41 @@ static int read_file(const char *path, source *s)
     return error;
 }
 
-static size_t word(const char *at, const char *end, const char *expected)
+static const char *skip_blanks(const char *at, const char *end)
 {
-    const char *from = at;
-    while (at < end && (*at == ' ' || *at == '\t'))
+    while (at < end && isspace((unsigned char)*at))
         at++;
-    size_t length = strlen(expected);
-    if ((size_t)(end - at) < length || memcmp(at, expected, length) != 0)
-        return 0;
-    return (size_t)(at - from) + length;
+    return at;
 }
 
-/* Whether the line up to end is "global" and nothing but the name worker. */
+static const char *skip_name(const char *at, const char *end)
+{
+    while (at < end && (isalnum((unsigned char)*at) || *at == '_'))
+        at++;
+    return at;
+}
+
+static bool is(const char *at, const char *end, const char *word)
+{
+    return (size_t)(end - at) == strlen(word) && memcmp(at, word, (size_t)(end - at)) == 0;
+}
+
+/* Whether the line up to end is "global" and names, of which one is worker. */
 static bool declares_worker(const char *at, const char *end)
 {
-    size_t first = word(at, end, "global"), second;
-    if (!first || at + first == end || !isspace((unsigned char)at[first]))
+    bool        found = false;
+    const char *after = skip_name(at = skip_blanks(at, end), end);
+    if (!is(at, after, "global"))
         return false;
-    if (!(second = word(at + first, end, "worker")))
-        return false;
-    for (at += first + second; at < end; at++)
-        if (*at != ';' && !isspace((unsigned char)*at))
+    do {
+        at = skip_blanks(after + (after < end), end);
+        after = skip_name(at, end);
+        if (after == at)
             return false;
-    return true;
+        found |= is(at, after, "worker");
+        after = skip_blanks(after, end);
+    } while (after < end && *after == ',');
+    return found && skip_blanks(after + (after < end && *after == ';'), end) == end;
 }
 
 /* A line that is skipped becomes blanks, so that the others keep their numbers. */

@@ -103,13 +103,14 @@ describe("create", function()
   it("skips a first line 'global worker', and keeps the lines' numbers", function()
     local body = "\nworker.message(1)\nerror 'here'\n"
     for _, first in ipairs { "global worker", "#!/usr/bin/env lus\nglobal worker", " global\tworker ; ",
+        "global pledge, worker ,print", "global worker\r",
         "\239\187\191global worker", "" } do
       local w = worker.create(script(first .. body))
       assert.are.equal(1, worker.receive(w))
       local line = first:match "\n" and 4 or 3
       assert.matches(":" .. line .. ": here", raised(worker.receive, w))
     end
-    for _, first in ipairs { "global workers", "globalworker", "global worker x" } do
+    for _, first in ipairs { "global workers", "globalworker", "global worker x", "global worker,", "global x, y" } do
       assert.is_false(pcall(worker.receive, worker.create(script(first .. "\nerror 'it was parsed'"))))
     end
   end)

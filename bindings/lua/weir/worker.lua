@@ -34,6 +34,10 @@
 -- - receive under an event loop (Copas, luv, cqueues) suspends only its coroutine.
 -- - os.exit in a worker raises. A yield of its main chunk ends it with an error.
 -- - At most 16384 workers live at a time; one more is an error of create.
+-- - pledge: everybody starts with all rights and only gives some up; there nobody has any
+--   and asks for them. A call keeps of what the state had only what it names; a worker's set
+--   is not sealed from the start. All coroutines of a state share its set. `network` is held
+--   whole or not at all.
 -- - Ours alone: receive_within, close, and the options of create.
 --
 -- **Threads**: a handle belongs to the state that made it. It cannot be sent in a message,
@@ -88,5 +92,28 @@
 --- In a worker: takes the oldest message that it was sent, and waits for one.
 -- @function peek
 -- @return the message. Raises when none can come any more, see above
+
+--- Gives up rights, for good; a worker's script finds it as a global, too. Whoever calls it
+-- keeps of what it may do only what it names, less what it names after "~"; workers that it
+-- creates may do no more.
+--
+--    pledge("load", "fs:read=lib/*", "seal") -- only that, and no further change
+--    pledge("~exec", "~network")             -- all that it may do now, but those
+--
+-- The rights: `fs`, `fs:read`, `fs:write` (with a pattern: `fs:read=/data/*`, compared with
+-- paths without links and dots; `*` matches `/`, too), `load` (load, require, dofile, create),
+-- `exec` (os.execute, io.popen), `env` (os.getenv; `env=LC_*`), `network`. `~all` gives up
+-- everything, `seal` any later change.
+--
+-- What has pledged is restricted for good, whatever it kept: it loads no bytecode and no C
+-- module, has neither ffi nor debug but debug.traceback, no pools and no run_in_main. `network`
+-- can only be given up: what C modules that were loaded before can do, they still can.
+--
+-- `require "weir.worker"` has functions of Lua's library ask for the rights at every call:
+-- so a reference that was taken after it is bound, also if it is older than the pledge. Until
+-- then they are as they were.
+-- @function pledge
+-- @tparam string ... rights. Raises when one is none
+-- @treturn boolean for each: whether it is held (or is given up) now. Once sealed only false
 
 return require "weir.actor"

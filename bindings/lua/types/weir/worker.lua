@@ -46,4 +46,8 @@ function worker.message(value) end
 ---@return any
 function worker.peek() end
 
+---@param ... string
+---@return boolean ...
+function worker.pledge(...) end
+
 return worker

@@ -201,6 +201,7 @@ static int peer_unpack(lua_State *L)
     lua_pushboolean(L, 1);
     use_globals(L, 2);
     int n = wl_unpack(L, m);
+    luaL_checkstack(L, 4, NULL); /* the values may have left none */
     wl_globals_go_home(L);
     if (n >= 0)
         return n + 1;

@@ -522,3 +522,45 @@ describe("three thousand calls", function()
   end)
 end)
 
+
+describe("weir.pool_async", function()
+  it("returns at once, and queues tasks until every init has run", function()
+    local go = gate.new()
+    local pool, opening = weir.pool_async {
+      threads = 1, init = function(g) require("support.gate").pass(g); return "state" end, args = { go },
+    }
+    local future = pool:run(function(state, x) return state, x end, 5)
+    assert.are.same({}, { opening:try() })
+    assert.are.same({}, { future:try() })
+    gate.open_last(go)
+    assert.are.same({ true, "state", 5 }, { future:get() })
+    assert.is_true(opening:get())
+    assert.is_true(pool:close())
+  end)
+
+  it("tells the error of an init, and closes what was submitted", function()
+    local go = gate.new()
+    local pool, opening = weir.pool_async {
+      threads = 1, init = function(g) require("support.gate").pass(g); error("sorry", 0) end, args = { go },
+    }
+    local future = pool:run(function() end)
+    gate.open_last(go)
+    assert.are.same({ false, "sorry" }, { opening:get() })
+    assert.are.same({ false, "closed" }, { future:get() })
+    assert.are.same({ nil, "closed" }, { pool:run(function() end) })
+  end)
+
+  it("refuses what weir.pool refuses, by its own name", function()
+    local function refuses(given, message)
+      local ok, problem = pcall(weir.pool_async, given)
+      assert.is_false(ok)
+      assert.matches(message, problem, 1, true)
+    end
+    refuses({ thread = 1 }, 'weir.pool_async: options: unknown option "thread"')
+    refuses({ threads = 2, threads_max = 1 },
+      "weir.pool_async: options.threads_max (1) is less than options.threads (2)")
+    refuses({ args = {} }, "weir.pool_async: options.args without options.init")
+    refuses({ init = print, args = { coroutine.create(function() end) } },
+      "weir.pool_async: options.args[1]: coroutine")
+  end)
+end)

@@ -36,6 +36,7 @@ local weir = {
   _VERSION = "weir " .. core.version,
   loop = loops,
   pool = pools.new,
+  pool_async = pools.new_async,
   all = futures.all,
   any = futures.any,
   mutex = mutexes.new,

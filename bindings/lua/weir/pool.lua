@@ -85,20 +85,31 @@ local function name_place(number)
   return PLACES[number] or ("options.args[%s]"):format(number)
 end
 
--- The handle, once every thread has run its init; or nil and the error.
-local function open(given)
+-- What agrees with each option alone, but not together.
+local function check_options(where, given)
+  if given.threads and given.threads_max and given.threads_max < given.threads then
+    error(("%s: options.threads_max (%d) is less than options.threads (%d)"):format(where,
+      given.threads_max, given.threads), 3)
+  end
+  if given.args and not given.init then
+    error(where .. ": options.args without options.init, which would get them", 3)
+  end
+  if given.args and not pcall(unpack, given.args, 1, given.args.n or #given.args) then
+    error(where .. ": options.args has more values than a function can get", 3)
+  end
+end
+
+-- The handle, and a future of the opening; or nil and why not.
+local function open(where, given)
   local handle, opening
   if given.preload then
     handle, opening = open_with_preload(given)
   else
     handle, opening = open_with(false, given)
   end
-  if handle == false then error("weir.pool: " .. opening:gsub("^setup (%-?%d+)", name_place), 3) end
-  if not handle then return nil, opening end
-  look_after()
-  local ok, problem = opening:get()
-  if not ok then return nil, problem end
-  return handle
+  if handle == false then error(where .. ": " .. opening:gsub("^setup (%-?%d+)", name_place), 3) end
+  if handle then look_after() end
+  return handle, opening
 end
 
 --- Opens a pool. Waits (as future:get does) until every thread has run its init.
@@ -128,18 +139,26 @@ end
 -- @function weir.pool
 function pool.new(given)
   check.options(options, "weir.pool: options", given)
-  if given.threads and given.threads_max and given.threads_max < given.threads then
-    error(("weir.pool: options.threads_max (%d) is less than options.threads (%d)"):format(
-      given.threads_max, given.threads), 2)
-  end
-  if given.args and not given.init then
-    error("weir.pool: options.args without options.init, which would get them", 2)
-  end
-  if given.args and not pcall(unpack, given.args, 1, given.args.n or #given.args) then
-    error("weir.pool: options.args has more values than a function can get", 2)
-  end
-  local handle, problem = open(given)
-  return handle, problem
+  check_options("weir.pool", given)
+  local handle, opening = open("weir.pool", given)
+  if not handle then return nil, opening end
+  local ok, problem = opening:get()
+  if not ok then return nil, problem end
+  return handle
+end
+
+--- The same without waiting. Tasks may be submitted at once: they are queued until the
+-- pool is open; if it cannot be, their futures end with false and "closed".
+-- @tparam table given as for weir.pool
+-- @treturn ?weir.pool nil when no thread can be had
+-- @return a future: true when every thread has run its init; or false and the error of
+--   one. Instead of it a string, when there is no pool
+-- @function weir.pool_async
+function pool.new_async(given)
+  check.options(options, "weir.pool_async: options", given)
+  check_options("weir.pool_async", given)
+  local handle, opening = open("weir.pool_async", given)
+  return handle, opening
 end
 
 -- ---- run ----------------------------------------------------------------------
@@ -333,10 +352,10 @@ function pool:__tostring()
   return ("weir.pool: %s"):format(core.name(self))
 end
 
-local new = pool.new
-pool.new = nil
+local new, new_async = pool.new, pool.new_async
+pool.new, pool.new_async = nil, nil
 for name, value in pairs(pool) do
   core.pool[name] = value
 end
 
-return { new = new }
+return { new = new, new_async = new_async }

@@ -19,6 +19,7 @@ build = {
     ["weir.actor"] = "bindings/lua/weir/actor.lua",
     ["weir.append"] = "bindings/lua/weir/append.lua",
     ["weir.check"] = "bindings/lua/weir/check.lua",
+    ["weir.copas_async"] = "bindings/lua/weir/copas_async.lua",
     ["weir.event"] = "bindings/lua/weir/event.lua",
     ["weir.future"] = "bindings/lua/weir/future.lua",
     ["weir.heap"] = "bindings/lua/weir/heap.lua",

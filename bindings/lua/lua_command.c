@@ -285,8 +285,10 @@ static int popen_clean(lua_State *L)
     lua_pushlstring(L, mode, 1);
     lua_call(L, 2, LUA_MULTRET);
     FILE **slot = lua_touserdata(L, 3);
-    if (!slot)
-        return lua_gettop(L) - 2;
+    if (!slot) {
+        errno = (int)lua_tointeger(L, -1);
+        return push_errno(L, command);
+    }
     lua_settop(L, 3);
     lua_pushvalue(L, 3);
     lua_pushinteger(L, 0);

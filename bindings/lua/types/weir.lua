@@ -32,6 +32,11 @@ local weir = {}
 ---@return any problem
 function weir.pool(given) end
 
+---@param given weir.pool.options
+---@return weir.pool? pool
+---@return weir.future|string opening
+function weir.pool_async(given) end
+
 ---@param list weir.future[]
 ---@param timeout? number seconds
 ---@return boolean in_time

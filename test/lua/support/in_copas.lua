@@ -1,0 +1,34 @@
+-- SPDX-License-Identifier: ISC
+--
+-- in_copas.lua: Copas 4 for tests, with what it requires and Debian does not package.
+
+for _, name in ipairs { "timerwheel", "copas.semaphore" } do
+  package.preload[name] = package.preload[name] or function() return require("support." .. name) end
+end
+
+local in_copas = {}
+
+--- Copas, or nil where there is none.
+function in_copas.module()
+  local found, copas = pcall(require, "copas")
+  return found and copas.wakeup and copas or nil
+end
+
+local protected = _VERSION == "Lua 5.1" and not rawget(_G, "jit") and require("coxpcall").pcall or pcall
+
+--- Runs each function as a thread of Copas until none is left. What one raises is raised
+-- here; each must come to its end.
+function in_copas.run(...)
+  local copas, problems, done = require "copas", {}, 0
+  for _, f in ipairs { ... } do
+    copas.addthread(function()
+      local ok, problem = protected(f)
+      if ok then done = done + 1 else problems[#problems + 1] = problem end
+    end)
+  end
+  copas.loop()
+  if problems[1] then error(problems[1], 0) end
+  assert(done == select("#", ...), "a coroutine was never resumed")
+end
+
+return in_copas

@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
---
+
 --- Functions on threads of their own, for Copas: stands in for copas-async 2.0.0.
 --
 --    local async = require "weir.copas_async" -- from now on also as "copas.async"
@@ -34,6 +34,10 @@
 --   cqueues or no loop at all the same functions work: get suspends or blocks as weir
 --   does.
 -- - On Lua 5.1 (not LuaJIT) lines cannot suspend a coroutine, as there; it says so.
+--
+-- **Fields**: PENDING (false), SUCCESS (true) and ERROR ("error"), what future:try says
+-- first; cancel_timeout (5), the seconds until a call that was cancelled and does not stop
+-- is given up (math.huge: never), for what is cancelled from then on.
 -- @module weir.copas_async
 
 local check = require "weir.check"
@@ -44,13 +48,6 @@ local unpack = table.unpack or unpack -- luacheck: ignore
 
 local function pack(...) return { n = select("#", ...), ... } end
 
---- Fields.
--- @table async
--- @field PENDING false
--- @field SUCCESS true
--- @field ERROR "error"
--- @field cancel_timeout seconds until a call that was cancelled and does not stop is given
---   up (5); math.huge: never. Counts for what is cancelled from then on
 local async = { PENDING = false, SUCCESS = true, ERROR = "error" }
 
 local cancel_timeout = 5
@@ -88,6 +85,7 @@ end
 
 --- An object that can be asked for the results of a call, see @{addthread}.
 -- @type future
+
 local future = {}
 future.__index = future
 
@@ -153,8 +151,7 @@ end
 
 -- ---- calls -----------------------------------------------------------------------
 
---- Functions.
--- @section functions
+--- @section functions
 
 local callable = { "a function", function(v)
   local mt = type(v) == "table" and getmetatable(v)
@@ -199,6 +196,7 @@ end
 
 --- What io_popen returns. flush, seek and setvbuf return nil and "Not available.".
 -- @type descriptor
+
 local descriptor = {}
 descriptor.__index = descriptor
 
@@ -294,13 +292,13 @@ local function not_available() return nil, "Not available." end
 
 descriptor.flush, descriptor.seek, descriptor.setvbuf = not_available, not_available, not_available
 
+--- @section functions
+
 --- Starts a command as io.popen does, on a thread of its own, and returns at once. The
 -- thread ends with close, or when the descriptor is collected.
--- @function io_popen
 -- @tparam string command
 -- @tparam[opt="r"] string mode "r" or "w"
 -- @treturn descriptor
--- @within functions
 function async.io_popen(command, mode)
   check.is(command_kind, "copas.async.io_popen: argument 1", command)
   mode = mode or "r"

@@ -352,7 +352,7 @@ describe("per-call options", function()
   it("end the wait for a task that takes too long", function()
     local pool = assert(weir.pool { threads = 1 })
     local here, leave = gate.new(), gate.new()
-    local future = pool:task { timeout = 0.01 }:run(function(a, b)
+    local future = pool:task { timeout = 0.01, start_within = math.huge }:run(function(a, b)
       local g = require "support.gate"
       g.open(a)
       g.pass(b)

@@ -100,7 +100,7 @@ static void forget_threads(weir_pool *p)
     }
     p->serving = p->leaving = p->expected = p->wanted = p->lost = p->visiting = 0;
     p->blocked = p->in_wait = p->timed = 0;
-    p->searching = p->has_last = p->joining = p->timer = false;
+    p->searching = p->lingering = p->has_last = p->joining = p->timer = false;
     wi_mutex_init(&p->timer_lock);
     wi_parker_init(&p->timer_parker); /* the parent's timer may sleep in it */
     p->deadlines.root = NULL;

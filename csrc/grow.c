@@ -13,10 +13,17 @@
  * read then, so that of an offer and a worker that falls asleep one sees the
  * other. `attend` may be true too long, which costs a lock, but never false.
  *
+ * Before it sleeps one worker lingers: it looks out for the next task a little longer
+ * than a wake-up takes, where the pool may run on more than one CPU. It counts as
+ * `searching` meanwhile, for it is on its way to look: nobody else is woken, and a
+ * submit takes no lock. Who brings something else than an offered task calls it.
+ *
  * It shrinks at its workers' next look. Of the idle ones only as many as are too
  * many have a timeout, so that each wakes once, to retire, and nobody else does.
  */
 #include "pool.h"
+
+enum { LINGER_NS = 20000, PAUSE_NS = 2000, LOT_NS = 32 };
 
 unsigned wi_pool_present_locked(const weir_pool *p) { return p->serving - p->leaving; }
 
@@ -61,6 +68,7 @@ bool wi_pool_attend_locked(weir_pool *p)
 
 wi_kick wi_pool_kick_locked(weir_pool *p)
 {
+    wi_pool_call_locked(p);
     wi_kick kick = {.timer = p->timer && wi_timer_is_late_locked(p)};
     if (kick.timer)
         wi_pool_ref_locked(p);
@@ -124,6 +132,7 @@ weir_worker *wi_pool_pop_idle_locked(weir_pool *p)
 void wi_pool_wake_idle_locked(weir_pool *p)
 {
     weir_worker *w;
+    wi_pool_call_locked(p);
     while ((w = wi_pool_pop_idle_locked(p)))
         wi_unpark(&w->parker);
 }
@@ -166,6 +175,46 @@ static void timed_out_locked(weir_pool *p, weir_worker *w)
         p->stats.retired++;
         leave_locked(p, w);
     }
+}
+
+void wi_pool_call_locked(weir_pool *p)
+{
+    if (p->lingering)
+        atomic_store(&p->called, true);
+}
+
+/* How long between two looks: the more tasks the last lot had, the more are on their
+ * way, and each look takes the inbox's cache line from who submits them. */
+static int64_t pause_locked(weir_pool *p)
+{
+    int64_t lot = (int64_t)(wi_queue_picks(&p->queue) - p->picked);
+    p->picked += (uint64_t)lot;
+    int64_t pause = lot < LINGER_NS / LOT_NS ? lot * LOT_NS : LINGER_NS;
+    return pause > PAUSE_NS ? pause : PAUSE_NS;
+}
+
+static void look_out(weir_pool *p, int64_t pause)
+{
+    int64_t now = wi_now(), until = now + LINGER_NS;
+    do {
+        for (int64_t next = now + pause; now < next; now = wi_now())
+            wi_relax();
+    } while (!wi_queue_was_offered(&p->queue) && !atomic_load(&p->called) && now < until);
+}
+
+bool wi_pool_linger_locked(weir_pool *p, weir_worker *w)
+{
+    if (!p->lingers || p->searching || p->paused || p->state == WI_OPENING)
+        return false;
+    int64_t pause = pause_locked(p);
+    p->lingering = p->searching = w->woken = true;
+    atomic_store(&p->called, false);
+    wi_pool_attend_locked(p);
+    wi_unlock(&p->lock);
+    look_out(p, pause);
+    wi_lock(&p->lock);
+    p->lingering = p->searching = w->woken = false;
+    return true;
 }
 
 void wi_pool_sleep_locked(weir_pool *p, weir_worker *w)

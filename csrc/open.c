@@ -262,6 +262,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
         return NULL;
     }
     p->main = main;
+    p->lingers = wi_has_cpus();
     p->handles = p->refs = 1;
     p->expected = o->threads;
     p->timer_until = -1;

@@ -47,6 +47,16 @@ static inline void wi_unlock(wi_mutex *m)
     wi_yield();
 }
 
+/* In a loop that waits for a word to change. */
+static inline void wi_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* Keeps what different threads write out of one cache line. */
 typedef char wi_apart[64];
 
@@ -109,6 +119,7 @@ void wi_thread_name(const char *pool, const char *which);
 void     wi_signals_block(int keep, sigset_t *old);
 void     wi_signals_restore(const sigset_t *old);
 unsigned wi_cpus(void);
+bool     wi_has_cpus(void); /* the calling thread may run on more than one */
 
 #pragma GCC visibility pop
 #endif

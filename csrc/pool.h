@@ -33,8 +33,11 @@ struct weir_pool {
     weir_main *main; /* that opened it, held; where lends go */
     weir_link  registered;
 
+    bool       lingers;
+
     /* Written under lock, read by submitters without it: see grow.c. */
     _Atomic bool attend;
+    _Atomic bool called; /* who lingers is to look into the queue */
 
     wi_apart apart;
     wi_mutex lock;
@@ -61,7 +64,9 @@ struct weir_pool {
 
     wi_list  workers;   /* those that serve */
     wi_list  idle;      /* of them, asleep; the last to sleep first */
-    bool     searching; /* an idle worker was woken and has not looked yet */
+    bool     searching; /* an idle worker was woken and has not looked yet, or lingers */
+    bool     lingering;
+    uint64_t picked; /* when one last began to linger */
     unsigned serving;
     unsigned leaving;  /* of them: will look for no more work */
     unsigned blocked;  /* of them, inside weir_blocking_begin or weir_wait */
@@ -179,6 +184,10 @@ void wi_pool_wake_idle_locked(weir_pool *p);
 /* Whether this worker is one too many, or the pool is closing. */
 bool wi_pool_must_leave_locked(weir_pool *p, weir_worker *w);
 void wi_pool_sleep_locked(weir_pool *p, weir_worker *w);
+/* Looks out for a task before it sleeps. False: that is not for this worker now. */
+bool wi_pool_linger_locked(weir_pool *p, weir_worker *w);
+/* Whoever lingers has something else to do. */
+void wi_pool_call_locked(weir_pool *p);
 /* Serving and not on its way out, and the most there may be of those now. */
 unsigned wi_pool_present_locked(const weir_pool *p);
 unsigned wi_pool_limit_locked(const weir_pool *p);

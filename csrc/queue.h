@@ -37,6 +37,7 @@ void wi_queue_shut(wi_queue *q);
 void wi_queue_take_in(wi_queue *q);
 /* How many wait, and how many of all came through the inbox. */
 size_t   wi_queue_count(wi_queue *q);
+uint64_t wi_queue_picks(const wi_queue *q);
 uint64_t wi_queue_taken_in(const wi_queue *q);
 void wi_queue_append(wi_queue *q, weir_task *t);
 void wi_queue_remove(wi_queue *q, weir_task *t);

@@ -140,8 +140,11 @@ void wi_pool_after(weir_pool *p)
     post_outbox_locked(p);
     if (p->serving + p->expected == 0)
         wi_pool_tell_settled_locked(p);
-    else if (!wi_list_empty(&p->settled) && (w = wi_pool_pop_idle_locked(p)))
-        wi_unpark(&w->parker);
+    else if (!wi_list_empty(&p->settled)) {
+        wi_pool_call_locked(p);
+        if ((w = wi_pool_pop_idle_locked(p)))
+            wi_unpark(&w->parker);
+    }
     give_notice_locked(p);
     wi_unlock(&p->lock);
 }

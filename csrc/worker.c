@@ -53,7 +53,7 @@ static weir_task *pick_locked(weir_pool *p, weir_worker *w)
 /* Returns the task, or NULL with *rc. */
 static weir_task *next_locked(weir_pool *p, weir_worker *w, bool wait, int *rc)
 {
-    for (;;) {
+    for (bool lingered = false;;) {
         wi_pool_tell_settled_locked(p);
         wi_pool_step_locked(p);
         bool       leaves = wi_pool_must_leave_locked(p, w);
@@ -63,7 +63,10 @@ static weir_task *next_locked(weir_pool *p, weir_worker *w, bool wait, int *rc)
         *rc = leaves ? WEIR_ECLOSED : WEIR_EAGAIN;
         if (leaves || !wait)
             return NULL;
-        wi_pool_sleep_locked(p, w);
+        if (!lingered && wi_pool_linger_locked(p, w))
+            lingered = true;
+        else
+            wi_pool_sleep_locked(p, w);
     }
 }
 

@@ -7,11 +7,15 @@
 //! ok    plain             -DW=2 -DN=3
 //! ok    blocking-tasks    -DW=2 -DN=3 -DBLOCK=1
 //! ok    close             -DW=2 -DN=3 -DCLOSE
+//! ok    lingering         -DW=2 -DN=3 -DLINGER -DBLOCK=1
+//! ok    lingering-closed  -DW=2 -DN=3 -DLINGER -DCLOSE
 //! found offers-blindly    -DW=1 -DN=2 -DBUG_OFFER_BLIND : assertion violated
 //! found sleep-without-look -DW=1 -DN=2 -DBUG_SLEEP_BLIND : assertion violated
 //! found look-then-attend  -DW=1 -DN=2 -DBUG_LOOK_FIRST : assertion violated
 //! found kick-looks-first  -DW=2 -DN=3 -DBLOCK=1 -DBUG_KICK_LOOKS_FIRST : assertion violated
 //! found attend-forgotten  -DW=2 -DN=3 -DBLOCK=1 -DBUG_ATTEND_FORGOTTEN : assertion violated
+//! found linger-searches   -DW=2 -DN=3 -DLINGER -DBUG_LINGER_SEARCHES : assertion violated
+//! found linger-blind      -DW=2 -DN=3 -DLINGER -DBUG_LINGER_BLIND : assertion violated
 //! found not-shut          -DW=1 -DN=2 -DCLOSE -DBUG_NOT_SHUT : assertion violated
 //! found shut-loses        -DW=1 -DN=2 -DCLOSE -DBUG_SHUT_LOSES : assertion violated
 
@@ -19,6 +23,11 @@
 #define BLOCK 0 /* tasks below this number wait until every task has started or ended */
 #endif
 #define NONE 255
+#ifdef LINGER
+#define LINGERED false
+#else
+#define LINGERED true
+#endif
 
 chan inbox = [N] of { byte };
 byte n_in = 0;
@@ -159,7 +168,9 @@ active proctype closer()
 proctype worker(byte me)
 {
     byte t, other, x;
+    bool lingered;
 look:
+    lingered = LINGERED;
     acquire();
 look_on: /* next_locked() */
     atomic {
@@ -170,6 +181,21 @@ look_on: /* next_locked() */
         :: else
         fi
     }
+    /* wi_pool_linger_locked(): for any time, once */
+    if
+    :: atomic { !lingered && !searching ->
+            lingered = true; searching = true; woken[me] = true; attend = false; lock = false }
+        atomic { !lock -> lock = true
+#ifndef BUG_LINGER_SEARCHES
+            searching = false
+#endif
+        }
+        woken[me] = false;
+#ifndef BUG_LINGER_BLIND
+        goto look_on
+#endif
+    :: lingered || searching
+    fi;
     /* wi_pool_sleep_locked() */
 #ifdef BUG_LOOK_FIRST
     if

@@ -54,8 +54,10 @@ end
 function openos.run(program, ...)
   if type(program) == "string" then program = assert((loadstring or load)(program, "=program")) end
   openos.errors = {}
+  local before = event.onError
   event.onError = function(message) openos.errors[#openos.errors + 1] = message end
   local out, problems, code = captured(thread.run, program, ...)
+  event.onError = before
   return out, code, problems
 end
 

@@ -204,13 +204,14 @@ local function print_failure(_, problem)
   io.stderr:write("weir.thread: ", tostring(problem), "\n")
 end
 
-local function add_hidden(f, arguments)
-  return process.add({ fail = print_failure }, init, f, arguments)
+local function add_hidden(f, arguments, fail)
+  return process.add({ fail = fail or print_failure }, init, f, arguments)
 end
 
---- Runs f(...) as a thread that nobody knows of, before this returns if it can.
-function process.spawn(f, ...)
-  scheduler.first(add_hidden, f, { n = select("#", ...), ... })
+--- Runs f(argument) as a thread that nobody knows of, before this returns if it can;
+-- calls fail(it, problem) when that raises.
+function process.spawn(f, argument, fail)
+  scheduler.first(add_hidden, f, { n = 1, argument }, fail)
 end
 
 --- Runs f before everyone else, once whoever runs now waits.

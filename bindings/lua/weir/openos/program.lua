@@ -14,6 +14,8 @@ local signals = require "weir.openos.signals"
 
 local program = {}
 
+local unpack = table.unpack or unpack -- luacheck: ignore
+
 -- ---- a loop of weir -------------------------------------------------------------------
 
 local machine = { name = "openos" }
@@ -41,8 +43,10 @@ function machine.resume(co)
   end
 end
 
-function machine.spawn(f, ...)
-  process.spawn(f, ...)
+function machine.call(ended, f, ...)
+  process.spawn(function(arguments)
+    ended(true, f(unpack(arguments, 1, arguments.n)))
+  end, { n = select("#", ...), ... }, function(_, problem) ended(false, problem) end)
 end
 
 machine.watch = host.watch

@@ -40,7 +40,6 @@ build = {
     ["weir.msys.worker"] = "bindings/lua/weir/msys/worker.lua",
     ["weir.mutex"] = "bindings/lua/weir/mutex.lua",
     ["weir.openos.console"] = "bindings/lua/weir/openos/console.lua",
-    ["weir.openos.heap"] = "bindings/lua/weir/openos/heap.lua",
     ["weir.openos.host"] = "bindings/lua/weir/openos/host.lua",
     ["weir.openos.join"] = "bindings/lua/weir/openos/join.lua",
     ["weir.openos.layer"] = "bindings/lua/weir/openos/layer.lua",

@@ -1,73 +1,91 @@
 -- SPDX-License-Identifier: ISC
 --
 -- heap.lua: who is due when: the earliest first, of equal ones the one that was added
--- first. An entry is any table; a heap keeps its place in entry.place.
+-- first. An entry is any table; a heap keeps its place in entry.place. The times stand in
+-- an array of their own, so that a comparison touches no entry.
 
 local heap = {}
 heap.__index = heap
 
 function heap.new()
-  return setmetatable({ size = 0, added = 0 }, heap)
+  return setmetatable({ size = 0, added = 0, dues = {}, numbers = {}, entries = {} }, heap)
 end
 
-local function is_before(a, b)
-  return a.due < b.due or a.due == b.due and a.number < b.number
+local function put(self, i, due, number, entry)
+  self.dues[i], self.numbers[i], self.entries[i] = due, number, entry
+  entry.place = i
 end
 
-local function put(self, i, entry)
-  self[i], entry.place = entry, i
+local function move(self, from, to)
+  put(self, to, self.dues[from], self.numbers[from], self.entries[from])
 end
 
-local function up(self, i, entry)
+-- Whether what is at i goes before such an entry.
+local function is_before(self, i, due, number)
+  local its = self.dues[i]
+  return its < due or its == due and self.numbers[i] < number
+end
+
+local function up(self, i, due, number, entry)
   while i > 1 do
     local above = (i - i % 2) / 2
-    if not is_before(entry, self[above]) then break end
-    put(self, i, self[above])
+    if is_before(self, above, due, number) then break end
+    move(self, above, i)
     i = above
   end
-  put(self, i, entry)
+  put(self, i, due, number, entry)
 end
 
-local function down(self, i, entry)
-  while 2 * i <= self.size do
+local function down(self, i, due, number, entry)
+  local size, dues, numbers = self.size, self.dues, self.numbers
+  while 2 * i <= size do
     local below = 2 * i
-    if below < self.size and is_before(self[below + 1], self[below]) then below = below + 1 end
-    if not is_before(self[below], entry) then break end
-    put(self, i, self[below])
+    if below < size and is_before(self, below + 1, dues[below], numbers[below]) then below = below + 1 end
+    if not is_before(self, below, due, number) then break end
+    move(self, below, i)
     i = below
   end
-  put(self, i, entry)
+  put(self, i, due, number, entry)
 end
 
 --- Adds an entry that stands in no heap, due at the time `due`.
 function heap:add(entry, due)
   self.size, self.added = self.size + 1, self.added + 1
-  entry.due, entry.number = due, self.added
-  up(self, self.size, entry)
+  up(self, self.size, due, self.added, entry)
 end
 
 --- Takes the entry out, if it is in.
 function heap:remove(entry)
-  local i, last = entry.place, self[self.size]
+  local i, size = entry.place, self.size
   if not i then return end
-  self[self.size], entry.place = nil, nil
-  self.size = self.size - 1
+  local due, number, last = self.dues[size], self.numbers[size], self.entries[size]
+  self.dues[size], self.numbers[size], self.entries[size] = nil, nil, nil
+  self.size, entry.place = size - 1, nil
   if last == entry then return end
-  up(self, i, last)
-  down(self, last.place, last)
+  if i > 1 and not is_before(self, (i - i % 2) / 2, due, number) then
+    up(self, i, due, number, last)
+  else
+    down(self, i, due, number, last)
+  end
+end
+
+--- The earliest entry, or nil.
+function heap:first()
+  return self.entries[1]
 end
 
 --- When the earliest entry is due, or nil.
 function heap:due()
-  return self[1] and self[1].due
+  return self.dues[1]
 end
 
 --- Takes out and returns the earliest entry that is due by `now`, or nil.
 function heap:pop(now)
-  local first = self[1]
-  if not first or first.due > now then return nil end
-  self:remove(first)
-  return first
+  local due = self.dues[1]
+  if not due or due > now then return nil end
+  local entry = self.entries[1]
+  self:remove(entry)
+  return entry
 end
 
 return heap

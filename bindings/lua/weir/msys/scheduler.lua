@@ -178,7 +178,11 @@ end
 local LONG = 1 -- seconds that are worth a collection
 
 local function next_due()
-  while due[1] and due[1].timer == nil and not due[1].co do due:remove(due[1]) end -- was collected
+  local first = due:first()
+  while first and first.timer == nil and not first.co do -- was collected
+    due:remove(first)
+    first = due:first()
+  end
   return due:due()
 end
 

@@ -7,12 +7,13 @@
 -- The one below is covered until all calls of this signal have been made, then it gets
 -- the signal itself, if it waited for it.
 
-local heap = require "weir.openos.heap"
 local host = require "weir.openos.host"
 local scheduler = require "weir.openos.scheduler"
 local signals = require "weir.openos.signals"
 
 local registrations = {}
+
+local heap = scheduler.heap
 
 local listeners = {} -- name -> list of registrations
 
@@ -53,7 +54,7 @@ function registrations.add(process, entry)
     add_listener(entry)
   else
     entry.deadline = host.now() + entry.interval
-    heap.add(entry, entry.deadline)
+    heap:add(entry, entry.deadline)
   end
   return id
 end
@@ -64,7 +65,7 @@ function registrations.remove(entry)
   all[id] = nil
   all.lowest = math.min(all.lowest, id)
   if entry.index then remove_listener(entry) end
-  if entry.place then heap.remove(entry) end
+  if entry.place then heap:remove(entry) end
   entry.is_due = nil
 end
 
@@ -74,7 +75,7 @@ function registrations.remove_all(process)
   for _, entry in pairs(all or {}) do
     if type(entry) == "table" then
       if entry.index then remove_listener(entry) end
-      if entry.place then heap.remove(entry) end
+      if entry.place then heap:remove(entry) end
       entry.is_due = nil
     end
   end
@@ -176,7 +177,7 @@ function scheduler.on.due(entry)
   entry.is_due = nil
   entry.times = entry.times - 1
   entry.deadline = entry.deadline + entry.interval
-  if entry.times > 0 then heap.add(entry, entry.deadline) else registrations.remove(entry) end
+  if entry.times > 0 then heap:add(entry, entry.deadline) else registrations.remove(entry) end
   begin { process = entry.process, is_timer = true, entry }
 end
 
@@ -185,7 +186,7 @@ function registrations.thaw(process)
   for _, entry in pairs(process.registrations or {}) do
     if type(entry) == "table" and entry.is_due then
       entry.is_due = nil
-      heap.add(entry, entry.deadline)
+      heap:add(entry, entry.deadline)
     end
   end
 end

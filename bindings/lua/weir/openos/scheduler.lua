@@ -20,12 +20,15 @@
 -- When nothing is ready a round begins: what came from outside, one signal, and all
 -- timers that are due.
 
-local heap = require "weir.openos.heap"
+local heaps = require "weir.heap"
 local host = require "weir.openos.host"
 local layer = require "weir.openos.layer"
 local signals = require "weir.openos.signals"
 
 local scheduler = {}
+
+local heap = heaps.new()
+scheduler.heap = heap
 
 local unpack = table.unpack or unpack -- luacheck: ignore
 local resume, status, MARK = layer.resume, layer.status, layer.MARK
@@ -85,7 +88,7 @@ end
 
 local function end_wait(fiber)
   signals.leave(fiber)
-  if fiber.place then heap.remove(fiber) end
+  if fiber.place then heap:remove(fiber) end
   fiber.deadline, fiber.filter, fiber.is_due = nil, nil, nil
 end
 
@@ -213,11 +216,11 @@ end
 
 local function take_due()
   local now, n = host.now(), 0
-  local entry = heap.take(now)
+  local entry = heap:pop(now)
   while entry do
     n = n + 1
     due[n], entry.is_due = entry, true
-    entry = heap.take(now)
+    entry = heap:pop(now)
   end
   for i = 1, n do
     entry, due[i] = due[i], false
@@ -234,7 +237,7 @@ end
 
 local function time_left()
   if top > 0 or first <= last or n_zero > 0 or nested_woke or not signals.is_empty() then return 0 end
-  local time = heap.time()
+  local time = heap:due()
   if not time or time == math.huge then return nil end
   return math.max(time - host.now(), 0)
 end
@@ -245,7 +248,7 @@ local function round()
   if host.interrupted() then on.interrupt() end
   if not signals.is_empty() then signals.pop(on.signal) end
   take_zero()
-  if heap.time() then take_due() end
+  if heap:due() then take_due() end
   local left = time_left()
   if left ~= 0 or depth == 0 and host.is_shared() then host.wait(scheduler.loop, left, depth == 0) end
 end
@@ -342,7 +345,7 @@ function scheduler.begin_wait(fiber, deadline, list, filter)
   signals.enter(fiber, list)
   if not deadline then return end
   if deadline > host.now() then
-    heap.add(fiber, deadline)
+    heap:add(fiber, deadline)
   else
     n_zero = n_zero + 1
     zero[n_zero], fiber.is_due = fiber, true

@@ -178,10 +178,10 @@ end
 local LONG = 1 -- seconds that are worth a collection
 
 local function next_due()
-  local first = due:first()
-  while first and first.timer == nil and not first.co do -- was collected
-    due:remove(first)
-    first = due:first()
+  local soonest = due:first()
+  while soonest and soonest.timer == nil and not soonest.co do -- was collected
+    due:remove(soonest)
+    soonest = due:first()
   end
   return due:due()
 end

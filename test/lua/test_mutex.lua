@@ -102,23 +102,28 @@ describe("a mutex", function()
     assert.is_nil(m:holder())
   end)
 
-  it("lets its waiters have it in their order, blocked threads too", function()
-    local m, inside, order = weir.mutex(), gate.new(), {}
-    m:lock()
-    local futures = {}
+  it("wakes the threads that wait for it", function()
+    local m, inside, go = weir.mutex(), { gate.new(), gate.new() }, gate.new()
+    local futures = { pool:run(function(name)
+      m:lock()
+      require("support.gate").pass(name)
+      m:unlock()
+    end, go) }
+    -- it has the mutex once nobody else can get it
+    while m:trylock() do m:unlock() end
+    local other = assert(weir.pool { threads = 2 })
     for i = 1, 2 do
-      futures[i] = pool:run(function(k, name)
+      futures[i + 1] = other:run(function(name)
         require("support.gate").open(name)
-        assert(m:lock())
-        return k
-      end, i, inside)
-      gate.pass(inside)
+        return m:lock()
+      end, inside[i])
+      gate.pass(inside[i])
     end
-    m:unlock()
-    for i = 1, 2 do order[i] = select(2, futures[i]:get()) end
-    assert.are.same({ 1, 2 }, order)
+    gate.open_last(go)
+    for i = 1, 3 do assert.is_true((futures[i]:get())) end
     assert.is_nil(m:holder())
-    os.remove(inside)
+    other:close()
+    for _, name in ipairs(inside) do os.remove(name) end
   end)
 
   it("suspends a coroutine under a loop, and no other", function()
@@ -142,6 +147,25 @@ describe("a mutex", function()
     loop.go()
     assert.are.same({ "a in", "a out", "b in", "b out" }, log)
     assert.is_nil(m:holder())
+  end)
+
+  it("goes to who came first", function()
+    local loop, m, log = new_loop(), weir.mutex(), {}
+    m:lock()
+    for i = 1, 3 do
+      loop.start(function()
+        assert(m:lock())
+        table.insert(log, i)
+        assert(m:unlock())
+      end)
+    end
+    loop.go()
+    m:unlock()
+    while weir.loop.pending() > 0 do
+      weir.loop.turn(loop)
+      loop.go()
+    end
+    assert.are.same({ 1, 2, 3 }, log)
   end)
 
   it("goes from one thread to the other, a thousand times", function()

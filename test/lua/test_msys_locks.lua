@@ -270,6 +270,34 @@ describe("msys.lock", function()
     os.remove(inside)
   end)
 
+  it("two sessions that wait for another thread: one gets it, the other an error", function()
+    local inside, go, log = gate.new(), gate.new(), {}
+    msys.run(function()
+      msys.runInPool("CPU", function()
+        msys.lock "test"
+        require("support.gate").open(inside)
+        require("support.gate").pass(go)
+        msys.unlock "test"
+      end, true)
+      msys.sleep(0)
+      gate.pass(inside)
+      for i = 1, 2 do
+        msys.spawn(function()
+          local ok, why = pcall(msys.lock, "test")
+          table.insert(log, ok and i or why)
+        end)
+      end
+      if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then return gate.open_last(go) end -- pcall blocks there
+      msys.sleep(0)
+      gate.open_last(go)
+    end)
+    if type(log[1]) ~= "number" then log[1], log[2] = log[2], log[1] end
+    assert.are.equal("number", type(log[1]))
+    assert.matches("msys.lock: 'test' is locked already by session %d+, of this thread$", log[2])
+    assert.is_true(msys.unlock "test")
+    os.remove(inside)
+  end)
+
   it("`unlock must come from the same one`", function()
     msys.lock "test"
     local ok, none, why = msys.runInPool("CPU", function() return msys.unlock "test" end)

@@ -14,6 +14,11 @@ local weir = require "weir"
 
 local new_pool, occupy, gates, remove = pools.new, pools.occupy, pools.gates, pools.remove
 
+-- Open pools: a call reaches their threads while this thread is blocked in a gate.
+setup(function()
+  for _, pool in ipairs { "CPU", "IO" } do msys.runInPool(pool, function() end) end
+end)
+
 describe("a full backlog", function()
   it("`blocks the caller until there is room`: suspends the session, not the scheduler", function()
     local name = new_pool { concurrency = 1, backlog = 2 }

@@ -117,6 +117,12 @@ describe("weir.shared", function()
     assert.are.equal(a, shared.once("test.key", function() error "not called" end))
   end)
 
+  it("refuses to make nothing once", function()
+    local ok, problem = pcall(function() shared.once("test.key", function() end) end)
+    assert.is_false(ok)
+    assert.matches("^test/lua/test_shared.lua:%d+: weir.shared.once: argument 2 returned nil$", problem)
+  end)
+
   it("gives each change a version of its own", function()
     local before = shared.version "test.key"
     assert.are.equal(0, before)

@@ -53,14 +53,16 @@ end
 
 --- The value of that name; where there is none, it becomes make().
 -- @tparam string key
--- @tparam function make what it returns is dropped where another came first
+-- @tparam function make what it returns is dropped where another came first; not nil
 -- @return the value, the same for all who ask
 function shared.once(key, make)
   check.is(kinds.string, "weir.shared.once: argument 1", key)
   check.is(kinds["function"], "weir.shared.once: argument 2", make)
   local value = core.shared_get(key)
   while value == nil do
-    local ok, problem = core.shared_set(key, make(), 0)
+    local made = make()
+    if made == nil then error("weir.shared.once: argument 2 returned nil", 2) end
+    local ok, problem = core.shared_set(key, made, 0)
     if ok == nil then refused("once", problem, 2) end
     value = core.shared_get(key)
   end

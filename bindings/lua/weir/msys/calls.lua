@@ -192,12 +192,6 @@ function calls.inline(id, f)
   return ended(pcall(f))
 end
 
--- The session that runs, where it can be suspended.
-local function suspendable()
-  local co = loops.running()
-  return co and loops.of(co) == scheduler.loop and co
-end
-
 local function submit_in_turn(call, co)
   scheduler.on_leave(scheduler.current())
   call.waiter = co
@@ -207,14 +201,14 @@ local function submit_in_turn(call, co)
 end
 
 local function accept(call, level)
-  local co = suspendable()
+  local co = scheduler.suspendable()
   if co then return submit_in_turn(call, co) end
-  if here.deferred then
-    calls.flush()
-  else
+  if not here.deferred then
     scheduler.on_leave(scheduler.current() or scheduler.main)
     drain(call.settings.id)
+    return submit_waiting(call) -- which may suspend the coroutine of another loop
   end
+  calls.flush()
   local ok, problem = pcall(submit_waiting, call)
   if not ok then error("msys.runInPool: " .. tostring(problem), level) end
 end

@@ -30,6 +30,7 @@ end
 
 local this_thread -- its owner, from the first lock on
 local held = {} -- name -> {mutex =, holder =}: by this thread
+local awaited = {} -- name -> {holder =, sessions that come after...}: likewise
 
 local function mutex_of(name)
   return shared.once("msys.lock." .. name, weir.mutex)
@@ -48,19 +49,35 @@ local function who()
   return session and session.label or weir.in_task() and "a task" or "the main program"
 end
 
-local function refuse(name)
-  error(("msys.lock: '%s' is locked already by %s, of this thread"):format(name, held[name].holder), 3)
+local function refuse(name, by, verb)
+  error(("msys.lock: '%s' is %s already by %s, of this thread"):format(name, verb, by.holder), 4)
+end
+
+-- Until who came before, of this thread, has it; then whoever comes would wait for its own.
+local function check_own(name)
+  local before, co = awaited[name], scheduler.suspendable()
+  if before and not co then refuse(name, before, "awaited") end
+  if before then table.insert(before, co) end
+  while before and awaited[name] == before do scheduler.loop.suspend(co) end
+  if held[name] then refuse(name, held[name], "locked") end
+end
+
+local function wait_for(name, mutex)
+  local wait = { holder = who() }
+  awaited[name] = wait
+  local ok, problem = mutex:lock(owner())
+  awaited[name] = nil
+  if ok then held[name] = { mutex = mutex, holder = wait.holder } end
+  for _, co in ipairs(wait) do scheduler.loop.resume(co) end
+  return ok, problem
 end
 
 --- Locks the mutex of that name, for this OS thread. Waits while another thread has it.
 function locks.lock(name)
   check.is(check.kinds.string, "msys.lock: argument 1", name)
-  if held[name] then refuse(name) end
-  local mutex = mutex_of(name)
-  local ok, problem = mutex:lock(owner())
-  if not ok and held[name] then refuse(name) end
+  check_own(name)
+  local ok, problem = wait_for(name, mutex_of(name))
   if not ok then error(("msys.lock: '%s': %s"):format(name, problem), 2) end
-  held[name] = { mutex = mutex, holder = who() }
   return true
 end
 

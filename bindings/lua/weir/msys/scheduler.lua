@@ -109,6 +109,12 @@ function loop.owns(co)
   return current ~= nil and current.co == co and yieldable()
 end
 
+--- The coroutine of the session that runs, where it can be suspended.
+function scheduler.suspendable()
+  local co = loops.running()
+  return co and loops.of(co) == loop and co
+end
+
 function loop.suspend(_, timeout)
   local session = current
   if timeout then due:add(session, clock() + timeout) end

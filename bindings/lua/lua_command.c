@@ -117,8 +117,9 @@ static int push_errno(lua_State *L, const char *what)
     return 3;
 }
 
-#if LUA_VERSION_NUM >= 502
-/* -> true | nil, "exit" | "signal", number */
+/* Of 5.2 and of a LuaJIT that is built to be like it.
+ *
+ * -> true | nil, "exit" | "signal", number */
 static int push_status(lua_State *L, int status)
 {
     if (status == -1)
@@ -133,7 +134,6 @@ static int push_status(lua_State *L, int status)
     lua_pushinteger(L, number);
     return 3;
 }
-#endif
 
 /* ---- os.execute ------------------------------------------------------------ */
 
@@ -144,19 +144,31 @@ static int run(const char *command)
     return errno == 0 ? wait_for(pid) : -1;
 }
 
-/* [command] -> as os.execute */
+/* Upvalue 1: whether it returns what 5.2's does.
+ *
+ * [command] -> as os.execute */
 static int execute(lua_State *L)
 {
     wl_burst_end(wl_worker_of(L));
     const char *command = luaL_optstring(L, 1, NULL);
-#if LUA_VERSION_NUM >= 502
-    if (command)
+    bool        like_52 = lua_toboolean(L, lua_upvalueindex(1));
+    if (command && like_52)
         return push_status(L, run(command));
-    lua_pushboolean(L, access(SHELL, X_OK) == 0);
-#else
-    lua_pushinteger(L, command ? run(command) : access(SHELL, X_OK) == 0);
-#endif
+    if (command)
+        lua_pushinteger(L, run(command));
+    else if (like_52)
+        lua_pushboolean(L, access(SHELL, X_OK) == 0);
+    else
+        lua_pushinteger(L, access(SHELL, X_OK) == 0);
     return 1;
+}
+
+/* os -> os */
+static void register_execute(lua_State *L, bool like_52)
+{
+    lua_pushboolean(L, like_52);
+    lua_pushcclosure(L, execute, 1);
+    lua_setfield(L, -2, "execute");
 }
 
 /* ---- io.popen -------------------------------------------------------------- */
@@ -236,7 +248,7 @@ static int popen_clean(lua_State *L)
 void wl_command_register(lua_State *L)
 {
     lua_getglobal(L, "os");
-    wl_method(L, "execute", execute);
+    register_execute(L, true);
     lua_getglobal(L, "io");
     wl_method(L, "popen", popen_clean);
     lua_pop(L, 2);
@@ -248,7 +260,8 @@ void wl_command_register(lua_State *L)
  * them begin with the FILE. So one that io.open made gets another, and who closes it is
  * asked for its command: `commands` is a table, file -> pid, with weak keys. */
 
-/* Upvalue 1 is the original close, or __gc, 2 is `commands`.
+/* Upvalue 1 is the original close, or __gc, 2 is `commands`, 3 whether a command's close
+ * returns what 5.2's does.
  *
  * [file] -> as the original */
 static int close_file(lua_State *L)
@@ -266,7 +279,12 @@ static int close_file(lua_State *L)
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return pid == 0 || wait_for(pid) != -1 ? lua_gettop(L) : push_errno(L, NULL);
+    if (pid == 0)
+        return lua_gettop(L);
+    int status = wait_for(pid);
+    if (lua_toboolean(L, lua_upvalueindex(3)))
+        return push_status(L, status);
+    return status != -1 ? lua_gettop(L) : push_errno(L, NULL);
 }
 
 /* Upvalue 1 is the original io.open, 2 is `commands`.
@@ -305,12 +323,23 @@ static int popen_clean(lua_State *L)
     return 1;
 }
 
+/* A LuaJIT built so has table.pack. */
+static bool is_like_52(lua_State *L)
+{
+    lua_getglobal(L, "table");
+    lua_getfield(L, -1, "pack");
+    bool is = lua_isfunction(L, -1);
+    lua_pop(L, 2);
+    return is;
+}
+
 /* commands table -> commands table; the field's function is the new one's upvalue */
 static void wrap(lua_State *L, const char *name, const char *from, lua_CFunction fn)
 {
     lua_getfield(L, -1, from);
     lua_pushvalue(L, -3);
-    lua_pushcclosure(L, fn, 2);
+    lua_pushboolean(L, is_like_52(L));
+    lua_pushcclosure(L, fn, 3);
     lua_setfield(L, -2, name);
 }
 
@@ -318,7 +347,7 @@ static void wrap(lua_State *L, const char *name, const char *from, lua_CFunction
 void wl_command_register(lua_State *L)
 {
     lua_getglobal(L, "os");
-    wl_method(L, "execute", execute);
+    register_execute(L, is_like_52(L));
     lua_newtable(L);
     lua_newtable(L);
     lua_pushliteral(L, "k");

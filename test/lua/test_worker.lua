@@ -262,7 +262,8 @@ describe("an error in a worker", function()
   it("is text", function()
     assert.are.equal("42", raised(worker.receive, worker.create(script "error(42, 0)")))
     assert.are.equal("unknown runtime error", raised(worker.receive, worker.create(script "error {}")))
-    assert.are.equal("unknown runtime error", raised(worker.receive, worker.create(script "error()")))
+    local nothing = select(2, pcall(error)) or "unknown runtime error" -- text already in 5.5
+    assert.are.equal(nothing, raised(worker.receive, worker.create(script "error()")))
     assert.are.equal("a\0b", raised(worker.receive, worker.create(script "error('a\\0b', 0)")))
   end)
 

@@ -50,4 +50,8 @@ function worker.peek() end
 ---@return boolean ...
 function worker.pledge(...) end
 
+---@param ... string
+---@return boolean ...
+function worker.pledge(...) end
+
 return worker

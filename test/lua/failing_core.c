@@ -4,13 +4,16 @@
  *
  * Linked with the binding and the core into a module of its own, with --wrap for malloc,
  * calloc, realloc and free: it counts what all of these hold, and fails every allocation
- * of one thread, or of all, after the n-th. The Lua state's own fail alike.
+ * of one thread, or of all, after the n-th. The Lua state's own fail alike. It also
+ * forks, for test_fork.lua.
  */
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 void *__real_malloc(size_t);
 void *__real_calloc(size_t, size_t);
@@ -111,6 +114,22 @@ static int count(lua_State *L)
     return 1;
 }
 
+/* -> process, or 0 in the child */
+static int fork_here(lua_State *L)
+{
+    lua_pushinteger(L, fork());
+    return 1;
+}
+
+/* process -> its exit status, or -1 when it was killed */
+static int wait_for(lua_State *L)
+{
+    int status = -1;
+    waitpid((pid_t)luaL_checkinteger(L, 1), &status, 0);
+    lua_pushinteger(L, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+    return 1;
+}
+
 int luaopen_weir_core_failing(lua_State *L);
 
 /* -> module */
@@ -120,6 +139,8 @@ int luaopen_weir_core_failing(lua_State *L)
                                          {"own", fail_own},
                                          {"everywhere", fail_everywhere},
                                          {"alive", count},
+                                         {"fork", fork_here},
+                                         {"wait", wait_for},
                                          {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {

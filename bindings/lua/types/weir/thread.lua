@@ -27,16 +27,16 @@ function thread.waitForAll(threads, timeout) end
 ---@return string? why
 function thread.waitForAny(threads, timeout) end
 
----@param f function
+---@param f function|string a path
 ---@param ... any
----@return any ...
+---@return number code
 function thread.run(f, ...) end
 
----@param seconds number
+---@param seconds? number
 function thread.sleep(seconds) end
 
----@param ... any
-function thread.exit(...) end
+---@param code? number|boolean
+function thread.exit(code) end
 
 ---@return "running"|"suspended"|"dead"
 function handle:status() end

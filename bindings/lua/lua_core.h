@@ -56,7 +56,7 @@ struct wl_pool {
     wl_metatables metatables; /* what becomes of them where values cross */
     unsigned    queue_limit; /* 0: none */
     int64_t     cancel_ns; /* until a cancelled task is abandoned; negative: never */
-    wl_message *setup; /* what every thread unpacks first: see lua_worker.c */
+    wl_message *package, *setup; /* what every thread unpacks first: see lua_worker.c */
     /* Atomic. */
     _Atomic unsigned uses; /* handles and unsettled jobs; the last one closes the pool */
     _Atomic unsigned refs; /* threads, and one until the pool is gone; the last one frees */

@@ -21,6 +21,7 @@ void wl_pool_unref(wl_pool *p)
 {
     if (atomic_fetch_sub(&p->refs, 1) != 1)
         return;
+    wl_message_free(p->package);
     wl_message_free(p->setup);
     wl_message_free(atomic_load(&p->init_error));
     wl_message_free(atomic_load(&p->exit_error));
@@ -210,7 +211,7 @@ static void closed(weir_notice *notice, int outcome)
 /* options setup... -> handle, future | false, why setup cannot cross | nil, word */
 static int pool_open(lua_State *L)
 {
-    /* path, cpath, init, at_exit, preload, then args */
+    /* path, cpath, preload; init, at_exit, then args: see lua_worker.c */
     wl_pack_options what = {.what = "setup", .number = -4};
     luaL_checktype(L, 1, LUA_TTABLE);
     wl_need_unrestricted(L, "weir.pool"); /* its threads may do everything */
@@ -219,7 +220,9 @@ static int pool_open(lua_State *L)
     read_crossing(L, p);
     what.metatables = p->metatables;
     lua_insert(L, 2);
-    if (wl_pack(L, 3, n, &what, &p->setup) != 0) {
+    int rc = wl_pack(L, 3, 3, &what, &p->package);
+    what.number += 3;
+    if (rc != 0 || wl_pack(L, 6, n - 3, &what, &p->setup) != 0) {
         lua_pushboolean(L, false);
         lua_insert(L, -2);
         return 2;
@@ -230,7 +233,7 @@ static int pool_open(lua_State *L)
     wl_job *j = wl_job_push(L, WL_OPEN, p);
     j->u.notice.fn = opened;
     wl_job_ref(j);
-    int rc = weir_pool_open_async(&p->weir, &o, j->main->weir, &j->u.notice);
+    rc = weir_pool_open_async(&p->weir, &o, j->main->weir, &j->u.notice);
     if (rc != 0) {
         wl_job_unref(j);
         return wl_push_refusal(L, rc);

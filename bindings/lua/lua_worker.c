@@ -2,16 +2,19 @@
  *
  * lua_worker.c: a pool thread's Lua state: made, used and closed on that thread.
  *
- * A pool's `setup` message is what each state begins with; its values are
- *     package.path, package.cpath, init, at_exit, preload, what to pass to init...
- * in one message, so that init and at_exit share the upvalues that they shared.
+ * Two messages are what each state of a pool begins with:
+ *     package   package.path, package.cpath, preload: where modules are found, before
+ *               the second one mentions any
+ *     setup     init, at_exit, what to pass to init...: in one message, so that these
+ *               share the upvalues that they shared
  * What the state keeps for itself stands in its registry under the addresses below.
  */
 #include "lua_core.h"
 
 #include <stdlib.h>
 
-enum { PATH = 1, CPATH, INIT, AT_EXIT, PRELOAD, ARGS };
+enum { PATH = 1, CPATH, PRELOAD };
+enum { INIT = 1, AT_EXIT, ARGS };
 
 static char key_state, key_at_exit, key_traceback, key_jit;
 
@@ -121,7 +124,7 @@ static void keep_require(lua_State *L)
     lua_setglobal(L, "require");
 }
 
-/* setup... -> setup... */
+/* package... -> */
 static void prepare_package(lua_State *L)
 {
     lua_getglobal(L, "package");
@@ -137,7 +140,7 @@ static void prepare_package(lua_State *L)
             lua_insert(L, -2);
             lua_rawset(L, -4);
         }
-    lua_pop(L, 2);
+    lua_settop(L, 0);
 }
 
 /* lightuserdata worker -> ; everything up to init's call */
@@ -150,9 +153,11 @@ static int begin(lua_State *L)
     if (w->pool->own_globals)
         keep_require(L);
     wl_coroutine_follow(L, w);
-    if (wl_unpack(L, w->pool->setup) < 0)
+    if (wl_unpack(L, w->pool->package) < 0)
         return lua_error(L);
     prepare_package(L);
+    if (wl_unpack(L, w->pool->setup) < 0)
+        return lua_error(L);
     lua_pushvalue(L, AT_EXIT);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &key_at_exit);
     if (!lua_isfunction(L, INIT))

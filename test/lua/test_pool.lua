@@ -107,6 +107,21 @@ describe("a pool", function()
     end)
   end)
 
+  it("finds the modules of init where package.path led to them", function()
+    local folder, path = os.tmpname(), package.path
+    os.remove(folder)
+    assert(os.execute("mkdir " .. folder))
+    local file = assert(io.open(folder .. "/weir_test_init.lua", "w"))
+    file:write "return { init = function() return 'from the module' end }"
+    file:close()
+    package.path = folder .. "/?.lua;" .. path
+    with_pool({ threads = 1, init = require("weir_test_init").init }, function(pool)
+      assert.are.same({ true, "from the module" }, { pool:run(function(state) return state end):get() })
+    end)
+    package.path, package.loaded.weir_test_init = path, nil
+    os.execute("rm -r " .. folder)
+  end)
+
   it("carries package.preload over when told to", function()
     package.preload["weir.test.preloaded"] = function() return { answer = 42 } end
     local function answer()

@@ -56,8 +56,8 @@ local options = {
 
 local function open_with(preload, given)
   local args = given.args or NO_OPTIONS
-  return core.open(given, package.path, package.cpath, given.init or false,
-    given.at_exit or false, preload, unpack(args, 1, args.n or #args))
+  return core.open(given, package.path, package.cpath, preload, given.init or false,
+    given.at_exit or false, unpack(args, 1, args.n or #args))
 end
 
 local function take_loaders(from)
@@ -79,7 +79,7 @@ local function open_with_preload(given)
   return handle, opening
 end
 
-local PLACES = { ["-2"] = "options.init", ["-1"] = "options.at_exit", ["0"] = "options.preload" }
+local PLACES = { ["-2"] = "options.preload", ["-1"] = "options.init", ["0"] = "options.at_exit" }
 
 local function name_place(number)
   return PLACES[number] or ("options.args[%s]"):format(number)

@@ -1,0 +1,37 @@
+-- SPDX-License-Identifier: ISC
+--
+-- import.lua: reads package lists into the store, on a thread beside the loop.
+
+local lists = require "lists"
+local store = require "store"
+local weir = require "weir"
+
+-- Runs in the main state: a task knows how far it is, the loop's state shows it.
+local function show(count)
+  io.stderr:write(("\rimport: %d packages"):format(count))
+end
+
+local function fill(db, names)
+  local count, run_in_main = 0, require("weir").run_in_main
+  for _, name in ipairs(names) do
+    lists.read(name, function(...)
+      store.add(db, ...)
+      count = count + 1
+      if count % 5000 == 0 then run_in_main(show, count) end
+    end)
+  end
+  store.commit(db)
+  run_in_main(show, count)
+end
+
+--- In a coroutine of the loop. Raises what went wrong.
+return function(path, names)
+  local pool, problem = weir.pool {
+    name = "import", threads = 1, init = store.open_writer, args = { path }, at_exit = store.close,
+  }
+  if not pool then error(problem, 0) end
+  local ok, why = pool:run(fill, names):get()
+  io.stderr:write "\n"
+  pool:close()
+  if not ok then error(why, 0) end
+end

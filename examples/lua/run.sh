@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# run.sh [INTERPRETER]: runs each example against its expected output, under one of
+# lua5.1 ... lua5.5, luajit, or under all that are here. Prints "N passed, N failed".
+set -u
+cd "$(dirname "$0")" || exit 2
+passed=0 failed=0 skipped=0
+
+has() { # MODULES
+  local module
+  for module in $1; do
+    ./with_weir.sh "$interpreter" "$interpreter" -e "require '$module'" 2>/dev/null || return
+  done
+}
+
+example() { # NAME NEEDED-MODULES ARGUMENTS...
+  local name=$1 modules=$2 out
+  shift 2
+  if ! has "$modules"; then
+    echo "skipped: $name under $interpreter: not all of $modules"
+    skipped=$((skipped + 1))
+    return
+  fi
+  # timeout: an example that misses its last delivery would never end
+  if out=$(timeout 20 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" 2>&1) &&
+    diff "expected/$name.txt" <(echo "$out"); then
+    passed=$((passed + 1))
+  else
+    echo "$name under $interpreter: FAILED (exit or timeout, or the difference above)"
+    failed=$((failed + 1))
+  fi
+}
+
+examples() {
+  example no_loop weir ../c/input/pool.txt ../c/input/missing.txt ../c/input/reach.txt
+  example stats weir
+  example on_copas 'copas luasql.sqlite3'
+  example on_luv luv
+  example on_cqueues cqueues
+}
+
+[ $# -gt 0 ] || set -- lua5.1 lua5.2 lua5.3 lua5.4 lua5.5 luajit
+for interpreter; do
+  command -v "$interpreter" >/dev/null || continue
+  examples
+done
+printf '%d passed, %d failed' "$passed" "$failed"
+[ "$skipped" = 0 ] || printf ', %d skipped' "$skipped"
+echo
+[ "$failed" = 0 ]

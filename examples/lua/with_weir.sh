@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# with_weir.sh INTERPRETER PROGRAM ARGUMENTS...: builds weir for one of lua5.1 ... lua5.5,
+# luajit, unless it is there and no source is newer, and runs a program that can require it, and Copas
+# 4. What it makes goes below $WEIR_BUILD, when that is set.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+build=${WEIR_BUILD:-$root/_build}/lua-examples
+interpreter=${1-}
+case $interpreter in
+lua5.[1-5]) headers=/usr/include/$interpreter version=${interpreter#lua} ;;
+luajit) headers=/usr/include/luajit-2.1 version=5.1 ;;
+*) echo "usage: with_weir.sh lua5.1|...|lua5.5|luajit PROGRAM ARGUMENTS..." >&2; exit 2 ;;
+esac
+shift
+out=$build/$interpreter
+sources=("$root"/csrc/*.[ch] "$root"/bindings/lua/*.[ch])
+newest=$(find "${sources[@]}" -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
+
+if [ ! "$out/weir/core.so" -nt "$newest" ]; then
+  mkdir -p "$out/weir"
+  objects=$(mktemp -d)
+  trap 'rm -rf "$objects"' EXIT
+  (cd "$objects" && printf '%s\0' "${sources[@]}" | grep -z '\.c$' | xargs -0 -n 4 -P "$(nproc)" \
+    "${CC:-gcc}" -std=gnu11 -O2 -fPIC -DWEIR_PRIVATE "-I$root/csrc" "-I$headers" -c)
+  "${CC:-gcc}" -shared -o "$out/weir/core.so" "$objects"/*.o -lpthread -ldl
+fi
+"$root/.ci/copas" "$build" >&2 || echo "Copas 4 cannot be had here" >&2
+
+machine=$("${CC:-gcc}" -dumpmachine)
+export LUA_CPATH="$out/?.so;/usr/lib/$machine/lua/$version/?.so;;"
+export LUA_PATH="$root/bindings/lua/?.lua;$root/bindings/lua/?/init.lua;$build/copas/?.lua"
+LUA_PATH="$LUA_PATH;$root/test/lua/support/?.lua;;" # what Copas requires and Debian lacks
+for v in 5_2 5_3 5_4 5_5; do export "LUA_PATH_$v=$LUA_PATH" "LUA_CPATH_$v=$LUA_CPATH"; done
+rm -rf "${objects-}"
+exec "$@"

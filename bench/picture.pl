@@ -20,6 +20,11 @@ sub title {
     my ($figure, $n) = @$row{qw(figure in_flight)};
     my $threads = $row->{threads} == 1 ? "1 thread" : "$row->{threads} threads";
     return if $row->{producers} != 1;
+    if ($row->{group} =~ m{/}) {
+        return if $row->{threads} != 1;
+        return "$row->{group}, latency" if $figure eq "latency_p50_us";
+        return $figure eq "rate_per_s" ? "$row->{group}, rate, $n" : undef;
+    }
     return "latency, $threads" if $figure eq "latency_p50_us";
     return "latency, p99, $threads" if $figure eq "latency_p99_us";
     return "by wait, $threads" if $figure eq "wait_p50_us";

@@ -20,14 +20,14 @@ sub ratio {
 sub medians {
     my ($group) = @_;
     my @group = grep { $_->{group} eq $group } @rows or return;
-    my $ours = $ours{$group};
+    my $ours = $ours{$group} // "weir";
     my %seen = ($ours => 1);
     my @peers = grep { !$seen{$_}++ } map { @{$_->{peers}} } @group;
     my $line = "%-4s %-22s %3s %4s %8s" . " %10s" x (1 + @peers) . "  " . " %10s" x @peers . "\n";
     printf "\n$line", qw(cpu figure thr prod inflight), $ours, @peers, map { "/$_" } @peers;
     for my $row (@group) {
         my $name = $row->{figure};
-        $name =~ s/^(late|calls)_/$row->{measure}_/;
+        $name =~ s/^(late|calls|gap)_/$row->{measure}_/;
         printf $line, $row->{pin}, $name, @$row{qw(threads producers in_flight)},
             map({ short(typical($row, $_)) } $ours, @peers),
             map({ short(ratio($row, $ours, $_)) } @peers);
@@ -58,7 +58,7 @@ sub rounds {
 sub gate {
     my ($text, $key, $peer, $sign, $limit) = @_;
     my ($row) = grep { $_->{key} =~ /^$key$/ } @rows;
-    my $ours = $row && $ours{$row->{group}};
+    my $ours = $row && ($ours{$row->{group}} // "weir");
     my @rounds = $row ? rounds($row, $ours, $peer) : ();
     printf "%-59s %s %4s  ", $text . ($peer ? " / $peer" : ""), $sign, $limit;
     return print "not measured\n" unless grep { defined } @rounds;
@@ -95,9 +95,25 @@ sub gates {
             gate("1 ms timer beside tasks $work->[1], threads $t: worst ms", "${row}_max_ms", "", "<=", 30);
         }
     }
+    lua_gates($_) for "lua5.4", "luajit";
+}
+
+sub lua_gates {
+    my ($lua) = @_;
+    my $latency = "cpu1,latency,1,1,1,latency_p50_us";
+    gate("$lua, luv: pinned latency p50", "$lua/luv,$latency", "new_work", "<=", 0.6);
+    gate("$lua, luv: free rate, 64 in flight", "$lua/luv,free,rate,1,1,64,rate_per_s", "new_work", ">=", 0.6);
+    gate("$lua, Copas: free rate, 64 in flight", "$lua/copas,free,rate,2,1,64,rate_per_s", "fresh", ">=", 20);
+    gate("$lua, Copas: 1 ms timer, CPU-bound tasks: worst ms", "$lua/copas,free,beside_cpu,.*,gap_max_ms", "", "<=", 6);
+    gate("$lua, no loop: pinned latency p50, us", "$lua/block,$latency", "", "<=", 5);
+    gate("$lua, luv: 10 MB string", "$lua/luv,free,string,.*,string_ms", "new_work", "<=", 0.5);
+    gate("$lua, no loop: 100k integers, ms", "$lua/block,free,integers,.*,integers_ms", "", "<=", 9);
+    gate("$lua, no loop: 10k tables, ms", "$lua/block,free,tables,.*,tables_ms", "", "<=", 18);
+    gate("$lua: idle worker beyond a bare state, KiB", "$lua/block,free,memory,.*,memory_beyond_kib", "", "<=", 20);
 }
 
 print "\nMedians. rate: tasks per second, more is better; all else: less is better.\n";
-medians($_) for sort keys %ours;
+my %listed;
+medians($_) for grep { !$listed{$_}++ } map { $_->{group} } @rows;
 every_run();
 gates();

@@ -57,8 +57,9 @@ end
 
 -- One client's requests, one after the other, until one of us wants no more.
 local function converse(skt, route, server)
-  local head, rest = nil, ""
+  local rest = ""
   repeat
+    local head
     server.idle[skt] = true
     head, rest = read_head(skt, rest)
     server.idle[skt] = nil

@@ -194,6 +194,20 @@ describe("a pool", function()
     end
   end)
 
+  it("gets thousands of calls that wait for its opening, in their order", function()
+    local name, seen, right = pools.fresh_name(), 0, true
+    msys.threadpool.configure(name, { concurrency = 1 })
+    msys.run(function()
+      for i = 1, 5000 do
+        msys.runInPool(name, function() return i end, function(_, k)
+          seen = seen + 1
+          right = right and k == seen
+        end, msys.core.ECTP_COMPLETE_CALLBACK_SCHED)
+      end
+    end)
+    assert.are.same({ 5000, true }, { seen, right })
+  end)
+
   it("has threads `on demand`, no more than its concurrency", function()
     local name = pools.fresh_name()
     threadpool.configure(name, { concurrency = 3 })

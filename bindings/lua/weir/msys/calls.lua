@@ -62,21 +62,36 @@ end
 
 -- ---- on the scheduler ------------------------------------------------------------
 
-local queues = {} -- pool id -> calls that wait for their session to submit them
+local queues = {} -- pool id -> calls that wait for their session to submit them, from .first to .last
+
+local function push(queue, call)
+  queue.last = queue.last + 1
+  queue[queue.last] = call
+end
+
+local function pop(queue)
+  local call = queue and queue[queue.first]
+  if not call then return nil end
+  queue[queue.first] = nil
+  queue.first = queue.first + 1
+  return call
+end
 
 -- By its session or, in its stead, by who blocks before that has begun.
 local function drain(id)
-  while queues[id] and queues[id][1] do submit_waiting(table.remove(queues[id], 1)) end
+  local call = pop(queues[id])
+  while call do
+    submit_waiting(call)
+    call = pop(queues[id])
+  end
   queues[id] = nil
 end
 
 local function enqueue(call)
   local id = call.settings.id
-  if queues[id] then
-    table.insert(queues[id], call)
-    return
-  end
-  queues[id] = { call }
+  if queues[id] then return push(queues[id], call) end
+  queues[id] = { first = 1, last = 0 }
+  push(queues[id], call)
   scheduler.spawn({ label = ("what submits to pool '%s'"):format(call.settings.name) }, drain, id)
 end
 
@@ -101,9 +116,18 @@ local function start(call)
   decide(call, accepted, problem)
 end
 
+-- A list of deferred calls counts them by pool.
+local function add(list, call)
+  local id = call.settings.id
+  list[#list + 1] = call
+  list.of = list.of or {}
+  list.of[id] = (list.of[id] or 0) + 1
+end
+
 local function take(list)
   local taken = {}
   for i = 1, #list do taken[i], list[i] = list[i], nil end
+  list.of = nil
   return taken
 end
 
@@ -132,7 +156,7 @@ function calls.flush(is_last)
   local list = take(here.deferred)
   for i, call in ipairs(list) do
     if not submit_or_run(call, is_last) then
-      for k = i, #list do table.insert(here.deferred, list[k]) end
+      for k = i, #list do add(here.deferred, list[k]) end
       return
     end
   end
@@ -237,13 +261,10 @@ end
 
 local function is_full(settings)
   if settings.backlog == 0 then return false end
-  local handle, n = registry.handle(settings.id), 0
-  for _, call in ipairs(deferred()) do
-    if call.settings.id == settings.id then n = n + 1 end
-  end
+  local handle, of = registry.handle(settings.id), deferred().of
   local queue = not here.deferred and queues[settings.id]
-  n = n + (queue and #queue or 0) + (handle and handle:stats().queued or 0)
-  return n >= settings.backlog
+  local n = (of and of[settings.id] or 0) + (queue and queue.last - queue.first + 1 or 0)
+  return n + (handle and handle:stats().queued or 0) >= settings.backlog
 end
 
 local function new_call(settings, f, completion, in_scheduler, level)
@@ -264,7 +285,7 @@ end
 function calls.defer(settings, f, completion, in_scheduler, level)
   local call = new_call(settings, f, completion, in_scheduler, level + 1)
   if call.f or not is_full(settings) then
-    table.insert(deferred(), call)
+    add(deferred(), call)
   else
     accept(call, level + 1)
   end

@@ -1,9 +1,15 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.loop.copas: Copas 4. The only file that touches Copas; it looks the module up at
--- every call, because programs reload it. Copas has no word for "this coroutine is
--- mine": while it runs, every coroutine is taken for its own. Copas before 4 cannot
--- wake a coroutine: there who waits blocks.
+-- weir.loop.copas: Copas. The only file that touches it; it looks the module up at every
+-- call, because programs reload it. Copas has no word for "this coroutine is mine": while
+-- it runs, every coroutine is taken for its own.
+--
+-- Copas 1.1.7 (Debian 12's, Lua 5.1 and 5.2) does not say whether it runs, either: where it
+-- is loaded every coroutine is its own. It knows no sleep and no wakeup, so who waits for a
+-- time blocks; and its loop never ends. A handler whose last wait was one of ours has to
+-- close its client itself: that Copas closes what was waited for last.
+
+local block = require "weir.loop.block"
 
 local copas_loop = { name = "copas" }
 
@@ -11,7 +17,7 @@ local SELECT_LIMIT = 1024 -- LuaSocket's select takes no higher descriptor
 
 local function copas()
   local module = package.loaded.copas
-  return type(module) == "table" and module.wakeup and module or nil
+  return type(module) == "table" and module.addthread and module or nil
 end
 
 copas_loop.instance = copas
@@ -22,19 +28,62 @@ end
 
 function copas_loop.owns()
   local module = copas()
-  return module ~= nil and module.running == true
+  return module ~= nil and (module.running == true or not module.wakeup)
 end
 
-function copas_loop.suspend(_, timeout)
-  if timeout then copas().pause(timeout) else copas().pauseforever() end
+-- ---- Copas before 4: who waits, as a socket that is readable when it is woken ----
+
+local sleeper = {}
+sleeper.__index = sleeper
+
+local sleepers = setmetatable({}, { __mode = "k" }) -- co -> what it waits for
+local ready -- a socket that is not connected is always readable
+
+function sleeper:getfd()
+  if not self.woken then return -1 end -- which select leaves out
+  local socket = package.loaded.socket
+  ready = ready or (socket.tcp4 or socket.tcp)() -- the other's has no descriptor yet in LuaSocket 3
+  return ready:getfd()
+end
+
+function sleeper:receive()
+  if self.woken then return true end
+  return nil, "timeout"
+end
+
+function sleeper.dirty() return false end
+function sleeper.close() return true end
+
+local function sleep(module, co, timeout)
+  if timeout then return block.suspend(nil, timeout) end
+  local self = setmetatable({}, sleeper)
+  sleepers[co] = self
+  module.receive(self)
+  sleepers[co] = nil
+end
+
+-- ---- suspending ------------------------------------------------------------------
+
+function copas_loop.suspend(co, timeout)
+  local module = copas()
+  if not module.wakeup then return sleep(module, co, timeout) end
+  if timeout then module.pause(timeout) else module.pauseforever() end
 end
 
 function copas_loop.resume(co)
-  copas().wakeup(co)
+  local module = copas()
+  if module.wakeup then return module.wakeup(co) end
+  if sleepers[co] then sleepers[co].woken = true end
+end
+
+-- The older one passes a socket first, of which a thread has none.
+local function start(module, fn, ...)
+  if module.wakeup then return module.addthread(fn, ...) end
+  module.addthread(function(_, ...) return fn(...) end, ...)
 end
 
 function copas_loop.spawn(fn, ...)
-  copas().addthread(fn, ...)
+  start(copas(), fn, ...)
 end
 
 -- ---- the descriptor, as a socket that never has anything to read ----------------
@@ -62,7 +111,7 @@ end
 local function read(module, self)
   repeat
     module.receive(self)
-    if self.stopped then module.pause() end
+    if self.stopped and module.pause then module.pause() end
   until self.stopped
   if sources[module] == self then sources[module] = nil end
 end
@@ -76,14 +125,14 @@ function copas_loop.watch(fd, fn)
   end
   local self = sources[module]
   if not self or self.fd ~= fd then
-    self = setmetatable({ fd = fd }, source)
+    self = setmetatable({ fd = fd, fn = fn }, source)
     sources[module] = self
-    module.addthread(read, module, self)
+    start(module, read, module, self)
   end
   self.fn, self.stopped = fn, false
   return function()
     self.stopped = true
-    if not self.inside then module.close(self) end -- makes Copas look at it again
+    if not self.inside and module.close then module.close(self) end -- makes Copas look at it again
   end
 end
 

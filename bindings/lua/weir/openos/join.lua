@@ -17,7 +17,7 @@ function join.complete(self, it)
   self.living = self.living - 1
   self.dying[it] = true
   local fiber = self.fiber
-  if is_met(self) and self.is_waiting then
+  if is_met(self) and self.is_waiting and fiber.state == "waiting" then -- it may have been killed
     self.is_waiting = false
     scheduler.wake(fiber, self)
   end

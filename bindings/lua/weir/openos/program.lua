@@ -21,7 +21,7 @@ local unpack = table.unpack or unpack -- luacheck: ignore
 local machine = { name = "openos" }
 scheduler.loop = machine
 
-local suspended = {} -- co -> fiber
+local suspended = setmetatable({}, { __mode = "k" }) -- co -> fiber
 
 function machine.owns()
   return scheduler.is_in_fiber()

@@ -273,6 +273,17 @@ describe("weir.thread", function()
       assert.are.equal("dead", child:status())
     end)
 
+    it("suspended by itself while the parent closes: killed", function()
+      openos.prints("suspends\n", function()
+        thread.create(function()
+          os.sleep(1)
+          print "suspends"
+          thread.current():suspend()
+          print "never"
+        end)
+      end)
+    end)
+
     it("dead | suspend, resume: refused | kill: stays dead | join: success at once", function()
       program(function()
         local t = thread.create(function() end)

@@ -240,11 +240,8 @@ function process.suspend(it)
   it.life = "suspended"
   freeze(it, 1)
   tell_joins(it, join.complete)
-  if scheduler.fiber().process == it then
-    scheduler.stop()
-  elseif it.parent.newest == it then
-    look_closing(it.parent)
-  end
+  if it.parent.newest == it then look_closing(it.parent) end
+  if scheduler.fiber().process == it then scheduler.stop() end
 end
 
 local function thaw(it)

@@ -392,6 +392,7 @@ end
 --- Has the running fiber stop here until it is released.
 function scheduler.stop()
   local fiber = current
+  check_alive(fiber)
   fiber.state, fiber.is_held = "ready", true
   pass(fiber)
 end

@@ -100,7 +100,8 @@ typedef struct {
     void                 *p;    /* a reference of the message's, unless it is light */
 } wl_side;
 
-enum { WL_SMALL_CAPACITY = 120, WL_KEPT_CAPACITY = 4096 }; /* bytes: at first; to be used again */
+/* Bytes: at first; that may be more than is needed; to be used again at most. */
+enum { WL_SMALL_CAPACITY = 120, WL_LOOSE_CAPACITY = 4096, WL_KEPT_CAPACITY = 1 << 24 };
 
 struct wl_message {
     int           n; /* values */
@@ -160,6 +161,8 @@ typedef struct {
 } wl_packer;
 
 wl_message *wl_message_new(void); /* without values; NULL: no memory */
+void        wl_message_prepare(wl_message *m); /* it has grown, and will be filled */
+wl_message *wl_message_fit(wl_message *m); /* it is complete: gives back what is left over */
 
 static inline bool wl_stands_for_globals(const wl_packer *p, const void *object)
 {

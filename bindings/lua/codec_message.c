@@ -2,7 +2,11 @@
  *
  * codec_message.c: a message without any Lua state.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "codec_format.h"
 
@@ -12,6 +16,31 @@ wl_message *wl_message_new(void)
     if (m)
         *m = (wl_message){.capacity = WL_SMALL_CAPACITY};
     return m;
+}
+
+/* A page fault for each 4 KiB would cost more than the copying. */
+void wl_message_prepare(wl_message *m)
+{
+#ifdef MADV_HUGEPAGE
+    const uintptr_t page = (uintptr_t)1 << 21;
+    uintptr_t       from = ((uintptr_t)m->bytes + page - 1) & ~(page - 1);
+    uintptr_t       to = ((uintptr_t)m->bytes + m->capacity) & ~(page - 1);
+    if (to > from)
+        madvise((void *)from, to - from, MADV_HUGEPAGE);
+#else
+    (void)m;
+#endif
+}
+
+wl_message *wl_message_fit(wl_message *m)
+{
+    if (m->capacity <= WL_LOOSE_CAPACITY || m->size > m->capacity / 2)
+        return m;
+    wl_message *smaller = realloc(m, sizeof *m + m->size);
+    if (!smaller)
+        return m;
+    smaller->capacity = smaller->size;
+    return smaller;
 }
 
 size_t wl_message_size(const wl_message *m)

@@ -488,13 +488,9 @@ int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
     if (!lua_checkstack(L, n + 6)) /* may raise, on 5.1 */
         return fail(L, "too many values");
     p.globals = globals_of(L);
-    if (wl_pack_plain(&p, first, n, used)) {
-        *out = p.m;
-        return 0;
-    }
-    int status = pack_protected(&p, first, n, used);
+    int status = wl_pack_plain(&p, first, n, used) ? 0 : pack_protected(&p, first, n, used);
     if (status == 0)
-        *out = p.m;
+        *out = wl_message_fit(p.m);
     else
         wl_message_free(p.m);
     return status;

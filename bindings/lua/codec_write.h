@@ -25,6 +25,7 @@ static inline void make_room(wl_packer *p, size_t n)
         no_memory(p);
     m->capacity = capacity;
     p->m = m;
+    wl_message_prepare(m);
 }
 
 static inline unsigned char *put(wl_packer *p, size_t n)

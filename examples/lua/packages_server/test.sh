@@ -18,7 +18,8 @@ check() { # what, expected, seen
 
 raw() { # a request's bytes: the status of each answer
   exec 3<>"/dev/tcp/127.0.0.1/${url##*:}"
-  printf "$1" >&3 # shellcheck disable=SC2059
+  # shellcheck disable=SC2059 # its escapes are meant
+  printf "$1" >&3
   timeout 10 sed -n 's/^HTTP.1.1 \([0-9]*\).*/\1/p' <&3 | xargs
   exec 3>&-
 }

@@ -307,7 +307,8 @@ static int op_block(lua_State *L)
         would_deadlock(L);
         return 1;
     }
-    weir_main_wait(wl_main_get(L)->weir, left(op));
+    wl_main *m = wl_main_get(L);
+    weir_main_wait(m->weir, wl_main_has_told(m) ? 0 : left(op));
     end_block(op);
     return 0;
 }

@@ -187,6 +187,7 @@ uint32_t wl_key_take(lua_State *L, wl_state *s); /* may throw */
 void     wl_key_push(lua_State *L, const wl_state *s, uint32_t key); /* -> number, 0 for none */
 void     wl_key_give(wl_state *s, uint32_t key);
 void     wl_main_tell_waker(wl_main *m, wl_waker *k); /* takes a reference of k */
+bool     wl_main_has_told(const wl_main *m); /* something that an error kept from being taken */
 bool     wl_main_is_idle(lua_State *L); /* none is open, or nothing is to come and nothing was told */
 void     wl_main_register(lua_State *L);
 

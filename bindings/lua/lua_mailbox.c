@@ -236,10 +236,12 @@ void wl_main_tell_waker(wl_main *m, wl_waker *k)
     m->last_waker = &k->next;
 }
 
+bool wl_main_has_told(const wl_main *m) { return m->jobs || m->calls || m->wakers; }
+
 bool wl_main_is_idle(lua_State *L)
 {
     wl_main *m = wl_main_look(L);
-    return !m || (weir_main_pending(m->weir) == 0 && !m->jobs && !m->calls && !m->wakers);
+    return !m || (weir_main_pending(m->weir) == 0 && !wl_main_has_told(m));
 }
 
 static wl_job *pop_job(wl_main *m)
@@ -347,11 +349,11 @@ static int wait(lua_State *L)
         return 2;
     }
     bool timed = w && j && !counts && seconds > 0; /* ends by itself, so it is no reason for an error */
-    if (timed)
+    bool spare = timed || (wl_this(L)->actor && (j || for_space)); /* nor does this: other threads end it */
+    if (spare)
         weir_blocking_begin();
-    bool here = m->calls || m->jobs; /* an error kept them from being taken */
-    int  n = weir_main_wait(m->weir, here ? 0 : seconds < 0 ? -1 : wl_nanoseconds(seconds));
-    if (timed)
+    int n = weir_main_wait(m->weir, wl_main_has_told(m) ? 0 : seconds < 0 ? -1 : wl_nanoseconds(seconds));
+    if (spare)
         weir_blocking_end();
     if (counts)
         wl_pool_end_wait(w->pool, &waiter);

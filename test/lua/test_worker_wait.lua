@@ -329,4 +329,78 @@ describe("weir in a worker", function()
     assert.are.equal(200, (worker.receive(w)))
     assert.is_nil((worker.receive(w)))
   end)
+
+  it("lets other workers run while it waits for a future", function()
+    local list, gates = {}, {}
+    local path = script [[
+      local weir = require "weir"
+      local pool = weir.pool { threads = 1 }
+      local future = pool:run(function(g) return require("support.gate").pass(g) end, (...))
+      worker.message "waits"
+      worker.message(select(2, future:get()))
+    ]]
+    for i = 1, 40 do
+      gates[i] = gate.new()
+      list[i] = worker.create(path, gates[i])
+    end
+    for i = 1, 40 do assert.are.equal("waits", (worker.receive(list[i]))) end
+    for i = 1, 40 do gate.open_last(gates[i], "opened") end
+    for i = 1, 40 do assert.are.equal("opened", (worker.receive(list[i]))) end
+  end)
+end)
+
+-- "Inside a loop only the coroutine suspends": in workers, too
+describe("a loop in a worker", function()
+  local function two_wait(drive)
+    return ([[
+      local child = worker.create((...))
+      local weir = require "weir"
+      local log, pause = {}, nil
+      local function first()
+        log[#log + 1] = "a"
+        local v = worker.receive(child)
+        log[#log + 1] = v
+      end
+      local function second()
+        while not log[1] do pause() end
+        log[#log + 1] = "b"
+        worker.send(child, "answer")
+      end
+      %s
+      worker.message(table.concat(log, " "))
+      worker.message(worker.peek()) -- and parks again
+    ]]):format(drive)
+  end
+
+  local drives = {
+    cqueues = [[
+      local cqueues = require "cqueues"
+      local q = cqueues.new()
+      pause = function() cqueues.sleep(0.001) end
+      q:wrap(first) q:wrap(second) assert(q:loop())]],
+    luv = [[local uv = require "luv"
+      coroutine.wrap(first)() coroutine.wrap(second)() uv.run()]],
+    copas = [[
+      for _, name in ipairs { "timerwheel", "copas.semaphore" } do
+        package.preload[name] = function() return require("support." .. name) end
+      end
+      local copas = require "copas"
+      pause = function() copas.pause(0.001) end
+      copas.addthread(first) copas.addthread(second) copas.loop()]],
+  }
+  for name, drive in pairs(drives) do
+    local there = pcall(require, name)
+    if name == "copas" then there = there and require("copas").wakeup end
+    if not there then
+      it(name .. " suspends the coroutine", function() pending(name .. " is not here") end)
+    else
+      it(name .. " suspends the coroutine", function()
+        local w = worker.create(script(two_wait(drive)), script "worker.message(worker.peek())")
+        assert.are.equal("a b answer", (worker.receive(w)))
+        worker.send(w, "more")
+        assert.are.equal("more", (worker.receive(w)))
+        assert.is_nil((worker.receive(w)))
+      end)
+    end
+  end
 end)

@@ -162,26 +162,35 @@ TEST(a_thread_that_fails_to_start_later_does_not_close_the_pool)
     expect_eq(tally_get(&states), 0);
 }
 
-/* How often the pool's threads have gone to sleep. */
-static long sleeps(void)
+/* How often a thread that is named quiet/N has gone to sleep; another number each time
+ * while it does not. */
+static long stirs_of(const char *tid)
+{
+    char  path[300], line[200];
+    bool  ours = false;
+    long  sum = 0, n;
+    FILE *f;
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", tid);
+    if (tid[0] == '.' || !(f = fopen(path, "re")))
+        return 0;
+    while (fgets(line, sizeof line, f)) {
+        ours |= strncmp(line, "Name:\tquiet/", 12) == 0;
+        if (ours && sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1)
+            sum += n;
+        if (ours && strncmp(line, "State:\t", 7) == 0 && line[7] != 'S')
+            sum += now_ns();
+    }
+    fclose(f);
+    return sum;
+}
+
+static long stirs(void)
 {
     DIR           *dir = opendir("/proc/self/task");
     struct dirent *e;
-    long           sum = 0, n;
-    while ((e = readdir(dir))) {
-        char  path[300], line[200];
-        bool  ours = false;
-        FILE *f;
-        snprintf(path, sizeof path, "/proc/self/task/%s/status", e->d_name);
-        if (e->d_name[0] == '.' || !(f = fopen(path, "re")))
-            continue;
-        while (fgets(line, sizeof line, f)) {
-            ours |= strncmp(line, "Name:\tquiet/", 12) == 0;
-            if (ours && sscanf(line, "voluntary_ctxt_switches: %ld", &n) == 1)
-                sum += n;
-        }
-        fclose(f);
-    }
+    long           sum = 0;
+    while ((e = readdir(dir)))
+        sum += stirs_of(e->d_name);
     closedir(dir);
     return sum;
 }
@@ -200,9 +209,9 @@ TEST(an_idle_pool_sleeps)
     until_threads(r.p, 3);
     while (stats_of(r.p).idle < 3 || tally_get(&states) > 3)
         sched_yield();
-    test_stage("waits for 20 ms without a wake-up");
-    for (long before = -1; before != sleeps();) {
-        before = sleeps();
+    test_stage("waits for 20 ms in which no thread wakes up or runs");
+    for (long before = -1; before != stirs();) {
+        before = stirs();
         for (int64_t until = now_ns() + MILLIS(20); now_ns() < until;)
             sched_yield();
     }

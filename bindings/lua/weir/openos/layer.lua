@@ -5,7 +5,8 @@
 -- pass a MARK on to whoever resumed them, so that it comes down to the scheduler through
 -- any number of the program's coroutines, and the program sees its own yields only.
 --
--- fiber.inner is the fiber's innermost coroutine that such calls know of. In another one
+-- fiber.inner is the fiber's innermost coroutine that such calls know of, fiber.layers how
+-- many are above the first. In another one
 -- (resumed by a function that was taken before), inside a C function that calls back, and
 -- on 5.1 inside pcall, metamethods and iterators, there is no way down: leave says so.
 
@@ -68,9 +69,9 @@ local function is_clear()
   return sure
 end
 
-local function can_yield_51(fiber, co)
+local function can_yield_51(fiber)
   local clear = is_clear()
-  if clear == nil then return co == fiber.co and probe() == level - per_resume end
+  if clear == nil then return probe() == level - per_resume * (1 + (fiber.layers or 0)) end
   return clear
 end
 
@@ -82,7 +83,7 @@ function layer.leave(fiber)
     if not is_yieldable() then return false end
   elseif not is_plain_51 then
     return (pcall(yield, MARK)) -- on 5.2 it fails where there is no way
-  elseif not can_yield_51(fiber, co) then
+  elseif not can_yield_51(fiber) then
     return false
   end
   yield(MARK)
@@ -99,11 +100,13 @@ local resumed
 
 local function go_on(fiber, above, co, ...)
   fiber.inner = co
+  if is_plain_51 then fiber.layers = (fiber.layers or 0) + 1 end
   return resumed(fiber, above, co, resume(co, ...))
 end
 
 function resumed(fiber, above, co, ok, first, ...)
   fiber.inner = above
+  if is_plain_51 then fiber.layers = fiber.layers - 1 end
   if first == MARK and ok then
     scheduler.pass(fiber)
     return go_on(fiber, above, co)

@@ -10,8 +10,9 @@ local weir = require "weir"
 
 local FULL = os.getenv "WEIR_FLAT" == "full"
 local CALLS, FUNCTIONS = FULL and 1e6 or 30000, FULL and 1e5 or 5000
--- A preloaded sanitizer, or valgrind, keeps what was freed.
-local STATE_KIB, PROCESS_KIB = 256, os.getenv "LD_PRELOAD" and math.huge or 4096
+-- A sanitizer, or valgrind, keeps what was freed.
+local KEEPS = { asan = true, tsan = true, memcheck = true }
+local STATE_KIB, PROCESS_KIB = 256, KEEPS[os.getenv "WEIR_LUA_VARIANT"] and math.huge or 4096
 local load = loadstring or load -- luacheck: ignore
 
 local function resident_kib()

@@ -36,10 +36,10 @@ describe("a pool", function()
       with_pool({ threads = 1 }, function(pool)
         local results = coroutine.wrap(function()
           local future = pool:run(function(...)
-            local unpack = table.unpack or unpack -- luacheck: ignore
+            local spread = table.unpack or _G.unpack -- this state's own; others may alias it
             local t = { ... }
             t[#t + 1] = "more"
-            return unpack(t)
+            return spread(t)
           end, unpack(values))
           return { future:get() }
         end)()

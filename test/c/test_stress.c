@@ -5,7 +5,7 @@
  */
 #include "harness.h"
 
-enum { SLOTS = 48, USERS = 3 };
+enum { SLOTS = 48, USERS = 3, STEPS = 6000 };
 
 /* Of a user; only its thread runs it, anyone may call on it. */
 typedef struct {
@@ -29,6 +29,7 @@ typedef struct user {
 
 static user users[USERS];
 static _Atomic bool over;
+static _Atomic unsigned steps; /* of all users: how far they are; relaxed, it orders nothing */
 
 static int run_as_told(weir_task *task, void *state)
 {
@@ -135,8 +136,10 @@ static void uses_the_pool(void *arg)
 {
     user *u = arg;
     expect_eq(weir_main_open(&u->m), 0);
-    for (unsigned i = 0; i < scaled(6000) && !atomic_load(&over); i++)
+    for (unsigned i = 0; i < scaled(STEPS) && !atomic_load(&over); i++) {
         step(u);
+        atomic_fetch_add_explicit(&steps, 1, memory_order_relaxed);
+    }
     settle(u);
     main_end(u->m);
 }
@@ -144,6 +147,7 @@ static void uses_the_pool(void *arg)
 static void users_start(weir_pool *pool, uint64_t seed)
 {
     atomic_store(&over, false);
+    atomic_store(&steps, 0);
     for (int i = 0; i < USERS; i++) {
         users[i].pool = pool;
         users[i].random = seed + (uint64_t)i * 7919;
@@ -168,18 +172,24 @@ static long users_join(void)
     return accepted;
 }
 
+/* While they are at it, whatever the machine's load. */
+static void close_under_users(weir_pool *pool, uint64_t *random)
+{
+    unsigned until = rnd(random) % (USERS * scaled(STEPS));
+    while (atomic_load_explicit(&steps, memory_order_relaxed) < until)
+        sched_yield();
+    expect_eq(weir_close(pool, rnd(random) & 1 ? WEIR_CLOSE : WEIR_DRAIN), 0);
+    atomic_store(&over, true);
+}
+
 static void stress(weir_pool_options opts, bool close_under_them)
 {
     weir_pool *pool;
     uint64_t   seed = test_seed() ^ opts.queue_limit ^ opts.threads << 8;
     expect_eq(weir_pool_open(&pool, &opts), 0);
     users_start(pool, seed);
-    if (close_under_them) {
-        for (uint32_t n = rnd(&seed) % 20000; n; n--)
-            sched_yield();
-        expect_eq(weir_close(pool, rnd(&seed) & 1 ? WEIR_CLOSE : WEIR_CLOSE), 0);
-        atomic_store(&over, true);
-    }
+    if (close_under_them)
+        close_under_users(pool, &seed);
     long accepted = users_join();
     expect_eq(weir_close(pool, WEIR_DRAIN), 0);
     weir_pool_stats s = stats_of(pool);

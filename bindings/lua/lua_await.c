@@ -63,6 +63,17 @@ static void end_block(const wl_op *op)
         weir_blocking_end();
 }
 
+/* False: the task that waits was cancelled. */
+static bool sleep_at(lua_State *L, wl_waker *k, int64_t ns)
+{
+    wl_worker *w = wl_worker_of(L);
+    wl_job    *j = w ? w->job : NULL;
+    if (j && !wl_cancel_asleep(j, NULL, k))
+        return false;
+    wl_waker_wait(k, ns);
+    return !j || wl_cancel_awake(j);
+}
+
 static int block(lua_State *L, wl_op *op)
 {
     int     n;
@@ -76,8 +87,12 @@ static int block(lua_State *L, wl_op *op)
             wl_op_disarm(op);
             return would_deadlock(L);
         }
-        wl_waker_wait(op->waker, ns);
+        bool goes_on = sleep_at(L, op->waker, ns);
         end_block(op);
+        if (!goes_on) {
+            wl_op_disarm(op);
+            return luaL_error(L, "cancelled");
+        }
     }
     return n;
 }
@@ -308,9 +323,14 @@ static int op_block(lua_State *L)
         return 1;
     }
     wl_main *m = wl_main_get(L);
-    weir_main_wait(m->weir, wl_main_has_told(m) ? 0 : left(op));
+    int  n;
+    bool goes_on = wl_main_sleep(L, m, left(op), &n);
     end_block(op);
-    return 0;
+    if (goes_on)
+        return 0;
+    wl_op_disarm(op);
+    lua_pushliteral(L, "cancelled");
+    return 1;
 }
 
 /* module -> module */

@@ -14,13 +14,16 @@
  * for it after `on_thread` is set, the canceller at `on_thread` after the request is
  * made; one of them sees the other's.
  *
+ * A task that waits in weir is woken, too: `asleep` looks for the request under the lock
+ * under which the canceller looks for a sleeper. No main closes while one sleeps in it.
+ *
  * What the signal does not stop in time (C that does not return, loops that LuaJIT
  * compiled) is abandoned, see lua_watch.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "lua_core.h"
+#include "lua_actor.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -114,6 +117,42 @@ void wl_cancel_current(wl_worker *w, lua_State *L)
 
 /* ---- the canceller ---------------------------------------------------------- */
 
+static void nothing(weir_notice *notice, int outcome)
+{
+    (void)notice;
+    (void)outcome;
+}
+
+static void wake_locked(wl_job *j)
+{
+    j->wake.fn = nothing;
+    if (j->asleep_in && weir_notice_expect(&j->wake, j->asleep_in->weir) == 0)
+        weir_notice_post(&j->wake, 0);
+    if (j->asleep_at)
+        wl_waker_fire(j->asleep_at);
+}
+
+/* The task is about to wait. False: it was cancelled. */
+bool wl_cancel_asleep(wl_job *j, wl_main *m, wl_waker *k)
+{
+    pthread_mutex_lock(&j->lock);
+    bool goes_on = !weir_cancel_requested(&j->u.task);
+    j->asleep_in = goes_on ? m : NULL;
+    j->asleep_at = goes_on ? k : NULL;
+    pthread_mutex_unlock(&j->lock);
+    return goes_on;
+}
+
+/* False: it was cancelled. */
+bool wl_cancel_awake(wl_job *j)
+{
+    pthread_mutex_lock(&j->lock);
+    j->asleep_in = NULL;
+    j->asleep_at = NULL;
+    pthread_mutex_unlock(&j->lock);
+    return !weir_cancel_requested(&j->u.task);
+}
+
 /* With a deadline, unless that is negative, after which the job is abandoned. */
 void wl_cancel_send(wl_job *j, int64_t abandon_ns)
 {
@@ -121,6 +160,7 @@ void wl_cancel_send(wl_job *j, int64_t abandon_ns)
     pthread_mutex_lock(&j->lock);
     if (j->on_thread)
         pthread_kill(j->thread, wl_cancel_signal());
+    wake_locked(j);
     bool left = j->left_thread;
     j->watched_over = watched && !left;
     pthread_mutex_unlock(&j->lock);

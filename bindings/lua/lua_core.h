@@ -128,6 +128,8 @@ bool wl_cancel_end(wl_worker *w);
 void wl_cancel_unhook(lua_State *L);
 void wl_cancel_send(wl_job *j, int64_t abandon_ns);
 void wl_cancel_left(wl_job *j);
+bool wl_cancel_asleep(wl_job *j, wl_main *m, wl_waker *k); /* one of them */
+bool wl_cancel_awake(wl_job *j);
 bool wl_watch_add(wl_job *j, int64_t timeout_ns);
 void wl_watch_remove(wl_job *j);
 void wl_coroutine_follow(lua_State *L, wl_worker *w); /* in its new state */
@@ -187,6 +189,8 @@ uint32_t wl_key_take(lua_State *L, wl_state *s); /* may throw */
 void     wl_key_push(lua_State *L, const wl_state *s, uint32_t key); /* -> number, 0 for none */
 void     wl_key_give(wl_state *s, uint32_t key);
 void     wl_main_tell_waker(wl_main *m, wl_waker *k); /* takes a reference of k */
+/* Waits for deliveries, at most so long. False: the task that waits was cancelled. */
+bool     wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n);
 bool     wl_main_has_told(const wl_main *m); /* something that an error kept from being taken */
 bool     wl_main_is_idle(lua_State *L); /* none is open, or nothing is to come and nothing was told */
 void     wl_main_register(lua_State *L);
@@ -231,6 +235,9 @@ struct wl_job {
     pthread_t thread; /* where it runs, while it is on_thread */
     bool      on_thread;
     bool      left_thread, watched_over; /* once it was cancelled */
+    wl_main  *asleep_in; /* its task waits there, or at this, and can be woken */
+    wl_waker *asleep_at;
+    weir_notice wake;    /* posted to it then, once */
     /* The submitting thread's. */
     bool    has_future, watched, read, submitted, given_up;
     int     cancelled; /* 0, or what it is over with for its future */

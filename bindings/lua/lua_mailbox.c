@@ -329,6 +329,16 @@ static int dispatch(lua_State *L)
     return 1;
 }
 
+bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n)
+{
+    wl_worker *w = wl_worker_of(L);
+    wl_job    *j = w ? w->job : NULL;
+    if (j && !wl_cancel_asleep(j, m, NULL))
+        return false;
+    *n = weir_main_wait(m->weir, wl_main_has_told(m) ? 0 : ns);
+    return !j || wl_cancel_awake(j);
+}
+
 /* [seconds [, future [, for_space]]] -> how many were delivered, or nil and why it would
  * wait for ever. With the future that is waited for, or with true, for space in its own
  * pool's queue, a worker tells its pool that it blocks. */
@@ -352,11 +362,14 @@ static int wait(lua_State *L)
     bool spare = timed || (wl_this(L)->actor && (j || for_space)); /* nor does this: other threads end it */
     if (spare)
         weir_blocking_begin();
-    int n = weir_main_wait(m->weir, wl_main_has_told(m) ? 0 : seconds < 0 ? -1 : wl_nanoseconds(seconds));
+    int  n = 0;
+    bool goes_on = wl_main_sleep(L, m, seconds < 0 ? -1 : wl_nanoseconds(seconds), &n);
     if (spare)
         weir_blocking_end();
     if (counts)
         wl_pool_end_wait(w->pool, &waiter);
+    if (!goes_on)
+        return luaL_error(L, "cancelled");
     lua_pushinteger(L, n);
     return 1;
 }

@@ -78,9 +78,9 @@ end
 --- Takes a queued task back; stops a running one: "cancelled" is raised in it before its
 -- next instruction, again and again until it is left, blocking system calls are
 -- interrupted (EINTR), and its thread gets a new state (at_exit, init) before the next
--- task. One that does not stop is abandoned, see cancel_timeout of weir.pool; so is one
--- that waits in weir itself, if that takes longer. The future is over at once, with false
--- and "cancelled", and no loop turns for the task any more.
+-- task. It does not wait any more for futures, mutexes or messages. One that does not stop
+-- is abandoned, see cancel_timeout of weir.pool. The future is over at once, with false and
+-- "cancelled", and no loop turns for the task any more.
 -- @tparam ?number timeout seconds until it is abandoned (math.huge: never); nil: the
 --   pool's cancel_timeout
 -- @treturn boolean false when it was over already

@@ -44,9 +44,9 @@ local function stays_flat(n, start, check)
   series(warm + 1, n)
   local state_after, process_after = memory()
   pool:close()
-  assert.is_true(state_after - state < STATE_KIB, ("the state grew by %d KiB"):format(state_after - state))
+  assert.is_true(state_after - state < STATE_KIB, ("the state grew by %.0f KiB"):format(state_after - state))
   assert.is_true(process_after - process < PROCESS_KIB,
-    ("the process grew by %d KiB"):format(process_after - process))
+    ("the process grew by %.0f KiB"):format(process_after - process))
 end
 
 describe("memory is flat", function()

@@ -64,6 +64,7 @@ build = {
         "bindings/lua/codec_pack.c",
         "bindings/lua/codec_path.c",
         "bindings/lua/codec_plain.c",
+        "bindings/lua/codec_stock.c",
         "bindings/lua/codec_unpack.c",
         "bindings/lua/lua_actor.c",
         "bindings/lua/lua_await.c",

@@ -122,6 +122,11 @@ wl_names *wl_names_get(lua_State *L);
 int  wl_names_path(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag);
 void wl_names_push(lua_State *L, enum wl_tag tag, int first, int count); /* -> value; may raise */
 
+/* key value -> the same: whether a new state has this there, in the module; "": as a
+ * module. What a new state has is told by its C function, else by its name alone. Any
+ * thread; raises nothing. */
+bool wl_stock_has(lua_State *L, const char *module);
+
 /* userdata at index -> its handle type, or NULL. Pushes nothing. */
 const wl_handle_type *wl_handle_type_of(lua_State *L, int index);
 

@@ -11,6 +11,11 @@
  * not seen, and crosses by copy; the other side's module would not have it.
  *
  * Of the globals only the C functions have names: a script's own are not over there.
+ *
+ * Of several names the one counts that a new state has, see codec_stock.c. Next come
+ * those in modules that it has to load, which bring their parts along, and last what
+ * was put into its own modules or globals, as in table.unpack = table.unpack or unpack.
+ * Of equals it is the shortest.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +24,7 @@
 
 typedef struct {
     const void *object, *parent; /* NULL: free */
+    bool        stock;           /* a new state has it there */
 } place;
 
 struct wl_names {
@@ -63,13 +69,13 @@ static bool make_room(wl_names *names)
     return true;
 }
 
-static bool add(wl_names *names, const void *object, const void *parent)
+static bool add(wl_names *names, const void *object, const void *parent, bool stock)
 {
     if (4 * (names->used + 1) > 3 * names->n_places && !make_room(names))
         return false;
     place *at = place_of(names, object);
     if (!at->object) {
-        *at = (place){object, parent};
+        *at = (place){object, parent, stock};
         names->used++;
     }
     return true;
@@ -88,20 +94,38 @@ static bool can_have_name(lua_State *L, bool c_functions_only)
     }
 }
 
-/* table -> table: adds what stands `deeper` tables below it; shorter paths are there
- * already, and win. Recursion ends at WL_MAX_PATH. */
-static bool scan(lua_State *L, wl_names *names, int deeper, const void *globals)
+typedef struct {
+    wl_names   *names;
+    const void *globals;
+    enum { STOCK, MODULES, REST, N_PASSES } pass; /* the best names first */
+} scanner;
+
+/* key value -> the same: whether the pass takes it. Module "": the value is one, or a
+ * part of one; NULL: it is registered. */
+static bool takes(lua_State *L, const scanner *s, const char *module, bool is_global)
+{
+    if (!can_have_name(L, is_global))
+        return false;
+    if (s->pass == STOCK)
+        return wl_stock_has(L, module);
+    return !module || *module || wl_stock_has(L, module) == (s->pass == REST);
+}
+
+/* table -> table: adds what stands `deeper` tables below it; better and shorter paths are
+ * there already, and win. Recursion ends at WL_MAX_PATH. */
+static bool scan(lua_State *L, const scanner *s, const char *module, int deeper)
 {
     const void *table = lua_topointer(L, -1);
     bool        ok = true;
     lua_pushnil(L);
     while (ok && lua_next(L, -2)) {
-        if (can_have_name(L, table == globals)) {
+        if (takes(L, s, module, table == s->globals)) {
             const void *value = lua_topointer(L, -1);
             if (deeper == 0)
-                ok = add(names, value, table);
-            else if (lua_istable(L, -1) && value != globals && parent_of(names, value) == table)
-                ok = scan(L, names, deeper - 1, globals);
+                ok = add(s->names, value, table, s->pass == STOCK);
+            else if (lua_istable(L, -1) && value != s->globals &&
+                     parent_of(s->names, value) == table)
+                ok = scan(L, s, module && !*module ? lua_tostring(L, -2) : module, deeper - 1);
         }
         lua_pop(L, 1);
     }
@@ -119,19 +143,31 @@ static void push_root(lua_State *L, enum wl_tag tag)
 }
 
 /* registered loaded -> the same */
-static bool scan_all(lua_State *L, wl_names *names, const void *globals)
+static bool scan_globals(lua_State *L, const scanner *s)
 {
-    for (int deeper = 0; deeper < WL_MAX_PATH; deeper++) {
-        lua_pushvalue(L, -2);
-        bool ok = !lua_istable(L, -1) || scan(L, names, deeper, globals);
-        lua_pop(L, 1);
-        if (!ok || !scan(L, names, deeper, globals))
-            return false;
-    }
+    if (s->pass == MODULES || parent_of(s->names, s->globals) != s->names->loaded)
+        return true;
     wl_globals_push_home(L);
-    bool ok = parent_of(names, globals) != lua_topointer(L, -2) || scan(L, names, 0, globals);
+    bool ok = scan(L, s, "_G", 0);
     lua_pop(L, 1);
     return ok;
+}
+
+/* registered loaded -> the same */
+static bool scan_all(lua_State *L, scanner *s)
+{
+    for (s->pass = STOCK; s->pass < N_PASSES; s->pass++) {
+        for (int deeper = 0; deeper < (s->pass == STOCK ? 2 : WL_MAX_PATH); deeper++) {
+            lua_pushvalue(L, -2);
+            bool ok = s->pass != MODULES || !lua_istable(L, -1) || scan(L, s, NULL, deeper);
+            lua_pop(L, 1);
+            if (!ok || !scan(L, s, "", deeper))
+                return false;
+        }
+        if (!scan_globals(L, s))
+            return false;
+    }
+    return true;
 }
 
 /* table or nil -> the same: changes when something comes, goes or is replaced */
@@ -147,15 +183,16 @@ static uint64_t look_of(lua_State *L)
 /* registered loaded -> the same */
 static bool make_anew(lua_State *L, wl_names *names)
 {
+    scanner s = {.names = names};
     wl_globals_push_home(L);
-    const void *globals = lua_topointer(L, -1);
+    s.globals = lua_topointer(L, -1);
     lua_pop(L, 1);
     if (names->n_places)
         memset(names->places, 0, names->n_places * sizeof *names->places);
     names->used = 0;
     names->registered = lua_topointer(L, -2);
     names->loaded = lua_topointer(L, -1);
-    return scan_all(L, names, globals);
+    return scan_all(L, &s);
 }
 
 /* Makes the index anew if the roots have changed since. */
@@ -210,11 +247,12 @@ wl_names *wl_names_get(lua_State *L)
 /* ---- from an object to its path -------------------------------------------------- */
 
 /* table -> key value, or nothing when no string key leads to the object */
-static bool step(lua_State *L, const void *object)
+static bool step(lua_State *L, const place *to, const char *module)
 {
     if (lua_istable(L, -1))
         for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
-            if (can_have_name(L, false) && lua_topointer(L, -1) == object) {
+            if (can_have_name(L, false) && lua_topointer(L, -1) == to->object &&
+                (!to->stock || wl_stock_has(L, module))) {
                 lua_remove(L, -3);
                 return true;
             }
@@ -223,12 +261,14 @@ static bool step(lua_State *L, const void *object)
 }
 
 /* chain: the object first, then what it stands in, up to the root. -> strings */
-static int walk(lua_State *L, const void **chain, int length, enum wl_tag tag)
+static int walk(lua_State *L, const place **chain, int length, enum wl_tag tag)
 {
     push_root(L, tag);
-    int found = 0;
-    for (; found < length && step(L, chain[length - 1 - found]); found++)
-        ;
+    const char *module = "";
+    int         found = 0;
+    for (; found < length && step(L, chain[length - 1 - found], module); found++)
+        if (found == 0)
+            module = lua_tostring(L, -2);
     if (found == length)
         lua_pop(L, 1);
     else
@@ -239,11 +279,11 @@ static int walk(lua_State *L, const void **chain, int length, enum wl_tag tag)
 /* The index's answer, looked up. */
 static int look_up(lua_State *L, const wl_names *names, const void *object, enum wl_tag *tag)
 {
-    const void *chain[WL_MAX_PATH], *parent;
-    for (int n = 0; n < WL_MAX_PATH && (parent = parent_of(names, object)); object = parent) {
-        chain[n++] = object;
-        if (parent == names->loaded || parent == names->registered) {
-            *tag = parent == names->loaded ? WL_MODULE : WL_REGISTERED;
+    const place *chain[WL_MAX_PATH], *at;
+    for (int n = 0; n < WL_MAX_PATH && (at = place_of(names, object))->object; object = at->parent) {
+        chain[n++] = at;
+        if (at->parent == names->loaded || at->parent == names->registered) {
+            *tag = at->parent == names->loaded ? WL_MODULE : WL_REGISTERED;
             return walk(L, chain, n, *tag);
         }
     }

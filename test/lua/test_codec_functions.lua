@@ -101,6 +101,67 @@ describe("the codec, of functions,", function()
     assert.are.same({ print, _G }, { g(), e[1] })
   end)
 
+  -- Which name the hash order gives first varies with the other keys.
+  local function with_aliases(value, module, key, n, f)
+    local added = {}
+    for i = 1, n do added[#added + 1] = { module, ("alias%d_%d"):format(n, i) } end
+    added[#added + 1] = { module, key }
+    added[#added + 1] = { _G, key }
+    added[#added + 1] = { package.loaded, "weir_test_alias" .. n, module }
+    for i = #added, 1, -1 do
+      local t, k, v = added[i][1], added[i][2], added[i][3]
+      if rawget(t, k) == nil then rawset(t, k, v or value) else table.remove(added, i) end
+    end
+    local ok, problem = pcall(f)
+    for _, at in ipairs(added) do rawset(at[1], at[2], nil) end
+    assert.is_true(ok, problem)
+  end
+
+  -- What a new state has, by its name there, and where a program might put it too.
+  local STOCK = {
+    { unpack or table.unpack, table, "unpack" }, -- luacheck: ignore
+    { string.len, string, "size" },
+    { string.sub, table, "slice" },
+    { tostring, string, "of" },
+    { math.floor, math, "entier" },
+  }
+
+  it("takes C functions by the name that a new state has for them", function()
+    for i, case in ipairs(STOCK) do
+      local value, module, key = case[1], case[2], case[3]
+      for n = 0, 24 do
+        with_aliases(value, module, key, n, function()
+          local there_too = there(function(f, t) return value == f and f == t.f and f end, value, { f = value })
+          assert.are.equal(value, there_too, ("case %d, %d more names"):format(i, n))
+        end)
+      end
+    end
+  end)
+
+  it("takes a module's table by the name that a new state has for it", function()
+    for n = 0, 24 do
+      with_aliases(string.len, string, "size", n, function()
+        assert.are.same({ true, string }, { there(function(s) return s == string, s end, string) })
+      end)
+    end
+  end)
+
+  it("prefers another module's name to one that was put into the new state's modules", function()
+    local module, keys = package.loaded.string, { "peer_pack", "peer_more" }
+    for _, key in ipairs(keys) do module[key] = peer.pack end
+    local ok, same = pcall(there, function(f) return f == require("codec_peer").pack end, peer.pack)
+    for _, key in ipairs(keys) do module[key] = nil end
+    assert.are.same({ true, true }, { ok, same })
+  end)
+
+  it("takes what stands in another's place by its own name", function()
+    local len = string.len
+    string.len = math.abs -- luacheck: ignore
+    local ok, result = pcall(there, function(f) return f(-3) end, math.abs)
+    string.len = len -- luacheck: ignore
+    assert.are.same({ true, 3 }, { ok, result })
+  end)
+
   it("takes along an environment of their own", function()
     if not codec.lua51 then return end
     local f = setfenv(function() x = x + 1; return x end, { x = 5 }) -- luacheck: ignore

@@ -146,3 +146,25 @@ describe("on a stack of 128 KiB", function()
     assert.is_true(pool:close())
   end)
 end)
+
+describe("a function with several names", function()
+  it("crosses by the one that every state has, as upvalue, argument and result", function()
+    local pool = assert(weir.pool { threads = 1 })
+    local own, len, unpack = package.loaded.string, string.len, rawget(_G, "unpack") or table.unpack
+    local had = { rawget(_G, "unpack") or false, table.unpack or false }
+    _G.unpack, table.unpack = unpack, unpack -- luacheck: ignore
+    local answers = {}
+    for n = 1, 20 do
+      own["weir_test_" .. n] = len -- by chance one of these comes before it
+      package.loaded.weir_test_new = {} -- so that names are looked for anew
+      answers[n] = { pool:run(function(f, g)
+        return f == len and g == unpack and f(unpack { "abc" }), f, g
+      end, len, unpack):get() }
+    end
+    for n = 1, 20 do own["weir_test_" .. n] = nil end
+    package.loaded.weir_test_new = nil
+    _G.unpack, table.unpack = had[1] or nil, had[2] or nil -- luacheck: ignore
+    pool:close()
+    for n = 1, 20 do assert.are.same({ true, 3, len, unpack }, answers[n]) end
+  end)
+end)

@@ -36,10 +36,9 @@ describe("a pool", function()
       with_pool({ threads = 1 }, function(pool)
         local results = coroutine.wrap(function()
           local future = pool:run(function(...)
-            local spread = table.unpack or _G.unpack -- this state's own; others may alias it
             local t = { ... }
             t[#t + 1] = "more"
-            return spread(t)
+            return unpack(t)
           end, unpack(values))
           return { future:get() }
         end)()

@@ -12,9 +12,9 @@
 --
 -- **What crosses** between states, always by copy: nil, booleans, numbers, strings,
 -- tables (with cycles and shared references, to any depth), functions with their
--- upvalues, light userdata, pools, mutexes, packed values. What is found in package.loaded crosses by its name
--- and is required on the other side. Anything else is refused with an error that names
--- the place: "argument 2.conn: userdata". So are metatables that were not registered.
+-- upvalues, light userdata, pools, mutexes, packed values. What is found in package.loaded crosses by its name,
+-- of several by the one that a new state has, and is required on the other side. Anything else is refused with an
+-- error that names the place: "argument 2.conn: userdata". So are metatables that were not registered.
 --
 -- **Errors**: a wrong argument raises; what may happen at run time returns nil and a
 -- message.

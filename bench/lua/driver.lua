@@ -142,21 +142,31 @@ local function resident_kib()
   return tonumber(text:match "Rss: *(%d+) kB")
 end
 
--- What THREADS idle workers take, each after some calls, beside as many bare states.
-local function memory(loop, plan)
+-- COUNT calls, as many at a time as there are threads. Old futures are the caller's
+-- garbage, not the workers' memory.
+local function work(pool, plan)
+  for _ = 1, plan.count / plan.threads do
+    local futures = {}
+    for i = 1, plan.threads do futures[i] = pool:run(add_one, i) end
+    for i = 1, plan.threads do assert(select(2, futures[i]:get()) == i + 1) end
+    collectgarbage()
+  end
+end
+
+-- What THREADS idle workers take, each after some calls, beside as many bare states. What
+-- the calls take in the caller's state is there before.
+local function memory(_, plan)
   local weir = require "weir"
   local n = plan.threads
   fresh.bare(1)
   local before = resident_kib()
   fresh.bare(n)
   local bare = (resident_kib() - before) / n
-  local first = assert(weir.pool { threads = 1 }) -- once per process
+  local first = assert(weir.pool { threads = 1 })
+  work(first, plan)
   before = resident_kib()
   local pool = assert(weir.pool { threads = n })
-  loop.flow = nil
-  local futures = {}
-  for i = 1, plan.count do futures[i] = pool:run(add_one, i) end
-  for i = 1, plan.count do assert(select(2, futures[i]:get()) == i + 1) end
+  work(pool, plan)
   local worker = (resident_kib() - before) / n
   print_figures("memory_worker_kib", worker, "memory_bare_kib", bare, "memory_beyond_kib", worker - bare)
   pool:close()

@@ -341,7 +341,7 @@ static void fill(reader *r, uint32_t number)
 static int unpack_all(lua_State *L)
 {
     reader *r = lua_touserdata(L, READER);
-    luaL_checkstack(L, r->m->n + 40, "too many values");
+    luaL_checkstack(L, r->m->n + LUA_MINSTACK, "too many values");
     lua_settop(L, OBJECTS);
     for (int i = 0; i < r->m->n; i++)
         push_value(r, take_u8(r));
@@ -359,7 +359,7 @@ int wl_unpack(lua_State *L, const wl_message *m)
         lua_pushliteral(L, "stack overflow");
         return -1;
     }
-    lua_pushcfunction(L, unpack_all);
+    wl_push_kept(L, unpack_all);
     lua_pushlightuserdata(L, &r);
     return lua_pcall(L, 1, LUA_MULTRET, 0) == 0 ? m->n : -1;
 }

@@ -12,6 +12,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdint.h>
 #include <string.h>
 
 #if LUA_VERSION_NUM < 502
@@ -55,9 +56,23 @@ static inline void wl_rawsetp(lua_State *L, int table, const void *key)
 /* Only bytecode of our own comes here, so no mode is needed. */
 #define wl_loadbytes(L, bytes, size) luaL_loadbuffer(L, bytes, size, "=weir")
 
+/* -> function: the same one each time in a state, for here each push would make one anew.
+ * May raise the first time. */
+static inline void wl_push_kept(lua_State *L, lua_CFunction fn)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, (void *)(uintptr_t)fn);
+    if (!lua_isnil(L, -1))
+        return;
+    lua_pop(L, 1);
+    lua_pushcfunction(L, fn);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, (void *)(uintptr_t)fn);
+}
+
 #else
 
 #define wl_loadbytes(L, bytes, size) luaL_loadbufferx(L, bytes, size, "=weir", "b")
+#define wl_push_kept(L, fn) lua_pushcfunction(L, fn)
 
 #endif
 

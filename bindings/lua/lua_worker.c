@@ -143,6 +143,16 @@ static void prepare_package(lua_State *L)
     lua_settop(L, 0);
 }
 
+static int serve(lua_State *L);
+
+/* So that pushing them cannot raise, and leaves no garbage, in any task. */
+static void keep_functions(lua_State *L)
+{
+    wl_push_kept(L, serve);
+    wl_push_kept(L, wl_note_failure);
+    lua_pop(L, 2);
+}
+
 /* lightuserdata worker -> ; everything up to init's call */
 static int begin(lua_State *L)
 {
@@ -150,6 +160,7 @@ static int begin(lua_State *L)
     luaL_openlibs(L);
     wl_state_open(L, w);
     keep_tools(L);
+    keep_functions(L);
     if (w->pool->own_globals)
         keep_require(L);
     wl_coroutine_follow(L, w);
@@ -321,7 +332,7 @@ static int serve(lua_State *L)
         wl_globals_push_new(L);
         wl_globals_use(L);
     }
-    lua_pushcfunction(L, wl_note_failure);
+    wl_push_kept(L, wl_note_failure);
     bool ok = push_call(L, w) && lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1) == 0;
     wl_cancel_unhook(L);
     if (ok)
@@ -350,11 +361,18 @@ static void unblock(wl_worker *w)
         weir_blocking_end();
 }
 
+static int serve_protected(wl_worker *w)
+{
+    wl_push_kept(w->L, serve);
+    lua_pushlightuserdata(w->L, w);
+    return lua_pcall(w->L, 1, 0, 0);
+}
+
 static void run(wl_worker *w, wl_job *j)
 {
     w->code = 0;
     wl_burst_look(w, j->main);
-    if (wl_cancel_begin(w, j) && wl_protect(w->L, serve, w) != 0) { /* no memory for anything else */
+    if (wl_cancel_begin(w, j) && serve_protected(w) != 0) { /* no memory for anything else */
         j->failure = "not enough memory";
         w->code = WL_FAILED;
     }

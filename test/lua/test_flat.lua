@@ -69,4 +69,17 @@ describe("memory is flat", function()
       return pool:run(function() return mine[1] end)
     end, function(i, ok, value) assert(ok and value == i) end)
   end)
+
+  it("in the state of an idle worker: a call of plain values leaves no garbage", function()
+    local pool = assert(weir.pool { threads = 1 })
+    local add = assert(load "return function(a, b) return a + b end")() -- with the globals alone
+    local function work(n)
+      for i = 1, n do assert.equal(i + 1, select(2, pool:run(add, i, 1):get())) end
+      return select(2, pool:run(collectgarbage, "count"):get())
+    end
+    work(200) -- the functions are kept from the first time on, and LuaJIT compiles them
+    local before = work(1)
+    assert.equal(before, work(200))
+    pool:close()
+  end)
 end)

@@ -9,9 +9,14 @@
  *               share the upvalues that they shared
  * What the state keeps for itself stands in its registry under the addresses below.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "lua_core.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { PATH = 1, CPATH, PRELOAD };
 enum { INIT = 1, AT_EXIT, ARGS };
@@ -209,6 +214,24 @@ static bool open_state(wl_worker *w)
     return false;
 }
 
+/* To open libraries, or a connection in init, takes more stack than most tasks do: the
+ * pages below this frame go back to the system, which has new ones when they are needed. */
+static void give_back_stack(void)
+{
+#ifdef __linux__
+    pthread_attr_t attr;
+    uintptr_t      page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t      end = ((uintptr_t)__builtin_frame_address(0) & ~(page - 1)) - page;
+    void          *stack;
+    size_t         size;
+    if (pthread_getattr_np(pthread_self(), &attr) != 0)
+        return;
+    if (pthread_attr_getstack(&attr, &stack, &size) == 0 && end > (uintptr_t)stack)
+        madvise(stack, end - (uintptr_t)stack, MADV_DONTNEED);
+    pthread_attr_destroy(&attr);
+#endif
+}
+
 static void end(wl_worker *w)
 {
     wl_pool *p = w->pool;
@@ -223,6 +246,7 @@ int wl_worker_init(void *pool, void **worker)
         return WEIR_ENOMEM;
     wl_pool_ref(w->pool = pool);
     if (open_state(w)) {
+        give_back_stack();
         *worker = w;
         return 0;
     }

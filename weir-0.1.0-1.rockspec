@@ -69,6 +69,7 @@ build = {
         "bindings/lua/lua_actor.c",
         "bindings/lua/lua_await.c",
         "bindings/lua/lua_append.c",
+        "bindings/lua/lua_block.c",
         "bindings/lua/lua_burst.c",
         "bindings/lua/lua_call.c",
         "bindings/lua/lua_cancel.c",

@@ -320,7 +320,7 @@ static void end(wl_actor *a)
     if (a->L) {
         wl_state_end_family(a->L); /* before the handles are collected, which say less */
         wl_rights *r = wl_state_seal(a->L);
-        lua_close(a->L);
+        wl_block_close(a->L);
         wl_rights_unref(r);
     }
     a->L = a->root = NULL;
@@ -438,7 +438,7 @@ static int run(weir_task *task, void *unused)
     (void)unused;
     wl_actor *a = (wl_actor *)(void *)task;
     if (!a->L)
-        a->L = luaL_newstate();
+        a->L = wl_block_open();
     if (!a->L) {
         fail_with(a, "not enough memory");
     } else if (wl_protect(a->L, go, a) != 0) {

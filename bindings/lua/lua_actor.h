@@ -184,6 +184,11 @@ const char *wl_actor_create(lua_State *L, const wl_actor_options *o);
 /* -> function; may raise. The name stands in errors. */
 void        wl_script_load(lua_State *L, const char *path, const char *name, bool text_only);
 
+/* ---- the memory of its state: see lua_block.c ------------------------------------------ */
+
+lua_State  *wl_block_open(void); /* as luaL_newstate */
+void        wl_block_close(lua_State *L); /* one of wl_block_open; as lua_close */
+
 /* ---- one value: see lua_item.c ------------------------------------------------------ */
 
 /* The value at i, which the item owns from then on; raises at the caller of function. */

@@ -10,6 +10,10 @@
  * readable once more), and takes the arrivals then: a post that comes after the
  * take finds nothing there, and tells.
  *
+ * While the main is quiet nothing is written: the owner will look. When it ends that,
+ * it looks at the arrivals under the lock, as who posts does at `quiet` after the push:
+ * one of them writes.
+ *
  * What dispatch took is the owner's batch. Nested dispatches continue the same
  * batch. What a budget leaves in it makes the descriptor readable again.
  */
@@ -203,7 +207,7 @@ static void tell(weir_main *m, bool urgent)
     wi_lock(&m->lock);
     bool there = wi_stack_holds_some(&m->arrivals);
     bool unpark = there && (m->waited || (urgent && atomic_load(&m->owner->waiting)));
-    bool raise = there && !unpark && !m->signalled;
+    bool raise = there && !unpark && !m->signalled && !m->quiet;
     m->signalled |= raise;
     m->writers += raise;
     wi_unlock(&m->lock);
@@ -286,11 +290,25 @@ static void rearm(weir_main *m)
 {
     wi_lock(&m->lock);
     bool left = !box_empty(&m->batch) || wi_stack_holds_some(&m->arrivals);
-    bool raise = left && !m->signalled;
+    bool raise = left && !m->signalled && !m->quiet;
     m->signalled |= raise;
     wi_unlock(&m->lock);
     if (raise)
         wi_wake_raise(&m->wake);
+}
+
+int weir_main_quiet(weir_main *m, bool quiet)
+{
+    if (!m)
+        return WEIR_EINVAL;
+    if (m->owner != wi_thread_self())
+        return WEIR_EPERM;
+    wi_lock(&m->lock);
+    m->quiet = quiet;
+    wi_unlock(&m->lock);
+    if (!quiet)
+        rearm(m);
+    return 0;
 }
 
 void wi_mains_rearm(wi_thread *t)

@@ -64,6 +64,7 @@ struct weir_main {
     bool      shut;       /* nobody reads the descriptor any more; the last writer closes it */
     bool      signalled;  /* a write is owed or done, and was not read yet */
     bool      waited;     /* weir_main_wait sleeps: unpark in place of a write */
+    bool      quiet;      /* no write is owed: the owner looks before it polls */
 
     /* The owner's alone; `own` and `busy` are read by others. */
     _Atomic int64_t own; /* of the pending; may be negative, the sum is not */

@@ -404,6 +404,13 @@ WEIR_API int weir_main_fd(const weir_main *main);
  * same ordered list); only weir_main_close is refused there. */
 WEIR_API int weir_main_dispatch(weir_main *main, int max);
 
+/* While a main is quiet nothing makes its descriptor readable. For an owner that looks
+ * by itself before it polls again: one that waits by weir_main_wait alone, or a loop's
+ * glue while it lets those go on whom a dispatch has woken. It is spared a write and a
+ * read for what comes meanwhile. When that ends the descriptor is readable at once if
+ * something waits. 0, WEIR_EINVAL, or WEIR_EPERM on a foreign thread. */
+WEIR_API int weir_main_quiet(weir_main *main, bool quiet);
+
 /* Waits until something can be delivered, then dispatches. The number delivered
  * (0: the timeout passed, or nothing is pending and none can come), or
  * WEIR_EPERM. With a negative timeout and nothing pending it returns 0 at once

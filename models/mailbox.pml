@@ -6,6 +6,7 @@
 //! ok    loop
 //! ok    wait                 -DWAIT
 //! ok    shut                 -DSHUT
+//! ok    quiet                -DQUIET
 //! found take-before-read     -DBUG_TAKE_FIRST : assertion violated ((((delivered+refused)==4)
 //! found no-rearm             -DBUG_NO_REARM : assertion violated ((((delivered+refused)==4)
 //! found cleared-after-take  -DBUG_CLEAR_LATE : assertion violated ((((delivered+refused)==4)
@@ -14,6 +15,7 @@
 //! found cleared-unread       -DBUG_CLEAR_UNREAD : assertion violated ((fd+owed)<=1)
 //! found wait-without-look    -DWAIT -DBUG_NO_LOOK : invalid end state
 //! found wait-no-flag         -DWAIT -DBUG_NO_FLAG : invalid end state
+//! found quiet-ends-unseen    -DQUIET -DBUG_QUIET_LATE : assertion violated ((((delivered+refused)==4)
 //! found closed-under-writer  -DSHUT -DBUG_CLOSED_UNDER_WRITER : assertion violated !(fd_closed)
 //! found closed-by-nobody     -DSHUT -DBUG_CLOSED_BY_NOBODY : assertion violated (fd_closed&&
 //! found posted-after-shut    -DSHUT -DBUG_POSTED_AFTER : assertion violated
@@ -37,6 +39,7 @@ bool closed;    /* they are shut */
 
 /* Guarded by the main's lock. */
 bool signalled; /* a write is owed or done, and was not read yet */
+bool quiet;     /* no write is owed: the owner looks before it polls */
 bool waited;    /* weir_main_wait sleeps: unpark in place of a write */
 bool shut;      /* nobody reads the descriptor any more; the last writer closes it */
 byte writers = 0;
@@ -110,7 +113,7 @@ active [POSTERS] proctype poster()
                 there = true;
 #endif
                 unpark = there && waited;
-                raise = there && !unpark && !signalled;
+                raise = there && !unpark && !signalled && !quiet;
                 if
                 :: raise -> signalled = true; owed++; writers++
                 :: else
@@ -186,7 +189,7 @@ inline rearm()
     raise = false;
     atomic {
         if
-        :: (n_batch > 0 || n_box > 0) && !signalled -> signalled = true; raise = true; owed++
+        :: (n_batch > 0 || n_box > 0) && !signalled && !quiet -> signalled = true; raise = true; owed++
         :: else
         fi
     }
@@ -230,6 +233,19 @@ inline dispatch(most)
     fi
 }
 
+/* A turn of a loop's glue: it dispatches, and those who went on submit more. */
+inline quiet_turn()
+{
+    quiet = true;
+    dispatch(1);
+#ifdef BUG_QUIET_LATE
+    quiet = false; raise = false /* and no look at what came meanwhile */
+#else
+    quiet = false;
+    rearm()
+#endif
+}
+
 inline main_wait()
 {
     dispatch(0);
@@ -267,6 +283,10 @@ active proctype owner()
     :: atomic { spurious == 0 -> spurious++ } dispatch(1) /* nobody said so */
 #ifdef WAIT
     :: main_wait()
+#endif
+#ifdef QUIET
+    :: atomic { spurious == 0 -> spurious++ } quiet_turn()
+    :: atomic { fd > 0 } quiet_turn()
 #endif
 #ifdef SHUT
     :: break

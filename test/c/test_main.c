@@ -54,9 +54,52 @@ SCENARIO(a_budget_leaves_the_rest_in_order_and_the_descriptor_readable)
     rig_close(&r);
 }
 
+TEST(a_quiet_main_writes_nothing_and_tells_when_that_ends)
+{
+    rig   r;
+    probe t[3], later[2], last[1];
+    expect(rig_open(&r, 1));
+    long before = fault_writes();
+    expect_eq(weir_main_quiet(r.m, true), 0);
+    settle_undelivered(&r, t, 3);
+    expect(!readable(weir_main_fd(r.m)));
+    expect_eq(weir_main_dispatch(r.m, 1), 1); /* nor does what a budget leaves */
+    expect_eq(fault_writes() - before, 0);
+    expect_eq(weir_main_quiet(r.m, false), 0);
+    expect(readable(weir_main_fd(r.m)));
+    expect_eq(weir_main_dispatch(r.m, 0), 2);
+    expect(!readable(weir_main_fd(r.m)));
+    expect_eq(fault_writes() - before, 1);
+    expect_eq(weir_main_quiet(r.m, true), 0);
+    settle_undelivered(&r, later, 2);
+    expect_eq(weir_main_wait(r.m, -1), 2); /* it looks by itself */
+    expect_eq(weir_main_quiet(r.m, false), 0);
+    expect(!readable(weir_main_fd(r.m))); /* nothing waits */
+    settle_undelivered(&r, last, 1);
+    expect(readable(weir_main_fd(r.m)));
+    expect_eq(weir_main_dispatch(r.m, 0), 1);
+    expect_eq(weir_main_quiet(NULL, true), WEIR_EINVAL);
+    rig_close(&r);
+}
+
+/* Its owner sleeps in the wait while the worker settles: that wakes it. */
+TEST(a_quiet_main_wakes_its_wait)
+{
+    rig r;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_main_quiet(r.m, true), 0);
+    for (int i = 0; i < 300; i++) {
+        probe t = PROBE;
+        expect_eq(weir_run(r.p, &t.task, r.m), 0);
+        expect_eq(weir_main_wait(r.m, -1), 1);
+        expect_eq(t.dones, 1);
+    }
+    rig_close(&r);
+}
+
 typedef struct {
     weir_main *m;
-    int        dispatch, wait, close, on_busy;
+    int        dispatch, wait, close, on_busy, quiet;
 } foreign;
 
 static void uses_a_foreign_main(void *arg)
@@ -66,6 +109,7 @@ static void uses_a_foreign_main(void *arg)
     f->wait = weir_main_wait(f->m, -1);
     f->close = weir_main_close(f->m, WEIR_DETACH);
     f->on_busy = weir_main_on_busy(f->m, NULL, NULL);
+    f->quiet = weir_main_quiet(f->m, true);
     expect_eq(weir_main_pending(f->m), 1);
     expect_op(weir_main_fd(f->m), >=, 0);
 }
@@ -85,6 +129,7 @@ TEST(only_its_own_thread_may_use_a_main)
     expect_eq(f.wait, WEIR_EPERM);
     expect_eq(f.close, WEIR_EPERM);
     expect_eq(f.on_busy, WEIR_EPERM);
+    expect_eq(f.quiet, WEIR_EPERM);
     expect_eq(t[0].dones, 0);
     rig_close(&r);
 }
@@ -268,6 +313,7 @@ TEST(each_of_two_mains_gets_its_own)
 }
 
 SUITE(main, the_descriptor_is_readable_while_something_waits, many_completions_cost_one_write,
+      a_quiet_main_writes_nothing_and_tells_when_that_ends, a_quiet_main_wakes_its_wait,
       a_budget_leaves_the_rest_in_order_and_the_descriptor_readable,
       only_its_own_thread_may_use_a_main, a_nested_dispatch_goes_on_with_the_same_ordered_list,
       done_may_wait_for_another_task_in_the_same_main,

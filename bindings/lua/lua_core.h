@@ -168,6 +168,9 @@ struct wl_main {
     /* The owner's thread only. */
     uint64_t   number;
     bool       held; /* some loop watches it */
+    bool       polled; /* this thread is about to poll its descriptor itself */
+    bool       turning, quiet; /* see quieten in lua_mailbox.c */
+    int64_t    turning_since;
     lua_State *blocked; /* inside a blocking call of the core, made from here; else NULL */
     bool       tell_all;
     unsigned   cancelled; /* jobs that run on, and nobody waits for */
@@ -245,9 +248,27 @@ struct wl_job {
     wl_job *next; /* of the told */
 };
 
+/* A future, its memory in Lua. */
+typedef struct {
+    wl_job *job; /* NULL: not yet, or not any more */
+    enum {
+        WL_KEPT_NOT,
+        WL_KEPT_NOTHING,
+        WL_KEPT_NIL,
+        WL_KEPT_FALSE,
+        WL_KEPT_TRUE,
+        WL_KEPT_INTEGER,
+        WL_KEPT_NUMBER
+    } kept; /* what its job returned, which was read; then it has none */
+    union {
+        lua_Integer integer;
+        lua_Number  number;
+    } value;
+} wl_future;
+
 wl_job  *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p); /* -> future; may throw */
-wl_job **wl_job_slot(lua_State *L); /* -> future without a job; may throw */
-wl_job  *wl_job_check(lua_State *L, int index);
+wl_future *wl_future_push(lua_State *L); /* -> future without a job; may throw */
+wl_job  *wl_job_check(lua_State *L, int index); /* of a future that is not over */
 void     wl_job_ref(wl_job *j);
 void     wl_job_unref(wl_job *j);
 void     wl_job_settle(wl_job *j, int outcome);

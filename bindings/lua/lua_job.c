@@ -5,6 +5,10 @@
  * A worker owns call, result and traceback until the core settles the task; `settled`
  * is stored after them and read before them. A job whose main has closed is over for
  * its state, settled or not.
+ *
+ * A future that has been read and is good for one plain value keeps that, and lets go of
+ * its job: the memory serves the next call while it is warm, long before the collector
+ * comes to the future.
  */
 #include "lua_core.h"
 
@@ -32,13 +36,21 @@ void wl_job_unref(wl_job *j)
     free(j);
 }
 
-/* -> future without a job */
-wl_job **wl_job_slot(lua_State *L)
+/* -> future without a job or a metatable */
+static wl_future *future_new(lua_State *L)
 {
-    wl_job **slot = lua_newuserdata(L, sizeof *slot);
-    *slot = NULL;
+    wl_future *f = lua_newuserdata(L, sizeof *f);
+    f->job = NULL;
+    f->kept = WL_KEPT_NOT;
+    return f;
+}
+
+/* -> future without a job */
+wl_future *wl_future_push(lua_State *L)
+{
+    wl_future *f = future_new(L);
     wl_set_class(L, wl_future_class);
-    return slot;
+    return f;
 }
 
 static wl_job *make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
@@ -62,17 +74,27 @@ static wl_job *make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
 /* -> future */
 wl_job *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p)
 {
-    wl_main *m = wl_main_get(L);
-    wl_job **slot = wl_job_slot(L);
-    return *slot = make(L, kind, m, p);
+    wl_main   *m = wl_main_get(L);
+    wl_future *f = wl_future_push(L);
+    return f->job = make(L, kind, m, p);
 }
 
-/* A finaliser may come to one that was collected with it. */
+/* NULL when all that is left is the value. A finaliser may come to a future that was
+ * collected with it. */
+static wl_job *look(lua_State *L, const wl_future *f)
+{
+    if (!f->job && f->kept == WL_KEPT_NOT)
+        luaL_error(L, "weir: the future was collected");
+    return f->job;
+}
+
+static wl_job *look_at(lua_State *L, int index) { return look(L, wl_check(L, index, wl_future_class)); }
+
 wl_job *wl_job_check(lua_State *L, int index)
 {
-    wl_job *j = *(wl_job **)wl_check(L, index, wl_future_class);
+    wl_job *j = look_at(L, index);
     if (!j)
-        luaL_error(L, "weir: the future was collected");
+        luaL_error(L, "weir: the future is over");
     return j;
 }
 
@@ -144,11 +166,10 @@ static wl_job *task_make(lua_State *L, wl_pool *p)
     wl_pack_options options = {.number = 1, .metatables = p->metatables};
     int      n = lua_gettop(L) - 1;
     wl_main *m = wl_main_of(L, wl_this(L));
-    wl_job **slot = lua_newuserdata(L, sizeof *slot);
-    *slot = NULL;
+    wl_future *f = future_new(L);
     lua_pushvalue(L, lua_upvalueindex(WL_FUTURE));
     lua_setmetatable(L, -2);
-    wl_job *j = *slot = make(L, WL_TASK, m, p);
+    wl_job *j = f->job = make(L, WL_TASK, m, p);
     j->u.task.run = wl_worker_run;
     j->u.task.done = task_done;
     j->u.task.release = task_release;
@@ -230,8 +251,8 @@ static int job_run(lua_State *L)
  * future -> true, and it is empty | nil, word */
 static int job_post(lua_State *L)
 {
-    wl_job **slot = wl_check(L, 1, wl_future_class);
-    wl_job  *j = *slot;
+    wl_future *f = wl_check(L, 1, wl_future_class);
+    wl_job    *j = f->job;
     luaL_argcheck(L, j && !j->submitted, 1, "it was submitted already");
     wl_main *root = j->root;
     wl_main_ref(root); /* the job's */
@@ -240,7 +261,7 @@ static int job_post(lua_State *L)
     j->main = root;
     j->has_future = false;
     j->submitted = true;
-    *slot = NULL; /* its reference becomes the core's */
+    f->job = NULL; /* its reference becomes the core's */
     pthread_mutex_lock(&root->lock);
     int rc = atomic_load(&root->closed) ? WEIR_ECLOSED : weir_run(j->pool->weir, &j->u.task, root->weir);
     pthread_mutex_unlock(&root->lock);
@@ -248,7 +269,7 @@ static int job_post(lua_State *L)
     if (rc != 0) {
         j->has_future = true;
         j->submitted = false;
-        *slot = j;
+        f->job = j;
         return wl_push_refusal(L, rc);
     }
     lua_pushboolean(L, true);
@@ -260,17 +281,19 @@ static int job_post(lua_State *L)
 /* future -> key, as `told` gives it; 0 when nobody waited, or it was told */
 static int job_key(lua_State *L)
 {
-    wl_key_push(L, wl_this(L), wl_job_check(L, 1)->key);
+    wl_job *j = look_at(L, 1);
+    wl_key_push(L, wl_this(L), j ? j->key : 0);
     return 1;
 }
 
 /* value -> whether get would not wait | nothing: it is no future */
 static int job_over(lua_State *L)
 {
-    wl_job **slot = wl_is(L, 1, WL_FUTURE);
-    if (!slot)
+    wl_future *f = wl_is(L, 1, WL_FUTURE);
+    if (!f)
         return 0;
-    lua_pushboolean(L, is_over(wl_job_check(L, 1)));
+    wl_job *j = look(L, f);
+    lua_pushboolean(L, !j || is_over(j));
     return 1;
 }
 
@@ -278,19 +301,31 @@ static int job_over(lua_State *L)
 static int job_is_own(lua_State *L)
 {
     wl_worker *w = wl_this(L)->worker;
-    lua_pushboolean(L, w && wl_job_check(L, 1)->pool == w->pool);
+    wl_job    *j = look_at(L, 1);
+    lua_pushboolean(L, w && j && j->pool == w->pool);
     return 1;
 }
 
-/* future -> key; its end will be told */
+/* The one call that every wait begins with.
+ *
+ * value -> key, whether a loop watches the mailbox; its end will be told
+ *        | false: it is over | nothing: it is no future */
 static int job_watch(lua_State *L)
 {
-    wl_job *j = wl_job_check(L, 1);
+    wl_future *f = wl_is(L, 1, WL_FUTURE);
+    if (!f)
+        return 0;
+    wl_job *j = look(L, f);
+    if (!j || is_over(j)) {
+        lua_pushboolean(L, false);
+        return 1;
+    }
     if (!j->key)
         j->key = wl_key_take(L, wl_this(L));
     j->watched = true;
     wl_key_push(L, wl_this(L), j->key);
-    return 1;
+    lua_pushboolean(L, j->main->held);
+    return 2;
 }
 
 /* -> the error value of a job that is over and not ok */
@@ -304,36 +339,84 @@ static void push_error(lua_State *L, const wl_job *j)
         lua_pushstring(L, wl_word(j->outcome));
 }
 
+/* What the only result is, if it is one that a future can keep. */
+static void keep(lua_State *L, wl_future *f, int index)
+{
+    switch (lua_type(L, index)) {
+    case LUA_TNONE: f->kept = WL_KEPT_NOTHING; break;
+    case LUA_TNIL: f->kept = WL_KEPT_NIL; break;
+    case LUA_TBOOLEAN: f->kept = lua_toboolean(L, index) ? WL_KEPT_TRUE : WL_KEPT_FALSE; break;
+    case LUA_TNUMBER:
+#if LUA_VERSION_NUM >= 503
+        if (lua_isinteger(L, index)) {
+            f->kept = WL_KEPT_INTEGER;
+            f->value.integer = lua_tointeger(L, index);
+            break;
+        }
+#endif
+        f->kept = WL_KEPT_NUMBER;
+        f->value.number = lua_tonumber(L, index);
+        break;
+    default: return;
+    }
+    f->job->has_future = false;
+    wl_job_unref(f->job);
+    f->job = NULL;
+}
+
+/* -> true, value */
+static int push_kept(lua_State *L, const wl_future *f)
+{
+    lua_pushboolean(L, true);
+    switch (f->kept) {
+    case WL_KEPT_NOT:
+    case WL_KEPT_NOTHING: return 1;
+    case WL_KEPT_NIL: lua_pushnil(L); break;
+    case WL_KEPT_FALSE: lua_pushboolean(L, false); break;
+    case WL_KEPT_TRUE: lua_pushboolean(L, true); break;
+    case WL_KEPT_INTEGER: lua_pushinteger(L, f->value.integer); break;
+    case WL_KEPT_NUMBER: lua_pushnumber(L, f->value.number); break;
+    }
+    return 2;
+}
+
 /* The future stays below, for nobody else may hold it while its result is decoded.
  *
  * future, which is over -> true, values... | false, error */
 static int job_take(lua_State *L)
 {
-    wl_job **slot = wl_is(L, 1, WL_FUTURE);
-    wl_job  *j = slot && *slot ? *slot : wl_job_check(L, 1);
+    wl_future *f = wl_is(L, 1, WL_FUTURE);
+    if (!f)
+        f = wl_check(L, 1, wl_future_class);
+    wl_job *j = look(L, f);
+    if (!j)
+        return push_kept(L, f);
     j->read = true;
-    bool failed = j->cancelled || !atomic_load(&j->settled) || j->outcome != 0;
+    bool settled = atomic_load(&j->settled);
+    bool failed = j->cancelled || !settled || j->outcome != 0;
     lua_settop(L, 1);
     lua_pushboolean(L, !failed);
     if (j->cancelled)
         lua_pushstring(L, wl_word(j->cancelled));
-    else if (!atomic_load(&j->settled))
+    else if (!settled)
         lua_pushstring(L, wl_word(WEIR_ECLOSED));
     else if (failed)
         push_error(L, j);
     else if (j->result && wl_unpack(L, j->result) < 0) {
         lua_pushboolean(L, false);
         lua_replace(L, 2);
-    }
+    } else if (j->kind == WL_TASK && lua_gettop(L) <= 3 && f->job == j)
+        keep(L, f, 3);
     return lua_gettop(L) - 1;
 }
 
 /* future -> string | nil */
 static int job_traceback(lua_State *L)
 {
-    wl_job *j = wl_job_check(L, 1);
-    j->read = true;
-    lua_pushstring(L, atomic_load(&j->settled) && !j->cancelled ? j->traceback : NULL);
+    wl_job *j = look_at(L, 1);
+    if (j)
+        j->read = true;
+    lua_pushstring(L, j && atomic_load(&j->settled) && !j->cancelled ? j->traceback : NULL);
     return 1;
 }
 
@@ -350,9 +433,9 @@ static void stop(wl_job *j, int64_t abandon_ns)
  * future [timed_out [, seconds]] -> whether it was not over */
 static int job_cancel(lua_State *L)
 {
-    wl_job *j = wl_job_check(L, 1);
+    wl_job *j = look_at(L, 1);
     int     rc = WEIR_EINVAL;
-    if (!is_over(j) && j->submitted && j->kind == WL_TASK)
+    if (j && !is_over(j) && j->submitted && j->kind == WL_TASK)
         rc = weir_cancel(&j->u.task);
     if (rc == WEIR_EBUSY)
         stop(j, lua_isnoneornil(L, 3) ? j->pool->cancel_ns : wl_nanoseconds(lua_tonumber(L, 3)));
@@ -368,24 +451,25 @@ static int job_cancel(lua_State *L)
  * lightuserdata job -> */
 static int report(lua_State *L)
 {
-    wl_job  *j = lua_touserdata(L, 1);
-    wl_job **slot = wl_job_slot(L);
-    wl_job_ref(*slot = j);
+    wl_job    *j = lua_touserdata(L, 1);
+    wl_future *f = wl_future_push(L);
+    wl_job_ref(f->job = j);
     luaL_getmetatable(L, wl_future_class);
     lua_getfield(L, -1, "unhandled");
     lua_pushvalue(L, 2);
     lua_call(L, 1, 0);
-    *slot = NULL;
-    wl_job_unref(j);
+    if (f->job)
+        wl_job_unref(j);
+    f->job = NULL;
     return 0;
 }
 
 /* future -> */
 static int job_gc(lua_State *L)
 {
-    wl_job **slot = lua_touserdata(L, 1);
-    wl_job  *j = *slot;
-    *slot = NULL;
+    wl_future *f = lua_touserdata(L, 1);
+    wl_job    *j = f->job;
+    f->job = NULL;
     if (!j)
         return 0;
     j->has_future = false;

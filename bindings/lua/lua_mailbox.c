@@ -101,6 +101,15 @@ void wl_main_unref(wl_main *m)
     free(m);
 }
 
+/* Nobody polls the descriptor: no loop watches it, or the only one that does is letting
+ * those go on whom it woke, and looks again before it polls. */
+static void quieten(wl_main *m)
+{
+    bool quiet = !m->polled && (!m->held || m->turning);
+    if (quiet != m->quiet)
+        weir_main_quiet(m->weir, m->quiet = quiet);
+}
+
 static wl_main *main_open(lua_State *L, wl_state *s)
 {
     wl_main *m = calloc(1, sizeof *m);
@@ -116,6 +125,7 @@ static wl_main *main_open(lua_State *L, wl_state *s)
     m->last_job = &m->jobs;
     m->last_call = &m->calls;
     m->last_waker = &m->wakers;
+    quieten(m);
     return m;
 }
 
@@ -270,12 +280,12 @@ static int tell_settled(lua_State *L, wl_main *m)
 /* -> future, "failed" | nothing, if a finaliser was faster */
 static int tell_failed(lua_State *L, wl_main *m)
 {
-    wl_job **slot = wl_job_slot(L);
+    wl_future *f = wl_future_push(L);
     lua_pushliteral(L, "failed");
     if (!m->jobs || !is_unread(m->jobs))
         return 0;
-    *slot = pop_job(m);
-    (*slot)->has_future = true;
+    f->job = pop_job(m);
+    f->job->has_future = true;
     return 2;
 }
 
@@ -327,6 +337,49 @@ static int dispatch(lua_State *L)
     wl_main *m = wl_this(L)->main;
     lua_pushinteger(L, m ? weir_main_dispatch(m->weir, max) : 0);
     return 1;
+}
+
+enum { MOST_NS = 1000000 }; /* of a turn, so that the loop's timers are in time */
+
+/* Begins a turn of the only loop that watches, or goes on with it.
+ *
+ * max -> how many were delivered; 0 also when the turn has taken its time */
+static int turn(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    int64_t  now = wl_now();
+    int      n = 0;
+    if (m && !m->turning) {
+        m->turning = true;
+        m->turning_since = now;
+        quieten(m);
+    }
+    if (m && now - m->turning_since < MOST_NS)
+        n = weir_main_dispatch(m->weir, (int)lua_tointeger(L, 1));
+    lua_pushinteger(L, n);
+    return 1;
+}
+
+/* -> ; the loop is about to poll */
+static int turned(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    if (m) {
+        m->turning = false;
+        quieten(m);
+    }
+    return 0;
+}
+
+/* boolean -> ; whether this thread is about to poll the descriptor itself */
+static int polled(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    if (m) {
+        m->polled = lua_toboolean(L, 1);
+        quieten(m);
+    }
+    return 0;
 }
 
 bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n)
@@ -403,8 +456,10 @@ static int mail(lua_State *L)
 static int held(lua_State *L)
 {
     wl_main *m = wl_this(L)->main;
-    if (m && !lua_isnone(L, 1))
+    if (m && !lua_isnone(L, 1)) {
         m->held = lua_toboolean(L, 1);
+        quieten(m);
+    }
     lua_pushboolean(L, m && m->held);
     return 1;
 }
@@ -421,6 +476,9 @@ void wl_main_register(lua_State *L)
 {
     wl_method(L, "told", told);
     wl_method(L, "dispatch", dispatch);
+    wl_method(L, "turn", turn);
+    wl_method(L, "turned", turned);
+    wl_method(L, "polled", polled);
     wl_method(L, "wait", wait);
     wl_method(L, "pending", pending);
     wl_method(L, "fd", fd);

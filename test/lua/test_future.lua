@@ -39,6 +39,34 @@ describe("a future", function()
     assert.are.same({ 1 }, b)
   end)
 
+  it("gives one plain value as often, and says what it said", function()
+    local no_value = pool:run(function() end)
+    assert.are.equal(1, select("#", no_value:get()))
+    for _ = 1, 2 do assert.are.equal(1, select("#", no_value:get())) end
+    local values = { true, false, 1, -1, 0.5, 2 ^ 53, -0.0, 1e300, 0 / 0, "text" }
+    for i = 0, #values do
+      local given = values[i]
+      local future = pool:run(function(v) return v end, given)
+      for _ = 1, 3 do
+        assert.are.equal(2, select("#", future:get()))
+        local ok, value = future:get()
+        assert.is_true(ok)
+        assert.is_true(value == given or value ~= value and given ~= given)
+        assert.are.equal(tostring(given), tostring(value)) -- -0.0, and integers stay what they are
+      end
+      assert.is_true(future:wait(0))
+      assert.are.equal(2, select("#", future:try()))
+      assert.is_nil(future:traceback())
+      assert.is_false(future:cancel())
+      assert.is_true(weir.all { future })
+      assert.are.equal(1, (weir.any { future }))
+      assert.are.equal("weir.future: over", tostring(future))
+      local told
+      future:on_settle(function(f) told = f end)
+      assert.are.equal(future, told)
+    end
+  end)
+
   it("gives nothing to try while its task runs", function()
     local future, leave = held()
     assert.are.equal(0, select("#", future:try()))

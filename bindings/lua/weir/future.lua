@@ -17,7 +17,7 @@ future.__index = future
 
 local deadlines, has_deadlines = setmetatable({}, { __mode = "k" }), false
 local for_ever = wait.for_ever
-local over, take, is_future = core.over, core.take, core.is_future
+local over, take, watch, is_future = core.over, core.take, core.watch, core.is_future
 
 local function check(self, method)
   if not is_future(self) then
@@ -46,12 +46,14 @@ end
 -- @return true and what the task returned; or false and its error value, or "closed",
 --   "cancelled", "expired", "full" (dropped from a full queue) or "timeout"
 function future:get()
-  local is_over = over(self)
-  if is_over then return take(self) end
-  if is_over == nil then check(self, "get") end
+  local key, is_held = watch(self)
+  if not key then
+    if key == nil then check(self, "get") end
+    return take(self)
+  end
   local deadline = has_deadlines and deadlines[self]
   if not deadline then
-    for_ever(self)
+    for_ever(self, key, is_held)
   elseif not wait.one(self, deadline - core.clock()) and core.cancel(self, true) then
     mailbox.cancelled(core.key(self))
   end
@@ -107,8 +109,9 @@ function future:on_settle(fn)
   if type(fn) ~= "function" then
     error("on_settle: argument 1 must be a function, got " .. type(fn), 2)
   end
-  if over(self) then return fn(self) end
-  mailbox.expect(core.watch(self), { co = { fn = fn, future = self }, loop = RESUMES })
+  local key = watch(self)
+  if not key then return fn(self) end
+  mailbox.expect(key, { co = { fn = fn, future = self }, loop = RESUMES })
 end
 
 --- Where the task failed, on its own thread.

@@ -89,8 +89,16 @@ end
 function loop.running()
   local co, is_main = running()
   if is_main then return nil end
-  local coxpcall = is_51 and loaded.coxpcall
-  return co and coxpcall and coxpcall.running(co) or co
+  return co
+end
+
+if is_51 then
+  function loop.running()
+    local co, is_main = running() -- LuaJIT may say both, as it was built
+    if is_main then return nil end
+    local coxpcall = loaded.coxpcall
+    return co and coxpcall and coxpcall.running(co) or co
+  end
 end
 
 --- Where `co` is to be suspended. Outside a coroutine nothing can be.
@@ -112,7 +120,11 @@ end
 -- @tparam ?number timeout in seconds; nil: no limit; 0: only takes what is there
 -- @tparam ?number fd a descriptor
 function loop.turn(candidate, timeout, fd)
-  if timeout ~= 0 then core.poll(timeout or -1, core.mail() and core.fd(), fd) end
+  if timeout ~= 0 then
+    core.polled(true)
+    core.poll(timeout or -1, core.mail() and core.fd(), fd)
+    core.polled(false)
+  end
   core.dispatch(TURN)
   mailbox.deliver(candidate)
 end

@@ -12,8 +12,11 @@ local core = require "weir.core"
 local mailbox = {}
 
 local BUDGET = 64 -- deliveries per turn of a loop
+local sole -- the loop that watches, when there is one and no other
+-- mailbox.turning: the loop that lets those go on whom it woke, while nobody polls
 local waiting = {} -- key -> a waiter, {co =, loop =}, or a list of several
 local held = {} -- loop -> {stop = function that ends its watch, instance = of the loop}
+mailbox.waiting, mailbox.held = waiting, held -- for wait.lua's short way
 local held_mail -- of which mailbox: in a pool thread each task has its own
 local told, pending, is_held = core.told, core.pending, core.held
 mailbox.is_held = is_held -- whether some loop watches this mailbox
@@ -82,12 +85,23 @@ local take = {
   failed = function(_, future) mailbox.unhandled(future) end,
 }
 
+local function count_holders()
+  sole = next(held)
+  if sole and next(held, sole) then sole = nil end
+  is_held(next(held) ~= nil)
+end
+
 local function release()
   for loop, watch in pairs(held) do
     held[loop] = nil
     watch.stop()
   end
-  is_held(false)
+  count_holders()
+end
+
+local function stop_turning()
+  mailbox.turning = nil
+  core.turned()
 end
 
 local function instance_of(loop)
@@ -109,7 +123,14 @@ function mailbox.deliver(loop)
     if kind then
       take[kind](loop, what)
     else
-      wake(what)
+      local waiter = waiting[what]
+      local its = waiter and waiter.loop
+      if its then -- wake, for one
+        waiting[what] = nil
+        its.resume(waiter.co)
+      elseif waiter then
+        wake(what)
+      end
       if waiting.space then wake("space") end
     end
     what, kind = told()
@@ -126,7 +147,26 @@ local function deliver_surely(loop)
     io.stderr:write("weir: a delivery failed: ", tostring(problem), "\n")
     collectgarbage()
   end
+  stop_turning()
   mailbox.deliver(loop)
+end
+
+-- Has what came delivered, and what comes of that meanwhile, so that a loop with few
+-- tasks in flight need not poll for each.
+local function turn(loop)
+  if sole ~= loop then
+    core.dispatch(BUDGET)
+    return deliver_surely(loop)
+  end
+  mailbox.turning = loop
+  local left = BUDGET
+  local n = core.turn(left)
+  repeat
+    deliver_surely(loop)
+    left = left - n
+    n = mailbox.turning == loop and left > 0 and core.turn(left) or 0
+  until n == 0
+  stop_turning()
 end
 
 --- Who waited for `key` goes on: it was cancelled.
@@ -137,16 +177,14 @@ end
 
 --- Has `loop` watch the mailbox until nothing is to come any more.
 function mailbox.hold(loop)
+  if mailbox.turning and mailbox.turning ~= loop then stop_turning() end -- this one will poll
   if held[loop] and is_held() and (not loop.instance or is_current(loop)) then return end
   if not loop.watch or pending() == 0 then return end
   if held_mail ~= core.mail() then release() end -- the last task's
   held_mail = core.mail()
-  local stop = loop.watch(core.fd(), function()
-    core.dispatch(BUDGET)
-    deliver_surely(loop)
-  end)
+  local stop = loop.watch(core.fd(), function() turn(loop) end)
   held[loop] = stop and { stop = stop, instance = instance_of(loop) }
-  is_held(next(held) ~= nil)
+  count_holders()
 end
 
 --- Takes what has been delivered by now, on behalf of a loop that does not look itself.

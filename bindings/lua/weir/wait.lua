@@ -12,6 +12,7 @@ local wait = {}
 local clock, over, watch = core.clock, core.over, core.watch
 local running, loop_of = loops.running, loops.of
 local expect, forget, hold = mailbox.expect, mailbox.forget, mailbox.hold
+local held, waiting = mailbox.held, mailbox.waiting
 
 local function take_what_is_here(loop)
   if loop == block then block.suspend(nil, 0) else mailbox.poll(loop) end
@@ -47,23 +48,27 @@ local function waiter_of(co)
   return waiter
 end
 
---- Until the future, which is not over yet, is. What every call comes through.
-function wait.for_ever(future)
+--- Until the future, which is not over yet, is. `key` and `is_held` are what watch said of
+-- it. What every call comes through.
+function wait.for_ever(future, key, is_held)
   local co = running()
-  local waiter, key = waiter_of(co), watch(future)
+  local waiter = waiter_of(co)
   local loop = waiter.loop
-  expect(key, waiter)
+  if waiting[key] then expect(key, waiter) else waiting[key] = waiter end
   repeat
-    hold(loop)
+    local turning = mailbox.turning
+    if not is_held or not held[loop] or loop.instance or turning and turning ~= loop then hold(loop) end
+    is_held = false -- it may end while this waits
     loop.suspend(co, nil, future)
   until over(future)
-  forget(key, waiter)
+  if waiting[key] then forget(key, waiter) end
 end
 
 --- Until the future is over: true; false when `timeout` seconds have passed.
 function wait.one(future, timeout)
-  if over(future) then return true end
-  local waiter, key = waiter_of(running()), watch(future)
+  local key = watch(future)
+  if not key then return true end
+  local waiter = waiter_of(running())
   expect(key, waiter)
   local is_over = suspend(waiter, over, future, timeout, future)
   forget(key, waiter)
@@ -102,8 +107,9 @@ end
 
 --- Until the turn at a mutex has come: true; false when its owner has ended.
 function wait.signal(turn)
-  if not over(turn) then
-    local waiter, key = waiter_of(running()), watch(turn)
+  local key = watch(turn)
+  if key then
+    local waiter = waiter_of(running())
     expect(key, waiter)
     suspend(waiter, over, turn)
     forget(key, waiter)

@@ -31,8 +31,7 @@ function luv.suspend(co, timeout)
 end
 
 function luv.resume(co)
-  if not suspended[co] then return end
-  suspended[co] = nil
+  if not suspended[co] then return end -- it itself says when it goes on
   local ok, problem = resume(co)
   if not ok then
     io.stderr:write("weir: a coroutine failed: ", debug.traceback(co, tostring(problem)), "\n")

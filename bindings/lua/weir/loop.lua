@@ -71,6 +71,7 @@ end
 function loop.use(candidate)
   if candidate ~= nil then check("weir.loop.use", candidate) end
   explicit = candidate
+  loop.is_told = explicit ~= nil -- for wait.lua
 end
 
 -- Asked at every wait, hence without ipairs.

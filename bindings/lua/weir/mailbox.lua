@@ -116,8 +116,7 @@ local function is_current(loop)
   watch.stop()
 end
 
---- Takes what was delivered, on behalf of a loop.
-function mailbox.deliver(loop)
+local function take_all(loop)
   local what, kind = told()
   while what do
     if kind then
@@ -135,37 +134,47 @@ function mailbox.deliver(loop)
     end
     what, kind = told()
   end
+end
+
+--- Takes what was delivered, on behalf of a loop.
+function mailbox.deliver(loop)
+  take_all(loop)
   if pending() == 0 and next(held) then release() end
 end
 
 -- The descriptor does not tell again what an error has left there, of memory or of a
 -- loop; and a loop would drop the watch that raises.
-local function deliver_surely(loop)
+local function deliver_surely(loop, deliver)
   for _ = 1, 3 do
-    local ok, problem = pcall(mailbox.deliver, loop)
+    local ok, problem = pcall(deliver, loop)
     if ok then return end
     io.stderr:write("weir: a delivery failed: ", tostring(problem), "\n")
     collectgarbage()
+    deliver = mailbox.deliver
   end
   stop_turning()
+  deliver(loop)
+end
+
+-- And what comes of that meanwhile, so that a loop with few tasks in flight need not poll
+-- for each.
+local function deliver_and_look(loop)
+  local left, n = BUDGET, core.turn(BUDGET)
+  repeat
+    take_all(loop)
+    left = left - n
+    n = left > 0 and mailbox.turning == loop and core.turn(left) or 0
+  until n == 0
   mailbox.deliver(loop)
 end
 
--- Has what came delivered, and what comes of that meanwhile, so that a loop with few
--- tasks in flight need not poll for each.
 local function turn(loop)
   if sole ~= loop then
     core.dispatch(BUDGET)
-    return deliver_surely(loop)
+    return deliver_surely(loop, mailbox.deliver)
   end
   mailbox.turning = loop
-  local left = BUDGET
-  local n = core.turn(left)
-  repeat
-    deliver_surely(loop)
-    left = left - n
-    n = mailbox.turning == loop and left > 0 and core.turn(left) or 0
-  until n == 0
+  deliver_surely(loop, deliver_and_look)
   stop_turning()
 end
 

@@ -40,8 +40,10 @@ end
 local waiters = setmetatable({}, { __mode = "k" })
 
 local function waiter_of(co)
-  local loop = loop_of(co)
   local waiter = co and waiters[co]
+  -- The loop that has just let it go on still dispatches, and none inside that.
+  if waiter and waiter.loop == mailbox.turning and not loops.is_told then return waiter end
+  local loop = loop_of(co)
   if waiter and waiter.loop == loop then return waiter end
   waiter = { co = co, loop = loop }
   if co then waiters[co] = waiter end

@@ -90,6 +90,7 @@ build = {
         "bindings/lua/lua_script.c",
         "bindings/lua/lua_shared.c",
         "bindings/lua/lua_signal.c",
+        "bindings/lua/lua_stream.c",
         "bindings/lua/lua_talk.c",
         "bindings/lua/lua_wait.c",
         "bindings/lua/lua_waker.c",

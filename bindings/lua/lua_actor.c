@@ -380,6 +380,7 @@ static int begin(lua_State *L, wl_actor *a)
     wl_state_open(L, NULL);
     wl_state_set_actor(L, a);
     wl_command_register(L);
+    wl_stream_register(L);
     wl_actor_register(L);
     wl_state_set_rights(L, a->rights);
     a->rights = NULL;

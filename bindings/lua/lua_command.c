@@ -195,7 +195,7 @@ static FILE *open_pipe(const char *command, bool reads, pid_t *pid)
     error = file ? start(command, its, reads ? STDOUT_FILENO : STDIN_FILENO, pid) : errno;
     close(its);
     if (error == 0)
-        return file;
+        return reads ? wl_stream_wrap(file, "r") : file;
     if (file)
         fclose(file);
     else

@@ -111,7 +111,9 @@ int        wl_worker_run(weir_task *task, void *worker);
 int        wl_note_failure(lua_State *L); /* a message handler */
 wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 
-void wl_command_register(lua_State *L); /* in a worker's new state */
+void  wl_command_register(lua_State *L); /* in a worker's new state, like the next */
+void  wl_stream_register(lua_State *L);
+FILE *wl_stream_wrap(FILE *below, const char *mode); /* owns below; or is below */
 
 /* ---- bursts ----------------------------------------------------------------- */
 

@@ -102,6 +102,7 @@ static void keep_tools(lua_State *L)
     lua_getglobal(L, "os");
     wl_method(L, "exit", no_exit);
     wl_command_register(L);
+    wl_stream_register(L);
     lua_settop(L, 0);
 }
 

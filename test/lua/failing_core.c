@@ -5,12 +5,14 @@
  * Linked with the binding and the core into a module of its own, with --wrap for malloc,
  * calloc, realloc and free: it counts what all of these hold, and fails every allocation
  * of one thread, or of all, after the n-th. The Lua state's own fail alike. It also
- * forks, for test_fork.lua.
+ * forks, for test_fork.lua, and looks at files as C does, for test_stream.lua.
  */
 #include <lauxlib.h>
 #include <lua.h>
+#include <lualib.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -130,6 +132,21 @@ static int wait_for(lua_State *L)
     return 1;
 }
 
+/* file -> descriptor */
+static int descriptor(lua_State *L)
+{
+    lua_pushinteger(L, fileno(*(FILE **)luaL_checkudata(L, 1, LUA_FILEHANDLE)));
+    return 1;
+}
+
+/* -> ; takes the lock of every FILE */
+static int flush_all(lua_State *L)
+{
+    (void)L;
+    fflush(NULL);
+    return 0;
+}
+
 int luaopen_weir_core_failing(lua_State *L);
 
 /* -> module */
@@ -141,6 +158,8 @@ int luaopen_weir_core_failing(lua_State *L)
                                          {"alive", count},
                                          {"fork", fork_here},
                                          {"wait", wait_for},
+                                         {"fileno", descriptor},
+                                         {"flush_all", flush_all},
                                          {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lua_stream.c: files that pool threads read from, and the end of the process.
+ *
+ * The C library locks a FILE while a read of it waits, and a process that ends takes the
+ * lock of each: glibc from 2.41 on waits for it, so that a task which reads from a
+ * terminal keeps the program; before, it went on without and raced with the reader. So
+ * what a pool thread opens for reading gets a FILE with a read of ours around the one
+ * that io made. It gives the lock back while it waits.
+ *
+ *     the reader                              the end of the process
+ *     1. gives the lock back                  a. runs the handlers of atexit
+ *     2. waits in read(2)                     b. sets `over`
+ *     3. takes the lock                       c. takes each lock, changes the FILE
+ *     4. sees `over`: stays for good, without the lock; else goes on with it
+ *
+ * A reader that does 3 after c sees `over` in 4, and never uses a FILE that was changed
+ * under it. One that does 3 before c and goes on keeps the lock until it is done, or is
+ * at 1 again; c waits for that.
+ *
+ * A write keeps the lock: what it has written is not yet taken off the buffer then.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "lua_core.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- a FILE around another ------------------------------------------------------- */
+
+#ifdef __GLIBC__
+
+typedef struct {
+    FILE *face;  /* what Lua has */
+    FILE *below; /* what io made: closed with it, and only its descriptor is used */
+    int   fd;    /* of below */
+} stream;
+
+static _Atomic bool over;
+
+/* Destructors come after the handlers of atexit, in which a program may still wait for
+ * a task, and before the C library's own end. */
+__attribute__((destructor)) static void end(void) { atomic_store(&over, true); }
+
+static void stay(void)
+{
+    for (;;)
+        pause();
+}
+
+static ssize_t read_below(void *cookie, char *to, size_t n)
+{
+    const stream *s = cookie;
+    funlockfile(s->face);
+    ssize_t got = read(s->fd, to, n);
+    int     error = errno;
+    flockfile(s->face);
+    if (atomic_load(&over)) {
+        funlockfile(s->face);
+        stay();
+    }
+    errno = error;
+    return got;
+}
+
+/* Less than n, and errno, for an error. */
+static ssize_t write_below(void *cookie, const char *from, size_t n)
+{
+    const stream *s = cookie;
+    size_t        done = 0;
+    while (done < n) {
+        ssize_t more = write(s->fd, from + done, n - done);
+        if (more < 0)
+            break;
+        done += (size_t)more;
+    }
+    return (ssize_t)done;
+}
+
+static int seek_below(void *cookie, off64_t *position, int whence)
+{
+    const stream *s = cookie;
+    off64_t       at = lseek64(s->fd, *position, whence);
+    if (at < 0)
+        return -1;
+    *position = at;
+    return 0;
+}
+
+static int close_below(void *cookie)
+{
+    FILE *below = ((stream *)cookie)->below;
+    free(cookie);
+    return fclose(below);
+}
+
+/* A FILE in its place, or without memory itself. */
+FILE *wl_stream_wrap(FILE *below, const char *mode)
+{
+    static const cookie_io_functions_t functions = {read_below, write_below, seek_below, close_below};
+    stream                            *s = malloc(sizeof *s);
+    if (!s)
+        return below;
+    *s = (stream){.below = below, .fd = fileno(below)};
+    s->face = fopencookie(s, mode, functions);
+    if (!s->face) {
+        free(s);
+        return below;
+    }
+    s->face->_fileno = s->fd; /* for C modules that want to know */
+    return s->face;
+}
+
+#else
+
+FILE *wl_stream_wrap(FILE *below, const char *mode)
+{
+    (void)mode;
+    return below;
+}
+
+#endif
+
+/* ---- io.open, io.input, io.lines ------------------------------------------------- */
+
+/* The original runs in the frame of the one that stands in its place, so its errors
+ * name the same function and line. Upvalue 1 is its address.
+ *
+ * arguments... -> arguments... results... */
+static int original(lua_State *L)
+{
+    void         *address = lua_touserdata(L, lua_upvalueindex(1));
+    lua_CFunction f;
+    memcpy(&f, &address, sizeof f);
+    return f(L);
+}
+
+/* Whether it reads, and what the C library calls that without its extras. */
+static const char *reading_mode(const char *mode)
+{
+    static const struct {
+        const char *const from[3];
+        const char       *to;
+    } modes[] = {{{"r", "rb", "rb"}, "r"},
+                 {{"r+", "r+b", "rb+"}, "r+"},
+                 {{"w+", "w+b", "wb+"}, "w+"},
+                 {{"a+", "a+b", "ab+"}, "a+"}};
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 3; k++)
+            if (strcmp(mode, modes[i].from[k]) == 0)
+                return modes[i].to;
+    return NULL;
+}
+
+/* The userdata of files begin with their FILE in each Lua. Not one: nothing is done. */
+static void wrap_file(lua_State *L, int index, const char *mode)
+{
+    FILE **slot = lua_touserdata(L, index);
+    if (slot && *slot)
+        *slot = wl_stream_wrap(*slot, mode);
+}
+
+/* path [mode] -> as io.open */
+static int open_file(lua_State *L)
+{
+    bool        plain = lua_isnoneornil(L, 2);
+    const char *mode = reading_mode(plain || lua_type(L, 2) != LUA_TSTRING ? "r" : lua_tostring(L, 2));
+    int         n = original(L);
+    if (mode)
+        wrap_file(L, -n, mode);
+    return n;
+}
+
+/* [path or file] -> as io.input */
+static int input(lua_State *L)
+{
+    bool opens = lua_isstring(L, 1);
+    int  n = original(L);
+    if (opens)
+        wrap_file(L, -n, "r");
+    return n;
+}
+
+/* [path] ... -> as io.lines, whose function keeps the file in an upvalue */
+static int lines(lua_State *L)
+{
+    bool opens = lua_isstring(L, 1);
+    int  n = original(L);
+    if (opens && lua_getupvalue(L, -n, 1)) {
+        wrap_file(L, -1, "r");
+        lua_pop(L, 1);
+    }
+    return n;
+}
+
+/* io -> io */
+static void replace(lua_State *L, const char *name, lua_CFunction fn)
+{
+    lua_getfield(L, -1, name);
+    lua_CFunction f = lua_tocfunction(L, -1);
+    void         *address;
+    memcpy(&address, &f, sizeof address);
+    lua_pushlightuserdata(L, address);
+    lua_pushcclosure(L, fn, 1);
+#if LUA_VERSION_NUM < 502
+    lua_getfenv(L, -2); /* where its files' class is */
+    lua_setfenv(L, -2);
+#endif
+    lua_setfield(L, -3, name);
+    lua_pop(L, 1);
+}
+
+/* -> ; in a worker's new state */
+void wl_stream_register(lua_State *L)
+{
+    lua_getglobal(L, "io");
+    replace(L, "open", open_file);
+    replace(L, "input", input);
+    replace(L, "lines", lines);
+    lua_pop(L, 1);
+}

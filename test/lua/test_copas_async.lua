@@ -12,7 +12,6 @@ local weir = require "weir"
 local copas = in_copas.module()
 local run = copas and in_copas.run or function(...) for _, f in ipairs { ... } do f() end end
 local in_copas_only = copas and it or pending
-local commands = os.getenv "WEIR_GATES" and pending or it -- a preloaded sanitizer lets no command be run
 
 local function upvalue(f, wanted)
   for i = 1, 60 do
@@ -121,7 +120,7 @@ describe("a call", function()
       assert.is_false(ok)
       assert.matches("test_copas_async.lua:%d+: message$", problem)
       assert.are.same({ false, { code = 5 } }, { async(function() error { code = 5 } end) })
-      assert.are.same({ false, nil }, { async(function() error() end) })
+      assert.are.same({ pcall(error) }, { async(function() error() end) }) -- from 5.5 on a string
       assert.are.same({ false, false }, { async(function() error(false) end) })
       assert.are.same({ false, 12 }, { async(function() error(12, 0) end) })
     end)
@@ -311,7 +310,7 @@ describe("a future", function()
     assert.are.equal(2, n)
   end)
 
-  commands("that is cancelled discards what comes later", function()
+  it("that is cancelled discards what comes later", function()
     run(function()
       local here, go, out = gate.new(), gate.new(), gate.new()
       local future = async.addthread(function()
@@ -361,7 +360,7 @@ describe("a future", function()
 end)
 
 describe("the threads", function()
-  commands("that are stuck starve nobody", function()
+  it("that are stuck starve nobody", function()
     async.cancel_timeout = math.huge
     run(function()
       local here, go, stuck = gate.new(), {}, {}
@@ -381,7 +380,7 @@ describe("the threads", function()
     async.cancel_timeout = 5
   end)
 
-  commands("are given up after the cancel_timeout of that moment", function()
+  it("are given up after the cancel_timeout of that moment", function()
     async.cancel_timeout = 0.01
     run(function()
       local here, go = gate.new(), gate.new()

@@ -4,11 +4,6 @@
 
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
-if os.getenv "WEIR_GATES" then -- a preloaded sanitizer lets no command be run
-  describe("commands of weir.copas_async", function() pending("cannot be run here") end)
-  return
-end
-
 local async = require "weir.copas_async"
 local gate = require "support.gate"
 local in_copas = require "support.in_copas"
@@ -133,7 +128,7 @@ describe("a descriptor for reading", function()
       local fd = async.io_popen("yes")
       assert.are.equal("y", fd:read())
       local ok, how, number = fd:close()
-      if _VERSION == "Lua 5.1" then
+      if select("#", io.popen("exit 0"):close()) == 1 then -- as in 5.1
         assert.are.same({ true }, { ok, how, number })
       else -- the shell itself, or as it tells of its child
         assert.are.same({ nil, 13 }, { ok, how == "signal" and number or number - 128 })

@@ -36,7 +36,8 @@ function folder.run(text, files)
   assert(os.execute("mkdir " .. place))
   write(place .. "/main.lua", text)
   for name, content in pairs(files or {}) do write(place .. "/" .. name, content) end
-  local command = "cd %s && ASAN_OPTIONS=detect_leaks=0 timeout 60 %s main.lua 2>&1; echo exit $?"
+  local options = 'ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS="$TSAN_OPTIONS report_thread_leaks=0" '
+  local command = "cd %s && " .. options .. "timeout 60 %s main.lua 2>&1; echo exit $?"
   local pipe = io.popen(command:format(place, interpreter))
   local output = pipe:read("*a")
   pipe:close()

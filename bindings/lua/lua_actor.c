@@ -2,87 +2,15 @@
  *
  * lua_actor.c: the life of an actor: made, run, parked, ended; and its handles.
  *
- * All actors of the process run on one pool, whose threads have no state: an actor
- * brings its own, made in its first run and closed in its last one.
+ * Its state is made in its first run and closed in its last one.
  */
 #include "lua_actor.h"
 #include "lua_rights.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define WORKER "weir.worker"
-#define POOL "worker"
-
-enum { SPARES = 256, MOST_THREADS = 32, MOST_ACTORS = 16384 };
-
-static struct {
-    pthread_mutex_t lock;
-    weir_pool      *weir; /* guarded by lock; made on demand, never closed */
-    _Atomic unsigned most, generation, blocked, living;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-/* ---- the pool -------------------------------------------------------------------- */
-
-static void before_fork(void) { pthread_mutex_lock(&pool.lock); }
-static void after_fork(void) { pthread_mutex_unlock(&pool.lock); }
-
-/* The threads stayed behind, and with them whoever holds a lock of an actor's. */
-static void in_child(void)
-{
-    pool.weir = NULL;
-    atomic_fetch_add(&pool.generation, 1);
-    atomic_store(&pool.living, 0);
-    atomic_store(&pool.blocked, 0);
-    pthread_mutex_unlock(&pool.lock);
-}
-
-static void on_load(void) { pthread_atfork(before_fork, after_fork, in_child); }
-
-static unsigned count_threads(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > MOST_THREADS ? MOST_THREADS : (unsigned)n;
-}
-
-static int open_pool_locked(void)
-{
-    weir_pool_options o = {.size = sizeof o, .name = POOL, .max_blocked = SPARES};
-    o.threads = count_threads();
-    int rc = weir_pool_open_async(&pool.weir, &o, NULL, NULL);
-    if (rc == 0)
-        atomic_store(&pool.most, o.threads + SPARES);
-    return rc;
-}
-
-static int submit(wl_actor *a)
-{
-    pthread_mutex_lock(&pool.lock);
-    int        rc = pool.weir ? 0 : open_pool_locked();
-    weir_pool *p = pool.weir;
-    pthread_mutex_unlock(&pool.lock);
-    return rc != 0 ? rc : weir_run(p, &a->task, NULL);
-}
-
-unsigned wl_actor_most(void) { return atomic_load(&pool.most); }
-
-/* Around a wait without end. False, with nothing done: nobody would be left. */
-bool wl_actor_begin_block(void)
-{
-    if (atomic_fetch_add(&pool.blocked, 1) + 1 >= wl_actor_most()) {
-        atomic_fetch_sub(&pool.blocked, 1);
-        return false;
-    }
-    weir_blocking_begin();
-    return true;
-}
-
-void wl_actor_end_block(void)
-{
-    weir_blocking_end();
-    atomic_fetch_sub(&pool.blocked, 1);
-}
 
 /* ---- families ---------------------------------------------------------------------- */
 
@@ -100,7 +28,7 @@ static wl_family *family_new(void)
     if (!f)
         return NULL;
     atomic_init(&f->refs, 1);
-    f->generation = atomic_load(&pool.generation);
+    f->generation = wl_crew_generation();
     pthread_mutex_init(&f->lock, NULL);
     return f;
 }
@@ -108,7 +36,7 @@ static wl_family *family_new(void)
 /* The state's; one from before a fork stays behind. NULL: no memory. */
 static wl_family *family_at(wl_family **slot)
 {
-    if (!*slot || (*slot)->generation != atomic_load(&pool.generation))
+    if (!*slot || (*slot)->generation != wl_crew_generation())
         *slot = family_new();
     return *slot;
 }
@@ -150,7 +78,7 @@ static void leave_family(wl_actor *a)
 
 void wl_family_end(wl_family *f)
 {
-    if (!f || f->generation != atomic_load(&pool.generation))
+    if (!f || f->generation != wl_crew_generation())
         return;
     for (wl_actor *a;;) {
         pthread_mutex_lock(&f->lock);
@@ -186,7 +114,7 @@ void wl_actor_unref(wl_actor *a)
     free(a);
 }
 
-static bool is_lost(const wl_actor *a) { return a->generation != atomic_load(&pool.generation); }
+static bool is_lost(const wl_actor *a) { return a->generation != wl_crew_generation(); }
 
 bool wl_actor_is_dead(wl_actor *a) { return is_lost(a) || atomic_load(&a->out.ended); }
 
@@ -326,7 +254,7 @@ static void end(wl_actor *a)
     a->L = a->root = NULL;
     wl_channel_clear(&a->in);
     leave_family(a);
-    atomic_fetch_sub(&pool.living, 1);
+    wl_crew_dismiss();
     wl_channel_end(&a->out, WL_DEAD);
 }
 
@@ -474,7 +402,7 @@ static wl_actor *actor_new(const wl_actor_options *o)
         return NULL;
     atomic_init(&a->refs, 1);
     atomic_init(&a->holders, 1);
-    a->generation = atomic_load(&pool.generation);
+    a->generation = wl_crew_generation();
     a->task.run = run;
     a->task.done = done;
     wl_channel_init(&a->in, o->limit, o->refuses);
@@ -490,25 +418,21 @@ static const char *start(lua_State *L, wl_actor *a)
         return "this state is being closed";
     if (!f || !a->path || !a->package_path || !a->package_cpath)
         return "not enough memory";
-    if (atomic_fetch_add(&pool.living, 1) >= MOST_ACTORS) {
-        atomic_fetch_sub(&pool.living, 1);
-        return lua_pushfstring(L, "%d workers live already", (int)MOST_ACTORS);
-    }
+    if (!wl_crew_admit())
+        return lua_pushfstring(L, "%d workers live already", (int)wl_crew_most_actors());
     wl_actor_ref(a); /* the task's */
     enter(f, a);
-    int rc = submit(a);
+    int rc = wl_crew_run(&a->task);
     if (rc == 0)
         return NULL;
     leave_family(a);
-    atomic_fetch_sub(&pool.living, 1);
+    wl_crew_dismiss();
     wl_actor_unref(a);
-    return weir_strerror(rc);
+    return wl_word(rc);
 }
 
 const char *wl_actor_create(lua_State *L, const wl_actor_options *o)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, on_load);
     wl_actor **slot = lua_touserdata(L, -1);
     wl_actor  *a = *slot = actor_new(o);
     if (!a) {

@@ -164,9 +164,6 @@ struct wl_family {
 void        wl_actor_ref(wl_actor *a);
 void        wl_actor_unref(wl_actor *a);
 bool        wl_actor_is_dead(wl_actor *a); /* what it sent before may still be there */
-bool        wl_actor_begin_block(void);
-void        wl_actor_end_block(void);
-unsigned    wl_actor_most(void); /* threads that the pool may have */
 void        wl_actor_register(lua_State *L);
 void        wl_actor_metatable(lua_State *L); /* -> the handles' metatable */
 void        wl_actor_push_error(lua_State *L, wl_actor *a); /* -> error */
@@ -183,6 +180,17 @@ void        wl_actor_slot(lua_State *L); /* -> handle of none; may raise */
 const char *wl_actor_create(lua_State *L, const wl_actor_options *o);
 /* -> function; may raise. The name stands in errors. */
 void        wl_script_load(lua_State *L, const char *path, const char *name, bool text_only);
+
+/* ---- the threads of all actors: see lua_crew.c ------------------------------------------ */
+
+int         wl_crew_run(weir_task *t); /* 0, or why it was not accepted */
+unsigned    wl_crew_generation(void);  /* how often the process has forked from another */
+bool        wl_crew_admit(void); /* one more actor; false: too many live */
+void        wl_crew_dismiss(void);
+unsigned    wl_crew_most_actors(void);
+unsigned    wl_crew_most_threads(void);
+bool        wl_crew_begin_block(void);
+void        wl_crew_end_block(void);
 
 /* ---- the memory of its state: see lua_block.c ------------------------------------------ */
 

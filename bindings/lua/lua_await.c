@@ -39,7 +39,7 @@ static int64_t left(const wl_op *op)
 
 static int would_deadlock(lua_State *L)
 {
-    int most = (int)wl_actor_most();
+    int most = (int)wl_crew_most_threads();
     lua_pushfstring(L, "would deadlock: pool 'worker', %d of %d threads wait", most, most);
     lua_pushboolean(L, 0);
     lua_insert(L, -2);
@@ -50,7 +50,7 @@ static int would_deadlock(lua_State *L)
 static bool begin_block(const wl_op *op)
 {
     if (op->t->self && op->deadline < 0)
-        return wl_actor_begin_block();
+        return wl_crew_begin_block();
     weir_blocking_begin();
     return true;
 }
@@ -58,7 +58,7 @@ static bool begin_block(const wl_op *op)
 static void end_block(const wl_op *op)
 {
     if (op->t->self && op->deadline < 0)
-        wl_actor_end_block();
+        wl_crew_end_block();
     else
         weir_blocking_end();
 }

@@ -32,6 +32,7 @@ enum { UNITS = (LUA_VERSION_NUM < 502 ? 48 : 32) * 1024 / UNIT };
 typedef struct {
     uint32_t used;            /* units; all behind them were never given */
     uint16_t back[SIZES + 1]; /* by size: the piece given back last, one more than its first unit */
+    bool     begins; /* what the state is made of comes from here, whatever its size */
     bool     warns, goes_on;
     uint64_t units[UNITS];
 } block;
@@ -44,9 +45,9 @@ static bool is_in(const block *b, const void *p) { return (uintptr_t)p - (uintpt
 static void *take(block *b, size_t size)
 {
     size_t n = units_of(size), first = b->used;
-    if (n > SIZES)
+    if (n > SIZES && !b->begins)
         return NULL;
-    if (b->back[n]) {
+    if (n <= SIZES && b->back[n]) {
         first = b->back[n] - 1u;
         ASAN_UNPOISON_MEMORY_REGION(&b->units[first], n * UNIT);
         b->back[n] = (uint16_t)b->units[first];
@@ -59,13 +60,20 @@ static void *take(block *b, size_t size)
     return &b->units[first];
 }
 
+static void give_units(block *b, size_t first, size_t n)
+{
+    ASAN_UNPOISON_MEMORY_REGION(&b->units[first], UNIT);
+    b->units[first] = b->back[n];
+    b->back[n] = (uint16_t)(first + 1);
+    ASAN_POISON_MEMORY_REGION(&b->units[first], n * UNIT);
+}
+
 static void give(block *b, void *p, size_t size)
 {
     size_t n = units_of(size), first = (size_t)((uint64_t *)p - b->units);
-    ASAN_UNPOISON_MEMORY_REGION(p, n * UNIT);
-    b->units[first] = b->back[n];
-    b->back[n] = (uint16_t)(first + 1);
-    ASAN_POISON_MEMORY_REGION(p, n * UNIT);
+    for (; n > SIZES; n -= SIZES, first += SIZES)
+        give_units(b, first, SIZES);
+    give_units(b, first, n);
 }
 
 static void *get(block *b, size_t size)
@@ -146,7 +154,9 @@ static lua_State *new_state(block *b)
     return L;
 }
 
-/* A LuaJIT whose pointers have 32 bits takes its own memory alone. */
+/* The block has room for what lua_newstate wants: LuaJIT of 2022 (Debian 12) crashes
+ * when it gets a part of that. One whose pointers have 32 bits takes its own memory
+ * alone. */
 lua_State *wl_block_open(void)
 {
     block *b = malloc(sizeof *b);
@@ -154,7 +164,9 @@ lua_State *wl_block_open(void)
         return NULL;
     memset(b, 0, offsetof(block, units));
     ASAN_POISON_MEMORY_REGION(b->units, sizeof b->units);
+    b->begins = true;
     lua_State *L = new_state(b);
+    b->begins = false;
     if (!L)
         free(b);
     return L ? L : luaL_newstate();

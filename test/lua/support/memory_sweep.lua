@@ -14,7 +14,7 @@ if where == "lua" and rawget(_G, "jit") then require("jit").off() end
 local folder = assert(package.cpath:match "^(.-)/%?%.so")
 package.cpath = folder .. "/failing/?.so;" .. package.cpath
 local fail = assert(package.loadlib(folder .. "/failing/weir/core.so", "luaopen_weir_core_failing"))()
-local weir = require "weir"
+local weir, worker = require "weir", require "weir.worker"
 weir.on_unhandled(function() end)
 
 local pool = assert(weir.pool { threads = 1 })
@@ -24,6 +24,11 @@ assert(pool:run(function() require "weir" end):get()) -- 5.1 does not load twice
 local function result_of(future)
   return pcall(future.get, future)
 end
+
+local script = os.tmpname()
+local file = assert(io.open(script, "w"))
+file:write "local t = ... worker.message { t[1] + 1, ('x'):rep(300) } local n = worker.peek() worker.message(n)"
+file:close()
 
 local function add(a, t) return a + t[1], { a } end
 
@@ -73,6 +78,12 @@ local scenarios = {
     if not future then return nil, why end
     later.any = future
     return future:get()
+  end,
+  worker = function() -- its own error is the state's, which had no memory
+    local w = worker.create(script, { 1 })
+    worker.send(w, "x")
+    local sum, n = worker.receive(w), worker.receive(w)
+    return sum[1] == 2 and n == "x"
   end,
   close = function()
     local own = assert(weir.pool { threads = 1 })
@@ -148,4 +159,5 @@ local failures = sweep()
 local after = held(before + 3)
 if after > before + 3 then error(("holds %d blocks, %d before"):format(after, before)) end
 assert(pool:close())
+os.remove(script)
 print(("ok %d"):format(failures))

@@ -33,8 +33,10 @@ static void empty_locked(weir_pool *p)
         wi_pool_unqueue_locked(p, t);
         wi_pool_settle_locked(p, t, WEIR_ECLOSED);
     }
-    while ((e = wi_list_pop(&p->parked)))
+    while ((e = wi_list_first(&p->parked))) {
+        wi_pool_unlist_parked_locked(p, wi_task_of(e));
         wi_pool_settle_locked(p, wi_task_of(e), WEIR_ECLOSED);
+    }
     wi_pool_wake_idle_locked(p);
     if (p->timer)
         wi_unpark(&p->timer_parker);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * heap.h: the queued tasks that have a start deadline, earliest first.
+ * heap.h: the queued tasks that have a start deadline, and the parked ones whose park
+ * has one, earliest first.
  *
  * An intrusive pairing heap: insert O(1), take and remove O(log n) amortised,
  * no memory but the task's own words. Guarded by the pool's lock.

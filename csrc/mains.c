@@ -32,7 +32,7 @@ static void settle_aimed_locked(weir_pool *p, weir_main *m, wi_list *from, bool 
         if (queued)
             wi_pool_unqueue_locked(p, t);
         else
-            wi_unlink(e);
+            wi_pool_unlist_parked_locked(p, t);
         wi_pool_settle_locked(p, t, WEIR_ECLOSED);
         if (!has_done)
             continue;

@@ -265,7 +265,7 @@ static int cancel_locked(weir_pool *p, weir_task *t)
 {
     switch (wi_task_state(t)) {
     case WEIR_TASK_QUEUED: wi_pool_unqueue_locked(p, t); break;
-    case WEIR_TASK_PARKED: wi_unlink(&t->weir.link); break;
+    case WEIR_TASK_PARKED: wi_pool_unlist_parked_locked(p, t); break;
     default: wi_task_flag(t, WI_CANCEL); return WEIR_EBUSY;
     }
     wi_pool_settle_locked(p, t, WEIR_ECANCELED);
@@ -305,6 +305,23 @@ size_t weir_pool_purge(weir_pool *p)
     return n;
 }
 
+void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t)
+{
+    wi_unlink(&t->weir.link);
+    if (t->weir.deadline)
+        wi_heap_remove(&p->deadlines, t);
+    t->weir.deadline = 0;
+}
+
+void wi_pool_unpark_locked(weir_pool *p, weir_task *t)
+{
+    wi_pool_unlist_parked_locked(p, t);
+    wi_task_move(t, WEIR_TASK_QUEUED);
+    if (p->opts.measure)
+        t->weir.queued_at = wi_now();
+    wi_queue_append(&p->queue, t);
+}
+
 int weir_task_unpark(weir_task *t)
 {
     weir_pool *p = wi_task_lock_pool(t);
@@ -312,17 +329,25 @@ int weir_task_unpark(weir_task *t)
         return WEIR_EINVAL;
     if (wi_task_state(t) == WEIR_TASK_RUNNING)
         wi_task_flag(t, WI_UNPARKED);
-    if (wi_task_state(t) == WEIR_TASK_PARKED) {
-        wi_unlink(&t->weir.link);
-        wi_task_move(t, WEIR_TASK_QUEUED);
-        if (p->opts.measure)
-            t->weir.queued_at = wi_now();
-        wi_queue_append(&p->queue, t);
-    }
+    if (wi_task_state(t) == WEIR_TASK_PARKED)
+        wi_pool_unpark_locked(p, t);
     wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
     return 0;
+}
+
+/* The deadline is nobody else's while the task runs; with the park it goes on the heap. */
+int weir_task_park_within(weir_task *t, int64_t timeout_ns)
+{
+    weir_pool *p = t && t == weir_task_current() ? wi_task_pool(t) : NULL;
+    if (!p)
+        return WEIR_EINVAL;
+    int64_t deadline = wi_deadline(timeout_ns);
+    int     rc = deadline < 0 ? 0 : wi_timer_need(p);
+    if (rc == 0)
+        t->weir.deadline = deadline < 0 ? 0 : deadline;
+    return rc;
 }
 
 /* ---- pause -------------------------------------------------------------- */

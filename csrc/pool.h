@@ -162,6 +162,10 @@ void wi_pool_tell_settled_locked(weir_pool *p);
 /* Takes a queued task out of the queue and its deadline off the heap. */
 void wi_pool_unqueue_locked(weir_pool *p, weir_task *t);
 void wi_pool_wake_space_locked(weir_pool *p);
+/* Takes a parked task off the list of those, and its deadline off the heap. */
+void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t);
+/* The same, and queues it again. */
+void wi_pool_unpark_locked(weir_pool *p, weir_task *t);
 
 /* ---- grow.c ------------------------------------------------------------- */
 

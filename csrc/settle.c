@@ -53,11 +53,14 @@ static bool park_or_requeue_locked(weir_pool *p, weir_task *t)
         return true;
     }
     if (flags & WI_UNPARKED) {
+        t->weir.deadline = 0; /* of the park, which is over */
         wi_task_move(t, WEIR_TASK_QUEUED);
         wi_queue_append(&p->queue, t);
     } else {
         wi_task_move(t, WEIR_TASK_PARKED);
         wi_list_append(&p->parked, &t->weir.link);
+        if (t->weir.deadline)
+            wi_heap_insert(&p->deadlines, t);
     }
     return false;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * timer.c: start deadlines expire on time.
+ * timer.c: start deadlines expire on time, and parks that have one end.
  *
  * A pool's timer is a thread of ours, started with its first deadline. It sleeps
- * until the earliest one, unlinks what is due and settles it as expired; workers
- * are not needed, so a pool of stuck ones expires its queue all the same. It ends
- * when the pool is closing, for then nothing is queued; the pool is not CLOSED
- * before it has.
+ * until the earliest one, unlinks what is due and settles it as expired, or queues it
+ * again if it was parked; workers are not needed, so a pool of stuck ones expires its
+ * queue all the same. It ends when the pool is closing, for then nothing is queued or
+ * parked; the pool is not CLOSED before it has.
  */
 #include "pool.h"
 
@@ -15,6 +15,10 @@ static int64_t expire_locked(weir_pool *p)
     int64_t    now = p->deadlines.root ? wi_now() : 0;
     weir_task *t;
     while ((t = p->deadlines.root) && t->weir.deadline <= now) {
+        if (wi_task_state(t) == WEIR_TASK_PARKED) {
+            wi_pool_unpark_locked(p, t);
+            continue;
+        }
         wi_pool_unqueue_locked(p, t);
         wi_pool_settle_locked(p, t, WEIR_EEXPIRED);
     }
@@ -39,7 +43,9 @@ static void *timer(void *arg)
     wi_lock(&p->lock);
     while (p->state < WI_CLOSING) {
         int64_t until = expire_locked(p);
+        wi_kick kick = wi_pool_kick_locked(p);
         wi_unlock(&p->lock);
+        wi_pool_kick(p, kick);
         wi_pool_after(p);
         wi_park(&p->timer_parker, until);
         wi_lock(&p->lock);

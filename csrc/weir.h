@@ -194,6 +194,13 @@ WEIR_API weir_task *weir_task_current(void);
  * live. */
 WEIR_API int weir_task_unpark(weir_task *task);
 
+/* For run, before it returns WEIR_PARK: this park ends by itself when timeout_ns have
+ * passed, as by an unpark, and run is called once more. Negative: only by an unpark, as
+ * without this call. 0; WEIR_EINVAL when the caller is not in the task's run;
+ * WEIR_EAGAIN or WEIR_ENOMEM when no timer thread could be had: nothing is changed. The
+ * task's own thread. */
+WEIR_API int weir_task_park_within(weir_task *task, int64_t timeout_ns);
+
 /* Gives up on a running task whose thread is stuck. The task settles now as
  * WEIR_ECANCELED and its done is delivered, but the struct stays with the lost
  * thread: neither free nor run it before its release hook was called, when both

@@ -234,7 +234,8 @@ wl_op *wl_op_check(lua_State *L, int index);
 int    wl_op_try(lua_State *L, wl_op *op); /* -> that many values */
 bool   wl_op_arm(lua_State *L, wl_op *op, enum wl_waker_kind kind); /* false: try again */
 void   wl_op_disarm(wl_op *op);
-int    wl_op_again(lua_State *L, wl_op *op); /* for an actor that parked: 0, and it is armed */
+int    wl_op_again(lua_State *L, wl_op *op); /* for an actor that parks: 0, and it is armed */
+int64_t wl_op_left(const wl_op *op); /* negative: without end */
 int    wl_op_expire(lua_State *L, wl_op *op); /* -> that many values: its time is up */
 int    wl_op_wait(lua_State *L, wl_op *op); /* op, on top -> what its function returns */
 int    wl_conclude(lua_State *L, int n); /* that many values -> what its function returns */

@@ -29,14 +29,6 @@ int wl_conclude(lua_State *L, int n)
 
 /* ---- in C ----------------------------------------------------------------------- */
 
-static int64_t left(const wl_op *op)
-{
-    if (op->deadline < 0)
-        return -1;
-    int64_t now = wl_now();
-    return op->deadline > now ? op->deadline - now : 0;
-}
-
 static int would_deadlock(lua_State *L)
 {
     int most = (int)wl_crew_most_threads();
@@ -79,7 +71,7 @@ static int block(lua_State *L, wl_op *op)
     int     n;
     int64_t ns;
     while (!(n = wl_op_try(L, op))) {
-        if ((ns = left(op)) == 0)
+        if ((ns = wl_op_left(op)) == 0)
             return wl_op_expire(L, op);
         if (!wl_op_arm(L, op, WL_UNBLOCKS))
             continue;
@@ -176,7 +168,7 @@ static int yield(lua_State *L, wl_op *op)
 static bool can_park(lua_State *L, const wl_op *op)
 {
     wl_actor *a = op->t->self;
-    if (!a || L != a->root || op->deadline >= 0 || !wl_main_is_idle(L) || !can_yield(L))
+    if (!a || L != a->root || !wl_main_is_idle(L) || !can_yield(L))
         return false;
     wl_main_end(L);
     return true;
@@ -279,7 +271,7 @@ static int op_attempt(lua_State *L)
 {
     wl_op *op = wl_op_check(L, 1);
     int    n = wl_op_try(L, op);
-    return n == 0 && left(op) == 0 ? wl_op_expire(L, op) : n;
+    return n == 0 && wl_op_left(op) == 0 ? wl_op_expire(L, op) : n;
 }
 
 /* op -> key that the mailbox will tell | nil: try now */
@@ -304,10 +296,10 @@ static int op_in_main(lua_State *L)
 /* op -> seconds | nil: for ever */
 static int op_left(lua_State *L)
 {
-    wl_op *op = wl_op_check(L, 1);
-    if (op->deadline < 0)
+    int64_t ns = wl_op_left(wl_op_check(L, 1));
+    if (ns < 0)
         return 0;
-    lua_pushnumber(L, (lua_Number)left(op) / 1e9);
+    lua_pushnumber(L, (lua_Number)ns / 1e9);
     return 1;
 }
 
@@ -324,7 +316,7 @@ static int op_block(lua_State *L)
     }
     wl_main *m = wl_main_get(L);
     int  n;
-    bool goes_on = wl_main_sleep(L, m, left(op), &n);
+    bool goes_on = wl_main_sleep(L, m, wl_op_left(op), &n);
     end_block(op);
     if (goes_on)
         return 0;

@@ -233,12 +233,35 @@ int wl_op_try(lua_State *L, wl_op *op)
     }
 }
 
+int64_t wl_op_left(const wl_op *op)
+{
+    if (op->deadline < 0)
+        return -1;
+    int64_t now = wl_now();
+    return op->deadline > now ? op->deadline - now : 0;
+}
+
+/* The time of the park that is to come. */
+static int set_time(lua_State *L, wl_op *op)
+{
+    int rc = weir_task_park_within(&op->t->self->task, wl_op_left(op));
+    if (rc == 0)
+        return 0;
+    wl_op_disarm(op);
+    return push_failure(L, rc == WEIR_ENOMEM ? "not enough memory"
+                                             : "worker.receive_within: there is no thread to keep the time");
+}
+
 int wl_op_again(lua_State *L, wl_op *op)
 {
     int n;
-    while (!(n = wl_op_try(L, op)) && !wl_op_arm(L, op, WL_UNPARKS))
-        ;
-    return n;
+    do {
+        if ((n = wl_op_try(L, op)))
+            return n;
+        if (wl_op_left(op) == 0)
+            return wl_op_expire(L, op);
+    } while (!wl_op_arm(L, op, WL_UNPARKS));
+    return set_time(L, op);
 }
 
 /* The time is up. */

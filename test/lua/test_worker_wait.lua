@@ -165,6 +165,36 @@ describe("receive of many", function()
     assert.is_nil((worker.receive(w)))
     assert.are.equal(5, (worker.receive(w)))
   end)
+
+  local function count_threads()
+    local file = io.open "/proc/self/status"
+    local n = file and file:read("*a"):match "Threads:%s*(%d+)" or 0
+    if file then file:close() end
+    return tonumber(n)
+  end
+
+  it("with a limit of time, of a thousand workers, leaves the threads to others", function()
+    local waits, list, n = script "worker.message(worker.peek())", {}, 1000
+    local path = script [[
+      local waits, now = ..., require("weir.core").clock
+      local child = worker.create(waits)
+      local before = now()
+      local nothing = worker.receive_within(0.2, child)
+      worker.message { nothing = nothing == nil, took = now() - before }
+      worker.send(child, "x")
+      worker.message(worker.receive_within(3600, child))
+    ]]
+    worker.receive(worker.create(script "")) -- the threads are there
+    local before = count_threads()
+    for i = 1, n do list[i] = worker.create(path, waits) end
+    for i = 1, n do
+      local told = worker.receive(list[i])
+      assert.is_true(told.nothing)
+      assert.is_true(told.took >= 0.2, told.took)
+    end
+    assert.is_true(count_threads() <= before + 1, "one keeps the time") -- spares stay for 10 s
+    for i = 1, n do assert.are.equal("x", (worker.receive(list[i]))) end
+  end)
 end)
 
 describe("a queue with a limit", function()

@@ -67,7 +67,7 @@
 -- @return a value for each of them: the message of the one that had one, else nil. Raises a
 --   worker's error (text) once, when none of them has a message
 
---- The same, but waits no longer than so many seconds. In a worker it blocks the thread.
+--- The same, but waits no longer than so many seconds.
 -- @function receive_within
 -- @tparam number seconds 0 or more
 -- @param ... workers, one or more

@@ -4,13 +4,17 @@
  *
  * The bytes are the values, one after the other, then the contents of the objects
  * among them in the order in which they were first met; objects first met in there
- * go to the end of the line. So neither side recurses, however deep the tables.
+ * go to the end of the line. But the contents of a table that is not deep in others
+ * come at once, while they are in the caches, and the reader need not keep it. So
+ * neither side recurses further than WL_MAX_DEPTH, however deep the tables.
  *
  *   value    = tag, fixed-size fields in host order, a string's bytes
  *   object   = a value with a number: each first mention of one takes the next
  *              number, counted from 1, later mentions are REFERENCE number
- *   contents = of TABLE: items (value: at the next index; GAP; PAIR key value;
- *              METATABLE value) until END. Of FUNCTION: its environment where the
+ *   contents = of TABLE, TREE: items (value: at the next index; GAP; PAIR key value;
+ *              METATABLE value) until END. A key may also be a KEY: one that is met the
+ *              second time is a NEW_KEY and takes the next number, of keys, from 1.
+ *              Of FUNCTION: its environment where the
  *              version has one, then per upvalue: CELL value (takes a number too),
  *              SAME_CELL number index, or a plain value; until END.
  *              Other objects have none.
@@ -45,7 +49,8 @@ enum wl_tag {
     /* Objects with contents. */
     WL_TABLE,    /* u32, u32: items and pairs to come, as a hint */
     WL_FUNCTION, /* u32 side */
-    /* Objects without. */
+    /* Objects whose contents are part of them, or that have none. */
+    WL_TREE,       /* u32, u32: as TABLE */
     WL_CONSTANT,   /* u32 side; a function that holds nothing but the globals */
     WL_TEXT,       /* u64 length; a long string, so that it crosses once */
     WL_HANDLE,     /* u32 side */
@@ -54,15 +59,19 @@ enum wl_tag {
     /* In contents only. */
     WL_GAP, /* u32: so many indices are nil */
     WL_PAIR,
+    WL_NEW_KEY, /* u8 length */
+    WL_KEY,     /* u8 number */
     WL_METATABLE,
     WL_CELL,
     WL_SAME_CELL, /* u32 number, u8: the cell, and which upvalue of its function it is */
     WL_END,
-    /* Added to the tag of an object without contents that is referred to later. */
+    /* Added to the tag of an object of the second kind that is referred to later. */
     WL_NEEDED = 0x80
 };
 
 enum { WL_MAX_PATH = 4 }; /* a module's name and the keys below it */
+enum { WL_MAX_DEPTH = 16 }; /* of trees in trees */
+enum { WL_MAX_KEYS = 32 };  /* with numbers */
 
 /* ---- bytecode: equal bytes are held once in the process, see codec_blob.c --- */
 
@@ -141,6 +150,12 @@ typedef struct {
     uint8_t     kind;   /* its tag */
 } wl_entry;
 
+/* A key that was met, and stands in the bytes. */
+typedef struct {
+    uint32_t at; /* 0: none */
+    uint8_t  size, number; /* 0: once, so far */
+} wl_key;
+
 enum { WL_ROOTS = 2 }; /* stack index of the first value while packing */
 enum { WL_FEW = 8, WL_LITTLE = 512 }; /* objects, and bytes of code, that need no malloc */
 
@@ -157,6 +172,9 @@ typedef struct {
     uint32_t               n_entries, max_entries;
     uint32_t              *slots; /* hash: address -> number, 0 is free */
     uint32_t               n_slots;
+    int                    depth; /* of the tree that is being written */
+    uint8_t                n_keys;
+    wl_key                 keys[WL_MAX_KEYS]; /* by address, which is a hint */
     char                  *code; /* bytecode on its way into a blob */
     size_t                 code_size, code_capacity;
     /* What the three point to at first. */

@@ -14,9 +14,12 @@
 
 /* ---- objects --------------------------------------------------------------------- */
 
+/* Neighbours in memory, which are often packed one after the other, are neighbours here,
+ * in the caches; blocks of 64 KiB are not. */
 static uint32_t *slot_of(const wl_packer *p, const void *object)
 {
-    size_t i = (size_t)(((uintptr_t)object >> 3) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+    uint64_t address = (uintptr_t)object;
+    size_t   i = (size_t)((address >> 4) + ((address >> 16) * UINT64_C(0x9e3779b97f4a7c15) >> 32));
     for (;; i++) {
         uint32_t *slot = &p->slots[i & (p->n_slots - 1)];
         if (*slot == 0 || p->entries[*slot - 1].object == object)
@@ -66,13 +69,15 @@ static wl_entry *remember(wl_packer *p, const void *object, enum wl_tag kind)
 
 static bool has_contents(const wl_entry *e) { return e->kind == WL_TABLE || e->kind == WL_FUNCTION; }
 
+static bool holds_others(const wl_entry *e) { return has_contents(e) || e->kind == WL_TREE; }
+
 /* The same for the value at i, whose tag comes next. It stays until the message is
  * done; the stack is enough for an argument that nobody asks for by number. */
 static void remember_value(wl_packer *p, int i, const void *object, enum wl_tag kind)
 {
     lua_State *L = p->L;
     wl_entry  *e = remember(p, object, kind);
-    if (i < p->anchor && !has_contents(e))
+    if (i < p->anchor && !holds_others(e))
         return;
     if (!p->anchored) {
         lua_newtable(L);
@@ -149,11 +154,28 @@ static bool pack_named(wl_packer *p, int i, const void *object)
     return true;
 }
 
+static void pack_table(wl_packer *p, size_t at);
+
+/* Its contents come at once, or when it is its turn. */
 static void pack_new_table(wl_packer *p, int i, const void *object)
 {
     const uint32_t none[2] = {0, 0};
-    remember_value(p, i, object, WL_TABLE);
-    put_field(p, WL_TABLE, none, sizeof none);
+    bool           at_once = p->depth < WL_MAX_DEPTH;
+    enum wl_tag    tag = at_once ? WL_TREE : WL_TABLE;
+    uint32_t       outer = p->current;
+    size_t         at = p->m->size;
+    remember_value(p, i, object, tag);
+    put_field(p, tag, none, sizeof none);
+    if (!at_once)
+        return;
+    luaL_checkstack(p->L, LUA_MINSTACK, "too deep a table");
+    p->depth++;
+    p->current = p->n_entries;
+    lua_pushvalue(p->L, i);
+    pack_table(p, at);
+    lua_pop(p->L, 1);
+    p->current = outer;
+    p->depth--;
 }
 
 /* ---- functions ------------------------------------------------------------------- */
@@ -272,10 +294,12 @@ static void pack_string(wl_packer *p, int i)
     }
 }
 
-static void pack_value(wl_packer *p, int i)
+/* The value's type */
+static int pack_value(wl_packer *p, int i)
 {
     lua_State *L = p->L;
-    switch (lua_type(L, i)) {
+    int        type = lua_type(L, i);
+    switch (type) {
     case LUA_TNIL: put_tag(p, WL_NIL); break;
     case LUA_TBOOLEAN: put_tag(p, lua_toboolean(L, i) ? WL_TRUE : WL_FALSE); break;
     case LUA_TNUMBER: put_number(p, i); break;
@@ -290,6 +314,7 @@ static void pack_value(wl_packer *p, int i)
     case LUA_TUSERDATA: pack_object(p, lua_absindex(L, i)); break;
     default: refuse(p, lua_absindex(L, i));
     }
+    return type;
 }
 
 /* ---- contents --------------------------------------------------------------------- */
@@ -307,6 +332,54 @@ static void pack_metatable(wl_packer *p)
     else if (!pack_named(p, lua_gettop(L), object))
         wl_refuse(p, "not registered (see weir.register)");
     lua_pop(L, 1);
+}
+
+static wl_key *key_of(wl_packer *p, const char *s)
+{
+    return &p->keys[(uint64_t)(uintptr_t)s * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (WL_MAX_KEYS - 1)];
+}
+
+/* Most tables have the keys of others. */
+static void put_key(wl_packer *p, const char *s, size_t size)
+{
+    wl_key *k = key_of(p, s);
+    if (!k->at || k->size != size || memcmp(p->m->bytes + k->at, s, size) != 0) {
+        if (!k->number && p->m->size < UINT32_MAX - 2)
+            *k = (wl_key){(uint32_t)p->m->size + 2, (uint8_t)size, 0};
+        put_short(p, WL_STRING8, s, size);
+    } else if (!k->number) {
+        k->number = ++p->n_keys;
+        put_short(p, WL_NEW_KEY, s, size);
+    } else {
+        unsigned char *at = put(p, 2);
+        at[0] = WL_KEY;
+        at[1] = k->number;
+    }
+}
+
+/* key value -> key value */
+static void pack_key(wl_packer *p)
+{
+    size_t      size = SIZE_MAX;
+    const char *s = lua_type(p->L, -2) == LUA_TSTRING ? lua_tolstring(p->L, -2, &size) : NULL;
+    if (size <= UINT8_MAX)
+        put_key(p, s, size);
+    else
+        pack_value(p, -2);
+}
+
+/* key value -> key value. In a run of integers the next is likely to be one. */
+static bool pack_item(wl_packer *p, bool integers)
+{
+#if LUA_VERSION_NUM >= 503
+    if (integers && lua_isinteger(p->L, -1)) {
+        put_integer(p, lua_tointeger(p->L, -1));
+        return true;
+    }
+#else
+    (void)integers;
+#endif
+    return pack_value(p, -1) == LUA_TNUMBER;
 }
 
 /* The index that the key at -2 is, if it is one that can follow; else 0. */
@@ -331,18 +404,19 @@ static void pack_table(wl_packer *p, size_t at)
     size_t     length = lua_rawlen(L, -1);
     int64_t    last = 0, k, most = length < INT32_MAX ? (int64_t)length : INT32_MAX;
     uint32_t   hints[2] = {0, 0};
+    bool       integers = false;
     pack_metatable(p);
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-        if ((k = next_index(L, last, most))) {
+        if (last < most && (k = next_index(L, last, most))) {
             if (k != last + 1)
                 put_u32(p, WL_GAP, (uint32_t)(k - last - 1));
             last = k;
         } else {
             put_tag(p, WL_PAIR);
-            pack_value(p, -2);
+            pack_key(p);
             hints[1]++;
         }
-        pack_value(p, -1);
+        integers = pack_item(p, integers);
     }
     put_tag(p, WL_END);
     hints[0] = (uint32_t)last;
@@ -443,6 +517,8 @@ static void begin(wl_packer *p)
     p->names = NULL;
     p->anchored = false;
     p->current = WL_NOBODY;
+    p->depth = p->n_keys = 0;
+    memset(p->keys, 0, sizeof p->keys);
     p->entries = p->few_entries;
     p->n_entries = 0;
     p->max_entries = WL_FEW;

@@ -3,16 +3,17 @@
  * codec_unpack.c: a message into values; the format stands in codec_format.h.
  *
  * The reader holds no memory of its own: objects stand in a Lua table by their
- * number. Those without contents, which may be anybody's tables and functions, stand
- * at the negative number, with `false` at the number itself, so that no byte can make
- * the reader write into them. A cell's place holds its function's number.
+ * number, if they are referred to or have contents to come. Those without, which may be
+ * anybody's tables and functions, and trees, stand at the negative number, with `false` at
+ * the number itself, so that no byte can make the reader write into them. A cell's place
+ * holds its function's number.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec_format.h"
 
-enum { READER = 1, OBJECTS, FIRST_VALUE }; /* stack indices */
+enum { READER = 1, OBJECTS, KEYS, FIRST_VALUE }; /* stack indices */
 
 typedef struct {
     lua_State           *L;
@@ -20,6 +21,8 @@ typedef struct {
     const unsigned char *at, *end;
     size_t               hints; /* what table sizes may still ask for: the bytes are as many */
     uint32_t             made;  /* objects so far */
+    unsigned             keys;  /* and keys that have numbers */
+    int                  depth;
     bool                 has_objects;
 } reader;
 
@@ -140,11 +143,29 @@ static int hint(reader *r, uint32_t n)
     return (int)n;
 }
 
-static void push_table(reader *r)
+static void push_new_table(reader *r)
 {
     int items = hint(r, take_u32(r)), pairs = hint(r, take_u32(r));
     lua_createtable(r->L, items, pairs);
+}
+
+static void push_table(reader *r)
+{
+    push_new_table(r);
     remember(r);
+}
+
+static void fill_table(reader *r);
+
+static void push_tree(reader *r, bool needed)
+{
+    if (++r->depth > WL_MAX_DEPTH)
+        malformed(r);
+    luaL_checkstack(r->L, LUA_MINSTACK, "too deep a table");
+    push_new_table(r);
+    remember_opaque(r, needed);
+    fill_table(r);
+    r->depth--;
 }
 
 /* function -> function: the globals are its environment */
@@ -203,7 +224,7 @@ static void push_named(reader *r, enum wl_tag tag)
     lua_settop(r->L, first);
 }
 
-/* One without contents. */
+/* One without contents to come. */
 static void push_opaque(reader *r, unsigned tag)
 {
     switch (tag & ~(unsigned)WL_NEEDED) {
@@ -234,6 +255,8 @@ static void push_value(reader *r, unsigned tag)
     case WL_GLOBALS: lua_pushglobaltable(L); break;
     case WL_LIGHT: push_light(r); break;
     case WL_TABLE: push_table(r); break;
+    case WL_TREE: push_tree(r, false); break;
+    case WL_TREE | WL_NEEDED: push_tree(r, true); break;
     case WL_FUNCTION: push_function(r); break;
     default: push_opaque(r, tag);
     }
@@ -241,15 +264,49 @@ static void push_value(reader *r, unsigned tag)
 
 /* ---- contents ----------------------------------------------------------------------- */
 
+/* -> string */
+static void push_new_key(reader *r)
+{
+    if (r->keys == WL_MAX_KEYS)
+        malformed(r);
+    if (r->keys++ == 0) {
+        lua_createtable(r->L, WL_MAX_KEYS, 0);
+        lua_replace(r->L, KEYS);
+    }
+    push_string(r, take_u8(r));
+    lua_pushvalue(r->L, -1);
+    lua_rawseti(r->L, KEYS, (int)r->keys);
+}
+
+static void push_old_key(reader *r)
+{
+    unsigned number = take_u8(r);
+    if (number < 1 || number > r->keys)
+        malformed(r);
+    lua_rawgeti(r->L, KEYS, (int)number);
+}
+
+/* -> value, neither nil nor not a number */
+static void push_key(reader *r)
+{
+    unsigned tag = take_u8(r);
+    switch (tag) {
+    case WL_KEY: push_old_key(r); break;
+    case WL_NEW_KEY: push_new_key(r); break;
+    case WL_STRING8: push_string(r, take_u8(r)); break;
+    default:
+        push_value(r, tag);
+        if (lua_isnil(r->L, -1) || !lua_rawequal(r->L, -1, -1))
+            malformed(r);
+    }
+}
+
 /* table -> table */
 static void fill_pair(reader *r)
 {
-    lua_State *L = r->L;
+    push_key(r);
     push_value(r, take_u8(r));
-    if (lua_isnil(L, -1) || !lua_rawequal(L, -1, -1)) /* not a number */
-        malformed(r);
-    push_value(r, take_u8(r));
-    lua_rawset(L, -3);
+    lua_rawset(r->L, -3);
 }
 
 static void fill_metatable(reader *r)
@@ -342,7 +399,7 @@ static int unpack_all(lua_State *L)
 {
     reader *r = lua_touserdata(L, READER);
     luaL_checkstack(L, r->m->n + LUA_MINSTACK, "too many values");
-    lua_settop(L, OBJECTS);
+    lua_settop(L, FIRST_VALUE - 1);
     for (int i = 0; i < r->m->n; i++)
         push_value(r, take_u8(r));
     for (uint32_t number = 1; r->has_objects && number <= r->made; number++)
@@ -354,7 +411,7 @@ static int unpack_all(lua_State *L)
 
 int wl_unpack(lua_State *L, const wl_message *m)
 {
-    reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, false};
+    reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, 0, 0, false};
     if (!lua_checkstack(L, 4)) {
         lua_pushliteral(L, "stack overflow");
         return -1;

@@ -78,13 +78,18 @@ static inline void put_number(wl_packer *p, int i)
     put_field(p, WL_FLOAT, &n, sizeof n);
 }
 
+static inline void put_short(wl_packer *p, enum wl_tag tag, const char *s, size_t size)
+{
+    unsigned char *at = put(p, 2 + size);
+    at[0] = (unsigned char)tag;
+    at[1] = (unsigned char)size;
+    memcpy(at + 2, s, size);
+}
+
 static inline void put_string(wl_packer *p, const char *s, size_t size)
 {
     if (size <= UINT8_MAX) {
-        unsigned char *at = put(p, 2 + size);
-        at[0] = WL_STRING8;
-        at[1] = (unsigned char)size;
-        memcpy(at + 2, s, size);
+        put_short(p, WL_STRING8, s, size);
     } else {
         uint64_t length = size;
         put_field(p, WL_STRING, &length, sizeof length);

@@ -101,6 +101,39 @@ describe("the codec, of tables,", function()
     assert.is_true(a == c and a == b[1] and a == b.t and a ~= t)
   end)
 
+  it("keeps references to tables at every depth, from every depth", function()
+    for depth = 1, 40 do -- the contents of the first sixteen come with the table, others later
+      local tables, t = {}, { bottom = true }
+      for i = 1, depth do
+        tables[i] = t
+        t = { below = t, i, again = tables[1] }
+      end
+      tables[1].top, tables[1].all = t, tables
+      local c = copy(t)
+      local at, all = c, nil
+      for i = depth, 1, -1 do
+        assert.is_true(at[1] == i and at ~= t)
+        all = all or at.again.all
+        at = at.below
+        assert.is_true(at == all[i] and c.again == all[1] and all[1].top == c)
+      end
+      assert.is_true(at.bottom and at == all[1])
+    end
+  end)
+
+  it("keeps keys, however many tables have them", function()
+    local keys = { "", "x", ("k"):rep(254), ("k"):rep(255), ("k"):rep(256), ("k"):rep(300) }
+    for i = 1, 100 do keys[#keys + 1] = "key " .. i end
+    local list = {}
+    for n = 1, 5 do
+      list[n] = {}
+      for i, key in ipairs(keys) do list[n][key] = n * i end
+    end
+    assert.are.same(list, copy(list))
+    local y = ("y"):rep(100)
+    assert.is_true(#peer.pack(nil, { { [y] = 1 }, { [y] = 2 }, { [y] = 3 }, { [y] = 4 } }):bytes() < 300)
+  end)
+
   it("keeps cycles, through keys too", function()
     local t = { name = "t" }
     t.self, t[t] = t, { up = t }

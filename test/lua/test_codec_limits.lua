@@ -21,8 +21,11 @@ local EVERYTHING = [[
   local shared, cycle, n = { 1 }, {}, 0
   cycle.cycle, cycle[cycle] = cycle, shared
   local function up() n = n + 1; return n, up end
+  local deep, top = {}, { 1 }
+  for i = 1, 18 do deep = { key = deep, i } end
+  top.down, deep.up = deep, top
   return 1, -5, 300, 2^40, 0.5, "text", ("long"):rep(100), true, false, nil, peer.light(), peer.handle(1), print,
-    string, _G, shared, { shared, shared, x = { y = {} }, nil, nil, 7 }, cycle, up, function() return n, shared end,
+    string, _G, shared, { shared, shared, x = { y = {} }, nil, nil, 7 }, cycle, up, function() return n, shared end, top,
     function(x) return x end, require("support.codec_module").class.new("me")
 ]]
 

@@ -25,8 +25,8 @@ local EVERYTHING = [[
   for i = 1, 18 do deep = { key = deep, i } end
   top.down, deep.up = deep, top
   return 1, -5, 300, 2^40, 0.5, "text", ("long"):rep(100), true, false, nil, peer.light(), peer.handle(1), print,
-    string, _G, shared, { shared, shared, x = { y = {} }, nil, nil, 7 }, cycle, up, function() return n, shared end, top,
-    function(x) return x end, require("support.codec_module").class.new("me")
+    string, _G, shared, { shared, shared, x = { y = {} }, nil, nil, 7 }, cycle, up, function() return n, shared end,
+    top, function(x) return x end, require("support.codec_module").class.new("me")
 ]]
 
 describe("the codec, at its limits,", function()
@@ -106,6 +106,25 @@ describe("the codec, at its limits,", function()
     local message, why = peer.pack(nil, unpack(t)) -- 5.1 has room for 8,000 on its stack
     assert.are.equal(codec.lua51 and "too many values" or nil, why)
     assert.are_not.equal(codec.lua51, message ~= nil)
+  end)
+
+  it("leaves the collector as it was", function()
+    if _VERSION == "Lua 5.1" then return end -- cannot be asked there
+    local large = {}
+    for i = 1, 100000 do large[i] = i end
+    local message = peer.pack(nil, large)
+    local size = #message:bytes()
+    for _, cut in ipairs { 0, 1 } do
+      message:cut(size - cut)
+      for _, running in ipairs { true, false } do
+        collectgarbage(running and "restart" or "stop")
+        local ok = peer.unpack(message)
+        local still = collectgarbage "isrunning"
+        collectgarbage "restart"
+        assert.is_true(still == running)
+        assert.are.equal(cut == 0, ok or false)
+      end
+    end
   end)
 
   it("survives a finalizer that changes what is being copied", function()

@@ -72,7 +72,8 @@ static void *keep_watch(void *unused)
         if (!d) {
             pthread_cond_wait(&watch.changed, &watch.lock);
         } else if (is_before(&now, &d->at)) {
-            pthread_cond_timedwait(&watch.changed, &watch.lock, &d->at);
+            struct timespec at = d->at; /* whoever takes it off meanwhile frees it */
+            pthread_cond_timedwait(&watch.changed, &watch.lock, &at);
         } else {
             watch.first = d->next;
             pthread_mutex_unlock(&watch.lock);

@@ -5,7 +5,17 @@
 local folder = {}
 
 local interpreter = os.getenv "WEIR_LUA"
-local seconds = os.getenv "WEIR_LUA_VARIANT" == "" and 60 or 600
+
+--- How long a program may take: some tools are slow.
+folder.seconds = os.getenv "WEIR_LUA_VARIANT" == "" and 60 or 600
+
+--- What tells the tools before a command whether to look for leaks.
+function folder.leaks(look)
+  local options = 'ASAN_OPTIONS=detect_leaks=%d TSAN_OPTIONS="$TSAN_OPTIONS report_thread_leaks=%d" '
+    .. 'VALGRIND_OPTS="$VALGRIND_OPTS --leak-check=%s"'
+  local number = look and 1 or 0
+  return options:format(number, number, look and "full" or "no")
+end
 
 local function write(name, text)
   local file = assert(io.open(name, "w"))
@@ -37,8 +47,8 @@ function folder.run(text, files)
   assert(os.execute("mkdir " .. place))
   write(place .. "/main.lua", text)
   for name, content in pairs(files or {}) do write(place .. "/" .. name, content) end
-  local command = "cd %s && ASAN_OPTIONS=detect_leaks=0 timeout %d %s main.lua 2>&1; echo exit $?"
-  local pipe = io.popen(command:format(place, seconds, interpreter))
+  local command = "cd %s && %s timeout %d %s main.lua 2>&1; echo exit $?"
+  local pipe = io.popen(command:format(place, folder.leaks(false), folder.seconds, interpreter))
   local output = pipe:read("*a")
   pipe:close()
   os.execute("rm -r " .. place)

@@ -2,10 +2,12 @@
 --
 -- program.lua: runs a program under the interpreter of the tests.
 
+local folder = require "support.folder"
+
 local program = {}
 
 local interpreter = os.getenv "WEIR_LUA"
-local seconds = os.getenv "WEIR_LUA_VARIANT" == "" and 60 or 600
+local seconds = folder.seconds
 
 --- Its output, both streams, and "exit N" as the last line. One that hangs is ended
 -- with 124. `weir` and `gate` are required already. Only of one that ends in order,
@@ -15,8 +17,7 @@ function program.run(text, in_order)
   local file = assert(io.open(name, "w"))
   file:write('local weir, gate = require "weir", require "support.gate"\n', text)
   file:close()
-  local leaks = ('ASAN_OPTIONS=detect_leaks=%d TSAN_OPTIONS="$TSAN_OPTIONS report_thread_leaks=%d"'):gsub("%%d",
-    in_order and "1" or "0")
+  local leaks = folder.leaks(in_order)
   local pipe = io.popen(("%s timeout %d %s %s 2>&1; echo exit $?"):format(leaks, seconds, interpreter, name))
   local output = pipe:read("*a")
   pipe:close()

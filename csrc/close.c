@@ -20,6 +20,7 @@ static void wake_submitters_locked(weir_pool *p)
     weir_link *e;
     while ((e = wi_list_pop(&p->space_waiters)))
         wi_unpark(wi_container(e, wi_waiter, link)->parker);
+    wi_pool_tell_space_locked(p, WEIR_ECLOSED);
 }
 
 static void empty_locked(weir_pool *p)

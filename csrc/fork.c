@@ -50,12 +50,24 @@ static void parent(void)
 static bool has_thread(const weir_main *m) { return m->owner == wi_thread_self() && !m->closed; }
 
 /* The thread left is their owner: straight into the batches. */
+static void post_notice_locked(weir_notice *n, int outcome)
+{
+    n->weir.outcome = outcome;
+    n->weir.link.kind = WI_NOTICE;
+    if (n->weir.main && has_thread(n->weir.main))
+        wi_list_append(&n->weir.main->batch.all, &n->weir.link);
+}
+
 static void post_locked(weir_pool *p)
 {
     weir_link *e;
     while ((e = wi_list_pop(&p->outbox))) {
+        if (e->kind == WI_NOTICE) {
+            weir_notice *n = wi_container(e, weir_notice, weir.link);
+            post_notice_locked(n, n->weir.outcome);
+            continue;
+        }
         weir_main *m = wi_task_of(e)->weir.main;
-        e->kind = WI_TASK;
         wi_list_append(has_thread(m) ? &m->batch.all : &p->settled, e);
     }
 }
@@ -65,6 +77,7 @@ static void settle_all_locked(weir_pool *p)
     weir_task *t;
     weir_link *e;
     wi_queue_shut(&p->queue);
+    wi_pool_tell_space_locked(p, WEIR_ECLOSED);
     while ((t = wi_queue_first(&p->queue))) {
         wi_queue_remove(&p->queue, t);
         wi_pool_settle_locked(p, t, WEIR_ECLOSED);
@@ -72,14 +85,6 @@ static void settle_all_locked(weir_pool *p)
     while ((e = wi_list_pop(&p->running)) || (e = wi_list_pop(&p->parked)))
         wi_pool_settle_locked(p, wi_task_of(e), WEIR_ECLOSED);
     post_locked(p);
-}
-
-static void post_notice_locked(weir_notice *n, int outcome)
-{
-    n->weir.outcome = outcome;
-    n->weir.link.kind = WI_NOTICE;
-    if (n->weir.main && has_thread(n->weir.main))
-        wi_list_append(&n->weir.main->batch.all, &n->weir.link);
 }
 
 static void post_notices_locked(weir_pool *p)

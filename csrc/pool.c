@@ -36,6 +36,37 @@ void wi_pool_wake_space_locked(weir_pool *p)
     weir_link *e = is_full(p) ? NULL : wi_list_pop(&p->space_waiters);
     if (e)
         wi_unpark(wi_container(e, wi_waiter, link)->parker);
+    if (!is_full(p))
+        wi_pool_tell_space_locked(p, 0);
+}
+
+/* All of them: one alone might have no use for it any more, and would have to say so. */
+void wi_pool_tell_space_locked(weir_pool *p, int outcome)
+{
+    weir_link *e;
+    while ((e = wi_list_pop(&p->space_notices))) {
+        wi_container(e, weir_notice, weir.link)->weir.outcome = outcome;
+        e->kind = WI_NOTICE;
+        wi_list_append(&p->outbox, e);
+    }
+}
+
+int weir_pool_on_space(weir_pool *p, weir_notice *n, weir_main *m)
+{
+    int rc = p && n && m ? wi_notice_expect(n, m) : WEIR_EINVAL;
+    if (rc != 0)
+        return rc;
+    wi_stay stay;
+    wi_lock(&p->lock);
+    wi_pool_ref_locked(p);
+    wi_list_append(&p->space_notices, &n->weir.link);
+    if (p->forked || has_space(p))
+        wi_pool_tell_space_locked(p, p->forked || p->state > WI_OPEN ? WEIR_ECLOSED : 0);
+    wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
+    wi_pool_after(p);
+    wi_pool_go(&stay);
+    return 0;
 }
 
 static int wait_for_space_locked(weir_pool *p)

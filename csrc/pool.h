@@ -59,7 +59,7 @@ struct weir_pool {
     wi_heap  deadlines; /* of queued tasks */
     wi_list  parked;
     wi_list  running; /* tasks, abandoned ones not */
-    wi_list  outbox;  /* settled, aimed at a main, not posted yet */
+    wi_list  outbox;  /* for mains, not posted yet: what settled, notices of space */
     wi_list  settled; /* settled, for a worker to tell */
 
     wi_list  workers;   /* those that serve */
@@ -83,6 +83,7 @@ struct weir_pool {
     wi_list waiters;       /* for a change of state */
     wi_list task_waiters;  /* in weir_wait */
     wi_list space_waiters; /* in weir_run on a full queue */
+    wi_list space_notices; /* of who was refused, and wants to hear of space */
 
     weir_notice *ready;
     wi_list      closed; /* notices, told once CLOSED */
@@ -166,6 +167,8 @@ void wi_pool_wake_space_locked(weir_pool *p);
 void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t);
 /* The same, and queues it again. */
 void wi_pool_unpark_locked(weir_pool *p, weir_task *t);
+/* Every notice of space goes to the outbox. */
+void wi_pool_tell_space_locked(weir_pool *p, int outcome);
 
 /* ---- grow.c ------------------------------------------------------------- */
 

@@ -26,6 +26,7 @@ static void settle_locked(weir_pool *p, weir_task *t, int outcome)
     t->weir.outcome = outcome;
     if (t->done) {
         wi_task_move(t, WEIR_TASK_SETTLED);
+        t->weir.link.kind = WI_TASK;
         wi_list_append(t->weir.main ? &p->outbox : &p->settled, &t->weir.link);
         return;
     }
@@ -94,22 +95,44 @@ void wi_pool_tell_settled_locked(weir_pool *p)
     }
 }
 
+static void post_task_locked(weir_pool *p, weir_link *e)
+{
+    weir_main *m = wi_task_of(e)->weir.main;
+    wi_debt    debt;
+    int        outcome = wi_task_of(e)->weir.outcome;
+    if (!wi_main_append(m, e, WI_TASK, &debt)) {
+        wi_task_flag(wi_task_of(e), WI_ORPHANED);
+        wi_list_append(&p->settled, e);
+        return;
+    }
+    wi_unlock(&p->lock);
+    wi_main_pay(m, debt);
+    wi_trace(WEIR_TRACE_SETTLED, p, wi_task_of(e), outcome);
+    wi_lock(&p->lock);
+}
+
+static void post_notice_locked(weir_pool *p, weir_link *e)
+{
+    weir_notice *n = wi_container(e, weir_notice, weir.link);
+    weir_main   *m = n->weir.main;
+    wi_debt      debt;
+    bool         open = wi_main_append(m, e, WI_NOTICE, &debt);
+    wi_unlock(&p->lock);
+    if (open)
+        wi_main_pay(m, debt);
+    else
+        wi_notice_delivered(e, m); /* here: its main has closed */
+    wi_lock(&p->lock);
+}
+
 static void post_outbox_locked(weir_pool *p)
 {
     weir_link *e;
     while ((e = wi_list_pop(&p->outbox))) {
-        weir_main *m = wi_task_of(e)->weir.main;
-        wi_debt    debt;
-        int        outcome = wi_task_of(e)->weir.outcome;
-        if (!wi_main_append(m, e, WI_TASK, &debt)) {
-            wi_task_flag(wi_task_of(e), WI_ORPHANED);
-            wi_list_append(&p->settled, e);
-            continue;
-        }
-        wi_unlock(&p->lock);
-        wi_main_pay(m, debt);
-        wi_trace(WEIR_TRACE_SETTLED, p, wi_task_of(e), outcome);
-        wi_lock(&p->lock);
+        if (e->kind == WI_NOTICE)
+            post_notice_locked(p, e);
+        else
+            post_task_locked(p, e);
     }
 }
 

@@ -283,6 +283,13 @@ WEIR_API int weir_notice_expect(weir_notice *notice, weir_main *main);
  * that has closed meanwhile, here and now. Any thread; never blocks. */
 WEIR_API void weir_notice_post(weir_notice *notice, int outcome);
 
+/* Has notice told to main when the queue of `pool` has space, or takes no more tasks:
+ * at once if that is so now. For who was refused with WEIR_EFULL and must not block. All
+ * who wait are told, so weir_run may be refused again: then ask again. The outcome is 0,
+ * or WEIR_ECLOSED. 0; WEIR_EINVAL; WEIR_ECLOSED (the main). Any thread that knows main to
+ * be open and has a handle of the pool. */
+WEIR_API int weir_pool_on_space(weir_pool *pool, weir_notice *notice, weir_main *main);
+
 /* Opens a pool and waits until every thread has run its init.
  * 0; WEIR_EINVAL; WEIR_ENOTSUP; WEIR_ENOMEM; WEIR_EAGAIN (not one thread could
  * be made, or fewer than asked); WEIR_EINIT after every thread whose init

@@ -386,7 +386,47 @@ TEST(a_childs_descriptor_is_closed_by_exec_too)
     main_end(m);
 }
 
-SUITE(fork, a_child_settles_what_its_parent_had_begun_as_closed,
+typedef struct {
+    rig   r;
+    plug  p;
+    probe queued;
+    news  space;
+} full_scene;
+
+static void child_hears_of_no_space(void *arg)
+{
+    full_scene *s = arg;
+    news        late = NEWS;
+    expect_eq(weir_main_dispatch(s->r.m, 0), 3);
+    expect_eq(s->space.calls, 1);
+    expect_eq(s->space.outcome, WEIR_ECLOSED);
+    expect_eq(weir_pool_on_space(s->r.p, &late.notice, s->r.m), 0);
+    expect_eq(weir_main_dispatch(s->r.m, 0), 1);
+    expect_eq(late.outcome, WEIR_ECLOSED);
+    expect_eq(weir_main_pending(s->r.m), 0);
+    weir_pool_release(s->r.p);
+    expect_eq(weir_main_close(s->r.m, 0), 0);
+}
+
+TEST(a_child_that_waits_for_space_hears_that_there_is_none)
+{
+    full_scene        s = {.queued = PROBE, .space = NEWS};
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1;
+    expect(rig_open_with(&s.r, &opts));
+    expect(plug_in(&s.p, s.r.p, s.r.m));
+    expect_eq(weir_run(s.r.p, &s.queued.task, s.r.m), 0);
+    expect_eq(weir_pool_on_space(s.r.p, &s.space.notice, s.r.m), 0);
+    child_reap(child_start(child_hears_of_no_space, &s));
+    plug_pull(&s.p);
+    while (!s.space.calls)
+        weir_main_wait(s.r.m, -1);
+    expect_eq(s.space.outcome, 0);
+    rig_close(&s.r);
+}
+
+SUITE(fork, a_child_that_waits_for_space_hears_that_there_is_none,
+      a_child_settles_what_its_parent_had_begun_as_closed,
       a_child_may_give_everything_back_at_once, a_child_may_open_a_pool_of_its_own,
       a_child_with_a_turning_loop_takes_no_wake_up_of_its_parent,
       a_main_without_a_pool_is_renewed_too,

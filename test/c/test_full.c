@@ -56,6 +56,17 @@ static void submits(void *arg)
 
 typedef enum { BY_A_FINISH, BY_A_CANCEL, BY_A_PURGE, BY_A_CLOSE, BY_A_DRAIN } release_by;
 
+static void release(rig *r, plug *p, probe *queued, release_by how)
+{
+    switch (how) {
+    case BY_A_FINISH: plug_pull(p); break;
+    case BY_A_CANCEL: expect_eq(weir_cancel(&queued[1].task), 0); break;
+    case BY_A_PURGE: expect_eq(weir_pool_purge(r->p), 2); break;
+    case BY_A_CLOSE: expect_eq(weir_close_async(r->p, WEIR_CLOSE, NULL, NULL), 0); break;
+    case BY_A_DRAIN: expect_eq(weir_close_async(r->p, WEIR_DRAIN, NULL, NULL), 0); break;
+    }
+}
+
 static void a_blocked_submitter(release_by how, int expected)
 {
     rig   r;
@@ -68,13 +79,7 @@ static void a_blocked_submitter(release_by how, int expected)
     helper_until_asleep(&h);
     expect(!h.returned);
     expect_eq(weir_task_get_state(&extra.task), WEIR_TASK_IDLE);
-    switch (how) {
-    case BY_A_FINISH: plug_pull(&p); break;
-    case BY_A_CANCEL: expect_eq(weir_cancel(&queued[1].task), 0); break;
-    case BY_A_PURGE: expect_eq(weir_pool_purge(r.p), 2); break;
-    case BY_A_CLOSE: expect_eq(weir_close_async(r.p, WEIR_CLOSE, NULL, NULL), 0); break;
-    case BY_A_DRAIN: expect_eq(weir_close_async(r.p, WEIR_DRAIN, NULL, NULL), 0); break;
-    }
+    release(&r, &p, queued, how);
     helper_join(&h);
     expect_eq(s.code, expected);
     plug_pull(&p);
@@ -146,9 +151,113 @@ SCENARIO(blocked_submitters_lose_nothing)
     rig_close(&r);
 }
 
+/* ---- notices of space ----------------------------------------------------- */
+
+static void a_refused_one_hears(release_by how, int outcome)
+{
+    rig    r;
+    plug   p;
+    probe  queued[2], extra = PROBE;
+    news   h[2] = {NEWS, NEWS}; /* all are told */
+    expect(full_pool(&r, &p, queued, 2, WEIR_REFUSE));
+    expect_eq(weir_run(r.p, &extra.task, r.m), WEIR_EFULL);
+    for (int i = 0; i < 2; i++)
+        expect_eq(weir_pool_on_space(r.p, &h[i].notice, r.m), 0);
+    expect_eq(weir_main_pending(r.m), 5);
+    expect_eq(weir_main_dispatch(r.m, 0), 0);
+    release(&r, &p, queued, how);
+    while (h[0].calls + h[1].calls < 2)
+        expect_op(weir_main_wait(r.m, -1), >, 0);
+    for (int i = 0; i < 2; i++)
+        expect_eq(h[i].outcome, outcome);
+    int rc = weir_run(r.p, &extra.task, r.m);
+    expect_eq(rc, outcome);
+    plug_pull(&p);
+    rig_close(&r);
+    expect(h[0].calls == 1 && h[1].calls == 1);
+    expect_eq(extra.dones, rc == 0);
+}
+
+TEST(a_refused_one_hears_when_a_task_starts) { a_refused_one_hears(BY_A_FINISH, 0); }
+TEST(a_refused_one_hears_when_one_is_cancelled) { a_refused_one_hears(BY_A_CANCEL, 0); }
+TEST(a_refused_one_hears_when_the_queue_is_purged) { a_refused_one_hears(BY_A_PURGE, 0); }
+TEST(a_refused_one_hears_of_a_close) { a_refused_one_hears(BY_A_CLOSE, WEIR_ECLOSED); }
+TEST(a_refused_one_hears_of_a_drain) { a_refused_one_hears(BY_A_DRAIN, WEIR_ECLOSED); }
+
+TEST(space_that_is_there_is_told_at_once)
+{
+    rig  r;
+    news h = NEWS, late = NEWS, wrong = NEWS;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_pool_on_space(r.p, &h.notice, r.m), 0);
+    expect(h.calls == 0 && weir_main_dispatch(r.m, 0) == 1);
+    expect(h.calls == 1 && h.outcome == 0);
+    wrong.notice.fn = NULL;
+    expect_eq(weir_pool_on_space(r.p, &wrong.notice, r.m), WEIR_EINVAL);
+    expect_eq(weir_pool_on_space(r.p, NULL, r.m), WEIR_EINVAL);
+    expect_eq(weir_pool_on_space(NULL, &h.notice, r.m), WEIR_EINVAL);
+    expect_eq(weir_pool_on_space(r.p, &h.notice, NULL), WEIR_EINVAL);
+    expect_eq(weir_close(r.p, WEIR_CLOSE), 0);
+    expect_eq(weir_pool_on_space(r.p, &late.notice, r.m), 0);
+    expect_eq(weir_main_dispatch(r.m, 0), 1);
+    expect(late.calls == 1 && late.outcome == WEIR_ECLOSED);
+    rig_close(&r);
+}
+
+/* Another thread makes the space again and again, by each task that it takes. */
+SCENARIO(who_asks_for_space_loses_nothing)
+{
+    enum { N = 200 };
+    static probe      t[N];
+    rig               r;
+    weir_pool_options opts = pool_of(2);
+    tally             settled = TALLY;
+    int               n = 0, rc = 0;
+    opts.queue_limit = 1;
+    if (rig_open_with(&r, &opts))
+        for (; rc == 0 && n < N; n++) {
+            news h = NEWS;
+            t[n] = (probe)PROBE;
+            t[n].settled = &settled;
+            while ((rc = weir_run(r.p, &t[n].task, r.m)) == WEIR_EFULL) {
+                h.calls = 0;
+                expect_eq(weir_pool_on_space(r.p, &h.notice, r.m), 0);
+                while (!h.calls)
+                    weir_main_wait(r.m, -1);
+                expect_eq(h.outcome, 0);
+            }
+            expect_eq(rc, 0);
+        }
+    if (n)
+        main_until(r.m, &settled, n);
+    rig_close(&r);
+}
+
+TEST(a_main_that_closes_hears_there)
+{
+    rig        r;
+    plug       p;
+    probe      queued[2];
+    weir_main *other;
+    news       h = NEWS;
+    expect(full_pool(&r, &p, queued, 2, WEIR_REFUSE));
+    expect_eq(weir_main_open(&other), 0);
+    expect_eq(weir_pool_on_space(r.p, &h.notice, other), 0);
+    expect_eq(weir_main_close(other, WEIR_DETACH), 0);
+    expect_eq(h.calls, 0);
+    expect_eq(weir_cancel(&queued[0].task), 0); /* on the thread that makes the space */
+    expect(h.calls == 1 && h.outcome == 0);
+    plug_pull(&p);
+    rig_close(&r);
+}
+
 SUITE(full, a_full_queue_refuses_and_leaves_the_task_untouched,
       a_blocked_submitter_goes_on_when_a_task_starts,
       a_blocked_submitter_goes_on_when_one_is_cancelled,
       a_blocked_submitter_goes_on_when_the_queue_is_purged,
       a_blocked_submitter_is_told_of_a_close, a_blocked_submitter_is_told_of_a_drain,
-      a_worker_that_finds_its_own_queue_full_gets_an_error, blocked_submitters_lose_nothing)
+      a_worker_that_finds_its_own_queue_full_gets_an_error, blocked_submitters_lose_nothing,
+      a_refused_one_hears_when_a_task_starts, a_refused_one_hears_when_one_is_cancelled,
+      a_refused_one_hears_when_the_queue_is_purged, a_refused_one_hears_of_a_close,
+      a_refused_one_hears_of_a_drain, space_that_is_there_is_told_at_once,
+      who_asks_for_space_loses_nothing, a_main_that_closes_hears_there)

@@ -52,6 +52,7 @@ build = {
     ["weir.shared"] = "bindings/lua/weir/shared.lua",
     ["weir.signal"] = "bindings/lua/weir/signal.lua",
     ["weir.thread"] = "bindings/lua/weir/thread.lua",
+    ["weir.space"] = "bindings/lua/weir/space.lua",
     ["weir.wait"] = "bindings/lua/weir/wait.lua",
     ["weir.worker"] = "bindings/lua/weir/worker.lua",
     ["weir.yieldable"] = "bindings/lua/weir/yieldable.lua",

@@ -174,7 +174,7 @@ struct wl_main {
     bool       turning, quiet; /* see quieten in lua_mailbox.c */
     int64_t    turning_since;
     lua_State *blocked; /* inside a blocking call of the core, made from here; else NULL */
-    bool       tell_all;
+    bool       lined_up; /* some wait for space: see weir/space.lua */
     unsigned   cancelled; /* jobs that run on, and nobody waits for */
     wl_job    *jobs, **last_job; /* told, for Lua to take */
     wl_call   *calls, **last_call;

@@ -103,8 +103,8 @@ wl_job *wl_job_check(lua_State *L, int index)
 static bool must_tell(const wl_job *j)
 {
     if (j->has_future)
-        return j->watched || j->main->tell_all;
-    return (j->outcome == WL_FAILED && !j->cancelled) || j->main->tell_all;
+        return j->watched;
+    return j->outcome == WL_FAILED && !j->cancelled;
 }
 
 /* Partner: wl_burst_look, which wants a hint only; hence relaxed. */
@@ -237,7 +237,8 @@ static int job_run(lua_State *L)
         lua_insert(L, -2);
         return 2;
     }
-    int rc = submit(j, &none);
+    bool behind = j->pool->waits && j->main->lined_up;
+    int  rc = behind ? WEIR_EFULL : submit(j, &none);
     if (rc != 0)
         return wl_push_refusal(L, rc);
     lua_pushboolean(L, j->main->held);

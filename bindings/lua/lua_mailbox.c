@@ -464,10 +464,10 @@ static int held(lua_State *L)
     return 1;
 }
 
-/* boolean -> ; whether every settled job is told, watched or not */
-static int tell_all(lua_State *L)
+/* boolean -> ; whether some wait for space: nobody may overtake them */
+static int line_up(lua_State *L)
 {
-    wl_main_get(L)->tell_all = lua_toboolean(L, 1);
+    wl_main_get(L)->lined_up = lua_toboolean(L, 1);
     return 0;
 }
 
@@ -484,5 +484,5 @@ void wl_main_register(lua_State *L)
     wl_method(L, "fd", fd);
     wl_method(L, "mail", mail);
     wl_method(L, "held", held);
-    wl_method(L, "tell_all", tell_all);
+    wl_method(L, "line_up", line_up);
 }

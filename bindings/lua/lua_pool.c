@@ -330,6 +330,25 @@ static int pool_name(lua_State *L)
     return 1;
 }
 
+static void has_space(weir_notice *notice, int outcome)
+{
+    wl_job_settle((wl_job *)(void *)notice, outcome);
+}
+
+/* handle -> future, over when the queue has space or takes no more */
+static int pool_space(lua_State *L)
+{
+    wl_pool *p = wl_pool_check(L, 1);
+    wl_job  *j = wl_job_push(L, WL_SIGNAL, NULL);
+    j->u.notice.fn = has_space;
+    wl_job_ref(j);
+    int rc = weir_pool_on_space(p->weir, &j->u.notice, j->main->weir);
+    if (rc == 0)
+        return 1;
+    wl_job_unref(j);
+    return luaL_error(L, "weir: %s", wl_word(rc));
+}
+
 /* handle -> whether a run waits where the queue is full */
 static int pool_waits(lua_State *L)
 {
@@ -363,4 +382,5 @@ void wl_pool_register(lua_State *L)
     wl_method(L, "stats", pool_stats);
     wl_method(L, "name", pool_name);
     wl_method(L, "waits", pool_waits);
+    wl_method(L, "space", pool_space);
 }

@@ -315,6 +315,65 @@ describe("a full queue", function()
     os.remove(leave)
   end)
 
+  it("that makes run wait takes those of a state in their order", function()
+    local pool, _, leave = busy_pool { queue_limit = 1, on_full = "wait" }
+    local order, tasks = {}, {}
+    local loop = { ready = {}, owns = function() return false end, suspend = function() coroutine.yield() end }
+    function loop.resume(co) loop.ready[#loop.ready + 1] = co end
+    weir.loop.use(loop)
+    assert(pool:run(function() return 0 end)) -- takes the only place
+    for i = 1, 20 do
+      tasks[i] = coroutine.create(function()
+        assert(pool:run(function() end))
+        order[#order + 1] = i
+      end)
+      assert(coroutine.resume(tasks[i]))
+    end
+    coroutine.resume(tasks[7]) -- for nothing
+    gate.open_last(leave)
+    while #order < 20 do
+      weir.loop.turn(loop, 30)
+      for i = 1, #loop.ready do assert(coroutine.resume(loop.ready[i])) end
+      loop.ready = {}
+    end
+    weir.loop.use(nil)
+    for i = 1, 20 do assert.are.equal(i, order[i]) end
+    assert.are.same({ true }, { assert(pool:run(function() end)):get() })
+    pool:close()
+  end)
+
+  it("that makes run wait minds no coroutine that is no more", function()
+    local pool, _, leave = busy_pool { queue_limit = 1, on_full = "wait" }
+    local loop = { owns = function() return false end, resume = function() end }
+    function loop.suspend() error "killed" end
+    weir.loop.use(loop)
+    local queued = assert(pool:run(function() return 0 end))
+    assert.is_false(coroutine.resume(coroutine.create(function() pool:run(function() error "ran" end) end)))
+    weir.loop.use(nil)
+    gate.open_last(leave)
+    assert.are.same({ true, 0 }, { queued:get() })
+    assert.are.same({ true, 1 }, { assert(pool:run(function() return 1 end)):get() })
+    assert.are.equal(0, pool:stats().failed)
+    pool:close()
+  end)
+
+  it("that makes run wait tells of a close", function()
+    local pool, future, leave = busy_pool { queue_limit = 1, on_full = "wait" }
+    local closer = assert(weir.pool { threads = 1 })
+    local queued = assert(pool:run(function() end))
+    closer:run(function(p, name)
+      require("weir").run_in_main(function() end) -- so the main is inside its run
+      p:close_async()
+      require("support.gate").open(name)
+    end, pool, leave)
+    assert.are.same({ nil, "closed" }, { pool:run(function() end) })
+    assert.are.same({ false, "closed" }, { queued:get() })
+    future:get()
+    pool:close()
+    closer:close()
+    os.remove(leave)
+  end)
+
   it("that makes run wait loses nothing", function()
     with_pool({ threads = 2, queue_limit = 2, on_full = "wait" }, function(pool)
       local futures = {}

@@ -130,7 +130,6 @@ local function take_all(loop)
       elseif waiter then
         wake(what)
       end
-      if waiting.space then wake("space") end
     end
     what, kind = told()
   end
@@ -212,10 +211,6 @@ function mailbox.expect(key, waiter)
   else
     others[#others + 1] = waiter
   end
-end
-
-function mailbox.is_expected(key)
-  return waiting[key] ~= nil
 end
 
 --- The contrary of expect, where it was not woken.

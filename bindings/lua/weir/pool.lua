@@ -12,7 +12,7 @@ local core = require "weir.core"
 local futures = require "weir.future"
 local loops = require "weir.loop"
 local mailbox = require "weir.mailbox"
-local wait = require "weir.wait"
+local space = require "weir.space"
 
 local kinds = check.kinds
 local unpack = table.unpack or unpack -- luacheck: ignore
@@ -185,8 +185,7 @@ local function submit(self, call, f, ...)
   local priority, within = CORE_PRIORITY[call.priority], call.start_within or call.timeout
   local function attempt() return core.submit(future, priority, within, call.cancellable) end
   local ok
-  ok, problem = attempt()
-  if not ok and problem == "full" and core.waits(self) then ok, problem = wait.for_space(attempt, self) end
+  if core.waits(self) then ok, problem = space.wait(attempt, self) else ok, problem = attempt() end
   if not ok then return nil, problem end
   return keep(future, call.timeout)
 end
@@ -226,8 +225,8 @@ function pool:post(f, ...)
   local job, why = core.job(self, f, ...)
   if not job then error("post: " .. why, 2) end
   local function attempt() return core.post(job) end
-  local ok, problem = attempt()
-  if not ok and problem == "full" and core.waits(self) then ok, problem = wait.for_space(attempt, self) end
+  local ok, problem
+  if core.waits(self) then ok, problem = space.wait(attempt, self) else ok, problem = attempt() end
   if not ok then return nil, problem end
   look_after()
   return true

@@ -129,25 +129,10 @@ function wait.seconds(seconds)
   until left <= 0
 end
 
-local RETRY = 0.01 -- when a queue is full of what others submitted, nobody tells us of space
-
---- Until attempt() returns something other than nil, "full"; it is tried again after
--- each job of this state that ends. Who came first is tried first. Raises where the
--- queue of `pool` is full of what only threads that wait likewise could take.
-function wait.for_space(attempt, pool)
-  local is_own = core.in_pool(pool)
-  local result, problem = attempt()
-  while not result and problem == "full" do
-    local waiter = waiter_of(running())
-    core.tell_all(true)
-    expect("space", waiter)
-    hold(waiter.loop)
-    waiter.loop.suspend(waiter.co, RETRY, nil, is_own)
-    forget("space", waiter)
-    result, problem = attempt()
-  end
-  if not mailbox.is_expected("space") then core.tell_all(false) end
-  return result, problem
+--- Who waits here and under what: a new {co =, loop =}.
+function wait.place()
+  local co = running()
+  return { co = co, loop = loop_of(co) }
 end
 
 return wait

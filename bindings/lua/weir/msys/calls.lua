@@ -11,7 +11,7 @@
 local loops = require "weir.loop"
 local registry = require "weir.msys.registry"
 local scheduler = require "weir.msys.scheduler"
-local wait = require "weir.wait"
+local space = require "weir.space"
 local weir = require "weir"
 
 local calls = {}
@@ -57,7 +57,7 @@ end
 local function submit_waiting(call)
   local handle, problem = registry.open(call.settings)
   if not handle then return decide(call, false, problem) end
-  decide(call, wait.for_space(function() return submit(call, handle) end, handle))
+  decide(call, space.wait(function() return submit(call, handle) end, handle))
 end
 
 -- ---- on the scheduler ------------------------------------------------------------

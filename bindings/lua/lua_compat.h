@@ -12,6 +12,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -102,6 +103,41 @@ typedef int wl_index; /* what lua_rawgeti and lua_rawseti take */
 #define wl_dump(L, writer, data, strip) lua_dump(L, writer, data, strip)
 typedef lua_Integer wl_index;
 #define WL_MAX_INDEX INT64_MAX
+#endif
+
+/* 5.5's lua_pushvfstring pushes nothing where there is no memory, and its luaL_error
+ * (5.5.0) then raises whatever lies below. */
+#if LUA_VERSION_NUM >= 505
+
+static inline const char *wl_pushvfstring(lua_State *L, const char *format, va_list values)
+{
+    const char *text = lua_pushvfstring(L, format, values);
+    return text ? text : lua_pushfstring(L, "%s: not enough memory", format);
+}
+
+__attribute__((format(printf, 2, 3))) static inline int wl_error(lua_State *L, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    luaL_where(L, 1);
+    wl_pushvfstring(L, format, values);
+    va_end(values);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
+static inline void wl_checkstack(lua_State *L, int n, const char *what)
+{
+    if (!lua_checkstack(L, n))
+        wl_error(L, "stack overflow (%s)", what ? what : "no room");
+}
+
+#undef luaL_error
+#undef luaL_checkstack
+#define luaL_error wl_error
+#define luaL_checkstack wl_checkstack
+#else
+#define wl_pushvfstring lua_pushvfstring
 #endif
 
 #endif

@@ -132,7 +132,7 @@ int wl_fail_caller(lua_State *L, const char *format, ...)
     va_list arguments;
     luaL_where(L, WL_CALLER);
     va_start(arguments, format);
-    lua_pushvfstring(L, format, arguments);
+    wl_pushvfstring(L, format, arguments);
     va_end(arguments);
     lua_concat(L, 2);
     return lua_error(L);

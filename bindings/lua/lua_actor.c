@@ -7,6 +7,7 @@
 #include "lua_actor.h"
 #include "lua_rights.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,6 @@ static void family_unref(wl_family *f)
 {
     if (atomic_fetch_sub(&f->refs, 1) != 1)
         return;
-    pthread_mutex_destroy(&f->lock);
     free(f);
 }
 
@@ -29,7 +29,6 @@ static wl_family *family_new(void)
         return NULL;
     atomic_init(&f->refs, 1);
     f->generation = wl_crew_generation();
-    pthread_mutex_init(&f->lock, NULL);
     return f;
 }
 
@@ -41,16 +40,21 @@ static wl_family *family_at(wl_family **slot)
     return *slot;
 }
 
-/* Its own state does it, and ends it: it has not ended yet. */
-static void enter(wl_family *f, wl_actor *a)
+/* The family's own state does it, and ends it: it has not ended yet. False: too many
+ * live. */
+static bool enter(wl_family *f, wl_actor *a)
 {
-    atomic_fetch_add(&f->refs, 1);
-    a->family = f;
-    pthread_mutex_lock(&f->lock);
-    if ((a->next = f->first))
-        a->next->prev = a;
-    f->first = a;
-    pthread_mutex_unlock(&f->lock);
+    wl_crew_lock();
+    bool may = wl_crew_enter_locked(a);
+    if (may) {
+        atomic_fetch_add(&f->refs, 1);
+        a->family = f;
+        if ((a->next = f->first))
+            a->next->prev = a;
+        f->first = a;
+    }
+    wl_crew_unlock();
+    return may;
 }
 
 static void unlink_locked(wl_family *f, wl_actor *a)
@@ -64,15 +68,15 @@ static void unlink_locked(wl_family *f, wl_actor *a)
     a->next = a->prev = NULL;
 }
 
-static void leave_family(wl_actor *a)
+/* It has entered, and lives no more. */
+static void leave(wl_actor *a)
 {
     wl_family *f = a->family;
-    if (!f)
-        return;
     a->family = NULL;
-    pthread_mutex_lock(&f->lock);
+    wl_crew_lock();
     unlink_locked(f, a);
-    pthread_mutex_unlock(&f->lock);
+    wl_crew_ended_locked(a);
+    wl_crew_unlock();
     family_unref(f);
 }
 
@@ -81,12 +85,12 @@ void wl_family_end(wl_family *f)
     if (!f || f->generation != wl_crew_generation())
         return;
     for (wl_actor *a;;) {
-        pthread_mutex_lock(&f->lock);
+        wl_crew_lock();
         if ((a = f->first)) {
             unlink_locked(f, a);
             wl_actor_ref(a);
         }
-        pthread_mutex_unlock(&f->lock);
+        wl_crew_unlock();
         if (!a)
             break;
         wl_channel_end(&a->in, WL_PARENT_ENDED);
@@ -103,6 +107,7 @@ void wl_actor_unref(wl_actor *a)
 {
     if (atomic_fetch_sub(&a->refs, 1) != 1)
         return;
+    wl_crew_forget(a);
     wl_channel_destroy(&a->in);
     wl_channel_destroy(&a->out);
     wl_message_free(a->arguments);
@@ -114,9 +119,9 @@ void wl_actor_unref(wl_actor *a)
     free(a);
 }
 
-static bool is_lost(const wl_actor *a) { return a->generation != wl_crew_generation(); }
+bool wl_actor_is_lost(const wl_actor *a) { return a->generation != wl_crew_generation(); }
 
-bool wl_actor_is_dead(wl_actor *a) { return is_lost(a) || atomic_load(&a->out.ended); }
+bool wl_actor_is_dead(wl_actor *a) { return wl_actor_is_lost(a) || atomic_load(&a->out.ended); }
 
 static void hold(wl_actor *a)
 {
@@ -127,8 +132,8 @@ static void hold(wl_actor *a)
 /* What waits for a message, or for room for one, waits in vain without a handle. */
 static void let_go(wl_actor *a)
 {
-    if (is_lost(a))
-        return; /* somebody who is no more may hold its locks */
+    if (wl_actor_is_lost(a))
+        return;
     if (atomic_fetch_sub(&a->holders, 1) == 1) {
         wl_channel_end(&a->in, WL_UNHELD);
         wl_channel_wake(&a->out);
@@ -253,8 +258,7 @@ static void end(wl_actor *a)
     }
     a->L = a->root = NULL;
     wl_channel_clear(&a->in);
-    leave_family(a);
-    wl_crew_dismiss();
+    leave(a);
     wl_channel_end(&a->out, WL_DEAD);
 }
 
@@ -362,6 +366,18 @@ static int go(lua_State *L)
     return 0;
 }
 
+/* Its script has forked, and this is the child: a program of its own, that ends with the
+ * script. Nobody is there to be told of an error. */
+static void end_process(wl_actor *a)
+{
+    bool failed = atomic_load(&a->failed);
+    if (failed)
+        fprintf(stderr, "weir.worker: %.*s\n", a->error ? (int)a->error_size : 17,
+                a->error ? a->error : "not enough memory");
+    end(a);
+    exit(failed ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
 static int run(weir_task *task, void *unused)
 {
     (void)unused;
@@ -376,6 +392,8 @@ static int run(weir_task *task, void *unused)
     }
     if (a->op && !atomic_load(&a->failed))
         return WEIR_PARK;
+    if (wl_actor_is_lost(a))
+        end_process(a);
     end(a);
     return 0;
 }
@@ -418,15 +436,15 @@ static const char *start(lua_State *L, wl_actor *a)
         return "this state is being closed";
     if (!f || !a->path || !a->package_path || !a->package_cpath)
         return "not enough memory";
-    if (!wl_crew_admit())
+    int rc = wl_crew_open();
+    if (rc != 0)
+        return wl_word(rc);
+    if (!enter(f, a))
         return lua_pushfstring(L, "%d workers live already", (int)wl_crew_most_actors());
     wl_actor_ref(a); /* the task's */
-    enter(f, a);
-    int rc = wl_crew_run(&a->task);
-    if (rc == 0)
+    if ((rc = wl_crew_run(&a->task)) == 0)
         return NULL;
-    leave_family(a);
-    wl_crew_dismiss();
+    leave(a);
     wl_actor_unref(a);
     return wl_word(rc);
 }

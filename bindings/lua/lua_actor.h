@@ -23,6 +23,8 @@
  *                  actors leave it on their own threads.
  *   collection     A handle that is collected only counts down; the last one ends `in`.
  *                  The memory stays until the task is done.
+ *   fork           See lua_crew.c: a child has none of its parent's actors, but what they
+ *                  had sent.
  *   exit           Nobody waits for an actor. A process that ends cuts it off.
  */
 #ifndef WL_ACTOR_H
@@ -50,6 +52,7 @@ struct wl_waker {
     enum wl_waker_kind kind; /* constant, as are the two below */
     wl_actor          *actor; /* held */
     wl_main           *main;  /* held */
+    pthread_t          thread; /* of main */
     wl_waker          *next;  /* of the told in main */
     /* Of an unblocking one alone. */
     pthread_mutex_t lock;
@@ -59,6 +62,7 @@ struct wl_waker {
 
 wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m); /* NULL: no memory */
 void      wl_waker_fire(wl_waker *k); /* once counts; any thread */
+void      wl_waker_forked(wl_waker *k); /* in a child: fires one that is of this thread */
 bool      wl_waker_wait(wl_waker *k, int64_t timeout_ns); /* an unblocking one; false: time is up */
 void      wl_waker_ref(wl_waker *k);
 void      wl_waker_unref(wl_waker *k);
@@ -88,7 +92,7 @@ enum wl_item_kind { WL_ITEM_VALUES, WL_ITEM_NIL, WL_ITEM_FALSE, WL_ITEM_TRUE, WL
                     WL_ITEM_INT, WL_ITEM_FLOAT, WL_ITEM_TEXT };
 
 /* Why nothing more will come. The first one stays. */
-enum wl_end { WL_OPEN_END, WL_DEAD, WL_PARENT_ENDED, WL_UNHELD, WL_CLOSED };
+enum wl_end { WL_OPEN_END, WL_DEAD, WL_PARENT_ENDED, WL_UNHELD, WL_CLOSED, WL_FORKED };
 
 typedef struct {
     _Atomic bool waited;
@@ -127,6 +131,10 @@ bool wl_channel_read(wl_channel *c, wl_item *item);
 bool wl_channel_is_full(const wl_channel *c);
 void wl_channel_end(wl_channel *c, enum wl_end why);
 void wl_channel_wake(wl_channel *c); /* everybody, to look again */
+void wl_channel_lock(wl_channel *c); /* all that is locked in it, for a fork */
+void wl_channel_unlock(wl_channel *c);
+void wl_channel_wait_for_wakes(void); /* while all are locked: none is on its way */
+void wl_channel_forked(wl_channel *c); /* in the child, where the process has no other thread */
 void wl_queue_join(wl_channel *c, wl_queue *q, wl_node *n);
 void wl_queue_leave(wl_channel *c, wl_queue *q, wl_node *n);
 
@@ -148,21 +156,22 @@ struct wl_actor {
     char        *error; /* NULL: none, or there was no memory for it */
     size_t       error_size;
     _Atomic bool failed; /* and the error was not thrown yet */
-    /* Guarded by the family's lock. */
+    /* Guarded by the crew's lock. */
     wl_family *family; /* the parent's, held */
-    wl_actor  *next, *prev;
+    wl_actor  *next, *prev; /* in it */
+    wl_actor  *older, *newer; /* of all there are */
 };
 
 /* What a state's actors have in common: their parent. Counted. */
 struct wl_family {
     _Atomic unsigned refs;
     unsigned         generation; /* of the process */
-    pthread_mutex_t  lock;
-    wl_actor        *first; /* guarded by lock, as is the list */
+    wl_actor        *first; /* guarded by the crew's lock */
 };
 
 void        wl_actor_ref(wl_actor *a);
 void        wl_actor_unref(wl_actor *a);
+bool        wl_actor_is_lost(const wl_actor *a); /* in a child of fork: from before that */
 bool        wl_actor_is_dead(wl_actor *a); /* what it sent before may still be there */
 void        wl_actor_register(lua_State *L);
 void        wl_actor_metatable(lua_State *L); /* -> the handles' metatable */
@@ -183,10 +192,14 @@ void        wl_script_load(lua_State *L, const char *path, const char *name, boo
 
 /* ---- the threads of all actors: see lua_crew.c ------------------------------------------ */
 
-int         wl_crew_run(weir_task *t); /* 0, or why it was not accepted */
+int         wl_crew_open(void); /* 0, or why there is none */
+int         wl_crew_run(weir_task *t); /* of an open one: 0, or why it was not accepted */
 unsigned    wl_crew_generation(void);  /* how often the process has forked from another */
-bool        wl_crew_admit(void); /* one more actor; false: too many live */
-void        wl_crew_dismiss(void);
+void        wl_crew_lock(void);
+void        wl_crew_unlock(void);
+bool        wl_crew_enter_locked(wl_actor *a); /* it lives from now on; false: too many do */
+void        wl_crew_ended_locked(const wl_actor *a);
+void        wl_crew_forget(wl_actor *a); /* its memory goes */
 unsigned    wl_crew_most_actors(void);
 unsigned    wl_crew_most_threads(void);
 bool        wl_crew_begin_block(void);

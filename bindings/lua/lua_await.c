@@ -164,11 +164,12 @@ static int yield(lua_State *L, wl_op *op)
 
 #endif
 
-/* Its thread may change when it parks: so must its mailbox, which belongs to one. */
+/* Its thread may change when it parks: so must its mailbox, which belongs to one. In a
+ * child of fork it has only this one, which would end. */
 static bool can_park(lua_State *L, const wl_op *op)
 {
     wl_actor *a = op->t->self;
-    if (!a || L != a->root || !wl_main_is_idle(L) || !can_yield(L))
+    if (!a || L != a->root || wl_actor_is_lost(a) || !wl_main_is_idle(L) || !can_yield(L))
         return false;
     wl_main_end(L);
     return true;

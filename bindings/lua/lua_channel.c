@@ -13,6 +13,7 @@
  */
 #include "lua_actor.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,6 +149,9 @@ bool wl_channel_is_full(const wl_channel *c)
     return c->limit && atomic_load(&mutable->written) - atomic_load(&mutable->read) >= c->limit;
 }
 
+/* Wakers that have left their queue and are not fired yet. */
+static _Atomic unsigned on_their_way;
+
 static void wake(wl_channel *c, wl_queue *q)
 {
     bool more = true;
@@ -157,6 +161,7 @@ static void wake(wl_channel *c, wl_queue *q)
         wl_waker *k = n ? n->waker : NULL;
         if (n) {
             wl_waker_ref(k);
+            atomic_fetch_add(&on_their_way, 1);
             if ((q->first = n->next))
                 n->next->prev = NULL;
             n->linked = false;
@@ -168,6 +173,7 @@ static void wake(wl_channel *c, wl_queue *q)
         if (!k)
             return;
         wl_waker_fire(k);
+        atomic_fetch_sub(&on_their_way, 1);
         wl_waker_unref(k);
     }
 }
@@ -294,4 +300,44 @@ void wl_queue_leave(wl_channel *c, wl_queue *q, wl_node *n)
         n->linked = false;
     }
     pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- fork ---------------------------------------------------------------------------- */
+
+/* No thread holds one of them while it takes another. */
+void wl_channel_lock(wl_channel *c)
+{
+    pthread_mutex_lock(&c->lock);
+    pthread_mutex_lock(&c->writing);
+    pthread_mutex_lock(&c->reading);
+}
+
+void wl_channel_unlock(wl_channel *c)
+{
+    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_unlock(&c->writing);
+    pthread_mutex_unlock(&c->reading);
+}
+
+void wl_channel_wait_for_wakes(void)
+{
+    while (atomic_load(&on_their_way))
+        sched_yield();
+}
+
+static void forget_waiters(wl_queue *q)
+{
+    for (wl_node *n; (n = q->first);) {
+        q->first = n->next;
+        n->linked = false;
+        wl_waker_forked(n->waker);
+    }
+    atomic_store(&q->waited, false);
+}
+
+void wl_channel_forked(wl_channel *c)
+{
+    atomic_store(&c->ended, WL_FORKED);
+    forget_waiters(&c->readers);
+    forget_waiters(&c->writers);
 }

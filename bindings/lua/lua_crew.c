@@ -8,8 +8,12 @@
  *        ^---------+             no memory, or the system refused a thread
  *
  * Who finds it closed opens it; others that come meanwhile wait for what comes of it,
- * which needs nothing of theirs. Nobody closes it. A child of fork has none of its
- * threads: there it is closed, and what came from before is of an older generation.
+ * which needs nothing of theirs. Nobody closes it.
+ *
+ * Fork: whoever forks holds the lock here and those of every channel, so a child finds
+ * them whole. It has none of the threads: there the crew is closed again, and what came
+ * from before is of an older generation. Nobody waits for it or at it any more: the wait
+ * of a coroutine of the thread that forked is over, all others stayed behind.
  */
 #include "lua_actor.h"
 
@@ -18,34 +22,75 @@
 enum { SPARES = 256, MOST_THREADS = 32, MOST_ACTORS = 16384 };
 
 static struct {
-    pthread_mutex_t lock;
+    pthread_mutex_t lock; /* families use it, too */
     /* Guarded by lock. */
     pthread_cond_t changed;
+    bool           knows_fork;
     enum { CLOSED, OPENING, OPEN } state;
     bool       told; /* while opening: it has an outcome */
     int        outcome;
     weir_pool *pool; /* while open */
+    wl_actor  *newest; /* of all there are */
+    unsigned   living; /* those that have not ended */
     /* Atomic. */
-    _Atomic unsigned most, generation, blocked, living;
+    _Atomic unsigned most, generation, blocked;
 } crew = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+void wl_crew_lock(void) { pthread_mutex_lock(&crew.lock); }
+void wl_crew_unlock(void) { pthread_mutex_unlock(&crew.lock); }
 
 /* ---- fork ------------------------------------------------------------------------- */
 
-static void before_fork(void) { pthread_mutex_lock(&crew.lock); }
-static void after_fork(void) { pthread_mutex_unlock(&crew.lock); }
-
-/* The threads stayed behind, and with them whoever holds a lock of an actor's. */
-static void in_child(void)
+static void each_channel(void (*fn)(wl_channel *))
 {
-    pthread_cond_init(&crew.changed, NULL);
-    crew.state = CLOSED;
-    atomic_fetch_add(&crew.generation, 1);
-    atomic_store(&crew.living, 0);
-    atomic_store(&crew.blocked, 0);
-    pthread_mutex_unlock(&crew.lock);
+    for (wl_actor *a = crew.newest; a; a = a->older) {
+        fn(&a->in);
+        fn(&a->out);
+    }
 }
 
-static void on_load(void) { pthread_atfork(before_fork, after_fork, in_child); }
+static void before_fork(void)
+{
+    wl_crew_lock();
+    each_channel(wl_channel_lock);
+    wl_channel_wait_for_wakes();
+}
+
+static void after_fork(void)
+{
+    each_channel(wl_channel_unlock);
+    wl_crew_unlock();
+}
+
+static void in_child(void)
+{
+    each_channel(wl_channel_unlock);
+    each_channel(wl_channel_forked);
+    pthread_cond_init(&crew.changed, NULL);
+    crew.newest = NULL;
+    crew.living = 0;
+    crew.state = CLOSED;
+    atomic_fetch_add(&crew.generation, 1);
+    atomic_store(&crew.blocked, 0);
+    wl_crew_unlock();
+}
+
+/* The core's handlers must be there before: in the child they come first, and ours tells
+ * its mains. They are from the first main on. */
+static int know_fork(void)
+{
+    weir_main *m;
+    int        rc = weir_main_open(&m);
+    if (rc != 0)
+        return rc;
+    weir_main_close(m, 0);
+    wl_crew_lock();
+    if (!crew.knows_fork && pthread_atfork(before_fork, after_fork, in_child) == 0)
+        crew.knows_fork = true;
+    rc = crew.knows_fork ? 0 : WEIR_ENOMEM;
+    wl_crew_unlock();
+    return rc;
+}
 
 unsigned wl_crew_generation(void) { return atomic_load(&crew.generation); }
 
@@ -107,30 +152,60 @@ static int open_locked(void)
     return rc;
 }
 
-int wl_crew_run(weir_task *t)
+int wl_crew_open(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, on_load);
-    pthread_mutex_lock(&crew.lock);
-    while (crew.state == OPENING)
+    wl_crew_lock();
+    int rc = 0;
+    if (!crew.knows_fork) {
+        wl_crew_unlock();
+        rc = know_fork();
+        wl_crew_lock();
+    }
+    while (rc == 0 && crew.state == OPENING)
         pthread_cond_wait(&crew.changed, &crew.lock);
-    int        rc = crew.state == OPEN ? 0 : open_locked();
-    weir_pool *p = crew.pool;
-    pthread_mutex_unlock(&crew.lock);
-    return rc != 0 ? rc : weir_run(p, t, NULL);
+    if (rc == 0 && crew.state == CLOSED)
+        rc = open_locked();
+    wl_crew_unlock();
+    return rc;
 }
 
-/* ---- counting ----------------------------------------------------------------------- */
+int wl_crew_run(weir_task *t) { return weir_run(crew.pool, t, NULL); }
 
-bool wl_crew_admit(void)
+/* ---- who is there --------------------------------------------------------------------- */
+
+bool wl_crew_enter_locked(wl_actor *a)
 {
-    if (atomic_fetch_add(&crew.living, 1) < MOST_ACTORS)
-        return true;
-    wl_crew_dismiss();
-    return false;
+    if (crew.living >= MOST_ACTORS)
+        return false;
+    crew.living++;
+    if ((a->older = crew.newest))
+        a->older->newer = a;
+    crew.newest = a;
+    return true;
 }
 
-void     wl_crew_dismiss(void) { atomic_fetch_sub(&crew.living, 1); }
+void wl_crew_ended_locked(const wl_actor *a) { crew.living -= !wl_actor_is_lost(a); }
+
+static void unlink_locked(wl_actor *a)
+{
+    if (a->older)
+        a->older->newer = a->newer;
+    if (a->newer)
+        a->newer->older = a->older;
+    else if (crew.newest == a)
+        crew.newest = a->older;
+}
+
+void wl_crew_forget(wl_actor *a)
+{
+    wl_crew_lock();
+    if (!wl_actor_is_lost(a))
+        unlink_locked(a);
+    wl_crew_unlock();
+}
+
+/* ---- waits that block --------------------------------------------------------------- */
+
 unsigned wl_crew_most_actors(void) { return MOST_ACTORS; }
 unsigned wl_crew_most_threads(void) { return atomic_load(&crew.most); }
 

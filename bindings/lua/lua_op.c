@@ -127,6 +127,7 @@ static const char *why_ended(int end)
     switch (end) {
     case WL_PARENT_ENDED: return "worker.peek: the parent has ended";
     case WL_CLOSED: return "worker.peek: the worker was closed";
+    case WL_FORKED: return "worker.peek: the parent is in another process";
     default: return "worker.peek: nobody holds this worker any more";
     }
 }

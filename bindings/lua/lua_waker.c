@@ -59,6 +59,7 @@ wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m)
     atomic_init(&k->refs, 1);
     k->kind = kind;
     k->notice.fn = mailed;
+    k->thread = pthread_self();
     if (kind == WL_MAILS) {
         if (weir_notice_expect(&k->notice, m->weir) != 0) {
             free(k);
@@ -88,6 +89,12 @@ void wl_waker_fire(wl_waker *k)
         pthread_cond_signal(&k->up);
         pthread_mutex_unlock(&k->lock);
     }
+}
+
+void wl_waker_forked(wl_waker *k)
+{
+    if (k->kind == WL_MAILS && pthread_equal(k->thread, pthread_self()))
+        wl_waker_fire(k);
 }
 
 static struct timespec after(int64_t ns)

@@ -34,6 +34,10 @@
 -- - receive under an event loop (Copas, luv, cqueues) suspends only its coroutine.
 -- - os.exit in a worker raises. A yield of its main chunk ends it with an error.
 -- - At most 16384 workers live at a time; one more is an error of create.
+-- - Workers stay with the process that made them. To its child after fork they are dead: it
+--   receives what they had sent, then nil, and may have its own. A script that forks goes on
+--   in the child as a program of its own, whose peek raises "worker.peek: the parent is in
+--   another process" and which ends with it.
 -- - pledge: everybody starts with all rights and only gives some up; there nobody has any
 --   and asks for them. A call keeps of what the state had only what it names; a worker's set
 --   is not sealed from the start. All coroutines of a state share its set. `network` is held

@@ -108,6 +108,11 @@ function loop.of(co)
   return explicit or find("owns", co) or block
 end
 
+--- Whether to_hold could give another than block.
+function loop.is_there()
+  return explicit or registered[1] or loaded[OWN[1]] or loaded[OWN[2]] or loaded[OWN[3]]
+end
+
 --- Which loop should take what comes back: the one that the caller runs under, or
 -- one that could be run later.
 function loop.to_hold(co)

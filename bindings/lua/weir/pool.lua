@@ -200,6 +200,7 @@ end
 function pool:run(f, ...)
   local future, problem = run(self, f, ...)
   if problem == true then return future end -- and a loop looks after what comes back
+  if future and not loops.is_there() then return future end -- none could
   if future == nil and problem == nil then
     check_self(self, "run")
     check.is(kinds["function"], "run: argument 1", f)

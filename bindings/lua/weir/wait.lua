@@ -38,15 +38,17 @@ end
 
 -- A coroutine waits once at a time, so it needs no more than one.
 local waiters = setmetatable({}, { __mode = "k" })
+local main_waiter = { loop = block } -- nobody has to be resumed for it
 
 local function waiter_of(co)
   local waiter = co and waiters[co]
   -- The loop that has just let it go on still dispatches, and none inside that.
   if waiter and waiter.loop == mailbox.turning and not loops.is_told then return waiter end
+  if not co then return main_waiter end
   local loop = loop_of(co)
   if waiter and waiter.loop == loop then return waiter end
   waiter = { co = co, loop = loop }
-  if co then waiters[co] = waiter end
+  waiters[co] = waiter
   return waiter
 end
 
@@ -59,7 +61,8 @@ function wait.for_ever(future, key, is_held)
   if waiting[key] then expect(key, waiter) else waiting[key] = waiter end
   repeat
     local turning = mailbox.turning
-    if not is_held or not held[loop] or loop.instance or turning and turning ~= loop then hold(loop) end
+    is_held = is_held and held[loop] and not loop.instance and (not turning or turning == loop)
+    if loop.watch and not is_held then hold(loop) end
     is_held = false -- it may end while this waits
     loop.suspend(co, nil, future)
   until over(future)

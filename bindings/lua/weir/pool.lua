@@ -119,7 +119,8 @@ end
 --   find no idle thread, and shrinks after `idle` (10) seconds;
 --   max_blocked (0): threads beyond these, in place of ones that wait for tasks;
 --   queue_limit (0: none) and on_full: "refuse" (run returns nil, "full"), "wait" (run
---   suspends) or "drop_oldest" (whose future ends with false, "full");
+--   suspends until there is space; of one state, who came first is first) or
+--   "drop_oldest" (whose future ends with false, "full");
 --   init (function), args (a list): each thread calls init(args...) before its first
 --   task and passes the value to every task first;
 --   at_exit (function): called with that value on the same thread before it ends;

@@ -109,8 +109,14 @@ typedef struct {
     void                 *p;    /* a reference of the message's, unless it is light */
 } wl_side;
 
-/* Bytes: at first; that may be more than is needed; to be used again at most. */
-enum { WL_SMALL_CAPACITY = 120, WL_LOOSE_CAPACITY = 4096, WL_KEPT_CAPACITY = 1 << 24 };
+/* Bytes: at first; that may be more than is needed; from which on they are mapped; to be
+ * used again at most. */
+enum {
+    WL_SMALL_CAPACITY = 120,
+    WL_LOOSE_CAPACITY = 4096,
+    WL_MAPPED_CAPACITY = 1 << 20,
+    WL_KEPT_CAPACITY = 1 << 24
+};
 
 struct wl_message {
     int           n; /* values */
@@ -184,7 +190,7 @@ typedef struct {
 } wl_packer;
 
 wl_message *wl_message_new(void); /* without values; NULL: no memory */
-void        wl_message_prepare(wl_message *m); /* it has grown, and will be filled */
+wl_message *wl_message_resize(wl_message *m, size_t capacity); /* NULL: m is as it was */
 wl_message *wl_message_fit(wl_message *m); /* it is complete: gives back what is left over */
 
 static inline bool wl_stands_for_globals(const wl_packer *p, const void *object)

@@ -19,13 +19,10 @@ static inline void make_room(wl_packer *p, size_t n)
 {
     wl_message *m = p->m;
     size_t      needed = m->size + n, twice = 2 * m->capacity;
-    size_t      capacity = needed > twice ? needed : twice;
-    m = realloc(m, sizeof *m + capacity);
+    m = wl_message_resize(m, needed > twice ? needed : twice);
     if (!m)
         no_memory(p);
-    m->capacity = capacity;
     p->m = m;
-    wl_message_prepare(m);
 }
 
 static inline unsigned char *put(wl_packer *p, size_t n)

@@ -18,10 +18,13 @@ local scenarios = {
   open = 10, run = 3, task = 3, cancel = 3, call = 3, worker = 6, close = 1, close_async = 1,
 }
 
+local leaks = rawget(_G, "jit") and os.getenv "WEIR_LUA_VARIANT" == "checked"
+
 describe("without memory", function()
   for name, least in pairs(scenarios) do
     for _, where in ipairs { "lua", "own", "everywhere" } do
       it(("%s says so and loses nothing, when %s allocations fail"):format(name, where), function()
+        if leaks and where == "lua" then return pending "LuaJIT itself leaks then, and asserts that it does not" end
         local output = sweep(name, where)
         local failures = output:match "^ok (%d+)\n$"
         assert(failures, output)

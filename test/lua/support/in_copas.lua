@@ -8,10 +8,11 @@ end
 
 local in_copas = {}
 
---- Copas, or nil where there is none.
+--- Copas, or nil where there is none. Without LuaSocket it loads where busted is, and
+-- cannot wait.
 function in_copas.module()
   local found, copas = pcall(require, "copas")
-  return found and copas.wakeup and copas or nil
+  return found and copas.wakeup and pcall(require, "socket") and copas or nil
 end
 
 local protected = _VERSION == "Lua 5.1" and not rawget(_G, "jit") and require("coxpcall").pcall or pcall

@@ -86,6 +86,7 @@ describe("pledge", function()
     assert.are.same({ false }, after(sealed, "return (pledge 'load')"))
     assert.are.same({ false }, after(sealed, "return (pledge '~exec')"))
     assert.are.same({ true }, after(sealed, "return os.execute('true') and true"))
+    assert.are.same({ true }, after(sealed .. " pledge '~exec'", "return os.execute('true') and true"))
   end)
 
   -- "A coroutine gets an independent copy" there; here the state has one set
@@ -236,6 +237,7 @@ local escapes = {
   ["a file of bytecode"] = "return loadfile(args.bytecode)()",
   ["dofile of bytecode"] = "return dofile(args.bytecode)",
   ["a module of bytecode"] = "package.path = args.bytecode return require 'bytecode'",
+  ["a worker of bytecode"] = "return (worker.receive(worker.create(args.sender)))",
   ["debug.getregistry"] = "return debug.getregistry()",
   ["debug.getinfo"] = "return debug.getinfo(1, 'f').func",
   ["debug.sethook"] = "return debug.sethook(function() end, 'c') or 'out'",
@@ -342,11 +344,15 @@ describe("escapes from a pledge are refused:", function()
     local file = io.open(place .. "/in/bytecode", "wb")
     file:write(string.dump(function() return "out" end))
     file:close()
+    file = io.open(place .. "/in/sender", "wb")
+    file:write(string.dump((loadstring or load) "worker.message 'out'"))
+    file:close()
     file = io.open(place .. "/in/child.lua", "w")
     file:write "local ok, file = pcall(io.open, '/etc/passwd') worker.message(ok and file and 'out' or nil)"
     file:close()
     args = { folder = place .. "/in", inside = place .. "/in/inside", link = place .. "/in/link",
       outside = place .. "/outside", bytecode = place .. "/in/bytecode", child = place .. "/in/child.lua",
+      sender = place .. "/in/sender",
       core = assert(package.cpath:match "[^;]*/lua/lua[^;]*%?%.so"):gsub("%?", "weir/core") }
   end)
   after_each(function() os.execute("rm -r " .. place) end)

@@ -12,7 +12,7 @@ help:
 	@echo 'make demo    what a pool does for an HTTP server on Lwt'
 	@echo 'make bench   against the peers, in the same run'
 	@echo 'make models  the models of the races, searched exhaustively'
-	@echo 'make mutants who notices when one line of the core or the stubs goes'
+	@echo 'make mutants who notices when one line of the core or the bindings in C goes'
 	@echo 'make clean   removes what these made'
 
 build:

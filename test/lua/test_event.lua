@@ -586,7 +586,7 @@ describe("weir.event", function()
         local pipe = io.popen("stat -c %u " .. path)
         local owner = pipe:read "*n"
         pipe:close()
-        if owner ~= 1 then return pending "only root can give files away" end
+        if owner ~= 1 then skip "only root can give files away" end
       end
       assert.are.equal(("weir.event: %s: another user's file: kept\n"):format(path), stderr_of "kept")
       assert.are.equal("", contents(path))

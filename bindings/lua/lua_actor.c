@@ -308,6 +308,7 @@ static void load_script(lua_State *L, const char *path)
 /* -> script, arguments... ; everything up to its call */
 static int begin(lua_State *L, wl_actor *a)
 {
+    lua_gc(L, LUA_GCSTOP, 0); /* all that is made stays */
     luaL_openlibs(L);
     wl_state_open(L, NULL);
     wl_state_set_actor(L, a);
@@ -320,6 +321,7 @@ static int begin(lua_State *L, wl_actor *a)
     a->root = lua_newthread(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &a->root);
     load_script(L, a->path);
+    lua_gc(L, LUA_GCRESTART, 0);
     if (a->arguments && wl_unpack(L, a->arguments) < 0)
         lua_error(L);
     wl_message_free(a->arguments);

@@ -173,6 +173,9 @@ typedef struct {
     const void            *globals;
     int                    anchor;   /* stack index of the table of objects by number, */
     bool                   anchored; /* once there is one */
+    bool                   holds; /* it is used */
+    bool                   loose; /* something was met that neither it nor the stack holds */
+    bool                   again; /* it ended, to be begun again with it */
     uint32_t               current; /* the object whose contents are being written */
     wl_entry              *entries; /* by number - 1 */
     uint32_t               n_entries, max_entries;

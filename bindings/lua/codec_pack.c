@@ -4,80 +4,49 @@
  *
  * The packer is on wl_pack's C stack and owns all memory; everything that can raise
  * runs below one protected call, so that wl_pack frees it whatever happened.
- * Objects are known by their address and held in a Lua table by their number, also
- * so that no finalizer can let an address be used twice meanwhile.
+ * Objects are known by their address. A finalizer that changes what is packed could let
+ * an address be used twice; so nothing is done, at first, that lets the collector run.
+ * Where that must be, and where objects are asked for by number (for their contents when
+ * it is their turn; to tell the way to one that cannot cross), it begins again, and holds
+ * them in a Lua table by their number.
  */
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec_write.h"
+#include "codec_entries.h"
 
 /* ---- objects --------------------------------------------------------------------- */
 
-/* Neighbours in memory, which are often packed one after the other, are neighbours here,
- * in the caches; blocks of 64 KiB are not. */
-static uint32_t *slot_of(const wl_packer *p, const void *object)
+static void begin_again(wl_packer *p)
 {
-    uint64_t address = (uintptr_t)object;
-    size_t   i = (size_t)((address >> 4) + ((address >> 16) * UINT64_C(0x9e3779b97f4a7c15) >> 32));
-    for (;; i++) {
-        uint32_t *slot = &p->slots[i & (p->n_slots - 1)];
-        if (*slot == 0 || p->entries[*slot - 1].object == object)
-            return slot;
-    }
+    p->again = true;
+    lua_pushlightuserdata(p->L, p);
+    lua_error(p->L);
 }
 
-static uint32_t number_of(const wl_packer *p, const void *object)
+/* From now on objects are held. */
+static void hold(wl_packer *p)
 {
-    return p->n_entries ? *slot_of(p, object) : 0;
+    if (!p->holds && p->n_entries)
+        begin_again(p);
+    p->holds = true;
 }
 
-static void more_entries(wl_packer *p)
+/* The collector may run: only arguments may have been met and not held. */
+static void may_collect(wl_packer *p)
 {
-    uint32_t  n = 2 * p->max_entries;
-    bool      first = p->entries == p->few_entries;
-    wl_entry *old = first ? NULL : p->entries;
-    wl_entry *entries = n < UINT32_MAX / 4 ? realloc(old, n * sizeof *entries) : NULL;
-    if (!entries)
-        no_memory(p);
-    if (first)
-        memcpy(entries, p->few_entries, sizeof p->few_entries);
-    p->entries = entries;
-    uint32_t *slots = calloc(2 * (size_t)n, sizeof *slots);
-    if (!slots)
-        no_memory(p);
-    if (p->slots != p->few_slots)
-        free(p->slots);
-    p->slots = slots;
-    p->n_slots = 2 * n;
-    p->max_entries = n;
-    for (uint32_t i = 0; i < p->n_entries; i++)
-        *slot_of(p, p->entries[i].object) = i + 1;
+    if (p->loose)
+        begin_again(p);
 }
 
-/* Gives the object the next number. */
-static wl_entry *remember(wl_packer *p, const void *object, enum wl_tag kind)
-{
-    if (p->n_entries == p->max_entries)
-        more_entries(p);
-    wl_entry *e = &p->entries[p->n_entries];
-    uint32_t *slot = slot_of(p, object);
-    *e = (wl_entry){object, p->m->size, p->current, (uint8_t)kind};
-    *slot = ++p->n_entries;
-    return e;
-}
-
-static bool has_contents(const wl_entry *e) { return e->kind == WL_TABLE || e->kind == WL_FUNCTION; }
-
-static bool holds_others(const wl_entry *e) { return has_contents(e) || e->kind == WL_TREE; }
-
-/* The same for the value at i, whose tag comes next. It stays until the message is
- * done; the stack is enough for an argument that nobody asks for by number. */
+/* The same for the value at i, whose tag comes next. If it is held, it stays until the
+ * message is done; the stack is enough for an argument that nobody asks for by number. */
 static void remember_value(wl_packer *p, int i, const void *object, enum wl_tag kind)
 {
     lua_State *L = p->L;
     wl_entry  *e = remember(p, object, kind);
-    if (i < p->anchor && !holds_others(e))
+    p->loose = p->loose || (!p->holds && i >= p->anchor);
+    if (!p->holds || (i < p->anchor && !holds_others(e)))
         return;
     if (!p->anchored) {
         lua_newtable(L);
@@ -126,6 +95,7 @@ static bool pack_handle(wl_packer *p, int i, const void *object)
     wl_side *side = next_side(p);
     *side = (wl_side){WL_SIDE_HANDLE, type, type->retain(lua_touserdata(p->L, i))};
     if (!side->p) {
+        hold(p);
         lua_pushvalue(p->L, i);
         wl_refuse(p, "the handle was closed");
     }
@@ -164,6 +134,8 @@ static void pack_new_table(wl_packer *p, int i, const void *object)
     enum wl_tag    tag = at_once ? WL_TREE : WL_TABLE;
     uint32_t       outer = p->current;
     size_t         at = p->m->size;
+    if (!at_once)
+        hold(p);
     remember_value(p, i, object, tag);
     put_field(p, tag, none, sizeof none);
     if (!at_once)
@@ -204,6 +176,7 @@ static int append_code(lua_State *L, const void *piece, size_t size, void *packe
 
 static wl_blob *dump(wl_packer *p, int i)
 {
+    may_collect(p);
     p->code_size = 0;
     lua_pushvalue(p->L, i);
     if (wl_dump(p->L, append_code, p, p->options->strip) != 0)
@@ -230,6 +203,8 @@ static void put_code(wl_packer *p, enum wl_tag tag, int i)
 static void pack_new_function(wl_packer *p, int i, const void *object)
 {
     enum wl_tag tag = wl_is_constant(p, i) ? WL_CONSTANT : WL_FUNCTION;
+    if (tag == WL_FUNCTION)
+        hold(p);
     remember_value(p, i, object, tag);
     put_code(p, tag, i);
 }
@@ -239,6 +214,7 @@ static void pack_new_function(wl_packer *p, int i, const void *object)
 static int refuse(wl_packer *p, int i)
 {
     lua_State *L = p->L;
+    hold(p);
     const char *what = lua_iscfunction(L, i)             ? "C function"
                        : lua_type(L, i) == LUA_TTHREAD ? "coroutine"
                                                        : luaL_typename(L, i);
@@ -329,8 +305,10 @@ static void pack_metatable(wl_packer *p)
     put_tag(p, WL_METATABLE);
     if (p->options->metatables == WL_COPY || number_of(p, object))
         pack_object(p, lua_gettop(L));
-    else if (!pack_named(p, lua_gettop(L), object))
+    else if (!pack_named(p, lua_gettop(L), object)) {
+        hold(p);
         wl_refuse(p, "not registered (see weir.register)");
+    }
     lua_pop(L, 1);
 }
 
@@ -515,7 +493,7 @@ static wl_message *take_message(wl_message **used)
 static void begin(wl_packer *p)
 {
     p->names = NULL;
-    p->anchored = false;
+    p->anchored = p->loose = p->again = false;
     p->current = WL_NOBODY;
     p->depth = p->n_keys = 0;
     memset(p->keys, 0, sizeof p->keys);
@@ -528,29 +506,50 @@ static void begin(wl_packer *p)
     p->code_capacity = WL_LITTLE;
 }
 
-/* The first pushes may raise on 5.1: nothing is held before. */
-static int pack_protected(wl_packer *p, int first, int n, wl_message **used)
+static void end(wl_packer *p)
 {
-    lua_State *L = p->L;
-    lua_pushcfunction(L, pack_all);
-    lua_pushlightuserdata(L, p);
-    for (int i = 0; i < n; i++)
-        lua_pushvalue(L, first + i);
-    p->m = take_message(used);
-    if (!p->m) {
-        lua_pop(L, n + 2);
-        return fail(L, "not enough memory");
-    }
-    p->m->n = n;
-    begin(p);
-    int status = lua_pcall(L, n + 1, 0, 0);
     if (p->entries != p->few_entries)
         free(p->entries);
     if (p->slots != p->few_slots)
         free(p->slots);
     if (p->code != p->little_code)
         free(p->code);
+}
+
+/* -> | error; status */
+static int attempt(wl_packer *p, int first, int n)
+{
+    lua_State *L = p->L;
+    wl_push_kept(L, pack_all);
+    lua_pushlightuserdata(L, p);
+    for (int i = 0; i < n; i++)
+        lua_pushvalue(L, first + i);
+    p->m->n = n;
+    begin(p);
+    int status = lua_pcall(L, n + 1, 0, 0);
+    end(p);
     return status;
+}
+
+static int pack_protected(wl_packer *p, int first, int n, wl_message **used)
+{
+    lua_State *L = p->L;
+    wl_push_kept(L, pack_all); /* may raise the first time: nothing is held yet */
+    lua_pop(L, 1);
+    p->m = take_message(used);
+    if (!p->m)
+        return fail(L, "not enough memory");
+    p->holds = false;
+    int status = attempt(p, first, n);
+    if (!p->again)
+        return status;
+    lua_pop(L, 1);
+    wl_message *emptied = wl_message_empty(p->m);
+    p->m = take_message(&emptied);
+    if (!p->m)
+        return fail(L, "not enough memory");
+    p->holds = true;
+    return attempt(p, first, n);
 }
 
 int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,

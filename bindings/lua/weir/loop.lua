@@ -108,9 +108,10 @@ function loop.of(co)
   return explicit or find("owns", co) or block
 end
 
---- Whether to_hold could give another than block.
+--- Whether there is any loop that could be run; without one to_hold gives block.
+-- @treturn boolean
 function loop.is_there()
-  return explicit or registered[1] or loaded[OWN[1]] or loaded[OWN[2]] or loaded[OWN[3]]
+  return not not (explicit or registered[1] or loaded[OWN[1]] or loaded[OWN[2]] or loaded[OWN[3]])
 end
 
 --- Which loop should take what comes back: the one that the caller runs under, or

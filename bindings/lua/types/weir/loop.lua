@@ -34,6 +34,9 @@ function loop.of(co) end
 ---@return weir.loop.candidate
 function loop.to_hold(co) end
 
+---@return boolean
+function loop.is_there() end
+
 ---@param candidate weir.loop.candidate
 ---@param timeout? number seconds
 ---@param fd? integer

@@ -194,9 +194,7 @@ describe("create", function()
     assert.matches("exit 0\n$", output)
   end)
 
-  -- ThreadSanitizer needs more memory for that than machines have
-  local it_fits = os.getenv "WEIR_LUA_VARIANT" == "tsan" and pending or it
-  it_fits("of oneself, for ever, ends with an error that reaches the first", function()
+  it("of oneself, for ever, ends with an error that reaches the first", function()
     local output = run([[
       print(pcall(worker.receive, (worker.create("again.lua", "again.lua"))))
     ]], { ["again.lua"] = [[

@@ -5,8 +5,9 @@ local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luachec
 local gate = require "support.gate"
 local weir = require "weir"
 
--- ThreadSanitizer holds the signal back while nothing but the interpreter runs.
-local COUNTS_ABANDONED = os.getenv "WEIR_LUA_VARIANT" ~= "tsan"
+-- ThreadSanitizer holds the signal back while nothing but the interpreter runs: the loop
+-- would burn for the rest of the suite.
+local it_burns = os.getenv "WEIR_LUA_VARIANT" == "tsan" and pending or it
 
 -- Runs f(here) in a pool of one thread, cancels it when it has opened the gate, and
 -- shows that the thread serves again.
@@ -21,25 +22,25 @@ local function stops(f, options)
   assert.are.same({ true, "next" }, { pool:run(function() return "next" end):get() })
   assert.is_true(pool:close())
   local s = pool:stats()
-  assert.are.same({ 2, 1, 1, 0 }, { s.submitted, s.ok, s.cancelled, COUNTS_ABANDONED and s.abandoned or 0 })
+  assert.are.same({ 2, 1, 1, 0 }, { s.submitted, s.ok, s.cancelled, s.abandoned })
 end
 
 describe("cancel stops a task", function()
-  it("that never ends", function()
+  it_burns("that never ends", function()
     stops(function(here)
       require("support.gate").open(here)
       while true do end
     end)
   end)
 
-  it("that calls everything protected", function()
+  it_burns("that calls everything protected", function()
     stops(function(here)
       require("support.gate").open(here)
       while true do pcall(function() while true do end end) end
     end)
   end)
 
-  it("that runs in a coroutine", function()
+  it_burns("that runs in a coroutine", function()
     stops(function(here)
       local co = coroutine.create(function()
         require("support.gate").open(here)
@@ -49,7 +50,7 @@ describe("cancel stops a task", function()
     end)
   end)
 
-  it("that runs in a wrapped coroutine inside another", function()
+  it_burns("that runs in a wrapped coroutine inside another", function()
     stops(function(here)
       coroutine.wrap(function()
         pcall(coroutine.wrap(function()

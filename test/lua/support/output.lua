@@ -2,6 +2,8 @@
 --
 -- output.lua: what a program prints, in an interpreter of its own.
 
+local folder = require "support.folder"
+
 local output = {}
 
 local function slurp(name)
@@ -13,7 +15,8 @@ end
 
 local function run(file)
   local out = os.tmpname()
-  local command = ("timeout 60 %s %s >%s 2>&1 </dev/null"):format(os.getenv "WEIR_LUA" or "lua5.4", file, out)
+  local command = ("%s timeout %d %s %s >%s 2>&1 </dev/null"):format(folder.leaks(false), folder.seconds,
+    os.getenv "WEIR_LUA" or "lua5.4", file, out)
   local a, _, c = os.execute(command)
   local text = slurp(out)
   os.remove(out)

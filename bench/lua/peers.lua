@@ -95,15 +95,19 @@ end
 
 local peers = {}
 
-function peers.weir(loop, threads)
+function peers.weir(loop, threads, nice)
   local weir = require "weir"
-  local pool = assert(weir.pool { threads = threads })
+  local pool = assert(weir.pool { threads = threads, nice = nice })
   local function result(ok, value)
     if not ok then error(value, 0) end
     return value
   end
   loop.flow = flow_of(loop, function(f, argument) return result(pool:run(f, argument):get()) end)
   return loop
+end
+
+function peers.nice(loop, threads)
+  return peers.weir(loop, threads, 5)
 end
 
 -- new_work knows callbacks only; a coroutine around it would cost it time.

@@ -55,6 +55,7 @@ struct wl_pool {
     bool        own_globals; /* each task has a table of its own for them */
     wl_metatables metatables; /* what becomes of them where values cross */
     unsigned    queue_limit; /* 0: none */
+    int         nice; /* of its threads: as setpriority's */
     int64_t     cancel_ns; /* until a cancelled task is abandoned; negative: never */
     wl_message *package, *setup; /* what every thread unpacks first: see lua_worker.c */
     /* Atomic. */
@@ -108,6 +109,7 @@ struct wl_worker {
 int        wl_worker_init(void *pool, void **worker);
 void       wl_worker_exit(void *pool, void *worker);
 int        wl_worker_run(weir_task *task, void *worker);
+int        wl_thread_nice(void); /* the calling thread's */
 int        wl_note_failure(lua_State *L); /* a message handler */
 wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 

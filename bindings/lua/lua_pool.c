@@ -142,6 +142,7 @@ static void read_options(lua_State *L, weir_pool_options *o, wl_pool *p)
     lua_getfield(L, 1, "cancel_timeout");
     p->cancel_ns = lua_isnil(L, -1) ? 5000000000 : wl_nanoseconds(lua_tonumber(L, -1));
     lua_pop(L, 1);
+    p->nice = wl_thread_nice() + (int)field_count(L, "nice");
     o->worker_signal = wl_cancel_signal();
     o->init = wl_worker_init;
     o->at_exit = wl_worker_exit;

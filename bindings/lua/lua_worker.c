@@ -16,6 +16,8 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { PATH = 1, CPATH, PRELOAD };
@@ -240,12 +242,31 @@ static void end(wl_worker *w)
     wl_pool_unref(p);
 }
 
+/* ---- how nice it is: Linux has that per thread --------------------------------- */
+
+#ifdef __linux__
+static id_t this_thread(void) { return (id_t)syscall(SYS_gettid); }
+
+int wl_thread_nice(void) { return getpriority(PRIO_PROCESS, this_thread()); }
+
+/* A new thread is as nice as the one that made it, which may be another pool's. */
+static void set_nice(int nice)
+{
+    if (wl_thread_nice() != nice)
+        setpriority(PRIO_PROCESS, this_thread(), nice);
+}
+#else
+int         wl_thread_nice(void) { return 0; }
+static void set_nice(int nice) { (void)nice; }
+#endif
+
 int wl_worker_init(void *pool, void **worker)
 {
     wl_worker *w = calloc(1, sizeof *w);
     if (!w)
         return WEIR_ENOMEM;
     wl_pool_ref(w->pool = pool);
+    set_nice(w->pool->nice);
     if (open_state(w)) {
         give_back_stack();
         *worker = w;

@@ -53,6 +53,8 @@ describe("weir.pool", function()
     refuses(function() none(weir.pool { preload = 1 }) end, "weir.pool: options.preload must be a boolean, got 1")
     refuses(function() none(weir.pool { max_blocked = -1 }) end,
       "weir.pool: options.max_blocked must be a whole number from 0 to 1024, got -1")
+    refuses(function() none(weir.pool { nice = -1 }) end,
+      "weir.pool: options.nice must be a whole number from 0 to 19, got -1")
     refuses(function() none(weir.pool { stack_size = 10 }) end,
       "weir.pool: options.stack_size must be a whole number from 65536 to 1073741824, got 10")
   end)

@@ -5,7 +5,6 @@ local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luachec
 local gate = require "support.gate"
 local weir = require "weir"
 
-
 local function with_pool(options, body)
   local pool = assert(weir.pool(options))
   body(pool)
@@ -167,6 +166,36 @@ describe("a pool", function()
   end)
 end)
 
+describe("a nice pool", function()
+  -- The nice value of the thread that calls it, where Linux says so.
+  local function nice_of_thread()
+    local file = io.open "/proc/thread-self/stat"
+    local stat = file and file:read "*a"
+    if file then file:close() end
+    return stat and tonumber(stat:match("%) %a" .. (" %-?%d+"):rep(15) .. " (%-?%d+)"))
+  end
+
+  it("is so many steps nicer than who opened it, however it came to its threads", function()
+    local own = nice_of_thread()
+    if not own then return end
+    local nicer = math.min(own + 5, 19)
+    with_pool({ threads = 1, nice = 5 }, function(pool)
+      assert.are.same({ true, nicer }, { pool:run(nice_of_thread):get() })
+      with_pool({ threads = 1, threads_max = 2, nice = 0 }, function(other)
+        assert.are.same({ true, own }, { other:run(nice_of_thread):get() })
+      end)
+      local inside = pool:run(function(f)
+        local nested = require("weir").pool { threads = 1, nice = 3 }
+        local _, value = nested:run(f):get()
+        nested:close()
+        return value
+      end, nice_of_thread)
+      assert.are.same({ true, math.min(nicer + 3, 19) }, { inside:get() })
+    end)
+    assert.are.equal(own, nice_of_thread())
+  end)
+end)
+
 describe("init and at_exit", function()
   it("give each thread a state that every task gets first", function()
     with_pool({
@@ -274,177 +303,6 @@ local function busy_pool(options)
   os.remove(here)
   return pool, future, leave
 end
-
-describe("a full queue", function()
-  it("refuses", function()
-    local pool, future, leave = busy_pool { queue_limit = 1 }
-    local queued = assert(pool:run(function() return 1 end))
-    assert.are.same({ nil, "full" }, { pool:run(function() end) })
-    assert.are.equal(1, pool:stats().refused)
-    gate.open_last(leave)
-    assert.are.same({ true, "left" }, { future:get() })
-    assert.are.same({ true, 1 }, { queued:get() })
-    pool:close()
-  end)
-
-  it("drops the oldest", function()
-    local pool, _, leave = busy_pool { queue_limit = 1, on_full = "drop_oldest" }
-    local oldest = pool:run(function() return 1 end)
-    local newest = pool:run(function() return 2 end)
-    gate.open_last(leave)
-    assert.are.same({ false, "full" }, { oldest:get() })
-    assert.are.same({ true, 2 }, { newest:get() })
-    pool:close()
-  end)
-
-  it("makes run wait for space, in which calls are served", function()
-    local pool, future, leave = busy_pool { queue_limit = 1, on_full = "wait" }
-    local opener = assert(weir.pool { threads = 1 })
-    local queued = assert(pool:run(function() return 1 end))
-    opener:run(function(name)
-      require("weir").run_in_main(function() end) -- so the main is inside its run
-      require("support.gate").open(name)
-    end, leave)
-    local waited = assert(pool:run(function() return 2 end))
-    assert.are.same({ true, "left" }, { future:get() })
-    assert.are.same({ true, 1 }, { queued:get() })
-    assert.are.same({ true, 2 }, { waited:get() })
-    assert.is_true(pool:stats().refused > 0)
-    pool:close()
-    opener:close()
-    os.remove(leave)
-  end)
-
-  it("that makes run wait takes those of a state in their order", function()
-    local pool, _, leave = busy_pool { queue_limit = 1, on_full = "wait" }
-    local order, tasks = {}, {}
-    local loop = { ready = {}, owns = function() return false end, suspend = function() coroutine.yield() end }
-    function loop.resume(co) loop.ready[#loop.ready + 1] = co end
-    weir.loop.use(loop)
-    assert(pool:run(function() return 0 end)) -- takes the only place
-    for i = 1, 20 do
-      tasks[i] = coroutine.create(function()
-        assert(pool:run(function() end))
-        order[#order + 1] = i
-      end)
-      assert(coroutine.resume(tasks[i]))
-    end
-    coroutine.resume(tasks[7]) -- for nothing
-    gate.open_last(leave)
-    while #order < 20 do
-      weir.loop.turn(loop, 30)
-      for i = 1, #loop.ready do assert(coroutine.resume(loop.ready[i])) end
-      loop.ready = {}
-    end
-    weir.loop.use(nil)
-    for i = 1, 20 do assert.are.equal(i, order[i]) end
-    assert.are.same({ true }, { assert(pool:run(function() end)):get() })
-    pool:close()
-  end)
-
-  it("that makes run wait minds no coroutine that is no more", function()
-    local pool, _, leave = busy_pool { queue_limit = 1, on_full = "wait" }
-    local loop = { owns = function() return false end, resume = function() end }
-    function loop.suspend() error "killed" end
-    weir.loop.use(loop)
-    local queued = assert(pool:run(function() return 0 end))
-    assert.is_false(coroutine.resume(coroutine.create(function() pool:run(function() error "ran" end) end)))
-    weir.loop.use(nil)
-    gate.open_last(leave)
-    assert.are.same({ true, 0 }, { queued:get() })
-    assert.are.same({ true, 1 }, { assert(pool:run(function() return 1 end)):get() })
-    assert.are.equal(0, pool:stats().failed)
-    pool:close()
-  end)
-
-  it("that makes run wait tells of a close", function()
-    local pool, future, leave = busy_pool { queue_limit = 1, on_full = "wait" }
-    local closer = assert(weir.pool { threads = 1 })
-    local queued = assert(pool:run(function() end))
-    closer:run(function(p, name)
-      require("weir").run_in_main(function() end) -- so the main is inside its run
-      p:close_async()
-      require("support.gate").open(name)
-    end, pool, leave)
-    assert.are.same({ nil, "closed" }, { pool:run(function() end) })
-    assert.are.same({ false, "closed" }, { queued:get() })
-    future:get()
-    pool:close()
-    closer:close()
-    os.remove(leave)
-  end)
-
-  it("that makes run wait loses nothing", function()
-    with_pool({ threads = 2, queue_limit = 2, on_full = "wait" }, function(pool)
-      local futures = {}
-      for i = 1, 200 do futures[i] = assert(pool:run(function(k) return k end, i)) end
-      for i = 1, 200 do assert.are.same({ true, i }, { futures[i]:get() }) end
-    end)
-  end)
-end)
-
-describe("per-call options", function()
-  it("let a higher priority overtake", function()
-    local pool, _, leave = busy_pool {}
-    local function note(word) order = (order or "") .. word; return order end -- luacheck: ignore
-    pool:task { priority = "low" }:run(note, "l")
-    pool:run(note, "n")
-    pool:task { priority = "high" }:run(note, "h")
-    local last = pool:task { priority = "low" }:run(note, "L")
-    gate.open_last(leave)
-    assert.are.same({ true, "hnlL" }, { last:get() })
-    pool:close()
-  end)
-
-  it("expire a task that no thread starts in time", function()
-    local pool, _, leave = busy_pool {}
-    local future = pool:task { start_within = 0.01 }:run(function() end)
-    assert.are.same({ false, "expired" }, { future:get() })
-    gate.open_last(leave)
-    pool:close()
-  end)
-
-  it("expire at once a task for which no time is given", function()
-    local pool, _, leave = busy_pool {}
-    local future = pool:task { start_within = 0 }:run(function() end)
-    assert.are.same({ false, "expired" }, { future:get() })
-    gate.open_last(leave)
-    pool:close()
-  end)
-
-  it("may be without end", function()
-    with_pool({ threads = 1 }, function(pool)
-      local task = pool:task { timeout = math.huge, start_within = math.huge }
-      local future = task:run(function() return 1 end)
-      assert.is_true(future:wait(math.huge))
-      assert.is_true(weir.all({ future }, math.huge))
-      assert.are.same({ true, 1 }, { future:get() })
-    end)
-  end)
-
-  it("end the wait for a task that takes too long", function()
-    local pool = assert(weir.pool { threads = 1 })
-    local here, leave = gate.new(), gate.new()
-    local future = pool:task { timeout = 0.01, start_within = math.huge }:run(function(a, b)
-      local g = require "support.gate"
-      g.open(a)
-      g.pass(b)
-    end, here, leave)
-    gate.pass(here)
-    assert.are.same({ false, "timeout" }, { future:get() })
-    assert.are.same({ false, "timeout" }, { future:get() })
-    pool:close() -- the task was stopped
-    os.remove(here)
-    os.remove(leave)
-  end)
-
-  it("may be used for any number of runs", function()
-    with_pool({ threads = 2 }, function(pool)
-      local task = pool:task { priority = "high", timeout = 60 }
-      for i = 1, 10 do assert.are.same({ true, i }, { task:run(function(k) return k end, i):get() }) end
-    end)
-  end)
-end)
 
 describe("close", function()
   it("waits for tasks that run and closes those that are queued", function()

@@ -19,6 +19,7 @@ local weir = {}
 ---@field queue_limit? integer
 ---@field on_full? "refuse"|"wait"|"drop_oldest"
 ---@field stack_size? integer bytes
+---@field nice? integer
 ---@field init? fun(...): any
 ---@field args? any[]
 ---@field at_exit? fun(state: any)

@@ -50,6 +50,7 @@ local options = {
   at_exit = kinds["function"],
   preload = kinds.boolean,
   cancel_timeout = kinds.seconds,
+  nice = check.range(0, 19),
   own_globals = kinds.boolean,
   metatables = check.word("refuse", "copy", "drop"),
 }
@@ -133,6 +134,9 @@ end
 --   values cross to tasks and back: "refuse" raises, "copy" takes them along (each value
 --   gets new ones: nothing says that they were the same), "drop" leaves them;
 --   stack_size (bytes);
+--   nice (0 to 19): on Linux its threads are so many steps nicer than the thread that
+--   opens it, as are the commands that they start: where they compute for long on every
+--   CPU, the loop's timers come in time all the same;
 --   cancel_timeout (5 seconds; math.huge: never): a cancelled task that has not stopped
 --   by then is abandoned: the pool replaces its thread, which ends when it wakes
 -- @treturn ?weir.pool nil when it cannot be opened

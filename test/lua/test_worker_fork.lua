@@ -38,8 +38,12 @@ local function run(text, more)
   return folder.run(HEAD .. text, all)
 end
 
--- ThreadSanitizer does not support new threads in the child, nor 64 locks at a time.
-local it_makes_threads = os.getenv "WEIR_LUA_VARIANT" == "tsan" and pending or it
+-- AddressSanitizer leaves its own allocator's locks as they were when another thread was
+-- in it (so a child hangs in malloc); ThreadSanitizer supports no new threads in the child,
+-- nor 64 locks at a time.
+local variant = os.getenv "WEIR_LUA_VARIANT"
+local it_forks_beside_busy = variant == "asan" and pending or it
+local it_makes_threads = variant == "tsan" and pending or it_forks_beside_busy
 
 describe("after fork", function()
   it("the child receives what had come, and finds its parent's workers dead", function()
@@ -82,7 +86,7 @@ describe("after fork", function()
 
   for how, text in pairs { ["os.exit"] = "os.exit(0)", ["os.exit that closes the state"] = "os.exit(0, true)",
                            ["an error"] = "process.fork = nil error 'x'" } do
-    it("the child may end with " .. how, function()
+    it_forks_beside_busy("the child may end with " .. how, function()
       assert.matches("here\t5\nexit 0\n$", run([[
         local w, flood = worker.create "echo.lua", worker.create "floods.lua"
         worker.receive(flood)

@@ -262,7 +262,8 @@ typedef struct {
         WL_KEPT_FALSE,
         WL_KEPT_TRUE,
         WL_KEPT_INTEGER,
-        WL_KEPT_NUMBER
+        WL_KEPT_NUMBER,
+        WL_KEPT_STRING /* a long one, in Lua */
     } kept; /* what its job returned, which was read; then it has none */
     union {
         lua_Integer integer;

@@ -6,9 +6,9 @@
  * is stored after them and read before them. A job whose main has closed is over for
  * its state, settled or not.
  *
- * A future that has been read and is good for one plain value keeps that, and lets go of
- * its job: the memory serves the next call while it is warm, long before the collector
- * comes to the future.
+ * A future that has been read and is good for one plain value, or a long string, keeps
+ * that, and lets go of its job: the memory serves the next call while it is warm, long
+ * before the collector comes to the future.
  */
 #include "lua_core.h"
 
@@ -63,7 +63,7 @@ static wl_job *make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
     pthread_mutex_init(&j->lock, NULL);
     j->kind = kind;
     j->has_future = true;
-    wl_worker *w = wl_worker_of(L);
+    wl_worker *w = m->state->worker;
     wl_main_ref(j->main = m);
     wl_main_ref(j->root = w && w->job ? w->job->root : m);
     if (p)
@@ -340,7 +340,32 @@ static void push_error(lua_State *L, const wl_job *j)
         lua_pushstring(L, wl_word(j->outcome));
 }
 
-/* What the only result is, if it is one that a future can keep. */
+enum { LONG = 4096 }; /* whose message is worth more than a place in a table */
+
+/* The long strings, by their futures: a weak table in the registry. */
+static char key_strings;
+
+static void make_strings(lua_State *L)
+{
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_strings);
+}
+
+/* May raise: then the future has its job still. */
+static void keep_string(lua_State *L, int index)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_strings);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, index);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+/* What the only result is, if it is one that a future can keep. The future is at 1. */
 static void keep(lua_State *L, wl_future *f, int index)
 {
     switch (lua_type(L, index)) {
@@ -357,6 +382,12 @@ static void keep(lua_State *L, wl_future *f, int index)
 #endif
         f->kept = WL_KEPT_NUMBER;
         f->value.number = lua_tonumber(L, index);
+        break;
+    case LUA_TSTRING:
+        if (lua_rawlen(L, index) < LONG)
+            return;
+        keep_string(L, index);
+        f->kept = WL_KEPT_STRING;
         break;
     default: return;
     }
@@ -377,6 +408,12 @@ static int push_kept(lua_State *L, const wl_future *f)
     case WL_KEPT_TRUE: lua_pushboolean(L, true); break;
     case WL_KEPT_INTEGER: lua_pushinteger(L, f->value.integer); break;
     case WL_KEPT_NUMBER: lua_pushnumber(L, f->value.number); break;
+    case WL_KEPT_STRING:
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &key_strings);
+        lua_pushvalue(L, 1);
+        lua_rawget(L, -2);
+        lua_remove(L, -2);
+        break;
     }
     return 2;
 }
@@ -505,6 +542,7 @@ void wl_job_class_make(lua_State *L) { wl_class(L, wl_future_class, "future", jo
 /* module -> module */
 void wl_job_register(lua_State *L)
 {
+    make_strings(L);
     wl_method(L, "is_future", is_future);
     wl_method(L, "job", job_new);
     wl_method(L, "submit", job_submit);

@@ -43,7 +43,7 @@ describe("a future", function()
     local no_value = pool:run(function() end)
     assert.are.equal(1, select("#", no_value:get()))
     for _ = 1, 2 do assert.are.equal(1, select("#", no_value:get())) end
-    local values = { true, false, 1, -1, 0.5, 2 ^ 53, -0.0, 1e300, 0 / 0, "text" }
+    local values = { true, false, 1, -1, 0.5, 2 ^ 53, -0.0, 1e300, 0 / 0, "text", ("long"):rep(1e5) }
     for i = 0, #values do
       local given = values[i]
       local future = pool:run(function(v) return v end, given)

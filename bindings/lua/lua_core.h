@@ -94,6 +94,7 @@ void wl_pool_end_wait(wl_pool *p, wl_waiter *w);
 
 struct wl_worker {
     lua_State *L;
+    wl_state  *state; /* L's record */
     wl_pool   *pool;
     wl_job *volatile job; /* that runs; the handler of the signal reads what is volatile */
     lua_State *volatile current; /* coroutine of L that runs */

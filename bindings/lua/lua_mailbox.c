@@ -222,6 +222,8 @@ void wl_state_open(lua_State *L, wl_worker *w)
         return;
     wl_state *s = lua_newuserdata(L, sizeof *s);
     *s = (wl_state){.worker = w};
+    if (w)
+        w->state = s;
     lua_newtable(L);
     lua_pushcfunction(L, state_gc);
     lua_setfield(L, -2, "__gc");

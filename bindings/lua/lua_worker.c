@@ -430,7 +430,8 @@ static void run(wl_worker *w, wl_job *j)
     unblock(w);
     if (w->pool->own_globals)
         wl_globals_go_home(w->L);
-    wl_main_end(w->L);
+    if (w->state->main) /* few tasks need one */
+        wl_main_end(w->L);
     if (stopped) /* in the middle of anything */
         close_state(w);
 }

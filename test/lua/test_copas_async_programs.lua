@@ -24,12 +24,7 @@ require "weir.copas_async"
 local async = require "copas.async"
 ]]
 
-local function slurp(name)
-  local file = assert(io.open(name))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local slurp = require("support.output").slurp
 
 local function prints(expected, text)
   assert.are.equal(expected, program.run(PRELUDE .. text))

@@ -9,12 +9,7 @@ local EXAMPLES = {
   thread = { "first", "relay", "suspend" },
 }
 
-local function slurp(name)
-  local file = assert(io.open(name))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local slurp = output.slurp
 
 for system, names in pairs(EXAMPLES) do
   local folder = "examples/lua/" .. system .. "/"

@@ -3,13 +3,10 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local gate = require "support.gate"
+local pools = require "support.pool"
 local weir = require "weir"
 
-local function with_pool(options, body)
-  local pool = assert(weir.pool(options))
-  body(pool)
-  assert.is_true(pool:close())
-end
+local with_pool, busy_pool = pools.with, pools.busy
 
 describe("a pool", function()
   it("runs a function on another thread and brings its results", function()
@@ -286,23 +283,6 @@ describe("init and at_exit", function()
     end)
   end)
 end)
-
--- A pool of one thread that is inside a task, and the gate that lets it go.
-local function busy_pool(options)
-  options.threads = 1
-  local pool = assert(weir.pool(options))
-  local here, leave = gate.new(), gate.new()
-  local future = pool:run(function(...)
-    local a, b = select(-2, ...)
-    local g = require "support.gate"
-    g.open(a)
-    g.pass(b)
-    return "left"
-  end, here, leave)
-  gate.pass(here)
-  os.remove(here)
-  return pool, future, leave
-end
 
 describe("close", function()
   it("waits for tasks that run and closes those that are queued", function()

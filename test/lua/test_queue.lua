@@ -5,30 +5,10 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local gate = require "support.gate"
+local pools = require "support.pool"
 local weir = require "weir"
 
-local function with_pool(options, body)
-  local pool = assert(weir.pool(options))
-  body(pool)
-  assert.is_true(pool:close())
-end
-
--- A pool of one thread that is inside a task, and the gate that lets it go.
-local function busy_pool(options)
-  options.threads = 1
-  local pool = assert(weir.pool(options))
-  local here, leave = gate.new(), gate.new()
-  local future = pool:run(function(...)
-    local a, b = select(-2, ...)
-    local g = require "support.gate"
-    g.open(a)
-    g.pass(b)
-    return "left"
-  end, here, leave)
-  gate.pass(here)
-  os.remove(here)
-  return pool, future, leave
-end
+local with_pool, busy_pool = pools.with, pools.busy
 
 describe("a full queue", function()
   it("refuses", function()

@@ -10,14 +10,7 @@ local event = require "weir.event"
 local openos = require "support.openos"
 local thread = require "weir.thread"
 
--- Runs f as a program that must end well; what it raises is raised here.
-local function program(f, ...)
-  local out, code, problems = openos.run(f, ...)
-  assert.are.equal("", problems)
-  return out, code
-end
-
-local function sleeper() return thread.create(thread.sleep, 1) end
+local program, sleeper = openos.program, openos.sleeper
 
 describe("weir.thread", function()
   before_each(function() openos.fake() end)

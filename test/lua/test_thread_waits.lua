@@ -12,14 +12,7 @@ local thread = require "weir.thread"
 
 local is_plain_51 = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 
--- Runs f as a program that must end well; what it raises is raised here.
-local function program(f, ...)
-  local out, code, problems = openos.run(f, ...)
-  assert.are.equal("", problems)
-  return out, code
-end
-
-local function sleeper() return thread.create(thread.sleep, 1) end
+local program, sleeper = openos.program, openos.sleeper
 
 describe("weir.thread", function()
   before_each(function() openos.fake() end)

@@ -69,4 +69,15 @@ function openos.prints(expected, program, ...)
   assert.are.equal(0, code)
 end
 
+--- Runs a program that must end well: its output and the exit code. What it raises is
+-- raised here.
+function openos.program(f, ...)
+  local out, code, problems = openos.run(f, ...)
+  assert.are.equal("", problems)
+  return out, code
+end
+
+--- A thread that sleeps for a second.
+function openos.sleeper() return thread.create(thread.sleep, 1) end
+
 return openos

@@ -6,7 +6,8 @@ local folder = require "support.folder"
 
 local output = {}
 
-local function slurp(name)
+--- The text of a file.
+function output.slurp(name)
   local file = assert(io.open(name))
   local text = file:read("*a")
   file:close()
@@ -18,7 +19,7 @@ local function run(file)
   local command = ("%s timeout %d %s %s >%s 2>&1 </dev/null"):format(folder.leaks(false), folder.seconds,
     os.getenv "WEIR_LUA" or "lua5.4", file, out)
   local a, _, c = os.execute(command)
-  local text = slurp(out)
+  local text = output.slurp(out)
   os.remove(out)
   return text, a == true and 0 or c or a
 end

@@ -60,8 +60,8 @@ int weir_pool_on_space(weir_pool *p, weir_notice *n, weir_main *m)
     wi_lock(&p->lock);
     wi_pool_ref_locked(p);
     wi_list_append(&p->space_notices, &n->weir.link);
-    if (p->forked || has_space(p))
-        wi_pool_tell_space_locked(p, p->forked || p->state > WI_OPEN ? WEIR_ECLOSED : 0);
+    if (has_space(p))
+        wi_pool_tell_space_locked(p, p->state > WI_OPEN ? WEIR_ECLOSED : 0);
     wi_unlock(&p->lock);
     wi_pool_stay(&stay, p);
     wi_pool_after(p);

@@ -115,13 +115,14 @@ static void have_one_less_locked(weir_pool *p)
     }
 }
 
-/* Without a replacement the pool must have somebody else, or be ending anyway. */
+/* Without a replacement the pool must have somebody else, may hire somebody later, or
+ * be ending anyway. */
 static int swap_thread(weir_pool *p, weir_task *t, weir_worker *w, int replaced)
 {
     wi_lock(&p->lock);
     p->swapping--;
     int rc = is_running_locked(t, w) ? 0 : WEIR_EINVAL;
-    if (rc == 0 && replaced != 0 && p->state < WI_CLOSING && p->serving == 1)
+    if (rc == 0 && replaced != 0 && p->state < WI_CLOSING && p->serving == 1 && !p->hires)
         rc = WEIR_EAGAIN;
     if (rc == 0)
         lose_locked(p, t, w);

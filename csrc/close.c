@@ -25,15 +25,11 @@ static void wake_submitters_locked(weir_pool *p)
 
 static void empty_locked(weir_pool *p)
 {
-    weir_task *t;
     weir_link *e;
     p->state = WI_CLOSING;
     wi_queue_shut(&p->queue);
     wake_submitters_locked(p);
-    while ((t = wi_queue_first(&p->queue))) {
-        wi_pool_unqueue_locked(p, t);
-        wi_pool_settle_locked(p, t, WEIR_ECLOSED);
-    }
+    wi_pool_empty_queue_locked(p, WEIR_ECLOSED);
     while ((e = wi_list_first(&p->parked))) {
         wi_pool_unlist_parked_locked(p, wi_task_of(e));
         wi_pool_settle_locked(p, wi_task_of(e), WEIR_ECLOSED);
@@ -45,13 +41,14 @@ static void empty_locked(weir_pool *p)
 
 static bool is_deserted(const weir_pool *p) { return p->serving + p->expected == 0; }
 
-/* A drain needs a thread that runs what is queued: with none, it is a close. */
+/* A drain needs a thread that runs what is queued: with none it is a close, where the
+ * pool may not hire one. */
 static bool has_run_dry(weir_pool *p)
 {
     if (p->state != WI_DRAINING)
         return false;
     bool dry = wi_queue_count(&p->queue) == 0 && wi_list_empty(&p->running);
-    return dry || is_deserted(p);
+    return dry || (is_deserted(p) && !p->hires);
 }
 
 static void over_locked(weir_pool *p)
@@ -71,7 +68,8 @@ void wi_pool_step_locked(weir_pool *p)
 {
     if (has_run_dry(p))
         empty_locked(p);
-    if (p->state < WI_CLOSING && is_deserted(p) && p->wanted == 0 && p->visiting == 0)
+    bool lost = is_deserted(p) && p->wanted == 0 && p->visiting == 0 && !p->hires;
+    if (p->state < WI_CLOSING && lost)
         empty_locked(p); /* nobody will ever serve it again */
     if (p->state == WI_CLOSING && is_deserted(p) && p->visiting == 0 && !p->timer)
         over_locked(p);
@@ -107,6 +105,7 @@ static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
     wi_pool_ref_locked(p);
     if (p->state < WI_CLOSING)
         wi_pool_begin_close_locked(p, mode);
+    wi_kick kick = wi_pool_kick_locked(p); /* a drain has resumed what was paused */
     if (closed)
         wi_list_append(&p->closed, &closed->weir.link);
     if (closed && p->state == WI_CLOSED && p->notices == WI_NOTHING) {
@@ -115,6 +114,7 @@ static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
     }
     wi_unlock(&p->lock);
     wi_pool_stay(&stay, p);
+    wi_pool_kick(p, kick);
     wi_pool_after(p);
     wi_pool_go(&stay);
 }

@@ -18,6 +18,22 @@
  * `searching` meanwhile, for it is on its way to look: nobody else is woken, and a
  * submit takes no lock. Who brings something else than an offered task calls it.
  *
+ * A pool whose minimum is or was 0 (`hires`) may be without a thread. Then it is not
+ * lost but has the right to hire, which is used like this:
+ *
+ *   at rest, nobody       a task is queued: who sees that hires, whatever was refused before
+ *   hiring (expected or   the thread enters and looks; or it is refused, or its init
+ *     wanted is 1)          fails, and if nobody else is there what is queued settles
+ *                           with that code: at rest
+ *   the last one retires  it idled, so `attend` is true since then, and stays so until
+ *                           somebody is present: whatever was offered since sees that,
+ *                           and what came before the thread has looked for
+ *   a close               counts who is hired already; a drain hires on as long as tasks
+ *                           are queued
+ *
+ * So `attend` is true while nobody is there, but where the pool is paused: its resume,
+ * and the drain that ends the pause, look into the queue themselves.
+ *
  * It shrinks at its workers' next look. Of the idle ones only as many as are too
  * many have a timeout, so that each wakes once, to retire, and nobody else does.
  */
@@ -35,9 +51,11 @@ unsigned wi_pool_limit_locked(const weir_pool *p)
 
 /* ---- growing ------------------------------------------------------------ */
 
+/* With nobody there no refusal of before counts, for a task would wait for ever. */
 static bool may_try_locked(weir_pool *p)
 {
-    if (p->refused_until && wi_now() < p->refused_until)
+    bool somebody = wi_pool_present_locked(p) > 0;
+    if (somebody && p->refused_until && wi_now() < p->refused_until)
         return false;
     p->refused_until = 0;
     return true;
@@ -242,6 +260,8 @@ void wi_pool_sleep_locked(weir_pool *p, weir_worker *w)
 static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
 {
     p->opts.threads = min, p->opts.threads_max = max;
+    p->opts.lazy = min == 0;
+    p->hires |= min == 0;
     p->refused_until = 0;
     wi_pool_attend_locked(p);
     wi_pool_wake_idle_locked(p); /* some must leave, others get a timeout now */
@@ -263,9 +283,15 @@ static int have_more(weir_pool *p, unsigned n)
     return n ? WEIR_EAGAIN : 0;
 }
 
+/* Without a thread a borrowed pool must be able to ask for one. */
+static bool may_be_empty(const weir_pool *p)
+{
+    return !p->opts.borrowed || wi_pool_can_lend(p);
+}
+
 int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
 {
-    if (!p || min == 0 || max < min || max > WEIR_MAX_THREADS)
+    if (!p || max == 0 || max < min || max > WEIR_MAX_THREADS || (min == 0 && !may_be_empty(p)))
         return WEIR_EINVAL;
     wi_lock(&p->lock);
     if (p->state > WI_OPEN) {

@@ -58,6 +58,8 @@ static void fill_in(weir_pool_options *o)
         o->threads = o->threads_max && o->threads_max < wi_cpus() ? o->threads_max : wi_cpus();
     if (o->threads_max == 0)
         o->threads_max = o->threads;
+    if (o->lazy)
+        o->threads = 0;
     if (o->idle_ns == 0)
         o->idle_ns = (int64_t)IDLE_DEFAULT_S * 1000000000;
     if (!o->name)
@@ -95,7 +97,7 @@ static bool must_report(weir_pool *p)
     return must;
 }
 
-void wi_pool_entered(weir_pool *p)
+static void open_if_all_reported(weir_pool *p)
 {
     bool opens = must_report(p);
     if (opens)
@@ -109,10 +111,22 @@ void wi_pool_entered(weir_pool *p)
     wi_kick kick = opens ? wi_pool_kick_locked(p) : (wi_kick){0};
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
+}
+
+void wi_pool_entered(weir_pool *p)
+{
+    open_if_all_reported(p);
     wi_trace(WEIR_TRACE_THREAD, p, NULL, 1);
 }
 
-/* After the open a refusal only matters when nobody is left to serve. */
+/* A thread that is on its way out takes nothing from the queue any more. */
+static bool nobody_comes_locked(const weir_pool *p)
+{
+    return wi_pool_present_locked(p) + p->expected + p->wanted == 0;
+}
+
+/* After the open a refusal only matters when nobody is left to serve: then what waits
+ * settles with the reason, and a pool that may hire tries again with its next task. */
 void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
 {
     if (p->state == WI_OPENING) {
@@ -123,13 +137,15 @@ void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
         p->refused_until = wi_now() + (int64_t)WI_RETRY_MS * 1000000;
         wi_pool_attend_locked(p); /* a later submit tries again */
         wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
+        if (p->hires && nobody_comes_locked(p))
+            wi_pool_empty_queue_locked(p, code);
     }
     wi_pool_step_locked(p);
 }
 
 void wi_pool_note_init_error_locked(weir_pool *p, int code)
 {
-    if (p->init_error == 0)
+    if (code && (p->init_error == 0 || p->state != WI_OPENING))
         p->init_error = code;
 }
 
@@ -265,6 +281,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     p->lingers = wi_has_cpus();
     p->handles = p->refs = 1;
     p->expected = o->threads;
+    p->hires = o->lazy;
     p->timer_until = -1;
     wi_queue_init(&p->queue, o->max_running);
     if (o->queue_limit)
@@ -277,12 +294,24 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     return p;
 }
 
+/* Without threads there is nobody to report: the opener does. */
+static void open_at_once(weir_pool *p)
+{
+    wi_stay stay; /* `ready` may release p */
+    wi_lock(&p->lock);
+    wi_pool_ref_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
+    open_if_all_reported(p);
+    wi_pool_go(&stay);
+}
+
 int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_main *main,
                          weir_notice *ready)
 {
     weir_pool_options o;
     int               rc = out ? read_options(&o, opts) : WEIR_EINVAL;
-    if (rc == 0 && is_wrong(&o))
+    if (rc == 0 && (is_wrong(&o) || (o.lazy && o.borrowed && !(o.lend && main))))
         rc = WEIR_EINVAL;
     if (rc != 0)
         return rc;
@@ -300,7 +329,9 @@ int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_ma
     wi_fork_init();
     wi_register(&wi_registry()->pools, &p->registered);
     *out = p;
-    if (!o.borrowed)
+    if (o.lazy)
+        open_at_once(p);
+    else if (!o.borrowed)
         wi_pool_spawn(p, o.threads); /* a refusal comes as the open's outcome */
     return 0;
 }

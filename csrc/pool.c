@@ -219,9 +219,9 @@ static void attend(weir_pool *p)
 static int run_aimed(weir_pool *p, weir_task *t)
 {
     if (offer(p, t)) {
+        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
         if (atomic_load(&p->attend))
             attend(p);
-        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
         return 0;
     }
     wi_lock(&p->lock);
@@ -235,9 +235,9 @@ static int run_aimed(weir_pool *p, weir_task *t)
     bool    drops = !wi_list_empty(&p->outbox) || !wi_list_empty(&p->settled);
     wi_kick kick = rc == 0 ? wi_pool_kick_locked(p) : (wi_kick){0};
     wi_unlock(&p->lock);
-    wi_pool_kick(p, kick); /* a refused thread only means that the task waits longer */
     if (rc == 0)
         wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
+    wi_pool_kick(p, kick); /* a refused thread: t waits longer, or has settled */
     if (drops)
         wi_pool_after(p);
     return rc;
@@ -319,17 +319,23 @@ int weir_cancel(weir_task *t)
     return rc;
 }
 
-size_t weir_pool_purge(weir_pool *p)
+size_t wi_pool_empty_queue_locked(weir_pool *p, int outcome)
 {
     size_t     n = 0;
     weir_task *t;
+    for (; (t = wi_queue_first(&p->queue)); n++) {
+        wi_pool_unqueue_locked(p, t);
+        wi_pool_settle_locked(p, t, outcome);
+    }
+    return n;
+}
+
+size_t weir_pool_purge(weir_pool *p)
+{
     if (!p)
         return 0;
     wi_lock(&p->lock);
-    for (; (t = wi_queue_first(&p->queue)); n++) {
-        wi_pool_unqueue_locked(p, t);
-        wi_pool_settle_locked(p, t, WEIR_ECANCELED);
-    }
+    size_t n = wi_pool_empty_queue_locked(p, WEIR_ECANCELED);
     wi_pool_step_locked(p);
     wi_unlock(&p->lock);
     wi_pool_after(p);

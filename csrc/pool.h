@@ -6,8 +6,9 @@
  *      |                                |                      ^
  *      +--an init failed, or a close----+----------------------+
  *
- * Never back. Nothing is queued or parked once CLOSING; CLOSED comes when no
- * thread serves and none is expected. Rooms: open.c (threads come), pool.c (run,
+ * Never back. A lazy pool has no thread to report, and is OPEN from the start.
+ * Nothing is queued or parked once CLOSING; CLOSED comes when no thread serves and
+ * none is expected. Rooms: open.c (threads come), pool.c (run,
  * cancel, unpark), wait.c, worker.c (next, settle, threads go), settle.c (how tasks
  * end), grow.c (how many threads, who wakes whom), close.c, abandon.c, timer.c,
  * fork.c, stats.c.
@@ -42,7 +43,7 @@ struct weir_pool {
     wi_apart apart;
     wi_mutex lock;
     /* Guarded by lock. */
-    weir_pool_options  opts; /* resize changes threads and threads_max, nobody the rest */
+    weir_pool_options  opts; /* resize changes threads, threads_max, lazy */
     enum wi_pool_state state;
     bool               paused;
     bool               forked;   /* we are a child: its threads stayed behind */
@@ -54,6 +55,7 @@ struct weir_pool {
     int                init_error;
     unsigned           handles; /* weir_pool_retain */
     unsigned           refs;    /* handles + threads + a posted lend + calls under way */
+    bool hires; /* its minimum is or was 0: without a thread it stays open, see grow.c */
 
     wi_queue queue; /* its inbox without lock */
     wi_heap  deadlines; /* of queued tasks */
@@ -167,6 +169,8 @@ void wi_pool_wake_space_locked(weir_pool *p);
 void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t);
 /* The same, and queues it again. */
 void wi_pool_unpark_locked(weir_pool *p, weir_task *t);
+/* Settles all that is queued; how many that was. */
+size_t wi_pool_empty_queue_locked(weir_pool *p, int outcome);
 /* Every notice of space goes to the outbox. */
 void wi_pool_tell_space_locked(weir_pool *p, int outcome);
 

@@ -99,8 +99,9 @@ typedef enum {
  *      anything else (failed; the value is kept as the outcome).
  * done: on the thread of the main given to weir_run(), inside dispatch; on a
  *      worker of the pool when none was given (on the thread that settles the
- *      task when the pool has no thread). May be NULL. Exactly once per accepted
- *      run.
+ *      task when the pool has no thread, inside the weir function called there:
+ *      weir_run, too, where a lazy pool is refused its thread). May be NULL.
+ *      Exactly once per accepted run.
  * release: only for weir_task_abandon(). */
 struct weir_task {
     int  (*run)(weir_task *task, void *state);
@@ -173,8 +174,8 @@ WEIR_API bool weir_cancel_requested(const weir_task *task);
  * run_in_main calls meanwhile; see weir_run_in_main. */
 WEIR_API int weir_wait(weir_task *task, int64_t timeout_ns);
 
-/* Meaningful once settled: 0, WEIR_ECANCELED, WEIR_ECLOSED, WEIR_EEXPIRED, or
- * what run returned. Any thread that knows it settled: inside done, after
+/* Meaningful once settled: 0, WEIR_ECANCELED, WEIR_ECLOSED, WEIR_EEXPIRED, what a
+ * lazy pool without a thread settles with (see its option), or what run returned. Any thread that knows it settled: inside done, after
  * weir_wait. */
 WEIR_API int             weir_task_outcome(const weir_task *task);
 WEIR_API weir_task_state weir_task_get_state(const weir_task *task);
@@ -209,7 +210,7 @@ WEIR_API int weir_task_park_within(weir_task *task, int64_t timeout_ns);
  * it wakes.
  * 0; WEIR_EINVAL when the task is not running or has no release; WEIR_EAGAIN
  * when the replacement was refused and the pool would be left without a thread
- * (nothing is changed). Any thread but the task's own (WEIR_EDEADLK), while a
+ * (nothing is changed; a lazy pool may be left without). Any thread but the task's own (WEIR_EDEADLK), while a
  * handle of its pool lives. */
 WEIR_API int weir_task_abandon(weir_task *task);
 
@@ -256,6 +257,15 @@ typedef struct {
      * opened the pool, also while its thread blocks inside weir; answer with a thread that calls
      * weir_worker_enter(), or with weir_worker_refuse(). NULL: refused. */
     void (*lend)(weir_pool *pool, void *arg);
+    /* No thread is kept: the first task brings one, threads above it come as the pool
+     * grows, and each that idles for idle_ns retires, the last one too. `threads` is
+     * then only what threads_max is by default, and reads back as 0. Such a pool opens
+     * at once, and stays open without a thread. When a thread that a task needs is
+     * refused, or its init fails, and no other is there or on its way, every queued
+     * task settles as WEIR_EAGAIN, WEIR_ENOMEM, WEIR_EINVAL (the system cannot make
+     * such a thread) or WEIR_EINIT, and the next task tries again. A borrowed one needs
+     * lend, which must answer each time: a task waits for the answer. */
+    bool        lazy;
 } weir_pool_options;
 
 #define WEIR_MAX_THREADS 1024u
@@ -290,7 +300,7 @@ WEIR_API void weir_notice_post(weir_notice *notice, int outcome);
  * be open and has a handle of the pool. */
 WEIR_API int weir_pool_on_space(weir_pool *pool, weir_notice *notice, weir_main *main);
 
-/* Opens a pool and waits until every thread has run its init.
+/* Opens a pool and waits until every thread has run its init; a lazy one is open at once.
  * 0; WEIR_EINVAL; WEIR_ENOTSUP; WEIR_ENOMEM; WEIR_EAGAIN (not one thread could
  * be made, or fewer than asked); WEIR_EINIT after every thread whose init
  * succeeded has run at_exit and ended. Borrowed pools need weir_pool_open_async.
@@ -305,13 +315,15 @@ WEIR_API int weir_pool_open(weir_pool **out, const weir_pool_options *opts);
 WEIR_API int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_main *main,
                                   weir_notice *ready);
 
-/* What the first failed init returned; 0 when none failed. Any thread. */
+/* What the init returned that failed the open or, once open, that failed last; 0 when
+ * none failed. Any thread. */
 WEIR_API int weir_pool_init_error(const weir_pool *pool);
 
 typedef enum {
     WEIR_CLOSE = 0, /* queued and parked tasks settle as WEIR_ECLOSED now, running ones finish */
     WEIR_DRAIN      /* queued tasks run first; tasks parked when nothing else is left settle as
-                       closed, and so does everything when no thread is left to run it */
+                       closed, and so does everything when no thread is left to run it
+                       (a lazy pool has the right to one, and drains) */
 } weir_close_mode;
 
 /* Closes and waits until every thread has ended. 0, also when it was closed
@@ -343,11 +355,13 @@ WEIR_API void weir_pool_release(weir_pool *pool);
  * last one closes. */
 WEIR_API void weir_pool_retain(weir_pool *pool);
 
-/* Sets threads and threads_max, 1 <= min <= max <= WEIR_MAX_THREADS. Threads too
+/* Sets threads and threads_max, min <= max, 1 <= max <= WEIR_MAX_THREADS. Threads too
  * many leave after their task, no queued task is lost; threads too few are
  * started: WEIR_EAGAIN when the system refused some (the bounds hold all the
- * same, the pool serves with what it has and grows when it can). WEIR_EINVAL,
- * WEIR_ECLOSED. Any thread; does not wait. */
+ * same, the pool serves with what it has and grows when it can). With min 0 the pool
+ * is lazy: those that idle retire after idle_ns. With min 1 or more it keeps threads
+ * again, but stays open where it is without one. WEIR_EINVAL (also min 0 for a
+ * borrowed pool without lend), WEIR_ECLOSED. Any thread; does not wait. */
 WEIR_API int weir_pool_resize(weir_pool *pool, unsigned min, unsigned max);
 
 /* No task starts while paused; running ones go on. resume undoes it. Both 0, or
@@ -483,9 +497,10 @@ WEIR_API uint64_t weir_main_late_finishes(void);
  * WEIR_ENOMEM (then weir_worker_refuse); WEIR_EINVAL (the pool is not borrowed). */
 WEIR_API int weir_worker_enter(weir_pool *pool, weir_worker **out);
 
-/* In place of an enter: the thread could not be made, or its init failed with
- * code. Fails an open; otherwise the pool serves with what it has, and closes
- * when that is nothing. Any thread. */
+/* In place of an enter: the thread could not be made (code WEIR_EAGAIN or
+ * WEIR_ENOMEM), or its init failed with code. Fails an open; otherwise the pool serves
+ * with what it has, and closes when that is nothing; a lazy one settles then what is
+ * queued, see its option. Any thread. */
 WEIR_API void weir_worker_refuse(weir_pool *pool, int code);
 
 /* The next task, now running: 0 and *task. WEIR_ECLOSED: leave. With wait false

@@ -357,7 +357,7 @@ TEST(bad_sizes_and_closed_pools_are_refused)
     rig r;
     expect(rig_open(&r, 1));
     expect_eq(weir_pool_resize(NULL, 1, 1), WEIR_EINVAL);
-    expect_eq(weir_pool_resize(r.p, 0, 1), WEIR_EINVAL);
+    expect_eq(weir_pool_resize(r.p, 0, 0), WEIR_EINVAL);
     expect_eq(weir_pool_resize(r.p, 2, 1), WEIR_EINVAL);
     expect_eq(weir_pool_resize(r.p, 1, WEIR_MAX_THREADS + 1), WEIR_EINVAL);
     expect_eq(weir_close(r.p, WEIR_CLOSE), 0);

@@ -101,6 +101,7 @@ build = {
         "csrc/abandon.c",
         "csrc/call.c",
         "csrc/close.c",
+        "csrc/cpus.c",
         "csrc/error.c",
         "csrc/fork.c",
         "csrc/grow.c",

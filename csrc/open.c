@@ -6,6 +6,7 @@
  * made, or its init failed). The last report opens the pool; the first refusal
  * turns OPENING into CLOSING, and the open has failed when the others are gone.
  */
+#include "cpus.h"
 #include "pool.h"
 #include "registry.h"
 
@@ -55,7 +56,9 @@ static bool is_wrong(const weir_pool_options *o)
 static void fill_in(weir_pool_options *o)
 {
     if (o->threads == 0)
-        o->threads = o->threads_max && o->threads_max < wi_cpus() ? o->threads_max : wi_cpus();
+        o->threads = wi_cpus(o->cpus, o->n_cpus);
+    if (o->threads_max && o->threads_max < o->threads)
+        o->threads = o->threads_max;
     if (o->threads_max == 0)
         o->threads_max = o->threads;
     if (o->lazy)

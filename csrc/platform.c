@@ -97,22 +97,6 @@ void wi_signals_restore(const sigset_t *old)
     pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
-unsigned wi_cpus(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > (long)WEIR_MAX_THREADS ? WEIR_MAX_THREADS : (unsigned)n;
-}
-
-bool wi_has_cpus(void)
-{
-#ifdef __linux__
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        return CPU_COUNT(&set) > 1;
-#endif
-    return wi_cpus() > 1;
-}
-
 #ifdef WI_YIELD_POINTS
 void wi_yield(void)
 {

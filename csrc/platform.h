@@ -118,8 +118,6 @@ void wi_thread_name(const char *pool, const char *which);
 /* Blocks what workers block, but `keep` (0: none); *old may be NULL. */
 void     wi_signals_block(int keep, sigset_t *old);
 void     wi_signals_restore(const sigset_t *old);
-unsigned wi_cpus(void);
-bool     wi_has_cpus(void); /* the calling thread may run on more than one */
 
 #pragma GCC visibility pop
 #endif

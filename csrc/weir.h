@@ -224,11 +224,14 @@ typedef enum {
                          settles as WEIR_EFULL; WEIR_EFULL when all are above it */
 } weir_full_policy;
 
-/* Zero-fill it, then set size and what differs: zero is every default. */
+/* Zero-fill it, then set size and what differs: zero is every default.
+ * A pool may use the CPUs in `cpus`, without them those that the opening thread may run
+ * on, but no more than the quota of its control group is worth (Linux: cpu.max, or
+ * cpu.cfs_quota_us; rounded up). It is asked once, at the open. */
 typedef struct {
     size_t      size;        /* sizeof(weir_pool_options) */
     const char *name;        /* copied; NULL: "weir". Threads are name/0, name/1, ... (15 bytes) */
-    unsigned    threads;     /* 1..WEIR_MAX_THREADS; 0: one per online CPU */
+    unsigned    threads;     /* 1..WEIR_MAX_THREADS; 0: one per CPU that it may use, see below */
     unsigned    threads_max; /* grows up to here while tasks find no idle thread; 0: = threads */
     int64_t     idle_ns;     /* how long a thread above `threads` idles before it retires; 0: 10 s */
     unsigned    max_blocked; /* spare threads, past threads_max, for blocked ones: weir_blocking_begin */

@@ -3,7 +3,8 @@
  * platform.h: everything a port must supply.
  *
  * Two build options choose the portable fallbacks: WI_NO_FUTEX (a parker is a
- * mutex and a condition variable) and WI_NO_EVENTFD (a wake is a pipe).
+ * mutex and a condition variable) and WI_NO_EVENTFD (a wake is a pipe). A sandbox that
+ * refuses eventfd, or the futex call of 64-bit times, gets the older way at run time.
  */
 #ifndef WI_PLATFORM_H
 #define WI_PLATFORM_H
@@ -94,7 +95,7 @@ int64_t wi_deadline(int64_t timeout_ns);
 /* ---- the pollable descriptor of a main */
 
 typedef struct {
-    int rfd, wfd; /* the same number for an eventfd */
+    int rfd, wfd; /* the same number for an eventfd; rfd keeps its own in a forked child */
 } wi_wake;
 
 int  wi_wake_open(wi_wake *w);   /* 0 or WEIR_EMFILE */

@@ -16,37 +16,45 @@
 
 #ifdef WI_EVENTFD
 #include <sys/eventfd.h>
+#endif
 
-static int fresh(wi_wake *w)
+/* macOS alone has no pipe2, so there a fork of another thread may meet the moment before
+ * the flags are set. */
+static int open_pipe(int fds[2])
 {
-    w->rfd = w->wfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return w->rfd < 0 ? WEIR_EMFILE : 0;
-}
-
-#else
-
-#ifndef __linux__
-static int pipe2(int fds[2], int flags)
-{
+#ifdef __APPLE__
     if (pipe(fds) != 0)
         return -1;
     for (int i = 0; i < 2; i++) {
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);
-        fcntl(fds[i], F_SETFL, flags & O_NONBLOCK);
+        fcntl(fds[i], F_SETFL, O_NONBLOCK);
     }
     return 0;
-}
+#else
+    return pipe2(fds, O_CLOEXEC | O_NONBLOCK);
 #endif
+}
 
-static int fresh(wi_wake *w)
+static int fresh_pipe(wi_wake *w)
 {
     int fds[2] = {-1, -1};
-    int rc = pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0 ? 0 : WEIR_EMFILE;
+    int rc = open_pipe(fds) == 0 ? 0 : WEIR_EMFILE;
     w->rfd = fds[0], w->wfd = fds[1];
     return rc;
 }
 
+/* A sandbox may know pipes and no eventfd; out of descriptors a pipe would be, too. */
+static int fresh(wi_wake *w)
+{
+#ifdef WI_EVENTFD
+    w->rfd = w->wfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->rfd >= 0)
+        return 0;
+    if (errno != ENOSYS && errno != EPERM)
+        return WEIR_EMFILE;
 #endif
+    return fresh_pipe(w);
+}
 
 int wi_wake_open(wi_wake *w) { return fresh(w); }
 
@@ -86,29 +94,27 @@ bool wi_wake_drain(wi_wake *w)
 
 static void renumber(int from, int to)
 {
-    if (from < 0 || from == to)
+    if (from == to)
         return;
     dup2(from, to);
     fcntl(to, F_SETFD, FD_CLOEXEC);
     close(from);
 }
 
-/* The old numbers are closed first, so that a child at its descriptor limit
- * has room; the new ones may land on each other's old number, hence `far`. */
+/* The old one is closed first, so that a child at its descriptor limit has room. The
+ * number that is kept is the one that the loop reads; that a pipe is written to may
+ * change, as may what kind it is, for a sandbox may have come since. */
 void wi_wake_reopen(wi_wake *w)
 {
-    wi_wake old = *w;
+    int number = w->rfd;
     wi_wake_close(w);
     if (fresh(w) != 0)
         return;
-    if (old.rfd == old.wfd || w->wfd != old.rfd) {
-        renumber(w->rfd, old.rfd);
-        if (old.wfd != old.rfd)
-            renumber(w->wfd, old.wfd);
-    } else {
-        int far = dup(w->wfd);
-        renumber(w->rfd, old.rfd);
-        renumber(far, old.wfd);
-    }
-    *w = old;
+    bool one = w->rfd == w->wfd;
+    if (!one && w->wfd == number) /* its other end landed there */
+        w->wfd = fcntl(number, F_DUPFD_CLOEXEC, 0);
+    renumber(w->rfd, number);
+    w->rfd = number;
+    if (one)
+        w->wfd = number;
 }

@@ -116,6 +116,7 @@ build = {
         "csrc/queue.c",
         "csrc/registry.c",
         "csrc/settle.c",
+        "csrc/spawning.c",
         "csrc/stats.c",
         "csrc/task.c",
         "csrc/thread.c",

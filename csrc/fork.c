@@ -7,7 +7,8 @@
  * may put everything in order before user code runs: every pool is CLOSED with
  * its unsettled tasks settled as closed, in the mailboxes of the mains that have
  * kept their thread; every such main has a descriptor of its own on the number
- * that its loop watches, else the child would read the parent's wake-ups.
+ * that its loop watches, else the child would read the parent's wake-ups. A thread
+ * of a pool blocks signals that a command must hear: the child does not.
  */
 #include "pool.h"
 #include "registry.h"
@@ -147,6 +148,7 @@ static void child(void)
     each_main(take_arrivals);
     each_pool(kill_pool);
     each_main(wi_main_forked_locked);
+    wi_spawning_forked();
     parent();
 }
 

@@ -169,6 +169,7 @@ static void begin(weir_pool *p, weir_worker *w)
 {
     char number[12];
     wi_worker_set_self(w);
+    wi_spawning_serve(&p->commands);
     snprintf(number, sizeof number, "%u", w->index);
     wi_thread_name(p->name, number);
     if (p->opts.on_start)
@@ -282,6 +283,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     }
     p->main = main;
     p->lingers = wi_has_cpus();
+    wi_spawning_note(&p->commands);
     p->handles = p->refs = 1;
     p->expected = o->threads;
     p->hires = o->lazy;

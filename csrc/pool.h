@@ -11,13 +11,14 @@
  * none is expected. Rooms: open.c (threads come), pool.c (run,
  * cancel, unpark), wait.c, worker.c (next, settle, threads go), settle.c (how tasks
  * end), grow.c (how many threads, who wakes whom), close.c, abandon.c, timer.c,
- * fork.c, stats.c.
+ * fork.c, spawning.c, stats.c.
  */
 #ifndef WI_POOL_H
 #define WI_POOL_H
 
 #include "heap.h"
 #include "queue.h"
+#include "spawning.h"
 #include "task.h"
 #include "thread.h"
 
@@ -31,6 +32,7 @@ struct weir_pool {
     /* Set by open, constant afterwards. */
     char      *name;
     uint64_t  *cpus;
+    sigset_t   commands; /* the mask of commands that its threads start */
     weir_main *main; /* that opened it, held; where lends go */
     weir_link  registered;
 

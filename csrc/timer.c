@@ -39,6 +39,7 @@ static void leave(weir_pool *p)
 static void *timer(void *arg)
 {
     weir_pool *p = arg;
+    wi_spawning_serve(&p->commands);
     wi_thread_name(p->name, "timer");
     wi_lock(&p->lock);
     while (p->state < WI_CLOSING) {

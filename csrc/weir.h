@@ -536,6 +536,15 @@ WEIR_API void weir_restore_signals(const void *old);
 WEIR_API void weir_blocking_begin(void);
 WEIR_API void weir_blocking_end(void);
 
+/* Around a call on a worker that starts a command without fork, so posix_spawn, popen and
+ * system with glibc: meanwhile the thread has the signal mask of the thread that opened its
+ * pool, and the command gets that. Without it the command ignores SIGTERM, because a worker
+ * blocks it. Signals that come meanwhile may be handled on the worker. A forked child has
+ * that mask by itself. May nest; ends with the task. Without effect elsewhere: on a
+ * borrowed thread before weir_worker_enter, too. Partners. */
+WEIR_API void weir_spawning_begin(void);
+WEIR_API void weir_spawning_end(void);
+
 /* ---- tracing ----------------------------------------------------------- */
 
 typedef enum {

@@ -172,6 +172,7 @@ int wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next)
 {
     w->task = NULL;
     wi_task_set_current(NULL);
+    wi_spawning_settle();
     if (settle_ours(w->pool, w, t, code, next)) {
         if (next && *next)
             begin_task(w, *next);
@@ -225,6 +226,7 @@ int weir_worker_enter(weir_pool *p, weir_worker **out)
     wi_pool_entered_locked(p, w);
     wi_unlock(&p->lock);
     wi_signals_block(p->opts.worker_signal, &w->old_mask);
+    wi_spawning_serve(&p->commands);
     self = *out = w;
     wi_pool_entered(p);
     return 0;
@@ -340,8 +342,10 @@ void weir_worker_leave(weir_worker *w, bool lost, int code)
     if (w->task)
         weir_worker_settle(w, w->task, code);
     wi_worker_retire(w, 0, 0);
-    if (!owned)
-        wi_signals_restore(&mask);
+    if (owned)
+        return;
+    wi_spawning_leave();
+    wi_signals_restore(&mask);
 }
 
 void weir_block_signals(const weir_pool *p, void *old)

@@ -98,11 +98,10 @@ bool wi_pool_is_over_locked(const weir_pool *p)
 
 /* ---- close -------------------------------------------------------------- */
 
+/* The caller holds the pool. */
 static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
 {
-    wi_stay stay;
     wi_lock(&p->lock);
-    wi_pool_ref_locked(p);
     if (p->state < WI_CLOSING)
         wi_pool_begin_close_locked(p, mode);
     wi_kick kick = wi_pool_kick_locked(p); /* a drain has resumed what was paused */
@@ -113,10 +112,8 @@ static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
         p->teller = pthread_self();
     }
     wi_unlock(&p->lock);
-    wi_pool_stay(&stay, p);
     wi_pool_kick(p, kick);
     wi_pool_after(p);
-    wi_pool_go(&stay);
 }
 
 static bool is_wrong(const weir_pool *p, weir_close_mode mode)
@@ -128,13 +125,15 @@ int weir_close_async(weir_pool *p, weir_close_mode mode, weir_main *main, weir_n
 {
     if (is_wrong(p, mode))
         return WEIR_EINVAL;
+    wi_stay stay;
+    wi_pool_hold(&stay, p);
     int rc = wi_notice_expect(closed, main);
-    if (rc != 0)
-        return rc;
-    if (closed)
+    if (rc == 0 && closed)
         closed->weir.outcome = 0;
-    start(p, mode, closed);
-    return 0;
+    if (rc == 0)
+        start(p, mode, closed);
+    wi_pool_go(&stay);
+    return rc;
 }
 
 /* Who gives the notices and closes inside one has only itself to wait for. */
@@ -163,10 +162,8 @@ static void join_last_locked(weir_pool *p, wi_waiter *w)
     wi_wait_until(w, &p->lock, &p->waiters, is_joined, p, -1);
 }
 
-int weir_close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
+static int close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
 {
-    if (is_wrong(p, mode))
-        return WEIR_EINVAL;
     weir_task *t = weir_task_current(); /* with CALLER_RUNS we may be our own task */
     if (!p->forked && (weir_pool_current() == p || (t && wi_task_pool(t) == p)))
         return WEIR_EDEADLK;
@@ -186,6 +183,17 @@ int weir_close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
     wi_wait_end(&w);
     if (rc != 0)
         start(p, WEIR_CLOSE, NULL);
+    return rc;
+}
+
+int weir_close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
+{
+    if (is_wrong(p, mode))
+        return WEIR_EINVAL;
+    wi_stay stay;
+    wi_pool_hold(&stay, p);
+    int rc = close_within(p, mode, timeout_ns);
+    wi_pool_go(&stay);
     return rc;
 }
 
@@ -228,6 +236,14 @@ void wi_pool_stay(wi_stay *s, weir_pool *p)
     stays = s;
 }
 
+void wi_pool_hold(wi_stay *s, weir_pool *p)
+{
+    wi_lock(&p->lock);
+    wi_pool_ref_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_stay(s, p);
+}
+
 void wi_pool_go(wi_stay *s)
 {
     stays = s->outer;
@@ -254,10 +270,12 @@ void weir_pool_release(weir_pool *p)
 {
     if (!p)
         return;
+    wi_stay stay; /* the handle's reference */
     wi_lock(&p->lock);
     bool last = --p->handles == 0;
     wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
     if (last)
         start(p, WEIR_CLOSE, NULL);
-    wi_pool_unref(p);
+    wi_pool_go(&stay);
 }

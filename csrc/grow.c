@@ -293,16 +293,21 @@ int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
 {
     if (!p || max == 0 || max < min || max > WEIR_MAX_THREADS || (min == 0 && !may_be_empty(p)))
         return WEIR_EINVAL;
+    wi_stay stay;
     wi_lock(&p->lock);
     if (p->state > WI_OPEN) {
         wi_unlock(&p->lock);
         return WEIR_ECLOSED;
     }
+    wi_pool_ref_locked(p);
     unsigned n = set_bounds_locked(p, min, max);
     wi_kick  kick = n ? (wi_kick){0} : wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
     wi_pool_kick(p, kick);
-    return have_more(p, n);
+    int rc = have_more(p, n);
+    wi_pool_go(&stay);
+    return rc;
 }
 
 /* ---- blocking ----------------------------------------------------------- */

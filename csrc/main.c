@@ -87,6 +87,11 @@ void wi_main_look_busy(weir_main *m)
     }
 }
 
+bool wi_main_tells_busy(const weir_main *m)
+{
+    return m && m->owner == wi_thread_self() && m->on_busy && !m->busy;
+}
+
 bool wi_main_expect(weir_main *m)
 {
     if (m->owner == wi_thread_self()) {

@@ -85,6 +85,8 @@ void wi_main_hold(weir_main *m);
 void wi_main_release(weir_main *m);
 /* One more thing is to come. False, with nothing counted: the main is closed. */
 bool wi_main_expect(weir_main *m);
+/* Whether that would call on_busy, so user code. */
+bool wi_main_tells_busy(const weir_main *m);
 /* It came, or will never. May free the main. */
 void wi_main_came(weir_main *m);
 

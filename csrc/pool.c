@@ -51,22 +51,27 @@ void wi_pool_tell_space_locked(weir_pool *p, int outcome)
     }
 }
 
-int weir_pool_on_space(weir_pool *p, weir_notice *n, weir_main *m)
+static void await_space(weir_pool *p, weir_notice *n)
 {
-    int rc = p && n && m ? wi_notice_expect(n, m) : WEIR_EINVAL;
-    if (rc != 0)
-        return rc;
-    wi_stay stay;
     wi_lock(&p->lock);
-    wi_pool_ref_locked(p);
     wi_list_append(&p->space_notices, &n->weir.link);
     if (has_space(p))
         wi_pool_tell_space_locked(p, p->state > WI_OPEN ? WEIR_ECLOSED : 0);
     wi_unlock(&p->lock);
-    wi_pool_stay(&stay, p);
     wi_pool_after(p);
+}
+
+int weir_pool_on_space(weir_pool *p, weir_notice *n, weir_main *m)
+{
+    if (!p || !n || !m)
+        return WEIR_EINVAL;
+    wi_stay stay;
+    wi_pool_hold(&stay, p);
+    int rc = wi_notice_expect(n, m);
+    if (rc == 0)
+        await_space(p, n);
     wi_pool_go(&stay);
-    return 0;
+    return rc;
 }
 
 static int wait_for_space_locked(weir_pool *p)
@@ -216,6 +221,16 @@ static void attend(weir_pool *p)
     wi_pool_kick(p, kick);
 }
 
+/* Takes a reference over: what is told may release the pool. */
+static void kick_and_tell(weir_pool *p, wi_kick kick)
+{
+    wi_stay stay;
+    wi_pool_stay(&stay, p);
+    wi_pool_kick(p, kick);
+    wi_pool_after(p);
+    wi_pool_go(&stay);
+}
+
 static int run_aimed(weir_pool *p, weir_task *t)
 {
     if (offer(p, t)) {
@@ -234,12 +249,14 @@ static int run_aimed(weir_pool *p, weir_task *t)
         enqueue_locked(p, t);
     bool    drops = !wi_list_empty(&p->outbox) || !wi_list_empty(&p->settled);
     wi_kick kick = rc == 0 ? wi_pool_kick_locked(p) : (wi_kick){0};
+    p->refs += drops; /* kick_and_tell's */
     wi_unlock(&p->lock);
     if (rc == 0)
         wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-    wi_pool_kick(p, kick); /* a refused thread: t waits longer, or has settled */
     if (drops)
-        wi_pool_after(p);
+        kick_and_tell(p, kick);
+    else
+        wi_pool_kick(p, kick); /* a refused thread: t waits longer, or has settled */
     return rc;
 }
 
@@ -267,9 +284,15 @@ static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
     t->weir.priority = o->priority;
     int64_t deadline = o->start_within_ns ? wi_deadline(o->start_within_ns) : 0;
     t->weir.deadline = deadline < 0 ? 0 : deadline; /* beyond the clock's end: none */
+    bool    told = wi_main_tells_busy(o->deliver_to);
+    wi_stay stay;
+    if (told)
+        wi_pool_hold(&stay, p);
     int rc = run_claimed(p, t, o->deliver_to);
     if (rc != 0)
         wi_task_move(t, was);
+    if (told)
+        wi_pool_go(&stay);
     return rc;
 }
 
@@ -332,13 +355,17 @@ size_t wi_pool_empty_queue_locked(weir_pool *p, int outcome)
 
 size_t weir_pool_purge(weir_pool *p)
 {
+    wi_stay stay;
     if (!p)
         return 0;
     wi_lock(&p->lock);
+    wi_pool_ref_locked(p);
+    wi_pool_stay(&stay, p);
     size_t n = wi_pool_empty_queue_locked(p, WEIR_ECANCELED);
     wi_pool_step_locked(p);
     wi_unlock(&p->lock);
     wi_pool_after(p);
+    wi_pool_go(&stay);
     return n;
 }
 

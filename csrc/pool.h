@@ -142,6 +142,7 @@ typedef struct wi_stay {
 } wi_stay;
 
 void     wi_pool_stay(wi_stay *s, weir_pool *p); /* takes a reference over */
+void     wi_pool_hold(wi_stay *s, weir_pool *p); /* takes one of its own; no lock held */
 void     wi_pool_go(wi_stay *s);                 /* gives it back */
 unsigned wi_pool_stays(const weir_pool *p);      /* of this thread */
 void wi_pool_discard(weir_pool *p); /* one that nobody else has seen */

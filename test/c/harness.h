@@ -161,6 +161,9 @@ typedef struct {
 bool rig_open(rig *r, unsigned threads);
 bool rig_open_with(rig *r, const weir_pool_options *opts);
 void rig_close(rig *r);
+/* A pool of one thread, lent, lost, and never replaced: who settles a task of it without
+ * a main tells its done. */
+void rig_open_deserted(rig *r, weir_pool_options opts);
 /* Dispatches until *t reaches n. */
 void main_until(weir_main *m, tally *t, long n);
 

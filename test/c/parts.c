@@ -37,6 +37,26 @@ bool rig_open(rig *r, unsigned threads)
     return rig_open_with(r, &opts);
 }
 
+static void never_answers(weir_pool *p, void *arg) { (void)p, (void)arg; }
+
+static void enters_and_is_lost(void *pool)
+{
+    weir_worker *w;
+    expect_eq(weir_worker_enter(pool, &w), 0);
+    weir_worker_leave(w, true, 0);
+}
+
+void rig_open_deserted(rig *r, weir_pool_options opts)
+{
+    helper h;
+    opts.borrowed = true, opts.lend = never_answers;
+    expect_eq(weir_main_open(&r->m), 0);
+    expect_eq(weir_pool_open_async(&r->p, &opts, r->m, NULL), 0);
+    helper_start(&h, enters_and_is_lost, r->p);
+    helper_join(&h);
+    weir_main_dispatch(r->m, 0); /* what was posted to lend holds the pool */
+}
+
 void rig_close(rig *r)
 {
     pool_end(r->p);

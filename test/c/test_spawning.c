@@ -265,30 +265,15 @@ static void done_forks(weir_task *task)
     gate_open(&told);
 }
 
-static void never_answers(weir_pool *p, void *arg) { (void)p, (void)arg; }
-
-static void enters_and_is_lost(void *pool)
-{
-    weir_worker *w;
-    expect_eq(weir_worker_enter(pool, &w), 0);
-    weir_worker_leave(w, true, 0);
-}
-
-/* Its one thread is lost and no other comes, so the timer tells what expires. */
+/* No thread is left, so the timer tells what expires. */
 TEST(a_done_on_the_timer_starts_commands_as_one_on_a_worker)
 {
-    weir_pool_options opts = pool_of(1);
-    weir_run_options  soon = {.size = sizeof soon, .start_within_ns = 1};
-    weir_task         t = {.run = probe_run, .done = done_forks};
-    helper            h;
-    rig               r;
-    opts.borrowed = true, opts.lend = never_answers;
+    weir_run_options soon = {.size = sizeof soon, .start_within_ns = 1};
+    weir_task        t = {.run = probe_run, .done = done_forks};
+    rig              r;
     told = (gate)GATE;
     openers = mask_now();
-    expect_eq(weir_main_open(&r.m), 0);
-    expect_eq(weir_pool_open_async(&r.p, &opts, r.m, NULL), 0);
-    helper_start(&h, enters_and_is_lost, r.p);
-    helper_join(&h);
+    rig_open_deserted(&r, pool_of(1));
     expect_eq(weir_run_with(r.p, &t, &soon), 0);
     gate_wait(&told);
     rig_close(&r);

@@ -169,6 +169,8 @@ static void begin(weir_pool *p, weir_worker *w)
 {
     char number[12];
     wi_worker_set_self(w);
+    if (w->later)
+        wi_nature_take(&p->nature, !p->cpus);
     wi_spawning_serve(&p->commands);
     snprintf(number, sizeof number, "%u", w->index);
     wi_thread_name(p->name, number);
@@ -210,7 +212,7 @@ static void *serve(void *arg)
     return NULL;
 }
 
-static int start(weir_pool *p, unsigned index)
+static int start(weir_pool *p, unsigned index, bool later)
 {
     wi_thread_kind kind = {p->opts.stack_size, p->cpus, p->opts.n_cpus};
     weir_worker   *w = calloc(1, sizeof *w);
@@ -219,6 +221,7 @@ static int start(weir_pool *p, unsigned index)
         return WEIR_ENOMEM;
     wi_worker_init(w, p, true);
     w->index = index;
+    w->later = later;
     int rc = wi_thread_start(&thread, &kind, serve, w);
     if (rc != 0)
         wi_worker_free(w);
@@ -237,7 +240,7 @@ static void not_started(weir_pool *p, unsigned n, int code)
     wi_pool_go(&stay);
 }
 
-int wi_pool_spawn(weir_pool *p, unsigned n)
+static int spawn(weir_pool *p, unsigned n, bool later)
 {
     sigset_t old;
     int      rc = 0;
@@ -247,12 +250,14 @@ int wi_pool_spawn(weir_pool *p, unsigned n)
         wi_pool_ref_locked(p); /* the thread's */
         unsigned index = p->started++;
         wi_unlock(&p->lock);
-        if ((rc = start(p, index)) != 0)
+        if ((rc = start(p, index, later)) != 0)
             not_started(p, n - i, rc);
     }
     wi_signals_restore(&old);
     return rc;
 }
+
+int wi_pool_spawn(weir_pool *p, unsigned n) { return spawn(p, n, true); }
 
 /* ---- open --------------------------------------------------------------- */
 
@@ -284,6 +289,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     p->main = main;
     p->lingers = wi_has_cpus();
     wi_spawning_note(&p->commands);
+    wi_nature_note(&p->nature);
     p->handles = p->refs = 1;
     p->expected = o->threads;
     p->hires = o->lazy;
@@ -337,7 +343,7 @@ int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_ma
     if (o.lazy)
         open_at_once(p);
     else if (!o.borrowed)
-        wi_pool_spawn(p, o.threads); /* a refusal comes as the open's outcome */
+        spawn(p, o.threads, false); /* a refusal comes as the open's outcome */
     return 0;
 }
 

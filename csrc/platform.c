@@ -17,6 +17,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __linux__
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#endif
+
 int64_t wi_now(void)
 {
     struct timespec t;
@@ -77,6 +82,75 @@ void wi_thread_name(const char *pool, const char *which)
     (void)pool, (void)which;
 #endif
 }
+
+/* ---- what a thread has from its maker ------------------------------------- */
+
+/* A new thread takes these on itself, one by one, so that a refused one is all that is
+ * missing. The attributes of pthread_create would have the whole thread refused; they
+ * have no nice value, and not everywhere CPUs.
+ *
+ * Linux alone has CPUs and nice values per thread. Its system calls are asked, because
+ * glibc may remember an older policy, and musl denies that there is one. */
+static void read_own(wi_nature *n)
+{
+    struct sched_param param = {0};
+    *n = (wi_nature){.policy = -1};
+#ifdef __linux__
+    cpu_set_t cpus;
+    if (sched_getaffinity(0, sizeof cpus, &cpus) == 0)
+        memcpy(n->cpus, &cpus, sizeof n->cpus);
+    n->policy = (int)syscall(SYS_sched_getscheduler, 0);
+    syscall(SYS_sched_getparam, 0, &param);
+    n->nice = getpriority(PRIO_PROCESS, 0);
+#else
+    pthread_getschedparam(pthread_self(), &n->policy, &param);
+#endif
+    n->priority = param.sched_priority;
+}
+
+/* Whose children start afresh may be above them. */
+static void start_afresh(wi_nature *n)
+{
+#ifdef SCHED_RESET_ON_FORK
+    if (n->policy < 0 || !(n->policy & SCHED_RESET_ON_FORK))
+        return;
+    n->policy &= ~SCHED_RESET_ON_FORK;
+    bool fair = n->policy == SCHED_OTHER || n->policy == SCHED_BATCH || n->policy == SCHED_IDLE;
+    if (!fair)
+        n->policy = SCHED_OTHER, n->priority = 0;
+    if (!fair || n->nice < 0)
+        n->nice = 0;
+#else
+    (void)n;
+#endif
+}
+
+void wi_nature_note(wi_nature *n)
+{
+    read_own(n);
+    start_afresh(n);
+}
+
+void wi_nature_take(const wi_nature *n, bool cpus)
+{
+    wi_nature          own;
+    struct sched_param param = {.sched_priority = n->priority};
+    read_own(&own);
+    if (own.policy != n->policy || own.priority != n->priority)
+        pthread_setschedparam(pthread_self(), n->policy, &param);
+#ifdef __linux__
+    cpu_set_t set;
+    memcpy(&set, n->cpus, sizeof n->cpus);
+    if (cpus && memcmp(own.cpus, n->cpus, sizeof n->cpus) != 0)
+        sched_setaffinity(0, sizeof set, &set);
+    if (own.nice != n->nice)
+        setpriority(PRIO_PROCESS, 0, n->nice);
+#else
+    (void)cpus;
+#endif
+}
+
+/* ---- signals --------------------------------------------------------------- */
 
 /* Blocking a synchronous signal would turn a fault into a silent kill; SIGPROF
  * belongs to profilers, which want every thread. */

@@ -116,6 +116,17 @@ typedef struct {
  * kind may be NULL. */
 int  wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void *), void *arg);
 void wi_thread_name(const char *pool, const char *which);
+
+/* What a thread has from the one that made it; zeros where the system does not say. */
+typedef struct {
+    unsigned char cpus[128]; /* a cpu_set_t */
+    int           policy, priority, nice;
+} wi_nature;
+
+void wi_nature_note(wi_nature *n); /* of a thread that the calling one would make now */
+/* The calling thread takes it on, as far as the system lets it; the CPUs if told so. */
+void wi_nature_take(const wi_nature *n, bool cpus);
+
 /* Blocks what workers block, but `keep` (0: none); *old may be NULL. */
 void     wi_signals_block(int keep, sigset_t *old);
 void     wi_signals_restore(const sigset_t *old);

@@ -33,6 +33,7 @@ struct weir_pool {
     char      *name;
     uint64_t  *cpus;
     sigset_t   commands; /* the mask of commands that its threads start */
+    wi_nature  nature;   /* of the threads that its opener made; those to come take it on */
     weir_main *main; /* that opened it, held; where lends go */
     weir_link  registered;
 
@@ -111,9 +112,10 @@ struct weir_pool {
 };
 
 struct weir_worker {
-    weir_pool *pool;  /* constant, and index, owned */
+    weir_pool *pool;  /* constant, and index, owned, later */
     unsigned   index;
     bool       owned;
+    bool       later; /* not the open made it, but whoever wanted one more */
     sigset_t   old_mask; /* borrowed */
     wi_parker  parker;
     /* The worker's thread alone. */
@@ -217,7 +219,7 @@ void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, in
 
 /* ---- open.c, worker.c: threads come and go ------------------------------- */
 
-/* Starts n owned threads, which are expected; 0 or the refusal's code. */
+/* Starts n owned threads past the open, which are expected; 0 or the refusal's code. */
 int  wi_pool_spawn(weir_pool *p, unsigned n);
 /* Settles t and, if another task is ready, begins that: *next, or NULL. */
 int  wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next);

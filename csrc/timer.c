@@ -40,6 +40,7 @@ static void *timer(void *arg)
 {
     weir_pool *p = arg;
     wi_spawning_serve(&p->commands);
+    wi_nature_take(&p->nature, !p->cpus); /* whoever had the first deadline */
     wi_thread_name(p->name, "timer");
     wi_lock(&p->lock);
     while (p->state < WI_CLOSING) {
@@ -59,8 +60,9 @@ static void *timer(void *arg)
 
 static int make_timer(weir_pool *p)
 {
-    pthread_t thread;
-    sigset_t  old;
+    wi_thread_kind kind = {p->opts.stack_size, p->cpus, p->opts.n_cpus};
+    pthread_t      thread;
+    sigset_t       old;
     wi_lock(&p->lock);
     bool make = !p->timer && p->state < WI_CLOSING && !p->forked;
     if (make) {
@@ -72,7 +74,7 @@ static int make_timer(weir_pool *p)
     if (!make)
         return 0;
     wi_signals_block(0, &old);
-    int rc = wi_thread_start(&thread, NULL, timer, p);
+    int rc = wi_thread_start(&thread, &kind, timer, p);
     wi_signals_restore(&old);
     if (rc != 0)
         leave(p);

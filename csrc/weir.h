@@ -241,6 +241,12 @@ typedef struct {
     size_t      stack_size;  /* owned threads, bytes; 0: the system's default */
     int         worker_signal; /* one signal that workers leave unblocked; 0: none */
     bool        measure;     /* keep the histograms: a clock read at submit, start and end */
+    /* An owned thread is as one that the thread that opens makes then: its CPUs (but for
+     * `cpus` below), scheduling policy and priority, and on Linux its nice value. That
+     * holds for those that come later, too, whichever thread brings them: by a submit, a
+     * deadline, a resize. What the system refuses them stays as with that thread: a user
+     * without the right to lower a nice value, or to leave SCHED_IDLE, should open the
+     * pool with all its threads, or bring them from a thread that is not nicer. */
     const uint64_t *cpus;    /* owned threads run on these CPUs only: a bit per CPU, lowest first */
     unsigned    n_cpus;      /* bits in cpus; 0: as the thread that opens */
     bool        borrowed;    /* the host lends `threads` threads: weir_worker_enter() */

@@ -8,9 +8,9 @@
  */
 #include "pool.h"
 
-static void lend_delivered(weir_link *e)
+void wi_pool_lend_delivered(weir_link *e)
 {
-    weir_pool *p = wi_container(e, weir_pool, lend);
+    weir_pool *p = wi_container(e, weir_pool, lend.link);
     wi_stay    stay; /* the reference of what was posted */
     wi_lock(&p->lock);
     unsigned due = p->state < WI_CLOSING ? p->lends_due : 0;
@@ -43,14 +43,13 @@ static void no_lends(weir_pool *p)
 
 bool wi_pool_post_lend(weir_pool *p)
 {
-    wi_lend_delivered = lend_delivered;
     wi_lock(&p->lock);
     bool post = !p->lend_posted && p->state < WI_CLOSING;
     p->lend_posted |= post;
     if (post)
         wi_pool_ref_locked(p);
     wi_unlock(&p->lock);
-    if (!post || wi_main_post(p->main, &p->lend, WI_LEND))
+    if (!post || wi_main_post(p->main, &p->lend.link, WI_LEND))
         return true;
     no_lends(p);
     return false;

@@ -23,8 +23,6 @@
 
 #include <stdlib.h>
 
-void (*wi_lend_delivered)(weir_link *e);
-
 /* ---- references --------------------------------------------------------- */
 
 #define HOLDER ((uint64_t)1 << 32)
@@ -325,7 +323,7 @@ void wi_mains_rearm(wi_thread *t)
 static void lend(weir_main *m, weir_link *e)
 {
     m->depth++; /* the host may not close us in it */
-    wi_lend_delivered(e);
+    wi_container(e, wi_lend, link)->deliver(e);
     m->depth--;
 }
 

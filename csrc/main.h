@@ -20,6 +20,12 @@ typedef struct {
     wi_list all, calls, lends;
 } wi_box;
 
+/* A lend, posted by who knows how it is delivered. */
+typedef struct {
+    weir_link link;
+    void    (*deliver)(weir_link *link); /* constant */
+} wi_lend;
+
 /* A run_in_main call, counted: its caller and the main's side. All but the
  * constants is guarded by the main's lock. */
 struct weir_call {
@@ -128,8 +134,6 @@ void wi_notice_delivered(weir_link *e, weir_main *m);
 int  wi_notice_expect(weir_notice *notice, weir_main *main);
 /* Posts it, or calls it here when there is no main. NULL is allowed. */
 void wi_notice_post(weir_notice *notice, int outcome);
-/* Floor 2 says how a lend is delivered when it posts the first one. */
-extern void (*wi_lend_delivered)(weir_link *e);
 
 /* The thread is about to wait without end for pool p, and its loops will not turn:
  * begun calls of p's tasks could be waited for in a circle. Those whose fn is on

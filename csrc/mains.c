@@ -42,27 +42,69 @@ static void settle_aimed_locked(weir_pool *p, weir_main *m, wi_list *from, bool 
     }
 }
 
-static void settle_pool_locked(weir_pool *p, weir_main *m)
+/* Whether something has settled. */
+static bool settle_pool_locked(weir_pool *p, weir_main *m)
 {
+    uint64_t closed = p->stats.closed;
     wi_queue_take_in(&p->queue);
     for (int i = 0; i < WEIR_LEVELS; i++)
         settle_aimed_locked(p, m, &p->queue.level[i], true);
     settle_aimed_locked(p, m, &p->parked, false);
-    if (p->state == WI_DRAINING)
-        wi_pool_wake_idle_locked(p); /* they look whether it has run dry */
+    return p->stats.closed != closed;
 }
 
-static void settle_aimed(weir_main *m)
+/* Settles what one pool has for m, and holds that; NULL when none has anything. */
+static weir_pool *settle_one(weir_main *m)
 {
     struct wi_registry *r = wi_registry();
+    weir_pool          *found = NULL;
     wi_lock(&r->lock);
-    for (weir_link *e = wi_list_first(&r->pools); e; e = wi_list_after(&r->pools, e)) {
+    for (weir_link *e = wi_list_first(&r->pools); e && !found; e = wi_list_after(&r->pools, e)) {
         weir_pool *p = wi_container(e, weir_pool, registered);
         wi_lock(&p->lock);
-        settle_pool_locked(p, m);
+        if (settle_pool_locked(p, m)) {
+            wi_pool_ref_locked(p);
+            found = p;
+        }
         wi_unlock(&p->lock);
     }
     wi_unlock(&r->lock);
+    return found;
+}
+
+static void trace_settled(weir_pool *p, weir_main *m, weir_link *after)
+{
+    for (weir_link *e = after->next; e != &m->batch.all.head; e = e->next)
+        wi_trace(WEIR_TRACE_SETTLED, p, wi_task_of(e), WEIR_ECLOSED);
+}
+
+/* What the pool owes now: workers look whether a drain has run dry, who waits for space
+ * is told. */
+static void pay(weir_pool *p)
+{
+    wi_lock(&p->lock);
+    if (p->state == WI_DRAINING)
+        wi_pool_wake_idle_locked(p);
+    wi_pool_step_locked(p);
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+    wi_pool_after(p);
+}
+
+/* Pool by pool, and each is paid for outside every lock: that may run user code. */
+static void settle_aimed(weir_main *m)
+{
+    weir_pool *p;
+    weir_link *last = m->batch.all.head.prev;
+    while ((p = settle_one(m))) {
+        wi_stay stay;
+        wi_pool_stay(&stay, p);
+        trace_settled(p, m, last);
+        pay(p);
+        wi_pool_go(&stay);
+        last = m->batch.all.head.prev;
+    }
 }
 
 int weir_main_close(weir_main *m, unsigned flags)

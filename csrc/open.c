@@ -132,7 +132,7 @@ static bool nobody_comes_locked(const weir_pool *p)
  * settles with the reason, and a pool that may hire tries again with its next task. */
 void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
 {
-    if (p->state == WI_OPENING) {
+    if (p->state == WI_OPENING && !p->reported) {
         p->open_rc = code;
         wi_pool_begin_close_locked(p, WEIR_CLOSE);
     } else if (p->state < WI_CLOSING) {
@@ -287,6 +287,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
         return NULL;
     }
     p->main = main;
+    p->lend.deliver = wi_pool_lend_delivered;
     p->lingers = wi_has_cpus();
     wi_spawning_note(&p->commands);
     wi_nature_note(&p->nature);

@@ -92,7 +92,7 @@ struct weir_pool {
 
     weir_notice *ready;
     wi_list      closed; /* notices, told once CLOSED */
-    weir_link    lend;
+    wi_lend      lend;
     bool         lend_posted;
     unsigned     lends_due; /* of `wanted`, not asked for yet */
 
@@ -238,6 +238,7 @@ void wi_pool_join_before(weir_pool *p);
 void wi_worker_set_self(weir_worker *w);
 /* Asks the host of a borrowed pool for one more thread. False: nobody to ask. The
  * second half, for who has counted it in wanted and lends_due. */
+void wi_pool_lend_delivered(weir_link *e);
 bool wi_pool_can_lend(const weir_pool *p);
 bool wi_pool_ask_lend(weir_pool *p);
 bool wi_pool_post_lend(weir_pool *p);

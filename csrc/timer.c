@@ -26,12 +26,19 @@ static int64_t expire_locked(weir_pool *p)
     return p->timer_until = t ? t->weir.deadline : -1;
 }
 
-static void leave(weir_pool *p)
+/* The thread is gone, or was refused. Its reference stays, for the caller. */
+static void gone(weir_pool *p)
 {
     wi_lock(&p->lock);
     p->timer = false;
     wi_pool_step_locked(p);
     wi_unlock(&p->lock);
+}
+
+static void leave(weir_pool *p)
+{
+    wi_pool_join_before(p);
+    gone(p);
     wi_pool_after(p);
     wi_pool_unref(p);
 }
@@ -53,7 +60,6 @@ static void *timer(void *arg)
         wi_lock(&p->lock);
     }
     wi_unlock(&p->lock);
-    wi_pool_join_before(p);
     leave(p);
     return NULL;
 }
@@ -77,17 +83,23 @@ static int make_timer(weir_pool *p)
     int rc = wi_thread_start(&thread, &kind, timer, p);
     wi_signals_restore(&old);
     if (rc != 0)
-        leave(p);
+        gone(p);
     return rc;
 }
 
 /* Two submitters of first deadlines meet here, so that neither goes on without a
- * timer. The one lock that is held while taking a pool's. */
+ * timer. What the pool owes after a refusal is told when the lock is free. */
 int wi_timer_need(weir_pool *p)
 {
+    wi_stay stay; /* the refused thread's reference */
     wi_lock(&p->timer_lock);
     int rc = make_timer(p);
     wi_unlock(&p->timer_lock);
+    if (rc != 0) {
+        wi_pool_stay(&stay, p);
+        wi_pool_after(p);
+        wi_pool_go(&stay);
+    }
     return rc;
 }
 

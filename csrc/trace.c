@@ -3,31 +3,55 @@
  * trace.c: the trace hook and the histograms.
  */
 #include "pool.h"
+#include "registry.h"
 
 #include <string.h>
 
 typedef void hook(void *, weir_trace_event, const weir_pool *, const weir_task *, int);
 
-static hook *_Atomic the_hook;
-static void *_Atomic the_arg;
+/* A pair, written under the registry's lock, which a fork takes. `changes` is odd while
+ * it is written: who reads the same even number before and after has read one pair. */
+static hook *_Atomic    the_hook;
+static void *_Atomic    the_arg;
+static _Atomic unsigned changes;
 
-/* The hook is off while its argument changes. */
 void weir_trace(hook *fn, void *arg)
 {
-    atomic_store(&the_hook, NULL);
+    struct wi_registry *r = wi_registry();
+    wi_lock(&r->lock);
+    atomic_fetch_add(&changes, 1);
     atomic_store(&the_arg, arg);
+    wi_yield();
     atomic_store(&the_hook, fn);
+    atomic_fetch_add(&changes, 1);
+    wi_unlock(&r->lock);
+}
+
+/* While it changes there is none: who changes it has not returned yet. */
+static hook *read_pair(void **arg)
+{
+    unsigned before, after;
+    hook    *fn;
+    do {
+        before = atomic_load(&changes);
+        fn = atomic_load(&the_hook);
+        wi_yield();
+        *arg = atomic_load(&the_arg);
+        after = atomic_load(&changes);
+    } while (before != after);
+    return before % 2 ? NULL : fn;
 }
 
 /* Relaxed: the common case is NULL, which needs no partner; a hook is read again
- * seq_cst before its argument. */
+ * seq_cst with its argument. */
 void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, int value)
 {
+    void *arg;
     if (!atomic_load_explicit(&the_hook, memory_order_relaxed))
         return;
-    hook *fn = atomic_load(&the_hook);
+    hook *fn = read_pair(&arg);
     if (fn)
-        fn(atomic_load(&the_arg), event, p, t, value);
+        fn(arg, event, p, t, value);
 }
 
 /* task.weir.queued_at is when the time that is measured next began. */

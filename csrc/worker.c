@@ -156,14 +156,14 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     wi_pool_step_locked(p);
     if (next)
         *next = follow_locked(p, w, d);
-    bool    after = next && *next && !wi_list_empty(&p->outbox);
+    bool    after = !wi_list_empty(&p->outbox);
     wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     if (settled)
         wi_trace(WEIR_TRACE_SETTLED, p, t, code);
     finish_delivery(d, t);
     wi_pool_kick(p, kick);
-    if (after) /* the next one left its place in the queue */
+    if (after) /* a drain has run dry, or the next one left its place in the queue */
         wi_pool_after(p);
     return true;
 }

@@ -22,6 +22,7 @@ const char *const fault_names[FAULTS] = {"none",       "alloc",       "thread", 
 static _Atomic int  armed; /* enum fault */
 static _Atomic long countdown;
 static long         burst_length;
+static void       (*when_refused)(void);
 static _Atomic bool injected;
 static _Atomic long live, writes;
 
@@ -29,8 +30,15 @@ void fault_arm(enum fault kind, unsigned n, unsigned burst)
 {
     atomic_store(&injected, false);
     burst_length = burst;
+    when_refused = NULL;
     atomic_store(&countdown, n);
     atomic_store(&armed, kind);
+}
+
+void fault_arm_then(enum fault kind, void (*fn)(void))
+{
+    fault_arm(kind, 1, 1);
+    when_refused = fn;
 }
 
 bool fault_disarm(void)
@@ -51,6 +59,8 @@ static bool fails(enum fault kind)
     if (left > 1 || left <= 1 - burst_length)
         return false;
     atomic_store(&injected, true);
+    if (when_refused)
+        when_refused();
     return true;
 }
 

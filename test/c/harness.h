@@ -242,6 +242,8 @@ extern const char *const fault_names[FAULTS];
 /* From now on the n-th request of the kind fails (n from 1), as do the `burst`-1
  * that follow it. */
 void fault_arm(enum fault kind, unsigned n, unsigned burst);
+/* The first, and fn is called in it. */
+void fault_arm_then(enum fault kind, void (*fn)(void));
 /* Back to normal. Whether one was injected. */
 bool fault_disarm(void);
 bool fault_injected(void);

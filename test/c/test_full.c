@@ -251,7 +251,75 @@ TEST(a_main_that_closes_hears_there)
     rig_close(&r);
 }
 
-SUITE(full, a_full_queue_refuses_and_leaves_the_task_untouched,
+/* ---- a main that closes makes space, and says so -------------------------- */
+
+/* A full pool whose queued tasks are those of a main; that closes. */
+static void fill_for(weir_main *m, rig *r, plug *p, probe *queued, weir_full_policy policy)
+{
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 2, opts.when_full = policy;
+    expect(rig_open_with(r, &opts) && plug_in(p, r->p, NULL));
+    for (int i = 0; i < 2; i++) {
+        queued[i] = (probe)PROBE;
+        expect_eq(weir_run(r->p, &queued[i].task, m), 0);
+    }
+}
+
+TEST(a_refused_one_hears_when_the_main_of_what_is_queued_closes)
+{
+    rig        r;
+    plug       p;
+    probe      queued[2];
+    weir_main *other;
+    news       h = NEWS;
+    expect_eq(weir_main_open(&other), 0);
+    fill_for(other, &r, &p, queued, WEIR_REFUSE);
+    expect_eq(weir_pool_on_space(r.p, &h.notice, r.m), 0);
+    expect_eq(weir_main_close(other, 0), 0);
+    expect(queued[0].dones == 1 && queued[1].dones == 1);
+    expect_eq(weir_main_dispatch(r.m, 0), 1); /* it is there already */
+    expect(h.calls == 1 && h.outcome == 0);
+    plug_pull(&p);
+    rig_close(&r);
+}
+
+/* Told on the thread that closes, because its own main has gone; it fills the space that
+ * it hears of, and gives the pool back. */
+static rig   filled;
+static probe filler;
+
+static void fills_and_releases(weir_notice *notice, int outcome)
+{
+    news_tell(notice, outcome);
+    expect_eq(weir_run(filled.p, &filler.task, filled.m), 0);
+    weir_pool_release(filled.p);
+}
+
+TEST(a_main_that_closes_may_tell_one_that_submits_and_releases)
+{
+    plug       p;
+    probe      queued[2];
+    weir_main *other, *gone;
+    news       h = {.notice = {.fn = fills_and_releases}};
+    filler = (probe)PROBE;
+    expect_eq(weir_main_open(&other), 0);
+    expect_eq(weir_main_open(&gone), 0);
+    fill_for(other, &filled, &p, queued, WEIR_REFUSE);
+    expect_eq(weir_pool_on_space(filled.p, &h.notice, gone), 0);
+    expect_eq(weir_main_close(gone, WEIR_DETACH), 0);
+    expect_eq(weir_main_close(other, 0), 0);
+    expect(h.calls == 1 && pthread_equal(h.on, pthread_self()));
+    plug_pull(&p);
+    while (filler.dones == 0)
+        weir_main_wait(filled.m, -1);
+    expect_eq(filler.outcome, WEIR_ECLOSED);
+    while (p.probe.dones == 0)
+        sched_yield();
+    main_end(filled.m);
+}
+
+SUITE(full, a_refused_one_hears_when_the_main_of_what_is_queued_closes,
+      a_main_that_closes_may_tell_one_that_submits_and_releases, a_full_queue_refuses_and_leaves_the_task_untouched,
       a_blocked_submitter_goes_on_when_a_task_starts,
       a_blocked_submitter_goes_on_when_one_is_cancelled,
       a_blocked_submitter_goes_on_when_the_queue_is_purged,

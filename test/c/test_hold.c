@@ -82,6 +82,36 @@ TEST(a_done_inside_a_release_may_fork)
         _exit(queued.dones != 1 || fault_live_blocks() != before);
 }
 
+/* ---- a timer that cannot be had ------------------------------------------ */
+
+static weir_run_options soon = {.size = sizeof soon, .start_within_ns = 1};
+
+static void tells_and_submits(weir_notice *notice, int outcome)
+{
+    expect_eq(weir_run_with(here.p, &second.task, &soon), WEIR_ECLOSED);
+    news_tell(notice, outcome);
+    weir_pool_release(here.p);
+}
+
+static void closes_meanwhile(void)
+{
+    expect_eq(weir_close_async(here.p, WEIR_CLOSE, NULL, &told.notice), 0);
+}
+
+/* The thread that was refused is then the last that the close has waited for. */
+TEST(what_is_told_after_a_refused_timer_may_submit_and_release)
+{
+    told = (news){.notice = {.fn = tells_and_submits}};
+    queued = second = (probe)PROBE;
+    rig_open_deserted(&here, pool_of(1));
+    fault_arm_then(FAULT_THREAD, closes_meanwhile);
+    expect_eq(weir_run_with(here.p, &queued.task, &soon), WEIR_EAGAIN);
+    expect(fault_disarm());
+    expect(told.calls == 1 && pthread_equal(told.on, pthread_self()));
+    expect(queued.dones == 0 && second.dones == 0);
+    main_end(here.m);
+}
+
 /* ---- on_busy ------------------------------------------------------------ */
 
 static bool released;
@@ -122,4 +152,5 @@ TEST(on_busy_inside_a_call_may_release_the_pool)
 }
 
 SUITE(hold, a_done_inside_a_call_may_release_the_pool, a_done_inside_a_release_may_fork,
-      on_busy_inside_a_call_may_release_the_pool)
+      on_busy_inside_a_call_may_release_the_pool,
+      what_is_told_after_a_refused_timer_may_submit_and_release)

@@ -223,8 +223,47 @@ TEST(a_resize_of_a_pool_that_nobody_lends_to_is_refused)
     rig_close(&r);
 }
 
+static void refuses(weir_pool *pool, void *arg)
+{
+    weir_worker_refuse(pool, WEIR_EAGAIN);
+    ++*(int *)arg;
+}
+
+static void is_asked_again_and_again(void *arg)
+{
+    int               n = 0;
+    rig               r;
+    helper            h;
+    news              ready = NEWS;
+    weir_pool_options opts = pool_of(1);
+    (void)arg;
+    opts.borrowed = true, opts.lend = refuses, opts.arg = &n;
+    expect_eq(weir_main_open(&r.m), 0);
+    expect_eq(weir_pool_open_async(&r.p, &opts, r.m, &ready.notice), 0);
+    helper_start(&h, serves_until_closed, r.p);
+    while (ready.calls == 0)
+        weir_main_wait(r.m, -1);
+    for (int i = 1; i <= 20; i++) {
+        expect_eq(weir_pool_resize(r.p, 2, 2), 0);
+        while (n < i)
+            weir_main_dispatch(r.m, 0);
+    }
+    rig_close(&r);
+    helper_join(&h);
+}
+
+TEST(pools_of_two_threads_ask_for_threads_at_the_same_time)
+{
+    helper h[2];
+    for (int i = 0; i < 2; i++)
+        helper_start(&h[i], is_asked_again_and_again, NULL);
+    for (int i = 0; i < 2; i++)
+        helper_join(&h[i]);
+}
+
 SUITE(lend, a_pool_that_nobody_serves_any_more_lets_blocked_submitters_go,
       a_lend_to_a_closed_main_is_refused_and_not_waited_for,
       a_resize_asks_for_the_threads_that_are_missing,
       a_resize_of_a_pool_that_nobody_lends_to_is_refused, a_main_asleep_in_a_wait_is_woken_to_lend,
-      the_replacement_of_a_lost_thread_may_come_before_that_has_left)
+      the_replacement_of_a_lost_thread_may_come_before_that_has_left,
+      pools_of_two_threads_ask_for_threads_at_the_same_time)

@@ -127,6 +127,70 @@ TEST(every_event_is_traced_once)
     expect_eq(trace.entered, 3);
 }
 
+TEST(what_a_closing_main_settles_is_traced)
+{
+    rig        r;
+    plug       p;
+    probe      t = PROBE;
+    weir_main *other;
+    memset(&trace, 0, sizeof trace);
+    expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
+    expect_eq(weir_main_open(&other), 0);
+    expect_eq(weir_run(r.p, &t.task, other), 0);
+    weir_trace(traces, &trace);
+    expect_eq(weir_main_close(other, 0), 0);
+    expect_eq(trace.settled, 1);
+    weir_trace(NULL, NULL);
+    plug_pull(&p);
+    rig_close(&r);
+}
+
+static int first_arg, second_arg;
+
+static void traces_first(void *arg, weir_trace_event event, const weir_pool *pool,
+                         const weir_task *task, int value)
+{
+    (void)event, (void)pool, (void)task, (void)value;
+    expect(arg == &first_arg);
+}
+
+static void traces_second(void *arg, weir_trace_event event, const weir_pool *pool,
+                          const weir_task *task, int value)
+{
+    (void)event, (void)pool, (void)task, (void)value;
+    expect(arg == &second_arg);
+}
+
+static _Atomic bool swaps;
+
+static void swaps_hooks(void *arg)
+{
+    (void)arg;
+    while (swaps) {
+        weir_trace(traces_first, &first_arg);
+        weir_trace(traces_second, &second_arg);
+    }
+    weir_trace(NULL, NULL);
+}
+
+TEST(a_hook_is_called_with_its_own_argument)
+{
+    rig    r;
+    helper h;
+    probe  t = PROBE;
+    t.task.done = NULL;
+    expect(rig_open(&r, 2));
+    swaps = true;
+    helper_start(&h, swaps_hooks, NULL);
+    for (unsigned i = 0; i < scaled(20000); i++) {
+        expect_eq(weir_run(r.p, &t.task, NULL), 0);
+        expect_eq(weir_wait(&t.task, -1), 0);
+    }
+    swaps = false;
+    helper_join(&h);
+    rig_close(&r);
+}
+
 static struct {
     int n, event[8];
     const weir_task *task; /* of no other */
@@ -262,6 +326,7 @@ TEST(workers_run_on_the_cpus_that_were_named)
 
 SUITE(measure, a_measured_pool_knows_how_long_its_tasks_waited_and_ran,
       a_pool_that_does_not_measure_says_so, every_event_is_traced_once,
+      what_a_closing_main_settles_is_traced, a_hook_is_called_with_its_own_argument,
       a_task_that_its_caller_ran_is_traced_as_queued_and_then_settled,
       on_start_comes_before_init_and_on_stop_after_at_exit,
       workers_run_on_the_cpus_that_were_named)

@@ -10,6 +10,7 @@
  */
 #define CAML_NAME_SPACE
 #include <caml/callback.h>
+#include <caml/memory.h>
 #include <caml/threads.h>
 #include <errno.h>
 #include <poll.h>
@@ -67,19 +68,18 @@ value weir_ml_main_close(value m, value detach)
     return Val_int(weir_main_close(Main_val(m), Bool_val(detach) ? WEIR_DETACH : 0));
 }
 
-enum { MOST_POLLED = 16 };
-
-/* file_descr array -> unit: waits until one is readable. Longer ones are cut. */
+/* file_descr array -> unit: waits until one is readable. Raises Out_of_memory. */
 value weir_ml_poll(value array)
 {
-    struct pollfd fds[MOST_POLLED];
-    mlsize_t      n = Wosize_val(array) < MOST_POLLED ? Wosize_val(array) : MOST_POLLED;
+    mlsize_t       n = Wosize_val(array);
+    struct pollfd *fds = caml_stat_alloc(n * sizeof *fds);
     for (mlsize_t i = 0; i < n; i++)
         fds[i] = (struct pollfd){.fd = Int_val(Field(array, i)), .events = POLLIN};
     caml_release_runtime_system();
     while (poll(fds, n, -1) < 0 && errno == EINTR) {
     }
     caml_acquire_runtime_system();
+    caml_stat_free(fds);
     return Val_unit;
 }
 

@@ -78,6 +78,14 @@ let await_serves main pool =
   let task () = Main.run_in ~main (fun () -> 20) + Main.run_in (fun () -> 1) in
   check_int "both calls were served" 21 (Future.await (Pool.run ~main pool task))
 
+(* [Main.create] puts the newest first. *)
+let await_polls_all _ pool =
+  let mains = List.init 40 (fun _ -> Main.create ()) in
+  let call main = Future.await (Pool.run pool (fun () -> Main.run_in ~main (fun () -> 1))) in
+  let served = List.fold_left (fun n main -> n + call main) 0 mains in
+  check_int "each was served" 40 served;
+  List.iter Main.close mains
+
 let foreign_thread main pool =
   let task () =
     raises_invalid ~naming:"dispatch" (fun () -> Main.dispatch main);
@@ -262,6 +270,7 @@ let () =
           test "what a budget leaves keeps the descriptor readable" (with_main budget);
           test "on_busy follows the pending count" (with_main busy);
           test "await on the main's thread lets the task call back" (with_main await_serves);
+          test "await serves any number of mains of its thread" (with_main await_polls_all);
           test "another thread may not dispatch, wait or close" (with_main foreign_thread);
           test "a callback that raises goes to uncaught, the next one runs" raising_callback;
           test "a callback may wait for other deliveries" (with_main nested);

@@ -14,13 +14,37 @@ let loop : loop option ref = ref None
 (* One turn of the loop delivers no more than this, to stay fair to the rest. *)
 let most = 512
 let self () = Thread.id (Thread.self ())
-let uncaught exn _ = !Lwt.async_exception_hook exn
+
+(* What Lwt lets through, or its hook raises, leaves the dispatch, and so Lwt_main.run. *)
+
+(* Lwt's own, where it has one: before 5.7 it caught everything. *)
+module Exception_filter = struct
+  let run (_ : exn) = true [@@ocaml.warning "-32"]
+end
+
+let is_caught exn =
+  let open! Lwt in
+  Exception_filter.run exn
+
+exception Let_through of exn * Printexc.raw_backtrace
+
+(* Around what resolves a promise: Lwt has seen what comes out of it. *)
+let through f x =
+  try f x with exn -> raise (Let_through (exn, Printexc.get_raw_backtrace ()))
+
+let uncaught exn trace =
+  match exn with
+  | Let_through (exn, trace) -> Printexc.raise_with_backtrace exn trace
+  | exn when is_caught exn -> !Lwt.async_exception_hook exn
+  | exn -> Printexc.raise_with_backtrace exn trace
 
 let watch main engine =
   engine#on_readable (Weir.Main.fd main) (fun _ -> ignore (Weir.Main.dispatch ~max:most main))
 
 let open_loop () =
   let main = Weir.Main.create ~uncaught () in
+  let rouse () = Weir.Main.rouse main in
+  ignore (Lwt_main.Enter_iter_hooks.add_first rouse);
   let engine = Lwt_engine.get () in
   let l = { main; thread = self (); engine; watch = watch main engine } in
   loop := Some l;
@@ -47,27 +71,32 @@ let main who =
 
 (* Coming back *)
 
+(* [wakeup] and not [wakeup_later], which may put the callbacks off: once a callback's
+   exception has left Lwt_main.run, Lwt 5 puts them off for ever. *)
+let wake resolver x = through (Lwt.wakeup resolver) x
+let wake_exn resolver exn = through (Lwt.wakeup_exn resolver) exn
+
 (* Whoever looks at the backtrace in the first handler sees the worker's. *)
 let reject resolver exn trace =
   if Printexc.backtrace_status () then
-    try Printexc.raise_with_backtrace exn trace with exn -> Lwt.wakeup_later_exn resolver exn
-  else Lwt.wakeup_later_exn resolver exn
+    try Printexc.raise_with_backtrace exn trace with exn -> wake_exn resolver exn
+  else wake_exn resolver exn
 
 let resolve ~closed resolver : _ Weir.Future.outcome -> unit = function
-  | Value x -> Lwt.wakeup_later resolver x
+  | Value x -> wake resolver x
   | Raised (exn, trace) -> reject resolver exn trace
-  | Canceled -> Lwt.wakeup_later_exn resolver Lwt.Canceled
-  | Closed -> Lwt.wakeup_later_exn resolver closed
-  | Expired -> Lwt.wakeup_later_exn resolver Weir.Expired
-  | Full -> Lwt.wakeup_later_exn resolver Weir.Full
+  | Canceled -> wake_exn resolver Lwt.Canceled
+  | Closed -> wake_exn resolver closed
+  | Expired -> wake_exn resolver Weir.Expired
+  | Full -> wake_exn resolver Weir.Full
 
 let opened resolver = function
-  | Ok x -> Lwt.wakeup_later resolver x
+  | Ok x -> wake resolver x
   | Error (exn, trace) -> reject resolver exn trace
 
 let close who ?mode pool =
   let promise, resolver = Lwt.wait () in
-  Weir.Pool.close_async ?mode ~main:(main who) pool (Lwt.wakeup_later resolver);
+  Weir.Pool.close_async ?mode ~main:(main who) pool (wake resolver);
   promise
 
 (* Calling back *)
@@ -78,10 +107,15 @@ let end_call reply promise =
     (fun x -> finish (Ok x))
     (fun exn -> finish (Error (exn, Printexc.get_callstack 0)))
 
+(* What Lwt would not catch is told to the caller, who must not wait for ever, and goes on
+   to leave the loop. *)
 let start f reply =
   match f () with
   | promise -> end_call reply promise
-  | exception exn -> Weir.Main.finish reply (Error (exn, Printexc.get_raw_backtrace ()))
+  | exception exn ->
+      let trace = Printexc.get_raw_backtrace () in
+      Weir.Main.finish reply (Error (exn, trace));
+      if not (is_caught exn) then Printexc.raise_with_backtrace exn trace
 
 let run_in_main who f =
   match !loop with

@@ -18,7 +18,7 @@ let pending promise =
 
 let give_up future promise resolver =
   ignore (Weir.Future.cancel future);
-  if pending promise then Lwt.wakeup_later_exn resolver Timeout
+  if pending promise then Lwt.wakeup_exn resolver Timeout
 
 let limit future promise resolver seconds =
   let stop = Lwt_engine.stop_event in

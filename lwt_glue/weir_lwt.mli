@@ -4,7 +4,12 @@
 
     Unless it says otherwise, a function here belongs to the thread that runs
     the loop; elsewhere it raises [Invalid_argument] naming itself and
-    {!run_in_main}. *)
+    {!run_in_main}.
+
+    What Lwt does not catch in a callback leaves [Lwt_main.run] unchanged, as it does out
+    of [Lwt_unix.sleep]: what its [Exception_filter] lets through (Lwt 5.7 on; by default
+    [Out_of_memory] and [Stack_overflow] from Lwt 6 on) and what [Lwt.async_exception_hook]
+    raises. Promises of pools resolve afterwards as before. *)
 
 type 'state t = 'state Weir.Pool.t
 (** A pool whose threads each carry a ['state]. An unreachable pool is not

@@ -27,10 +27,15 @@ let of_code who code =
 
 type handler = exn -> Printexc.raw_backtrace -> unit
 
-let report exn trace =
+let print exn trace =
   Printf.eprintf "weir: uncaught exception %s\n%!" (Printexc.to_string exn);
   Printexc.print_raw_backtrace stderr trace;
   flush stderr
 
+(* Nobody is left to be told when stderr is gone. *)
+let report exn trace =
+  try print exn trace with Sys_error _ | Out_of_memory | Stack_overflow -> ()
+
+(* What the handler raises passes. *)
 let protect (handler : handler) f x =
-  try f x with exn -> ( try handler exn (Printexc.get_raw_backtrace ()) with _ -> ())
+  try f x with exn -> handler exn (Printexc.get_raw_backtrace ())

@@ -41,7 +41,8 @@ val on_settle : 'a t -> ('a outcome -> unit) -> unit
 (** [on_settle t f] calls [f] once [t] has settled: inside the dispatch of its main or,
     when it was run without one, on the thread that settled it; at once, here, when
     that has happened before. {!await} and {!poll} may know the outcome earlier than
-    the main is told. What [f] raises goes to the main's [uncaught]. *)
+    the main is told. What [f] raises goes to the main's [uncaught]; without a main it
+    is printed. *)
 
 val value : 'a outcome -> 'a
 (** The value, or raises as {!await} does. *)

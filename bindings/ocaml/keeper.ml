@@ -12,7 +12,7 @@ let serve main =
   let fds = [| Main.fd main |] in
   while true do
     Raw.poll fds;
-    ignore (Main.dispatch main)
+    Error.protect Error.report (fun () -> ignore (Main.dispatch main)) ()
   done
 
 let start () =

@@ -60,7 +60,13 @@ let make ~hidden uncaught =
   update (fun mains -> t :: mains);
   t
 
-let create ?(uncaught = Error.report) () = make ~hidden:false uncaught
+(* ^C is the program's, not the callback's. *)
+let report exn trace =
+  match exn with
+  | Sys.Break -> Printexc.raise_with_backtrace exn trace
+  | exn -> Error.report exn trace
+
+let create ?(uncaught = report) () = make ~hidden:false uncaught
 let uncaught t = t.uncaught
 let fd t = Raw.main_fd (raw "Weir.Main.fd" t)
 let pending t = Raw.main_pending (raw "Weir.Main.pending" t)
@@ -83,18 +89,33 @@ let on_busy t f =
 (* After a call that may have aimed something at this thread's main. *)
 let submitted t = if t.on_busy != ignore_busy && owned_here t then look_busy t
 
+(* What was told on this thread and not taken does not make the descriptor readable: a
+   callback runs a loop of its own, or has raised. *)
+let rouse t =
+  if t.is_open && Raw.told () then begin
+    let id = Promise.slot_for (Promise.Notice ignore) in
+    if Raw.main_rouse t.raw id <> 0 then Promise.drop (Raw.index id)
+  end
+
+let leave t =
+  t.depth <- t.depth - 1;
+  look_busy t
+
 let delivering t step =
   t.depth <- t.depth + 1;
-  let n =
-    Fun.protect
-      ~finally:(fun () -> t.depth <- t.depth - 1)
-      (fun () ->
-        let n = step () in
-        Promise.deliver_all ();
-        n)
-  in
-  look_busy t;
-  n
+  match
+    let n = step () in
+    Promise.deliver_all ();
+    n
+  with
+  | n ->
+      leave t;
+      n
+  | exception exn ->
+      let trace = Printexc.get_raw_backtrace () in
+      rouse t;
+      leave t;
+      Printexc.raise_with_backtrace exn trace
 
 let dispatch ?(max = 0) t =
   let raw = own "Weir.Main.dispatch" t in
@@ -107,7 +128,8 @@ let ns_of = function
 
 let wait ?timeout t =
   let raw = own "Weir.Main.wait" t in
-  delivering t (fun () -> Raw.main_wait raw (ns_of timeout))
+  let ns = if Raw.told () then 0 else ns_of timeout in
+  delivering t (fun () -> Raw.main_wait raw ns)
 
 let close ?(detach = false) t =
   if t.is_open then begin
@@ -138,12 +160,17 @@ let finish reply result =
       reply.result <- Some result;
       Raw.call_finish call
 
-let serve f reply call =
+(* What [f] raises is the caller's. ^C is the program's, too. *)
+let serve t f reply call =
   reply.call <- Some call;
   try f reply
-  with exn ->
+  with exn -> (
     let trace = Printexc.get_raw_backtrace () in
-    if reply.call <> None then finish reply (Error (exn, trace)) else Error.report exn trace
+    let is_ended = reply.call = None in
+    if not is_ended then finish reply (Error (exn, trace));
+    match exn with
+    | Sys.Break -> t.uncaught exn trace
+    | exn -> if is_ended then t.uncaught exn trace)
 
 let result_of who reply code =
   match reply.result with
@@ -155,26 +182,24 @@ let unnamed () =
   let task's = Raw.current_main () in
   let mains = List.filter (fun t -> not t.hidden) (Atomic.get all) in
   match (List.find_opt (fun t -> t.raw = task's) mains, List.rev mains) with
-  | Some t, _ | None, t :: _ -> t.raw
+  | Some t, _ | None, t :: _ -> t
   | None, [] -> raise Error.Closed
 
 let target = function
   | None -> unnamed ()
-  | Some t when t.is_open -> t.raw
+  | Some t when t.is_open -> t
   | Some _ -> raise Error.Closed
 
 let call ?main f =
   let who = "Weir.Main.call" in
-  let raw = target main in
+  let t = target main in
   let reply = { call = None; result = None } in
-  let id = Promise.slot_for (Promise.Call (fun call -> serve f reply call)) in
-  let code = Raw.run_in_main raw id in
+  let id = Promise.slot_for (Promise.Call (fun call -> serve t f reply call)) in
+  let code = Raw.run_in_main t.raw id in
   Promise.drop (Raw.index id);
+  Promise.drain ();
   match result_of who reply code with
   | Ok x -> x
   | Error (exn, trace) -> Printexc.raise_with_backtrace exn trace
 
-let run_in ?main f =
-  call ?main (fun reply ->
-      let result = try Ok (f ()) with exn -> Error (exn, Printexc.get_raw_backtrace ()) in
-      finish reply result)
+let run_in ?main f = call ?main (fun reply -> finish reply (Ok (f ())))

@@ -10,7 +10,10 @@ type t
 
 val create : ?uncaught:(exn -> Printexc.raw_backtrace -> unit) -> unit -> t
 (** A main of the calling thread. [uncaught] gets what a callback raises that runs
-    inside its dispatch; by default it is printed.
+    inside its dispatch: of {!Weir.Future.on_settle}, {!Weir.Pool.create_async} and
+    {!Weir.Pool.close_async}. By default it is printed, but [Sys.Break] is raised.
+    What [uncaught] raises leaves the dispatch; what was not delivered stays, in order,
+    and keeps {!fd} readable.
     @raise Unix.Unix_error when the process is out of descriptors. *)
 
 val fd : t -> Unix.file_descr
@@ -48,7 +51,7 @@ val close : ?detach:bool -> t -> unit
 
 val run_in : ?main:t -> (unit -> 'a) -> 'a
 (** [run_in f] runs [f ()] on the thread of [main], inside its dispatch, and returns
-    its value or raises its exception. Without [main]: that of the task which the
+    its value or raises its exception ([Sys.Break] goes to [main]'s [uncaught] as well). Without [main]: that of the task which the
     caller runs, else the first one that the process opened. Where no loop turns yet
     it waits for one.
     @raise Weir.Closed when the main closes first, or none is there.
@@ -58,7 +61,8 @@ type 'a reply
 
 val call : ?main:t -> ('a reply -> unit) -> 'a
 (** The same for a function that ends later: [call f] returns when somebody has
-    called {!finish}. What [f] itself raises ends the call. *)
+    called {!finish}. What [f] itself raises ends the call, or goes to [main]'s
+    [uncaught] when the call has ended. *)
 
 val finish : 'a reply -> ('a, exn * Printexc.raw_backtrace) result -> unit
 (** Ends a call, once; on the main's thread. Does nothing if the main was closed.
@@ -67,6 +71,7 @@ val finish : 'a reply -> ('a, exn * Printexc.raw_backtrace) result -> unit
 (**/**)
 
 val make : hidden:bool -> Error.handler -> t
+val rouse : t -> unit
 val of_thread : unit -> t list
 val raw : string -> t -> Raw.main
 val uncaught : t -> Error.handler

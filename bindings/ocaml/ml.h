@@ -50,6 +50,8 @@ slot *wml_slot_hold(intnat id);
 slot *wml_slot_own(intnat id);
 void  wml_slot_drop(slot *s);
 void  wml_tell(slot *s, int code);
+/* Has this thread been told something that nobody has taken yet? */
+bool  wml_told(void);
 
 /* Callbacks for the core. */
 int  wml_task_run(weir_task *task, void *state);

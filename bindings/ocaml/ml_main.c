@@ -14,6 +14,7 @@
 #include <caml/threads.h>
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 
 #include "ml.h"
 
@@ -68,9 +69,26 @@ value weir_ml_main_close(value m, value detach)
     return Val_int(weir_main_close(Main_val(m), Bool_val(detach) ? WEIR_DETACH : 0));
 }
 
-/* file_descr array -> unit: waits until one is readable. Raises Out_of_memory. */
+/* main, notice's id -> code: makes the descriptor readable; the notice comes back in a
+ * dispatch */
+value weir_ml_main_rouse(value m, value id)
+{
+    slot *s = wml_slot_own(Long_val(id));
+    s->kind = SLOT_NOTICE;
+    memset(&s->u, 0, sizeof s->u);
+    s->u.notice.fn = wml_notice_fn;
+    int rc = weir_notice_expect(&s->u.notice, Main_val(m));
+    if (rc == 0)
+        weir_notice_post(&s->u.notice, 0);
+    return Val_int(rc);
+}
+
+/* file_descr array -> unit: waits until one is readable, or returns at once where a
+ * dispatch on this thread would find something to take. Raises Out_of_memory. */
 value weir_ml_poll(value array)
 {
+    if (wml_told())
+        return Val_unit;
     mlsize_t       n = Wosize_val(array);
     struct pollfd *fds = caml_stat_alloc(n * sizeof *fds);
     for (mlsize_t i = 0; i < n; i++)

@@ -232,6 +232,25 @@ value weir_ml_take(value unit)
     return Val_long((intnat)s->index * 4 + s->kind);
 }
 
+/* id -> unit: tells a notice on this thread, as the core would */
+value weir_ml_tell_here(value id)
+{
+    slot *s = wml_slot_own(Long_val(id));
+    s->kind = SLOT_NOTICE;
+    wml_runs_ocaml = true;
+    wml_tell(s, 0);
+    return Val_unit;
+}
+
+bool wml_told(void) { return first_told != NULL; }
+
+/* unit -> bool: has this thread something to take? */
+value weir_ml_told(value unit)
+{
+    (void)unit;
+    return Val_bool(wml_told());
+}
+
 /* How many takers stand on this thread's stack. */
 static _Thread_local int takers;
 

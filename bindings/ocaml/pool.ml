@@ -87,9 +87,11 @@ let opened who t code =
     | None -> Error (Error.of_code who code, Printexc.get_callstack 0)
 
 let open_handle who t options main k =
-  let ready = Promise.slot_for (Promise.Notice (fun code -> k (opened who t code))) in
+  let raw = Main.raw "Weir.Pool.create" main in
+  let tell code = Error.protect (Main.uncaught main) k (opened who t code) in
+  let ready = Promise.slot_for (Promise.Notice tell) in
   let lend = lender t in
-  let code = Raw.pool_open t.crew.handle options main ~ready ~lend in
+  let code = Raw.pool_open t.crew.handle options raw ~ready ~lend in
   if code <> 0 then begin
     Promise.drop (Raw.index ready);
     Slots.clear Promise.cells (Raw.index lend);
@@ -97,8 +99,7 @@ let open_handle who t options main k =
   end
 
 (* Somebody has to hear when the pool wants another thread. *)
-let open_main main =
-  Main.raw "Weir.Pool.create" (match main with Some main -> main | None -> Keeper.main ())
+let open_main = function Some main -> main | None -> Keeper.main ()
 
 let tick who ms =
   if not (Raw.tick_start ms) then raise (Sys_error (who ^ ": no thread for tick_ms"))
@@ -160,9 +161,14 @@ let deliver_to t main within =
   | None, _ when within > 0 -> Some (Keeper.main ())
   | _ -> main
 
+let run_blocking pool id main priority within =
+  let code = Raw.run_blocking pool id main priority within in
+  Promise.drain ();
+  code
+
 let submit t =
   match t.created.when_full with
-  | `Block | `Run_here -> Raw.run_blocking
+  | `Block | `Run_here -> run_blocking
   | `Reject | `Drop_oldest -> Raw.run
 
 let promise main crew id work =
@@ -197,7 +203,8 @@ let drains = function None | Some `Reject -> false | Some `Drain -> true
 let close_async ?(who = "Weir.Pool.close_async") ?mode ?main t k =
   let told = match main with None -> Keeper.main () | Some main -> main in
   let raw = Main.raw who told in
-  let id = Promise.slot_for (Promise.Notice (fun _ -> k ())) in
+  let tell _ = Error.protect (Main.uncaught told) k () in
+  let id = Promise.slot_for (Promise.Notice tell) in
   let code = Raw.close_async t.crew.handle ~drain:(drains mode) raw id in
   if code <> 0 then begin
     Promise.drop (Raw.index id);

@@ -75,20 +75,15 @@ let wake wakes = List.iter (fun wake -> wake ()) wakes
 (* A thread went or will not come: who awaits may be stuck now. *)
 let look_again crew = wake (Atomic.get crew.awoken)
 
-let rec tell t =
-  match Atomic.get t.stage with
-  | Waiting _ | Told _ -> ()
-  | Settled (outcome, callbacks) as was ->
-      if Atomic.compare_and_set t.stage was (Told outcome) then
-        List.iter (fun f -> Error.protect t.uncaught f outcome) (List.rev callbacks)
-      else tell t
-
-let rec on_settle t f =
-  let add was next = if not (Atomic.compare_and_set t.stage was next) then on_settle t f in
+(* Takes [f], which contains what the user's function raises. *)
+let rec add_callback t f =
+  let add was next = if not (Atomic.compare_and_set t.stage was next) then add_callback t f in
   match Atomic.get t.stage with
   | Waiting { wakes; callbacks } as was -> add was (Waiting { wakes; callbacks = f :: callbacks })
   | Settled (outcome, callbacks) as was -> add was (Settled (outcome, f :: callbacks))
   | Told outcome -> f outcome
+
+let on_settle t f = add_callback t (Error.protect t.uncaught f)
 
 (* Returns false, with nothing kept, when it has settled. *)
 let rec on_wake t wake =
@@ -140,6 +135,30 @@ let drop index =
   Slots.clear cells index;
   Raw.slot_drop index
 
+(* For an exception that may not leave now: it does when this thread next takes what it
+   was told. *)
+let raise_later exn trace =
+  let raise_it _ = Printexc.raise_with_backtrace exn trace in
+  Raw.tell_here (slot_for (Notice raise_it))
+
+(* Each is told, whatever another one lets out. *)
+let tell_all outcome callbacks =
+  let tell_one f =
+    try f outcome with exn -> raise_later exn (Printexc.get_raw_backtrace ())
+  in
+  match callbacks with
+  | [] -> ()
+  | [ f ] -> f outcome
+  | several -> List.iter tell_one several
+
+let rec tell t =
+  match Atomic.get t.stage with
+  | Waiting _ | Told _ -> ()
+  | Settled (outcome, callbacks) as was ->
+      if Atomic.compare_and_set t.stage was (Told outcome) then
+        tell_all outcome (List.rev callbacks)
+      else tell t
+
 (* After a cancel that took the task back, which holds the slot once more. Without a
    main nobody else tells it: see wml_task_done. *)
 let taken_back t =
@@ -169,18 +188,18 @@ let deliver_notice index =
   let code = Raw.slot_code index in
   let cell = Slots.get cells index in
   drop index;
-  match cell with Notice f -> Error.protect Error.report f code | _ -> ()
+  match cell with Notice f -> f code | _ -> ()
 
 (* The cell is the caller's, who has gone if the main was closed meanwhile. *)
 let deliver_call index =
   let call = Raw.slot_call index in
   let cell = Slots.get cells index in
   Raw.slot_drop index;
-  match cell with Call f -> Error.protect Error.report f call | _ -> Raw.call_finish call
+  match cell with Call f -> f call | _ -> Raw.call_finish call
 
 let deliver_lend index =
   let wanted = Raw.lends_take index in
-  match Slots.get cells index with Lend f -> Error.protect Error.report f wanted | _ -> ()
+  match Slots.get cells index with Lend f -> f wanted | _ -> ()
 
 (* The kinds are ml.h's. *)
 let rec take_all () =
@@ -195,7 +214,8 @@ let rec take_all () =
     take_all ()
   end
 
-(* Runs what the core told on this thread. *)
+(* Runs what the core told on this thread. An exception that a callback's handler lets
+   out leaves at once: what is undelivered stays on the thread's list. *)
 let deliver_all () =
   Raw.takers_add 1;
   (try take_all ()
@@ -204,9 +224,22 @@ let deliver_all () =
      raise exn);
   Raw.takers_add (-1)
 
-(* The same after a call that is no dispatch: from inside a delivery, whoever
+(* The same on a thread that has nobody to raise to. From inside a delivery, whoever
    delivers goes on when this one has returned. *)
-let drain () = if Raw.untaken () then deliver_all ()
+let rec drain_all () =
+  if Raw.untaken () then begin
+    Error.protect Error.report deliver_all ();
+    drain_all ()
+  end
+
+(* The same after a call that is no dispatch. *)
+let drain () =
+  if Raw.untaken () then
+    try deliver_all ()
+    with exn ->
+      let trace = Printexc.get_raw_backtrace () in
+      drain_all ();
+      Printexc.raise_with_backtrace exn trace
 
 let blocking f =
   Raw.blocking_begin ();
@@ -226,5 +259,9 @@ let find_closed () =
     end
   done
 
-let () = Callback.register "weir.serve" deliver_call
-let () = Callback.register "weir.lend" deliver_lend
+(* Under the core's frames nothing may raise. *)
+let contained f index =
+  try f index with exn -> raise_later exn (Printexc.get_raw_backtrace ())
+
+let () = Callback.register "weir.serve" (contained deliver_call)
+let () = Callback.register "weir.lend" (contained deliver_lend)

@@ -48,7 +48,7 @@ let settle t outcome code =
   let wakes = Promise.settle t outcome in
   let stays = Raw.worker_settle code = 0 in
   Promise.wake wakes;
-  Promise.drain ();
+  Promise.drain_all ();
   stays
 
 (* A full queue's caller runs the task. Nobody can await it before run has returned. *)
@@ -93,18 +93,18 @@ and step w state index left until = if run w state index then serve w state left
 
 let step_out w ~lost =
   Raw.worker_leave ~lost;
-  Promise.drain ();
+  Promise.drain_all ();
   Promise.look_again w.crew.shared
 
 let leave w ~lost state =
   w.phase <- Leaving { lost };
-  Promise.drain ();
+  Promise.drain_all ();
   Error.protect Error.report w.crew.at_exit state;
   step_out w ~lost
 
 let refuse crew code =
   Raw.worker_refuse crew.shared.handle code;
-  Promise.drain ();
+  Promise.drain_all ();
   Promise.look_again crew.shared
 
 let exited = Failure "Thread.exit called on a thread of a weir pool"
@@ -137,7 +137,7 @@ let work w state =
 let enter w state =
   match Raw.worker_enter w.crew.shared.handle with
   | 0 ->
-      Promise.drain ();
+      Promise.drain_all ();
       work w state
   | code ->
       Error.protect Error.report w.crew.at_exit state;

@@ -14,6 +14,15 @@ let warm_up () =
 let () = Support.also_warm_up := warm_up
 let test name f = Support.test name (fun () -> Lwt_main.run (f ()))
 
+(* Lwt's own, where it has one. *)
+module Exception_filter = struct
+  let run (_ : exn) = true [@@ocaml.warning "-32"]
+end
+
+let filters =
+  let open! Lwt in
+  not (Exception_filter.run Stack_overflow)
+
 let is_invalid ~naming = function
   | Invalid_argument message -> Support.contains message naming
   | _ -> false

@@ -5,6 +5,8 @@ open Lwt.Infix
 open Support
 open Lwt_support
 
+exception Own
+
 let message promise = rejection promise >|= Printexc.to_string
 
 (* Lwt's own hook would run the loop on the worker, and abort in libev. *)
@@ -46,6 +48,70 @@ let left_open () =
   in
   Lwt_main.run (body ());
   say "main ends"
+
+(* What Lwt's hook raises leaves Lwt_main.run, as it does out of Lwt_unix.sleep. *)
+let raising_hook () =
+  let hooked = ref 0 in
+  let hook exn =
+    incr hooked;
+    raise exn
+  in
+  Lwt.async_exception_hook := hook;
+  let leaves what start =
+    Lwt.async (fun () -> start () >>= fun () -> raise Own);
+    match Lwt_main.run (fst (Lwt.wait ())) with
+    | () -> ()
+    | exception exn -> say "%s left the loop: %b" what (exn == Own)
+  in
+  leaves "sleep" (fun () -> Lwt_unix.sleep 0.001);
+  let pool = Lwt_main.run (weir 1) in
+  leaves "run" (fun () -> Weir_lwt.run pool ignore);
+  leaves "a rejection" (fun () ->
+      Lwt.catch (fun () -> Weir_lwt.run pool (fun () -> failwith "")) (fun _ -> Lwt.return_unit));
+  leaves "make" (fun () -> mwt 1 >>= Mwt.close);
+  leaves "create" (fun () -> weir 1 >|= ignore);
+  leaves "timeout" (fun () ->
+      let hold = Hold.make () in
+      Lwt.catch
+        (fun () -> Weir_lwt.run ~timeout:0.001 pool (Hold.task hold))
+        (fun _ -> Lwt.return (Hold.let_go hold)));
+  leaves "a callback" (fun () ->
+      let future = Weir.Pool.run ~main:(Weir_lwt.main ()) (Weir_lwt.pool pool) ignore in
+      Weir.Future.on_settle future (fun _ -> raise Own);
+      fst (Lwt.wait ()));
+  let many = List.init 3 (fun i -> Weir_lwt.run pool (fun () -> i)) in
+  until (fun () -> (Weir_lwt.stats pool).running + (Weir_lwt.stats pool).queued = 0);
+  leaves "the first of three" (fun () -> List.hd many >|= ignore);
+  say "the others: %d" (List.fold_left ( + ) 0 (Lwt_main.run (Lwt.all many)));
+  leaves "close" (fun () -> Weir_lwt.close pool);
+  say "hook: %d" !hooked
+
+(* From Lwt 6 on its filter lets Stack_overflow pass without the hook; then only exit hooks
+   may run a loop. *)
+let let_through start =
+  let pool = Lwt_main.run (weir 1) in
+  Lwt_main.at_exit (fun () -> Weir_lwt.run pool (fun () -> 3) >|= say "afterwards: %d");
+  match Lwt_main.run (start pool) with
+  | () -> say "stayed in the loop"
+  | exception Stack_overflow -> say "left the loop"
+
+let raising_continuation pool =
+  Lwt.async_exception_hook := raise;
+  Lwt.async (fun () -> Weir_lwt.run pool ignore >>= fun () -> raise Stack_overflow);
+  fst (Lwt.wait ())
+
+let raising_call pool =
+  let overflow () = raise Stack_overflow in
+  Weir_lwt.run pool (fun () ->
+      try Weir_lwt.run_in_main overflow with Stack_overflow -> say "the caller heard of it")
+
+(* exit runs Lwt's hooks under a callback whose batch holds what they wait for. *)
+let exit_in_a_batch () =
+  let pool = Lwt_main.run (weir 1) in
+  let first = Weir_lwt.run pool ignore and second = Weir_lwt.run pool ignore in
+  until (fun () -> (Weir_lwt.stats pool).ok = 2);
+  Lwt_main.at_exit (fun () -> second >|= fun () -> say "the second is there");
+  Lwt_main.run (first >>= fun () -> exit 4)
 
 let rec deep n = 1 + deep (n + 1)
 
@@ -90,6 +156,14 @@ let engine_without_transfer () =
   in
   Lwt_main.run (body ())
 
+let all_left =
+  let left what = what ^ " left the loop: true" in
+  let ways =
+    [ "sleep"; "run"; "a rejection"; "make"; "create"; "timeout"; "a callback";
+      "the first of three"; "close" ]
+  in
+  List.map left ways @ [ "the others: 3"; "hook: 9" ]
+
 let () =
   main "lwt_ends"
     ~scenarios:
@@ -101,6 +175,10 @@ let () =
         ("overflow", overflow);
         ("fork-loop", fork_loop);
         ("engine", engine_without_transfer);
+        ("hook", raising_hook);
+        ("filter", fun () -> let_through raising_continuation);
+        ("filter-call", fun () -> let_through raising_call);
+        ("exit-batch", exit_in_a_batch);
       ]
     [
       ( "ends",
@@ -117,5 +195,17 @@ let () =
           scenario_test "a child's loop takes no wake-up from the parent" "fork-loop"
             [ "parent received 100000" ];
           scenario_test "a new engine without the old one's watches" "engine" [ "ran 5" ];
+          scenario_test "what Lwt's hook raises leaves Lwt_main.run, the loop lives on"
+            "hook" all_left;
+          scenario_test "what Lwt's filter lets through likewise" "filter"
+            [ "left the loop"; "afterwards: 3" ];
+          scenario_test "also out of run_in_main, whose caller is told" "filter-call"
+            [
+              "the caller heard of it";
+              (if filters then "left the loop" else "stayed in the loop");
+              "afterwards: 3";
+            ];
+          scenario_test ~status:(WEXITED 4) "exit hooks get what came with the one that exits"
+            "exit-batch" [ "the second is there" ];
         ] );
     ]

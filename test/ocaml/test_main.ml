@@ -107,6 +107,97 @@ let raising_callback () =
       check_bool "caught" true (!caught = [ Own ]))
     ()
 
+(* [n] tasks whose deliveries wait in the main, the first of them with [first]. *)
+let batch main n first =
+  let pool = Pool.create ~threads:1 ~init:ignore ~at_exit:ignore () in
+  let told = ref [] in
+  let one i =
+    let future = Pool.run ~main pool ignore in
+    Future.on_settle future (fun _ ->
+        told := i :: !told;
+        if i = 0 then first told)
+  in
+  List.iter one (List.init n Fun.id);
+  Pool.close ~mode:`Drain pool;
+  told
+
+let leaves exn main =
+  match Main.dispatch main with
+  | _ -> Alcotest.fail "dispatch returned"
+  | exception other -> check_bool "as it is" true (other == exn)
+
+let raising_uncaught () =
+  let main = Main.create ~uncaught:(fun exn _ -> raise exn) () in
+  let told = batch main 3 (fun _ -> raise Own) in
+  leaves Own main;
+  Alcotest.(check (list int)) "the rest waits" [ 0 ] !told;
+  check_bool "readable" true (readable main);
+  check_bool "pending" true (Main.pending main > 0);
+  ignore (Main.dispatch main);
+  Alcotest.(check (list int)) "in order" [ 0; 1; 2 ] (List.rev !told);
+  Main.close main
+
+(* Both leave, one after the other. *)
+let two_that_raise () =
+  let main = Main.create ~uncaught:(fun exn _ -> raise exn) () in
+  let pool = Pool.create ~threads:1 ~init:ignore ~at_exit:ignore () in
+  let future = Pool.run ~main pool ignore and told = ref false in
+  Future.on_settle future (fun _ -> raise Own);
+  Future.on_settle future (fun _ -> raise Not_found);
+  Future.on_settle future (fun _ -> told := true);
+  Pool.close ~mode:`Drain pool;
+  leaves Own main;
+  check_bool "the last one was told" true !told;
+  leaves Not_found main;
+  Main.close main
+
+let break_passes main _ =
+  let told = batch main 2 (fun _ -> raise Sys.Break) in
+  leaves Sys.Break main;
+  ignore (Main.dispatch main);
+  check_int "the next one too" 2 (List.length !told)
+
+(* The caller hears of it, and so does the program. *)
+let break_in_a_call main pool =
+  let task () =
+    match Main.run_in ~main (fun () -> raise Sys.Break) with
+    | () -> false
+    | exception Sys.Break -> true
+  in
+  let future = Pool.run pool task in
+  let rec turn () =
+    ignore (Main.wait main);
+    turn ()
+  in
+  (match turn () with () -> () | exception Sys.Break -> ());
+  check_bool "the caller's" true (Future.await future)
+
+let raising_ready () =
+  let main = Main.create ~uncaught:(fun exn _ -> raise exn) () in
+  let opened = ref None in
+  Pool.create_async ~main ~threads:1 ~init:ignore ~at_exit:ignore (fun result ->
+      opened := Some (Result.get_ok result);
+      raise Own);
+  let rec turn () =
+    ignore (Main.wait main);
+    turn ()
+  in
+  (match turn () with () -> () | exception Own -> ());
+  Pool.close_async ~main (Option.get !opened) (fun () -> raise Own);
+  (match turn () with () -> () | exception Own -> ());
+  Main.close main
+
+(* What has been told waits on the thread, not in the main. *)
+let nested_in_a_batch main pool =
+  let hold = Hold.make () in
+  let running = Pool.run ~main pool (Hold.task hold) in
+  let told = batch main 3 (fun told -> wait_until main (fun () -> List.length !told = 3)) in
+  ignore (Main.dispatch main);
+  check_int "all told" 3 (List.length !told);
+  Hold.let_go hold;
+  Future.await running;
+  wait_until main (fun () -> Main.pending main = 0)
+
 let nested main pool =
   let inner = ref 0 and finished = ref false in
   let outer = Pool.run ~main pool ignore in
@@ -273,7 +364,13 @@ let () =
           test "await serves any number of mains of its thread" (with_main await_polls_all);
           test "another thread may not dispatch, wait or close" (with_main foreign_thread);
           test "a callback that raises goes to uncaught, the next one runs" raising_callback;
+          test "what uncaught raises leaves dispatch, the rest stays" raising_uncaught;
+          test "two callbacks that raise both leave dispatch" two_that_raise;
+          test "what a pool's ready and closed raise goes to uncaught" raising_ready;
+          test "Sys.Break leaves dispatch" (with_main break_passes);
+          test "Sys.Break in a call ends the call and leaves dispatch" (with_main break_in_a_call);
           test "a callback may wait for other deliveries" (with_main nested);
+          test "also for those that came with its own" (with_main nested_in_a_batch);
         ] );
       ( "calls",
         [

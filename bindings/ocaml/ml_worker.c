@@ -151,6 +151,18 @@ value weir_ml_blocking_end(value unit)
     return unit;
 }
 
+value weir_ml_spawning_begin(value unit)
+{
+    weir_spawning_begin();
+    return unit;
+}
+
+value weir_ml_spawning_end(value unit)
+{
+    weir_spawning_end();
+    return unit;
+}
+
 value weir_ml_cancel_requested(value unit)
 {
     (void)unit;

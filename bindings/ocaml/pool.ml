@@ -196,6 +196,10 @@ let cancel_requested = Raw.cancel_requested
 
 let blocking = Promise.blocking
 
+let spawning f =
+  Raw.spawning_begin ();
+  Fun.protect ~finally:Raw.spawning_end f
+
 (* Closing *)
 
 let drains = function None | Some `Reject -> false | Some `Drain -> true

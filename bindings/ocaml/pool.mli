@@ -7,7 +7,8 @@
     states until the process ends. At the end of the process nobody waits for a pool
     and no [at_exit] runs.
 
-    Tasks block all signals but those that the runtime needs. [exit] in a task raises
+    Tasks block all signals but those that the runtime needs; for commands that they start
+    see {!spawning}. [exit] in a task raises
     [Failure]: call it on the main thread. [Thread.exit] fails the task, runs [at_exit],
     and the pool gets a new thread (before OCaml 5; from 5.0 on it is an exception like
     others). After a fork the child's pools are dead: {!run} raises [Failure]. *)
@@ -122,6 +123,15 @@ val blocking : (unit -> 'a) -> 'a
 (** [blocking f] is [f ()]. In a task, around a wait for another task of its pool: while
     it runs, the pool may start a spare thread, up to [max_blocked] of them.
     {!Future.await} does it by itself. Without effect elsewhere. *)
+
+val spawning : (unit -> 'a) -> 'a
+(** [spawning f] is [f ()]. In a task, around [Unix.create_process], [Unix.open_process]
+    and their kin: meanwhile the thread has the signal mask of the thread that opened the
+    pool, and the command inherits that. Without it the command ignores SIGTERM, because
+    these start it without a fork and a worker blocks the signal. A child of [Unix.fork]
+    has that mask by itself. Keep [f] short: OCaml may run the program's signal handlers
+    on the worker meanwhile. Without effect elsewhere, and in the [init] of the threads
+    that a pool begins with. *)
 
 val close : ?mode:mode -> _ t -> unit
 (** Closes for new tasks at once and waits until every thread has run [at_exit] and

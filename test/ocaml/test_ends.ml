@@ -235,6 +235,41 @@ let fork_in_a_task () =
   say "the child's exit: %d" (Future.await (Pool.run pool task));
   Pool.close pool
 
+(* Commands that a task starts *)
+
+let sleeper = [| "sleep"; "4" |]
+let create () = Unix.create_process sleeper.(0) sleeper Unix.stdin Unix.stdout Unix.stderr
+let fork () = match Unix.fork () with 0 -> Unix.execvp sleeper.(0) sleeper | pid -> pid
+let opened () = Unix.process_in_pid (Unix.open_process_args_in "sleep" sleeper)
+
+let ends_by_sigterm what pool start =
+  let pid = Future.await (Pool.run pool start) in
+  Unix.kill pid Sys.sigterm;
+  say "%s: %b" what (snd (Unix.waitpid [] pid) = WSIGNALED Sys.sigterm)
+
+let mask () = List.sort compare (Thread.sigmask SIG_BLOCK [])
+
+let mask_after f =
+  let before = mask () in
+  (try Pool.spawning f with Exit -> ());
+  mask () = before && before <> []
+
+let commands () =
+  let pool = plain 1 in
+  ends_by_sigterm "forked" pool fork;
+  ends_by_sigterm "created" pool (fun () -> Pool.spawning create);
+  ends_by_sigterm "opened" pool (fun () -> Pool.spawning opened);
+  let raises () = raise Exit in
+  say "mask: %b" (Future.await (Pool.run pool (fun () -> mask_after ignore && mask_after raises)));
+  say "elsewhere: %d" (Pool.spawning (fun () -> 5));
+  Pool.close pool;
+  if is_ocaml_5 then begin
+    let pool = Pool.create ~kind:`Domains ~threads:1 ~init:ignore ~at_exit:ignore () in
+    ends_by_sigterm "domain" pool (fun () -> Pool.spawning create);
+    Pool.close pool
+  end
+  else say "domain: true"
+
 (* Refusals by the system *)
 
 let threads_refused () =
@@ -304,6 +339,7 @@ let scenarios =
     ("fork", fork_with_a_live_pool);
     ("fork-loop", fork_and_keep_the_loop);
     ("fork-task", fork_in_a_task);
+    ("commands", commands);
     ("refused", threads_refused);
     ("descriptors", out_of_descriptors);
     ("domains", domains);
@@ -352,6 +388,15 @@ let () =
           scenario_test "a child's loop takes no wake-up from the parent" "fork-loop"
             [ "parent received 100000" ];
           scenario_test "a child forked in a task may exit" "fork-task" [ "the child's exit: 4" ];
+          scenario_test "SIGTERM ends commands that a task starts" "commands"
+            [
+              "forked: true";
+              "created: true";
+              "opened: true";
+              "mask: true";
+              "elsewhere: 5";
+              "domain: true";
+            ];
         ] );
       ( "refusals",
         [

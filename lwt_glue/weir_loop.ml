@@ -122,4 +122,4 @@ let run_in_main who f =
   | None -> invalid_arg (who ^ ": the loop's thread has made no pool yet")
   | Some l when l.thread = self () ->
       invalid_arg (who ^ ": on the loop's thread, which would wait for itself")
-  | Some l -> Weir.Main.call ~main:l.main (start f)
+  | Some l -> Weir.Main.call ~who ~main:l.main (start f)

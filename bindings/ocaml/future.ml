@@ -15,6 +15,8 @@ let of_promise t = t
 let poll = Promise.poll
 let on_settle = Promise.on_settle
 
+let ends_in_time (t : _ t) = t.ends_in_time <- true
+
 let value = function
   | Value x -> x
   | Raised (exn, trace) -> Printexc.raise_with_backtrace exn trace
@@ -92,17 +94,6 @@ let wait ?(before = ignore) t =
   | [] -> wait_as_thread before t
   | mains -> wait_as_mains before mains t
 
-let would_deadlock who =
-  invalid_arg (who ^ ": every thread of the pool would wait for the others")
-
-(* The threads that are there, or on their way, all wait, and the pool gets no other: it
-   may not have one, or the core, refused before, has not asked when this wait began. *)
-let is_stuck (crew : Promise.crew) =
-  let s = Raw.stats crew.handle and o = Raw.pool_options crew.handle in
-  let there = s.threads + s.wanted in
-  let most = o.threads_max + min o.max_blocked s.blocked in
-  Atomic.get crew.awaiting >= there && (there >= most || s.lends_refused > 0)
-
 (* A worker that waits for a task of its own pool takes a thread away, so a spare may
    start; when the last one waits, none is left to run what they all wait for. *)
 let wait_as_worker (crew : Promise.crew) t =
@@ -110,7 +101,7 @@ let wait_as_worker (crew : Promise.crew) t =
   let before wake =
     mine := wake;
     Promise.change crew.awoken (List.cons wake);
-    if is_stuck crew then would_deadlock "Weir.Future.await"
+    if Stuck.is_stuck crew then raise (Stuck.error "Weir.Future.await" crew)
   in
   let after () =
     Atomic.decr crew.awaiting;
@@ -119,10 +110,22 @@ let wait_as_worker (crew : Promise.crew) t =
   Atomic.incr crew.awaiting;
   Fun.protect ~finally:after (fun () -> Promise.blocking (fun () -> wait ~before t))
 
+(* Inside functions of [n] calls that tasks of the same pool wait for. *)
+let wait_in_calls (crew : Promise.crew) n t =
+  let waits () = Promise.is_queued t in
+  let before _ = if Stuck.is_stuck crew then raise (Stuck.error "Weir.Future.await" crew) in
+  for _ = 1 to n do
+    Stuck.enter crew waits
+  done;
+  Fun.protect ~finally:(fun () -> Stuck.leave crew waits) (fun () -> wait ~before t)
+
 let block (t : _ t) =
   if t.id >= 0 && Raw.current () = t.id then
     invalid_arg "Weir.Future.await: the caller is this task";
-  match t.crew with Some crew when Raw.serves crew.handle -> wait_as_worker crew t | _ -> wait t
+  match t.crew with
+  | Some crew when Raw.serves crew.handle -> wait_as_worker crew t
+  | Some crew when Main.calls_from crew > 0 -> wait_in_calls crew (Main.calls_from crew) t
+  | _ -> wait t
 
 let rec outcome t =
   match Promise.poll t with

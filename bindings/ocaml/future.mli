@@ -49,4 +49,7 @@ val value : 'a outcome -> 'a
 
 (**/**)
 
+val ends_in_time : _ t -> unit
+(** Its user takes it back at some time: who waits for it does not for ever. *)
+
 val of_promise : 'a Promise.t -> 'a t

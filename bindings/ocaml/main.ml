@@ -1,6 +1,13 @@
 (* SPDX-License-Identifier: ISC
    Mains: the mailbox of a thread that runs an event loop. *)
 
+(* A call whose function has not returned. *)
+type served = {
+  crew : Promise.crew option; (* the caller serves this pool *)
+  mutable wanted : (unit -> bool) list; (* its tasks that the function ran: queued? *)
+  give_up : exn -> unit; (* ends the call *)
+}
+
 type t = {
   raw : Raw.main;
   owner : int;
@@ -8,6 +15,7 @@ type t = {
   hidden : bool; (* weir's own: no call goes there unnamed *)
   mutable is_open : bool;
   mutable depth : int; (* of dispatches: callbacks run after the core's has returned *)
+  mutable serving : served list; (* calls whose functions run now, the innermost first *)
   mutable on_busy : [ `Busy | `Idle ] -> unit;
   mutable busy : bool;
 }
@@ -53,6 +61,7 @@ let make ~hidden uncaught =
       hidden;
       is_open = true;
       depth = 0;
+      serving = [];
       on_busy = ignore_busy;
       busy = false;
     }
@@ -150,19 +159,59 @@ let close ?(detach = false) t =
 type 'a reply = {
   mutable call : Raw.call option;
   mutable result : ('a, exn * Printexc.raw_backtrace) result option;
+  mutable given_up : bool;
+  mutable leave : unit -> unit; (* the list of those that wait for their own pool *)
 }
+
+let end_call reply call result =
+  reply.call <- None;
+  reply.result <- Some result;
+  reply.leave ();
+  Raw.call_finish call
 
 let finish reply result =
   match reply.call with
-  | None -> invalid_arg "Weir.Main.finish: finished already"
+  | Some call -> end_call reply call result
+  | None -> if not reply.given_up then invalid_arg "Weir.Main.finish: finished already"
+
+let give_up reply exn =
+  match reply.call with
+  | None -> ()
   | Some call ->
-      reply.call <- None;
-      reply.result <- Some result;
-      Raw.call_finish call
+      reply.given_up <- true;
+      end_call reply call (Error (exn, Printexc.get_callstack 0))
+
+(* How many functions of calls run, on any thread: most of the time none. *)
+let served_now = Atomic.make 0
+
+let served_here () =
+  if Atomic.get served_now = 0 then []
+  else List.concat_map (fun t -> t.serving) (of_thread ())
+
+let is_from crew served = match served.crew with Some own -> own == crew | None -> false
+let calls_from crew = List.length (List.filter (is_from crew) (served_here ()))
+
+(* A function that a task waits for runs another task of the same pool. *)
+let wants crew future =
+  let note served = served.wanted <- (fun () -> Promise.is_queued future) :: served.wanted in
+  List.iter note (List.filter (is_from crew) (served_here ()))
+
+(* The function has returned, and ends the call later. *)
+let wait_for_end who served reply =
+  let waits () = List.exists (fun is_queued -> is_queued ()) served.wanted in
+  match served.crew with
+  | Some crew when waits () ->
+      Stuck.enter crew waits;
+      reply.leave <- (fun () -> Stuck.leave crew waits);
+      if Stuck.is_stuck crew then served.give_up (Stuck.error who crew)
+  | _ -> ()
+
+(* At an exit these functions never return. *)
+let exiting () =
+  List.iter (fun served -> served.give_up Error.Closed) (served_here ())
 
 (* What [f] raises is the caller's. ^C is the program's, too. *)
-let serve t f reply call =
-  reply.call <- Some call;
+let run_call t f reply =
   try f reply
   with exn -> (
     let trace = Printexc.get_raw_backtrace () in
@@ -171,6 +220,18 @@ let serve t f reply call =
     match exn with
     | Sys.Break -> t.uncaught exn trace
     | exn -> if is_ended then t.uncaught exn trace)
+
+let serve who t crew f reply call =
+  let served = { crew; wanted = []; give_up = (fun exn -> give_up reply exn) } in
+  reply.call <- Some call;
+  t.serving <- served :: t.serving;
+  Atomic.incr served_now;
+  let returned () =
+    t.serving <- List.tl t.serving;
+    Atomic.decr served_now
+  in
+  Fun.protect ~finally:returned (fun () -> run_call t f reply);
+  if reply.call <> None then wait_for_end who served reply
 
 let result_of who reply code =
   match reply.result with
@@ -190,11 +251,11 @@ let target = function
   | Some t when t.is_open -> t
   | Some _ -> raise Error.Closed
 
-let call ?main f =
-  let who = "Weir.Main.call" in
+let call ?(who = "Weir.Main.call") ?main f =
   let t = target main in
-  let reply = { call = None; result = None } in
-  let id = Promise.slot_for (Promise.Call (fun call -> serve t f reply call)) in
+  let reply = { call = None; result = None; given_up = false; leave = ignore } in
+  let crew = Stuck.crew_here () in
+  let id = Promise.slot_for (Promise.Call (fun call -> serve who t crew f reply call)) in
   let code = Raw.run_in_main t.raw id in
   Promise.drop (Raw.index id);
   Promise.drain ();
@@ -202,4 +263,5 @@ let call ?main f =
   | Ok x -> x
   | Error (exn, trace) -> Printexc.raise_with_backtrace exn trace
 
-let run_in ?main f = call ?main (fun reply -> finish reply (Ok (f ())))
+let run_in ?main f =
+  call ~who:"Weir.Main.run_in" ?main (fun reply -> finish reply (Ok (f ())))

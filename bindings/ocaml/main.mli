@@ -54,24 +54,32 @@ val run_in : ?main:t -> (unit -> 'a) -> 'a
     its value or raises its exception ([Sys.Break] goes to [main]'s [uncaught] as well). Without [main]: that of the task which the
     caller runs, else the first one that the process opened. Where no loop turns yet
     it waits for one.
-    @raise Weir.Closed when the main closes first, or none is there.
-    @raise Invalid_argument on the main's own thread. *)
+    @raise Weir.Closed when the main closes first, or [f] calls [exit], or no main is
+      there.
+    @raise Invalid_argument on the main's own thread; and in a task, naming its pool, when
+      [f] waits for a task of that same pool and so does every thread of it. *)
 
 type 'a reply
 
-val call : ?main:t -> ('a reply -> unit) -> 'a
+val call : ?who:string -> ?main:t -> ('a reply -> unit) -> 'a
 (** The same for a function that ends later: [call f] returns when somebody has
-    called {!finish}. What [f] itself raises ends the call, or goes to [main]'s
+    called {!finish}. A function that returns without, and has run a task in the caller's
+    own pool, counts as waiting for it until a thread starts it.
+    @param who the name for error messages What [f] itself raises ends the call, or goes to [main]'s
     [uncaught] when the call has ended. *)
 
 val finish : 'a reply -> ('a, exn * Printexc.raw_backtrace) result -> unit
-(** Ends a call, once; on the main's thread. Does nothing if the main was closed.
+(** Ends a call, once; on the main's thread. Does nothing if the main was closed, or the
+    call was given up.
     @raise Invalid_argument the second time. *)
 
 (**/**)
 
 val make : hidden:bool -> Error.handler -> t
 val rouse : t -> unit
+val exiting : unit -> unit
+val calls_from : Promise.crew -> int
+val wants : Promise.crew -> _ Promise.t -> unit
 val of_thread : unit -> t list
 val raw : string -> t -> Raw.main
 val uncaught : t -> Error.handler

@@ -183,6 +183,7 @@ let run ?main ?(priority = Normal) ?start_within t work =
   let raw = match told with None -> Raw.no_main | Some main -> Main.raw who main in
   let id = Promise.make_slot () in
   let future = promise told t.crew id (Obj.repr work) in
+  future.ends_in_time <- within > 0;
   Promise.fill id (Promise.Task future);
   let code = submit t t.crew.handle id raw (Options.level priority) within in
   if code <> 0 then begin
@@ -190,6 +191,7 @@ let run ?main ?(priority = Normal) ?start_within t work =
     raise (Error.of_code who code)
   end;
   Option.iter Main.submitted main;
+  Main.wants t.crew future;
   Future.of_promise future
 
 let cancel_requested = Raw.cancel_requested

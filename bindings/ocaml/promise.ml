@@ -26,6 +26,7 @@ type crew = {
   handle : Raw.pool;
   awaiting : int Atomic.t; (* its threads in Future.await for one of its tasks *)
   awoken : (unit -> unit) list Atomic.t; (* wakes them, to look whether they are stuck *)
+  calls : (unit -> bool) list Atomic.t; (* do these, of its threads into mains, wait so? *)
   here : unit -> Obj.t; (* the state for a task that the caller of run runs *)
   mutable keep : Obj.t; (* the pool: unsettled futures keep it *)
 }
@@ -36,6 +37,7 @@ let crew handle here =
     handle;
     awaiting = Atomic.make 0;
     awoken = Atomic.make [];
+    calls = Atomic.make [];
     here;
     keep = Obj.repr 0;
   }
@@ -50,6 +52,7 @@ type 'a t = {
   mutable work : Obj.t; (* ['state -> 'a], for the pool's workers; [no_work] once settled *)
   crew : crew option;
   has_main : bool;
+  mutable ends_in_time : bool; (* has a deadline: who waits for it does not for ever *)
   uncaught : Error.handler;
 }
 
@@ -57,7 +60,9 @@ let no_work = Obj.repr 0
 let fresh = Waiting { wakes = []; callbacks = [] }
 
 let make ?crew ?(id = -1) ?(has_main = false) ?(uncaught = Error.report) work =
-  { stage = Atomic.make fresh; id; work; crew; has_main; uncaught }
+  { stage = Atomic.make fresh; id; work; crew; has_main; ends_in_time = false; uncaught }
+
+let is_queued t = (not t.ends_in_time) && Raw.slot_queued t.id
 
 (* Returns who is to be woken: after the core knows it, too. *)
 let rec settle t outcome =

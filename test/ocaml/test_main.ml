@@ -198,6 +198,18 @@ let nested_in_a_batch main pool =
   Future.await running;
   wait_until main (fun () -> Main.pending main = 0)
 
+(* The call was told with the delivery whose callback awaits the caller. *)
+let await_in_a_batch main pool =
+  let first = Pool.run ~main pool ignore in
+  let caller = Pool.run pool (fun () -> Main.run_in ~main (fun () -> 6)) in
+  let got = ref 0 in
+  Future.on_settle first (fun _ -> got := Future.await caller);
+  Support.until (fun () -> Main.pending main = 2);
+  until_settled first;
+  Support.until (fun () -> (Pool.stats pool).ok = 1);
+  ignore (Main.dispatch main);
+  check_int "served" 6 !got
+
 let nested main pool =
   let inner = ref 0 and finished = ref false in
   let outer = Pool.run ~main pool ignore in
@@ -252,7 +264,29 @@ let later main pool =
   raises_invalid ~naming:"finish" (fun () -> Main.finish reply (Ok 10));
   check_int "later" 9 (Future.await future)
 
-let own_main main _ = raises_invalid ~naming:"Main.call" (fun () -> Main.run_in ~main ignore)
+let own_main main _ = raises_invalid ~naming:"Main.run_in" (fun () -> Main.run_in ~main ignore)
+
+(* The pool's only thread waits for a call that waits for a task behind it. *)
+let own_full_pool main pool =
+  let refused name f =
+    let task () = raises_invalid ~naming:(name ^ ": would deadlock: pool 'weir', 1 of 1") f in
+    in_task main pool task
+  in
+  let queued () = Pool.run ~main pool ignore in
+  refused "Weir.Main.call" (fun () ->
+      Main.call (fun reply -> Future.on_settle (queued ()) (fun _ -> Main.finish reply (Ok ()))));
+  refused "Weir.Future.await" (fun () -> Main.run_in (fun () -> Future.await (queued ())));
+  in_task main pool (fun () -> Main.run_in (fun () -> ignore (queued ())));
+  let other = Pool.create ~threads:1 ~init:ignore ~at_exit:ignore () in
+  let elsewhere () =
+    ignore (queued ());
+    Future.await (Pool.run other (fun () -> 2))
+  in
+  check_int "one of another pool" 2 (in_task main pool (fun () -> Main.run_in elsewhere));
+  Pool.close other;
+  let expires () = Pool.run ~main ~start_within:0.001 pool ignore in
+  let call () = Main.run_in (fun () -> Future.outcome (expires ())) in
+  check_bool "one that expires is waited for" true (in_task main pool call = Expired)
 
 let foreign_caller main _ =
   let result = Atomic.make 0 in
@@ -371,6 +405,7 @@ let () =
           test "Sys.Break in a call ends the call and leaves dispatch" (with_main break_in_a_call);
           test "a callback may wait for other deliveries" (with_main nested);
           test "also for those that came with its own" (with_main nested_in_a_batch);
+          test "or await a task whose call did" (with_main await_in_a_batch);
         ] );
       ( "calls",
         [
@@ -379,6 +414,8 @@ let () =
           test "a call may be finished later, once" (with_main later);
           test "the main's own thread may not call itself" (with_main own_main);
           test "a thread of no pool may call" (with_main foreign_caller);
+          test "a call that waits for its caller's own full pool is refused"
+            (with_main own_full_pool);
           test "calls end when their main closes" closes_under_calls;
           test "many tasks call at once" (with_main ~threads:4 stress);
         ] );

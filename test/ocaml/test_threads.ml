@@ -167,13 +167,13 @@ let rec nested pool depth =
 let await_brings_spares () =
   let pool = elastic ~max_blocked:2 1 1 in
   check_int "two spares" 3 (nested pool 3);
-  raises_invalid ~naming:"wait for the others" (fun () -> nested pool 4);
+  raises_invalid ~naming:"would deadlock: pool 'weir', " (fun () -> nested pool 4);
   Pool.close pool
 
 let await_grows () =
   let pool = elastic 1 3 in
   check_int "two more threads" 3 (nested pool 3);
-  raises_invalid ~naming:"wait for the others" (fun () -> nested pool 4);
+  raises_invalid ~naming:"would deadlock: pool 'weir', " (fun () -> nested pool 4);
   Pool.close pool
 
 (* The thread that could have run what is awaited leaves. *)
@@ -185,7 +185,7 @@ let shrunk_under_an_await () =
   until (fun () -> (Pool.stats pool).blocked = 1);
   Pool.resize pool 1;
   let_go held;
-  raises_invalid ~naming:"wait for the others" (fun () -> Future.await outer);
+  raises_invalid ~naming:"would deadlock: pool 'weir', " (fun () -> Future.await outer);
   Pool.close ~mode:`Drain pool
 
 (* Nobody is asked for while it is paused; who waits is not told that none will come. *)
@@ -203,7 +203,7 @@ let paused_under_an_await () =
 
 let refused_under_an_await () =
   let pool = elastic ~init:(no_second_state (Atomic.make 0)) 1 2 in
-  raises_invalid ~naming:"wait for the others" (fun () -> nested pool 2);
+  raises_invalid ~naming:"would deadlock: pool 'weir', " (fun () -> nested pool 2);
   Pool.close pool
 
 (* The main's thread makes the pool's threads. *)
@@ -241,8 +241,8 @@ let lends_while_closing () =
 let nobody_lends () =
   let main, pool = opened_here ~threads_max:2 () in
   Weir.Main.close main;
-  raises_invalid ~naming:"wait for the others" (fun () -> nested pool 2);
-  raises_invalid ~naming:"wait for the others" (fun () -> nested pool 2);
+  raises_invalid ~naming:"would deadlock: pool 'weir', " (fun () -> nested pool 2);
+  raises_invalid ~naming:"would deadlock: pool 'weir', " (fun () -> nested pool 2);
   Pool.close pool
 
 (* A task with a main of its own waits by dispatching it. *)
@@ -333,7 +333,7 @@ let () =
           test "a thread that comes later may fail in its init" lent_init_fails;
           scenario_test "so do domains, where there are any" "domains" [ "retired 1" ];
           scenario_test ~shell:few_threads "the system may refuse the new threads" "refused"
-            [ "ran 20 on 1"; "alone: Weir.Future.await: every"; "and then more: true" ];
+            [ "ran 20 on 1"; "alone: Weir.Future.await: would deadlock"; "and then more: true" ];
           test "a close while the pool grows gives every state back" close_while_growing;
         ] );
       ( "resizing",

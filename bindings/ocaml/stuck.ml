@@ -1,0 +1,40 @@
+(* SPDX-License-Identifier: ISC
+   Who waits for a task of the pool that it serves.
+
+   A worker waits in Future.await, or in a call whose function, on a main, awaits or has
+   submitted a task of that pool that no thread has started. When every thread waits so
+   and no other will come, the one that finds it is told, and the others may go on. *)
+
+(* The threads that wait, and those that are there or on their way. *)
+let count (crew : Promise.crew) (s : Stats.t) =
+  let in_vain = List.filter (fun waits -> waits ()) (Atomic.get crew.calls) in
+  (Atomic.get crew.awaiting + List.length in_vain, s.threads + s.wanted)
+
+(* The pool may get no other thread, or the core, refused before, has not asked when this
+   wait began. *)
+let is_stuck (crew : Promise.crew) =
+  let s = Raw.stats crew.handle and o = Raw.pool_options crew.handle in
+  let waiting, there = count crew s in
+  let most = o.threads_max + min o.max_blocked s.blocked in
+  waiting >= there && (there >= most || s.lends_refused > 0)
+
+let error who (crew : Promise.crew) =
+  let waiting, there = count crew (Raw.stats crew.handle) in
+  let name = (Raw.pool_options crew.handle).name in
+  Invalid_argument
+    (Printf.sprintf "%s: would deadlock: pool '%s', %d of %d threads wait for its tasks" who name
+       waiting there)
+
+let enter (crew : Promise.crew) waits = Promise.change crew.calls (List.cons waits)
+
+let leave (crew : Promise.crew) waits =
+  Promise.change crew.calls (List.filter (fun other -> other != waits))
+
+(* The pool whose task the calling thread runs as its worker. *)
+let crew_here () =
+  let id = Raw.current () in
+  if id < 0 then None
+  else
+    match Slots.get Promise.cells (Raw.index id) with
+    | Promise.Task { crew = Some crew; _ } when Raw.serves crew.handle -> Some crew
+    | _ -> None

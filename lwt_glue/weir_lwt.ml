@@ -21,6 +21,7 @@ let give_up future promise resolver =
   if pending promise then Lwt.wakeup_exn resolver Timeout
 
 let limit future promise resolver seconds =
+  Weir.Future.ends_in_time future;
   let stop = Lwt_engine.stop_event in
   let timer =
     Lwt_engine.on_timer seconds false (fun timer ->
@@ -68,18 +69,29 @@ let limit_of who when_full queue_limit =
   | `Wait -> (None, `Reject)
   | (`Reject | `Run_here _ | `Drop_oldest) as policy -> (queue_limit, policy)
 
-let close_when_exiting mode = function
-  | Ok pool -> Lwt_main.at_exit (fun () -> close ~mode pool)
+let close_when_exiting within mode pool =
+  let give_up () =
+    Patience.tell pool;
+    close_async pool
+  in
+  let closed = close ~mode pool in
+  Lwt.map (fun in_time -> if not in_time then give_up ()) (Patience.wait ?within pool closed)
+
+let at_exit_close within mode = function
+  | Ok pool -> Lwt_main.at_exit (fun () -> close_when_exiting within mode pool)
   | Error _ -> ()
 
+let check_within who = Option.iter (Weir.Options.check_time ~who "exit_within" (fun s -> s >= 0.))
+
 let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?(when_full = `Reject) ?max_running
-    ?measure ?tick_ms ?kind ?close_at_exit ~threads ~init ~at_exit () =
+    ?measure ?tick_ms ?kind ?close_at_exit ?exit_within ~threads ~init ~at_exit () =
   let who = "Weir_lwt.create" in
   let main = Weir_loop.main who in
   let queue_limit, when_full = limit_of who when_full queue_limit in
+  check_within who exit_within;
   let promise, resolver = Lwt.wait () in
   let ready result =
-    Option.iter (fun mode -> close_when_exiting mode result) close_at_exit;
+    Option.iter (fun mode -> at_exit_close exit_within mode result) close_at_exit;
     Weir_loop.opened resolver result
   in
   Weir.Pool.create_async ~who ?name ?threads_max ?idle ?max_blocked ?queue_limit ~when_full

@@ -41,6 +41,7 @@ val create :
   ?tick_ms:int ->
   ?kind:[ `Threads | `Domains ] ->
   ?close_at_exit:mode ->
+  ?exit_within:float ->
   threads:int ->
   init:(unit -> 'state) ->
   at_exit:('state -> unit) ->
@@ -58,7 +59,11 @@ val create :
     @param tick_ms at most how long CPU-bound OCaml tasks keep the loop waiting
       between switches, in ms (default: the runtime's 50 per busy thread).
     @param close_at_exit closes the pool when [Lwt_main.run]'s program exits,
-      through [Lwt_main.at_exit].
+      through [Lwt_main.at_exit]; so also when a handler of SIGTERM calls [exit].
+    @param exit_within most seconds that the exit waits for that close. Without it the
+      exit waits as long as tasks of the pool start and end, and goes on once 5 s have
+      passed in which none did. Then stderr names the pool and counts the tasks that are
+      left, and the process ends without them.
     @raise Invalid_argument on a value out of range, naming it. *)
 
 val run :
@@ -94,8 +99,14 @@ val close_async : ?mode:mode -> _ t -> unit
 val run_in_main : (unit -> 'a Lwt.t) -> 'a
 (** On a thread that does not run the loop: runs [f ()] on the loop and waits for
     its promise. Inside a task, the loop is the one that submitted it.
-    @raise Invalid_argument on the loop's thread.
-    @raise Weir.Closed when the loop's main closed meanwhile. *)
+
+    [f] may wait for another task of the caller's pool if a thread is left for it, or
+    comes: see {!Weir.Pool.blocking}. When [f] runs one there and returns a pending promise,
+    the call counts as waiting for that task until a thread starts it, because Lwt
+    does not tell what a promise waits for.
+    @raise Invalid_argument on the loop's thread; and, naming the pool, when every thread
+      of the caller's pool waits so.
+    @raise Weir.Closed when [f] calls [exit]. *)
 
 val main : unit -> Weir.Main.t
 (** The loop's main, to aim tasks of any {!Weir.Pool} at. *)

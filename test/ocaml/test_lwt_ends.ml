@@ -38,6 +38,42 @@ let close_at_exit mode =
   Lwt_main.run (body ());
   say "main ends"
 
+(* The task that calls would wait for a function that never returns. *)
+let exit_in_a_call mode =
+  let body () =
+    let at_exit () = say "state gone" in
+    Weir_lwt.create ~close_at_exit:mode ~threads:2 ~init:ignore ~at_exit () >>= fun pool ->
+    Weir_lwt.run pool (fun () ->
+        try Weir_lwt.run_in_main (fun () -> exit 7) with Weir.Closed -> say "caller let go")
+  in
+  Lwt_main.run (body ())
+
+(* The same without Lwt's hooks: the program's own closes the pool. *)
+let exit_in_a_plain_call () =
+  let main = Weir.Main.create () and pool = ref None in
+  at_exit (fun () -> Weir.Pool.close (Option.get !pool));
+  pool := Some (Weir.Pool.create ~threads:1 ~init:ignore ~at_exit:(fun () -> say "state gone") ());
+  let call () =
+    try Weir.Main.run_in ~main (fun () -> exit 7) with Weir.Closed -> say "caller let go"
+  in
+  Weir.Future.await (Weir.Pool.run (Option.get !pool) call)
+
+(* SIGTERM is handled, and one task never ends. *)
+let stuck ?exit_within () =
+  let body () =
+    Weir_lwt.create ~name:"slow" ~close_at_exit:`Drain ?exit_within ~threads:1 ~init:ignore
+      ~at_exit:ignore ()
+    >>= fun pool ->
+    let hold = Hold.make () in
+    let running = Weir_lwt.run pool (Hold.task hold) in
+    let queued = Weir_lwt.run pool ignore in
+    Hold.until_it_runs hold;
+    ignore (Lwt_unix.on_signal Sys.sigterm (fun _ -> exit 0));
+    Unix.kill (Unix.getpid ()) Sys.sigterm;
+    Lwt.join [ running; queued ]
+  in
+  Lwt_main.run (body ())
+
 let left_open () =
   let body () =
     Weir_lwt.create ~threads:2 ~init:ignore ~at_exit:(fun () -> say "at_exit") () >>= fun pool ->
@@ -164,6 +200,9 @@ let all_left =
   in
   List.map left ways @ [ "the others: 3"; "hook: 9" ]
 
+let let_go = [ "caller let go"; "state gone" ]
+let without_it = [ "ends without pool 'slow': 1 of its tasks run, 1 are queued" ]
+
 let () =
   main "lwt_ends"
     ~scenarios:
@@ -172,6 +211,11 @@ let () =
         ("reject", fun () -> close_at_exit `Reject);
         ("drain", fun () -> close_at_exit `Drain);
         ("open", left_open);
+        ("call-reject", fun () -> exit_in_a_call `Reject);
+        ("call-drain", fun () -> exit_in_a_call `Drain);
+        ("call-plain", exit_in_a_plain_call);
+        ("stuck", fun () -> stuck ());
+        ("stuck-within", fun () -> stuck ~exit_within:0.01 ());
         ("overflow", overflow);
         ("fork-loop", fork_loop);
         ("engine", engine_without_transfer);
@@ -190,6 +234,14 @@ let () =
           scenario_test "close_at_exit drains" "drain"
             [ "main ends"; "queued one ran"; "at_exit" ];
           scenario_test "a pool left open keeps no process" "open" [ "main ends" ];
+          scenario_test ~status:(WEXITED 7) "exit in run_in_main with close_at_exit, reject"
+            "call-reject" let_go;
+          scenario_test ~status:(WEXITED 7) "exit in run_in_main with close_at_exit, drain"
+            "call-drain" let_go;
+          scenario_test ~status:(WEXITED 7) "exit in run_in_main, closed by the program's hook"
+            "call-plain" let_go;
+          scenario_test "a handled SIGTERM ends a program with a stuck task" "stuck" without_it;
+          scenario_test "and within the time that the option names" "stuck-within" without_it;
           scenario_test ~shell:"export OCAMLRUNPARAM=l=200k; ulimit -s 1024"
             "a stack overflow rejects the run" "overflow" [ "Stack overflow" ];
           scenario_test "a child's loop takes no wake-up from the parent" "fork-loop"

@@ -11,9 +11,9 @@ let check_int = Alcotest.(check int)
 let check_bool = Alcotest.(check bool)
 let is exn other = exn == other
 
-let create ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?measure threads =
-  Weir_lwt.create ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?measure ~threads
-    ~init:ignore ~at_exit:ignore ()
+let create ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?measure ?exit_within threads =
+  Weir_lwt.create ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?measure ?exit_within
+    ~threads ~init:ignore ~at_exit:ignore ()
 
 (* The loop makes the threads: it turns until the task runs. *)
 let rec until_it_runs (hold : Hold.t) =
@@ -49,6 +49,51 @@ let spares () =
   Weir_lwt.run pool outer >>= fun n ->
   check_int "through the loop" 4 n;
   Weir_lwt.close pool
+
+(* The pool's only thread waits for a promise of a task behind it. *)
+let own_full_pool () =
+  create 1 >>= fun pool ->
+  let call ?timeout f () =
+    Weir_lwt.run_in_main (fun () -> f (Weir_lwt.run ?timeout pool (fun () -> 21)))
+  in
+  let is_told = is_invalid ~naming:"Weir_lwt.run_in_main: would deadlock: pool 'weir', 1 of 1" in
+  check_rejected "itself" is_told (Weir_lwt.run pool (call Fun.id)) >>= fun () ->
+  check_rejected "bound" is_told (Weir_lwt.run pool (call (Lwt.map succ))) >>= fun () ->
+  check_rejected "in time" (is Weir_lwt.Timeout) (Weir_lwt.run pool (call ~timeout:0.001 Fun.id))
+  >>= fun () ->
+  Weir_lwt.run pool (call (fun _ -> Lwt.return 5)) >>= fun n ->
+  check_int "not waited for" 5 n;
+  Weir_lwt.close ~mode:`Drain pool
+
+(* Both threads call: the first one may wait. *)
+let both_wait () =
+  create 2 >>= fun pool ->
+  let inside = Atomic.make 0 in
+  let call () =
+    Atomic.incr inside;
+    Support.until (fun () -> Atomic.get inside = 2);
+    Weir_lwt.run_in_main (fun () -> Weir_lwt.run pool (fun () -> 1))
+  in
+  let settled promise =
+    Lwt.try_bind (fun () -> promise) Lwt.return (fun exn ->
+        check_bool "told" true (is_invalid ~naming:"2 of 2" exn);
+        Lwt.return 0)
+  in
+  Lwt_list.map_p (fun f -> settled (Weir_lwt.run pool f)) [ call; call ] >>= fun both ->
+  check_int "one of two" 1 (List.fold_left ( + ) 0 both);
+  Weir_lwt.close ~mode:`Drain pool
+
+let patience () =
+  let n = ref 0 and never, _ = Lwt.wait () in
+  let look () =
+    incr n;
+    min !n 50
+  in
+  Weir_lwt__Patience.until_stuck ~pause:Lwt.pause ~look never >>= fun closed ->
+  check_bool "given up" false closed;
+  check_int "after so many looks at rest" (50 + Weir_lwt__Patience.looks) !n;
+  Weir_lwt__Patience.until_stuck ~pause:Lwt.pause ~look Lwt.return_unit >|= fun closed ->
+  check_bool "closed" true closed
 
 let drops_oldest () =
   held ~queue_limit:1 ~when_full:`Drop_oldest () >>= fun (pool, hold, running) ->
@@ -107,6 +152,7 @@ let bad_values () =
   refuse "Weir_lwt.create: queue_limit is 0" (fun () -> create ~queue_limit:0 ~when_full:`Wait 2);
   refuse "Weir_lwt.close_within: the limit is -1" (fun () -> Weir_lwt.close_within pool (-1.));
   refuse "Weir_lwt.close_within: the limit is nan" (fun () -> Weir_lwt.close_within pool nan);
+  refuse "Weir_lwt.create: exit_within is -1" (fun () -> create ~exit_within:(-1.) 2);
   refuse "timeout is nan" (fun () -> Weir_lwt.run ~timeout:nan pool ignore);
   refuse "resize: threads is 0" (fun () -> Weir_lwt.resize pool 0);
   Weir_lwt.close pool
@@ -118,6 +164,8 @@ let () =
         [
           test "the loop makes a pool's new threads; they retire" grows_and_retires;
           test "a blocked task makes room for a spare" spares;
+          test "a task that waits for its own full pool is told" own_full_pool;
+          test "of two that do, one" both_wait;
         ] );
       ( "a full queue",
         [
@@ -127,6 +175,7 @@ let () =
       ( "ends and looks",
         [
           test "close_within gives the queue up when the time has passed" closes_within;
+          test "an exit waits while tasks start and end" patience;
           test "purge rejects what is queued" purges;
           test "histograms and options are at hand" looks;
           test "values out of range are refused by name and value" bad_values;

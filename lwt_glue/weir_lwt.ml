@@ -16,26 +16,36 @@ let main () = Weir_loop.main "Weir_lwt.main"
 let pending promise =
   match Lwt.state promise with Lwt.Sleep -> true | Return _ | Fail _ -> false
 
-let give_up future promise resolver =
-  ignore (Weir.Future.cancel future);
-  if pending promise then Lwt.wakeup_exn resolver Timeout
+(* A task that has ended decides: its delivery is on the way. *)
+let give_up pool future promise resolver =
+  if pending promise && Weir.Future.poll future = None then begin
+    Weir.Pool.times_out pool;
+    ignore (Weir.Future.cancel future);
+    Lwt.wakeup_exn resolver Timeout
+  end
 
-let limit future promise resolver seconds =
+let limit pool future promise resolver seconds =
   Weir.Future.ends_in_time future;
   let stop = Lwt_engine.stop_event in
   let timer =
     Lwt_engine.on_timer seconds false (fun timer ->
         stop timer;
-        give_up future promise resolver)
+        give_up pool future promise resolver)
   in
   Lwt.on_termination promise (fun () -> stop timer)
 
-let promise_of ?timeout future =
+(* The promise has ended before its task. *)
+let late pool : _ Weir.Future.outcome -> unit = function
+  | Raised (exn, trace) -> Weir.Pool.unhandled pool exn trace
+  | Value _ | Canceled | Closed | Expired | Full -> ()
+
+let promise_of ?timeout pool future =
   let promise, resolver = Lwt.task () in
   Weir.Future.on_settle future (fun outcome ->
-      if pending promise then Weir_loop.resolve ~closed:Closed resolver outcome);
+      if pending promise then Weir_loop.resolve ~closed:Closed resolver outcome
+      else late pool outcome);
   Lwt.on_cancel promise (fun () -> ignore (Weir.Future.cancel future));
-  Option.iter (limit future promise resolver) timeout;
+  Option.iter (limit pool future promise resolver) timeout;
   promise
 
 let run ?priority ?start_within ?timeout pool f =
@@ -44,7 +54,7 @@ let run ?priority ?start_within ?timeout pool f =
   Option.iter (Weir.Options.check_time ~who "timeout" (fun s -> s >= 0.)) timeout;
   Option.iter (Weir.Options.check_time ~who "start_within" (fun s -> s > 0.)) start_within;
   match Weir.Pool.run ~main ?priority ?start_within pool f with
-  | future -> promise_of ?timeout future
+  | future -> promise_of ?timeout pool future
   | exception ((Closed | Full | Failure _ | Out_of_memory | Sys_error _) as exn) -> Lwt.fail exn
 
 (* Opening and closing *)

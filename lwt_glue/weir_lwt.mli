@@ -76,12 +76,16 @@ val run :
 (** [run pool f] runs [f state] on a thread of [pool]. Never blocks. What [f]
     raises rejects the promise; its first handler may ask [Printexc] for the
     backtrace. [Lwt.cancel] takes a queued task back; a running one goes on, its
-    result is discarded.
+    value is discarded.
     @param start_within in seconds: a task that no thread has started by then is
       rejected with {!Weir.Expired}, on time even when every thread is stuck.
-    @param timeout in seconds: then the promise is rejected with {!Timeout}; a
-      queued task is taken back, a running one's late result is discarded and
-      its thread counts as busy until it ends. *)
+    @param timeout in seconds: then the promise is rejected with {!Timeout}, unless the
+      task has ended by then, and counted as [timed_out]; a queued task is taken back, a
+      running one is asked to stop ({!Weir.Pool.cancel_requested}), goes on and
+      counts as running until it returns. Nothing interrupts a call that does not look,
+      a query of sqlite for example.
+
+    What a task raises after its promise has ended goes to {!Weir.on_unhandled}. *)
 
 val close : ?mode:mode -> _ t -> unit Lwt.t
 (** Closes at once for new tasks; resolves when every thread has run [at_exit]

@@ -36,6 +36,28 @@ let print exn trace =
 let report exn trace =
   try print exn trace with Sys_error _ | Out_of_memory | Stack_overflow -> ()
 
+type unhandled = {
+  pool : string;
+  from : [ `Task | `Init | `At_exit ];
+  exn : exn;
+  trace : Printexc.raw_backtrace;
+}
+
+let place = function `Task -> "a task given up" | `Init -> "init" | `At_exit -> "at_exit"
+
+let print_unhandled u =
+  Printf.eprintf "weir: pool '%s': uncaught exception in %s: %s\n%!" u.pool (place u.from)
+    (Printexc.to_string u.exn);
+  Printexc.print_raw_backtrace stderr u.trace;
+  flush stderr
+
+let on_unhandled = ref print_unhandled
+
+(* For a thread on which nobody could hear of what the hook raises. *)
+let unhandled pool from exn trace =
+  try !on_unhandled { pool; from; exn; trace }
+  with again -> report again (Printexc.get_raw_backtrace ())
+
 (* What the handler raises passes. *)
 let protect (handler : handler) f x =
   try f x with exn -> handler exn (Printexc.get_raw_backtrace ())

@@ -278,7 +278,7 @@ value weir_ml_pool_stats(value v)
         (intnat)s.submitted, (intnat)s.ok,      (intnat)s.failed,        (intnat)s.cancelled,
         (intnat)s.expired,   (intnat)s.closed,  (intnat)s.dropped,       (intnat)s.refused,
         (intnat)s.abandoned, (intnat)s.wakes,   (intnat)s.lends_refused, (intnat)s.grown,
-        (intnat)s.retired,
+        (intnat)s.retired,   0 /* Pool.stats counts timed_out */,
     };
     return block_of(fields, sizeof fields / sizeof *fields);
 }

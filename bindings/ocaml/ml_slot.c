@@ -139,10 +139,25 @@ value weir_ml_slots_made(value unit)
     return Val_long(n);
 }
 
-static bool is_closed_task(const slot *s)
+/* The code of a task that settled without running and was not told yet, or 0. One that
+ * a worker settles has told its promise before. */
+static int never_ran(const slot *s)
 {
-    return s->kind == SLOT_TASK && weir_task_get_state(&s->u.task) == WEIR_TASK_SETTLED &&
-           weir_task_outcome(&s->u.task) == WEIR_ECLOSED;
+    if (s->kind != SLOT_TASK || weir_task_get_state(&s->u.task) != WEIR_TASK_SETTLED)
+        return 0;
+    int code = weir_task_outcome(&s->u.task);
+    return code < 0 ? code : 0;
+}
+
+/* id -> code or 0 */
+value weir_ml_slot_never_ran(value id)
+{
+    slot *s = Long_val(id) < 0 ? NULL : wml_slot_hold(Long_val(id));
+    if (!s)
+        return Val_long(0);
+    int code = never_ran(s);
+    wml_slot_drop(s);
+    return Val_long(code);
 }
 
 /* index -> bool: a task that was closed and not told yet; then the caller holds it */
@@ -151,7 +166,7 @@ value weir_ml_slot_hold_closed(value index)
     slot *s = wml_slot_hold(wml_slot_of_index((unsigned)Long_val(index))->id);
     if (!s)
         return Val_false;
-    bool closed = is_closed_task(s);
+    bool closed = never_ran(s) == WEIR_ECLOSED;
     if (!closed)
         wml_slot_drop(s);
     return Val_bool(closed);

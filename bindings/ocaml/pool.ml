@@ -14,7 +14,13 @@ type 's t = {
 }
 
 let name t = t.created.name
-let stats t = Raw.stats t.crew.handle
+
+let stats t =
+  let timed_out = Atomic.get t.crew.timed_out in
+  { (Raw.stats t.crew.handle) with timed_out }
+
+let times_out t = Atomic.incr t.crew.timed_out
+let unhandled t = Error.unhandled (name t) `Task
 let options t = Options.of_raw t.created (Raw.pool_options t.crew.handle)
 let threads t = (options t).threads
 

@@ -150,3 +150,11 @@ val close_async : ?who:string -> ?mode:mode -> ?main:Main.t -> _ t -> (unit -> u
     @param who the name for error messages *)
 
 include Control.S with type 'state t := 'state t
+
+(**/**)
+
+val times_out : _ t -> unit
+(** One more of {!Stats.t}'s [timed_out]. *)
+
+val unhandled : _ t -> exn -> Printexc.raw_backtrace -> unit
+(** A task's, to {!Weir.on_unhandled}. *)

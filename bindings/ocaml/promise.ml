@@ -27,6 +27,7 @@ type crew = {
   awaiting : int Atomic.t; (* its threads in Future.await for one of its tasks *)
   awoken : (unit -> unit) list Atomic.t; (* wakes them, to look whether they are stuck *)
   calls : (unit -> bool) list Atomic.t; (* do these, of its threads into mains, wait so? *)
+  timed_out : int Atomic.t; (* promises that ended before their tasks *)
   here : unit -> Obj.t; (* the state for a task that the caller of run runs *)
   mutable keep : Obj.t; (* the pool: unsettled futures keep it *)
 }
@@ -38,6 +39,7 @@ let crew handle here =
     awaiting = Atomic.make 0;
     awoken = Atomic.make [];
     calls = Atomic.make [];
+    timed_out = Atomic.make 0;
     here;
     keep = Obj.repr 0;
   }
@@ -98,16 +100,23 @@ let rec on_wake t wake =
       Atomic.compare_and_set t.stage was (Waiting { wakes = wake :: wakes; callbacks })
       || on_wake t wake
 
-let poll t =
-  match Atomic.get t.stage with
-  | Waiting _ -> None
-  | Settled (outcome, _) | Told outcome -> Some outcome
-
 let of_code code =
   if code = Raw.canceled then Canceled
   else if code = Raw.expired then Expired
   else if code = Raw.full then Full
   else Closed
+
+(* The core knows first of a task that never ran. *)
+let rec poll t =
+  match Atomic.get t.stage with
+  | Settled (outcome, _) | Told outcome -> Some outcome
+  | Waiting _ ->
+      let code = Raw.slot_never_ran t.id in
+      if code = 0 then None
+      else begin
+        wake (settle t (of_code code));
+        poll t
+      end
 
 (* Deliveries. *)
 

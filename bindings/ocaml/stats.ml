@@ -23,6 +23,7 @@ type t = {
   lends_refused : int;
   grown : int;
   retired : int;
+  timed_out : int;
 }
 
 let fields t =
@@ -48,6 +49,7 @@ let fields t =
     ("lends_refused", t.lends_refused);
     ("grown", t.grown);
     ("retired", t.retired);
+    ("timed_out", t.timed_out);
   ]
 
 let pp f t =

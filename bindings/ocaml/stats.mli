@@ -22,6 +22,9 @@ type t = {
   lends_refused : int;  (** threads that could not be had *)
   grown : int;  (** threads asked for past the first ones *)
   retired : int;  (** threads gone before the close *)
+  timed_out : int;
+      (** promises that [Weir_lwt.run ~timeout] ended before their tasks; each task is counted
+          above as what it is: [running] until its function returns *)
 }
 (** One consistent snapshot of a pool's counters. [submitted] is always [queued + running
     + parked] and the six outcomes. *)

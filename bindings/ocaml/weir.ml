@@ -12,6 +12,15 @@ module Control = Control
 
 type priority = Options.priority = High | Normal | Low
 
+type unhandled = Error.unhandled = {
+  pool : string;
+  from : [ `Task | `Init | `At_exit ];
+  exn : exn;
+  trace : Printexc.raw_backtrace;
+}
+
+let on_unhandled = Error.on_unhandled
+
 exception Closed = Error.Closed
 exception Full = Error.Full
 exception Expired = Error.Expired

@@ -35,3 +35,21 @@ exception Expired
 
 exception Canceled
 (** The task was taken back, or stopped on request. *)
+
+(** {1 What nobody else hears of} *)
+
+type unhandled = {
+  pool : string;  (** its name *)
+  from : [ `Task | `Init | `At_exit ];
+      (** where it was raised: a task whose promise had ended before, by [~timeout] or
+          [Lwt.cancel]; the [init] of a thread that came after the first ones; an [at_exit] *)
+  exn : exn;
+  trace : Printexc.raw_backtrace;
+}
+
+val on_unhandled : (unhandled -> unit) ref
+(** Gets each of these once: from [`Init] and [`At_exit] on the thread where it was raised,
+    also when nobody holds the pool any more and at the end of the program
+    ([Weir_lwt.create ~close_at_exit]); from [`Task] on the loop's thread. By default it
+    prints the pool's name, the exception and its backtrace on stderr. What the hook raises
+    is printed. It may not block for long: a worker waits. *)

@@ -96,10 +96,13 @@ let step_out w ~lost =
   Promise.drain_all ();
   Promise.look_again w.crew.shared
 
+let give_back crew state =
+  Error.protect (Error.unhandled crew.name `At_exit) crew.at_exit state
+
 let leave w ~lost state =
   w.phase <- Leaving { lost };
   Promise.drain_all ();
-  Error.protect Error.report w.crew.at_exit state;
+  give_back w.crew state;
   step_out w ~lost
 
 let refuse crew code =
@@ -121,7 +124,7 @@ let lose w exn trace =
   | Serving state -> leave w ~lost:true state
   | Leaving { lost } -> step_out w ~lost
   | Entered ->
-      Error.report exn trace;
+      Error.unhandled w.crew.name `Init exn trace;
       Atomic.set w.crew.unfit true;
       step_out w ~lost:false
   | Starting ->
@@ -140,7 +143,7 @@ let enter w state =
       Promise.drain_all ();
       work w state
   | code ->
-      Error.protect Error.report w.crew.at_exit state;
+      give_back w.crew state;
       if code = Raw.out_of_memory then refuse w.crew code
 
 (* One of the first: an init that fails is the open's failure. *)

@@ -145,6 +145,30 @@ let raising_everywhere () =
   Pool.close pool;
   say "closed"
 
+(* Nobody holds the pool when its at_exit raises. *)
+let raising_unheld () =
+  (Weir.on_unhandled := fun u -> say "%s: %s" u.pool (Printexc.to_string u.exn));
+  let may_end = Gate.make () and ended = Gate.make () in
+  let at_exit () =
+    Gate.enter may_end;
+    raise Not_found
+  in
+  let start () =
+    let pool = Pool.create ~name:"gone" ~threads:1 ~init:ignore ~at_exit () in
+    Pool.close_async pool (fun () -> Gate.open_ ended)
+  in
+  start ();
+  Gc.full_major ();
+  Gate.open_ may_end;
+  Gate.enter ended
+
+(* The hook's own exception harms nobody. *)
+let raising_hook () =
+  (Weir.on_unhandled := fun _ -> failwith "hook raised");
+  let pool = Pool.create ~threads:1 ~init:ignore ~at_exit:(fun () -> raise Not_found) () in
+  Pool.close pool;
+  say "closed"
+
 (* Fork *)
 
 let in_child f =
@@ -336,6 +360,8 @@ let scenarios =
     ("overflow-init", overflow_in_init_and_at_exit);
     ("end", process_ends);
     ("raising", raising_everywhere);
+    ("raising-unheld", raising_unheld);
+    ("raising-hook", raising_hook);
     ("fork", fork_with_a_live_pool);
     ("fork-loop", fork_and_keep_the_loop);
     ("fork-task", fork_in_a_task);
@@ -372,7 +398,9 @@ let () =
           scenario_test ~shell:small_stack "a stack overflow in init and in at_exit"
             "overflow-init" [ "init overflowed"; "closed" ];
           scenario_test "an at_exit that raises is reported" "raising"
-            [ "at_exit raised"; "closed" ];
+            [ "pool 'weir': uncaught exception in at_exit: Failure(\"at_exit raised\")"; "closed" ];
+          scenario_test "also of a pool that nobody holds" "raising-unheld" [ "gone: Not_found" ];
+          scenario_test "whatever the hook does" "raising-hook" [ "hook raised"; "closed" ];
           scenario_test "domains run tasks in parallel" "domains" [ "parallel: true, sum 1000" ];
         ] );
       ( "processes",

@@ -8,6 +8,26 @@ module Future = Weir.Future
 let plain threads = Pool.create ~threads ~init:ignore ~at_exit:ignore ()
 let check_int = Alcotest.(check int)
 
+(* The main has not turned since: the statistics and the future know all the same. *)
+let poll_knows_what_never_ran () =
+  let main = Weir.Main.create () and pool = plain 1 and hold = Hold.make () in
+  let running = Pool.run pool (Hold.task hold) in
+  Hold.until_it_runs hold;
+  let told = ref 0 in
+  let late = Pool.run ~main ~start_within:0.001 pool ignore in
+  Future.on_settle late (fun _ -> incr told);
+  until (fun () -> (Pool.stats pool).expired = 1);
+  Alcotest.(check bool) "expired" true (Future.poll late = Some Expired);
+  Alcotest.check_raises "await" Weir.Expired (fun () -> Future.await late);
+  Alcotest.(check bool) "settled" true (Future.cancel late = `Settled);
+  check_int "not told" 0 !told;
+  ignore (Weir.Main.dispatch main);
+  check_int "told once" 1 !told;
+  Hold.let_go hold;
+  Future.await running;
+  Pool.close pool;
+  Weir.Main.close main
+
 let many_waiters () =
   let pool = plain 1 and hold = Hold.make () in
   let future =
@@ -167,6 +187,7 @@ let () =
       ( "waiting",
         [
           test "any number of threads may await" many_waiters;
+          test "a future knows what the statistics know" poll_knows_what_never_ran;
           test "a task cannot await itself" await_self;
           test "the last thread of a pool is not lost to a wait" await_each_other;
           test "tasks await tasks of another pool" await_other_pool;

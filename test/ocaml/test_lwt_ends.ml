@@ -74,6 +74,14 @@ let stuck ?exit_within () =
   in
   Lwt_main.run (body ())
 
+let raising_at_exit () =
+  let body () =
+    let at_exit () = raise Own in
+    Weir_lwt.create ~name:"sad" ~close_at_exit:`Reject ~threads:1 ~init:ignore ~at_exit ()
+    >|= ignore
+  in
+  Lwt_main.run (body ())
+
 let left_open () =
   let body () =
     Weir_lwt.create ~threads:2 ~init:ignore ~at_exit:(fun () -> say "at_exit") () >>= fun pool ->
@@ -211,6 +219,7 @@ let () =
         ("reject", fun () -> close_at_exit `Reject);
         ("drain", fun () -> close_at_exit `Drain);
         ("open", left_open);
+        ("raising", raising_at_exit);
         ("call-reject", fun () -> exit_in_a_call `Reject);
         ("call-drain", fun () -> exit_in_a_call `Drain);
         ("call-plain", exit_in_a_plain_call);
@@ -234,6 +243,8 @@ let () =
           scenario_test "close_at_exit drains" "drain"
             [ "main ends"; "queued one ran"; "at_exit" ];
           scenario_test "a pool left open keeps no process" "open" [ "main ends" ];
+          scenario_test "an at_exit that raises is told at the end of the program" "raising"
+            [ "pool 'sad': uncaught exception in at_exit" ];
           scenario_test ~status:(WEXITED 7) "exit in run_in_main with close_at_exit, reject"
             "call-reject" let_go;
           scenario_test ~status:(WEXITED 7) "exit in run_in_main with close_at_exit, drain"

@@ -77,6 +77,45 @@ let timeout_running () =
   raises_invalid ~naming:"timeout" (fun () -> Weir_lwt.run ~timeout:nan pool ignore);
   Weir_lwt.close pool
 
+(* Ended, not delivered, and the time has passed: when the loop turns it finds both. *)
+let ended_at_the_limit () =
+  weir 1 >>= fun pool ->
+  let at_the_limit = Weir_lwt.run ~timeout:0.001 pool (fun () -> 8) in
+  until (fun () -> (Weir_lwt.stats pool).ok = 1);
+  Unix.sleepf 0.01;
+  at_the_limit >>= fun n ->
+  check_int "its value" 8 n;
+  check_int "not counted" 0 (Weir_lwt.stats pool).timed_out;
+  Weir_lwt.close pool
+
+(* [end_early] ends the promise of a task that then fails. *)
+let told_late ?timeout ~timed_out end_early =
+  let told = ref [] and before = !Weir.on_unhandled in
+  (Weir.on_unhandled := fun u -> told := u :: !told);
+  weir ~name:"late" 1 >>= fun pool ->
+  let hold = Hold.make () and exn = Failure "late" in
+  let task () =
+    Hold.task hold ();
+    raise exn
+  in
+  let promise = Weir_lwt.run ?timeout pool task in
+  wait_here hold;
+  end_early promise;
+  rejection promise >>= fun _ ->
+  check_int "counts as running" 1 (Weir_lwt.stats pool).running;
+  check_int "timed out" timed_out (Weir_lwt.stats pool).timed_out;
+  Hold.let_go hold;
+  Weir_lwt.run pool ignore >>= fun () ->
+  Weir_lwt.close pool >|= fun () ->
+  Weir.on_unhandled := before;
+  check_int "failed" 1 (Weir_lwt.stats pool).failed;
+  match !told with
+  | [ { pool = "late"; from = `Task; exn = other; _ } ] -> check_bool "as it is" true (other == exn)
+  | told -> Alcotest.failf "told %d times" (List.length told)
+
+let fails_after_timeout () = told_late ~timeout:0.001 ~timed_out:1 ignore
+let fails_after_cancel () = told_late ~timed_out:0 Lwt.cancel
+
 let start_deadline () =
   held () >>= fun (pool, hold, running) ->
   let late = Weir_lwt.run ~start_within:0.001 pool ignore in
@@ -248,6 +287,9 @@ let () =
           test "cancel discards a running task's result" cancel_running;
           test "a timeout takes a queued task back" timeout_queued;
           test "a timeout rejects a running task's promise" timeout_running;
+          test "a task that has ended by its timeout keeps its outcome" ended_at_the_limit;
+          test "an error that comes after a timeout is told once" fails_after_timeout;
+          test "an error that comes after a cancel is told once" fails_after_cancel;
           test "a start deadline passes although every thread is stuck" start_deadline;
           test "the highest priority starts first" priorities;
           test "3,000 runs, cancelled or failing, settle once each" storm;

@@ -119,7 +119,7 @@ let start f reply =
 
 let run_in_main who f =
   match !loop with
-  | None -> invalid_arg (who ^ ": the loop's thread has made no pool yet")
+  | None -> invalid_arg (who ^ ": no loop is known; call Weir_lwt.main () on its thread before")
   | Some l when l.thread = self () ->
       invalid_arg (who ^ ": on the loop's thread, which would wait for itself")
   | Some l -> Weir.Main.call ~who ~main:l.main (start f)

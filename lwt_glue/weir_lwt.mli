@@ -4,7 +4,8 @@
 
     Unless it says otherwise, a function here belongs to the thread that runs
     the loop; elsewhere it raises [Invalid_argument] naming itself and
-    {!run_in_main}.
+    {!run_in_main}. The first call of one makes its thread the loop's until the process
+    ends: [Lwt_main.run] belongs on that thread.
 
     What Lwt does not catch in a callback leaves [Lwt_main.run] unchanged, as it does out
     of [Lwt_unix.sleep]: what its [Exception_filter] lets through (Lwt 5.7 on; by default
@@ -52,12 +53,15 @@ val create :
     [at_exit] and ended. What is not said here is {!Weir.Pool.create}'s.
     @param name names the threads: [name/0], [name/1], ...
     @param queue_limit most queued tasks (default: no limit).
-    @param when_full [`Reject] (default) rejects with {!Full}; [`Wait] keeps the
-      promise pending, in order, until there is space and a thread; [`Run_here state]
+    @param when_full [`Reject] (default) rejects with [Full], where
+      [Lwt_preemptive.detach] has its caller wait for a thread; [`Wait] does that: it keeps
+      the promise pending, in order, until there is space and a thread; [`Run_here state]
       runs the task on the loop, which stands still meanwhile; [`Drop_oldest] rejects
-      the oldest queued task with {!Full}.
+      the oldest queued task with [Full]. Without [queue_limit] no queue is full.
     @param tick_ms at most how long CPU-bound OCaml tasks keep the loop waiting
       between switches, in ms (default: the runtime's 50 per busy thread).
+    @param kind [`Domains] (OCaml 5) runs tasks in parallel. Once a domain was started
+      [Unix.fork], [Lwt_unix.fork] and [Lwt_process] fail for the rest of the process.
     @param close_at_exit closes the pool when [Lwt_main.run]'s program exits,
       through [Lwt_main.at_exit]; so also when a handler of SIGTERM calls [exit].
     @param exit_within most seconds that the exit waits for that close. Without it the
@@ -76,16 +80,18 @@ val run :
 (** [run pool f] runs [f state] on a thread of [pool]. Never blocks. What [f]
     raises rejects the promise; its first handler may ask [Printexc] for the
     backtrace. [Lwt.cancel] takes a queued task back; a running one goes on, its
-    value is discarded.
-    @param start_within in seconds: a task that no thread has started by then is
-      rejected with {!Weir.Expired}, on time even when every thread is stuck.
-    @param timeout in seconds: then the promise is rejected with {!Timeout}, unless the
-      task has ended by then, and counted as [timed_out]; a queued task is taken back, a
-      running one is asked to stop ({!Weir.Pool.cancel_requested}), goes on and
-      counts as running until it returns. Nothing interrupts a call that does not look,
-      a query of sqlite for example.
+    value is discarded. What a task raises after its promise has ended goes to
+    {!Weir.on_unhandled}.
 
-    What a task raises after its promise has ended goes to {!Weir.on_unhandled}. *)
+    [f] runs beside the loop and must not touch Lwt: no promise may be made, bound or
+    resolved there, because Lwt has no locks. It may call {!run_in_main}.
+    @param start_within in seconds: a task that no thread has started by then is
+      rejected with [Weir.Expired], on time even when every thread is stuck.
+    @param timeout in seconds: then the promise is rejected with [Timeout], unless the
+      task has ended by then, and counted as [timed_out]; a queued task is taken back, a
+      running one is asked to stop ([Weir.Pool.cancel_requested]), goes on and
+      counts as running until it returns. Nothing interrupts a call that does not look,
+      a query of sqlite for example. *)
 
 val close : ?mode:mode -> _ t -> unit Lwt.t
 (** Closes at once for new tasks; resolves when every thread has run [at_exit]
@@ -108,12 +114,15 @@ val run_in_main : (unit -> 'a Lwt.t) -> 'a
     comes: see {!Weir.Pool.blocking}. When [f] runs one there and returns a pending promise,
     the call counts as waiting for that task until a thread starts it, because Lwt
     does not tell what a promise waits for.
-    @raise Invalid_argument on the loop's thread; and, naming the pool, when every thread
-      of the caller's pool waits so.
+    @raise Invalid_argument on the loop's thread; before any pool was made there and
+      {!main} was called; and, naming the pool, when every thread of the caller's pool
+      waits so.
     @raise Weir.Closed when [f] calls [exit]. *)
 
 val main : unit -> Weir.Main.t
-(** The loop's main, to aim tasks of any {!Weir.Pool} at. *)
+(** The loop's main, to aim tasks of any {!Weir.Pool} at. Calling it makes the calling
+    thread the loop's, so that other threads may call {!run_in_main} before there is a
+    pool. *)
 
 val pool : 'state t -> 'state Weir.Pool.t
 (** The pool below, for the functions of {!Weir.Pool}. Any thread. *)

@@ -51,7 +51,6 @@ static void name_thread(const char *pool, long number)
     size_t n = (size_t)snprintf(end, sizeof end, "/%ld", number);
     snprintf(name, sizeof name - n, "%s", pool);
     pthread_setname_np(pthread_self(), strcat(name, end));
-    pthread_setname_np(pthread_self(), name);
 #else
     (void)pool, (void)number;
 #endif

@@ -67,8 +67,9 @@ val create :
     @param tick_ms CPU-bound OCaml tasks hand the runtime over after this time and not
       after the runtime's own 50 ms. One clock for the process: the shortest wins.
     @param kind [`Domains] (OCaml 5) runs tasks in parallel. It is not free: once a
-      domain was started [Unix.fork] fails for the rest of the process, and tasks that
-      allocate a lot slow down when there are more domains than cores. Keep to
+      domain was started [Unix.fork], and so [Lwt_process], fails for the rest of the
+      process, and tasks that allocate a lot slow down when there are more domains than
+      cores. Keep to
       [Domain.recommended_domain_count () - 1].
     @raise Invalid_argument on a value out of range, naming it
     @raise Sys_error when the system refuses a thread *)
@@ -104,8 +105,10 @@ val run :
   ('state -> 'a) ->
   'a Future.t
 (** [run pool f] runs [f state] on a thread of [pool], FIFO within a priority. What
-    [f] raises settles the future. [f] may call {!Main.run_in}.
-    @param main where {!Future.on_settle}'s callbacks run
+    [f] raises settles the future, [Stack_overflow] from OCaml 4.14 on: 4.13 itself loses
+    values that were allocated before a stack overflowed, so no program can rely on what
+    it does afterwards. [f] may call {!Main.run_in}.
+    @param main where the callbacks of [Future.on_settle] run
     @param priority the highest queued one starts first, but every 32nd start serves
       the lowest
     @param start_within in seconds: a task that no thread has started by then settles as
@@ -117,7 +120,8 @@ val run :
 
 val cancel_requested : unit -> bool
 (** In a task: has {!Future.cancel} been called on it? A task that then raises
-    {!Weir.Canceled} settles as canceled. *)
+    {!Weir.Canceled} settles as canceled. Nothing else stops a running task, which may be
+    inside a query of sqlite. *)
 
 val blocking : (unit -> 'a) -> 'a
 (** [blocking f] is [f ()]. In a task, around a wait for another task of its pool: while

@@ -374,6 +374,14 @@ let scenarios =
 let exited = if is_ocaml_5 then "Exit" else "Thread.exit"
 let small_stack = "export OCAMLRUNPARAM=l=200k; ulimit -s 1024"
 
+let overflows =
+  [
+    scenario_test ~shell:small_stack "a stack overflow settles the task" "overflow"
+      [ "Stack overflow"; "alive: 1" ];
+    scenario_test ~shell:small_stack "a stack overflow in init and in at_exit" "overflow-init"
+      [ "init overflowed"; "closed" ];
+  ]
+
 let () =
   main ~scenarios "ends"
     [
@@ -393,16 +401,13 @@ let () =
             [ "closed" ];
           scenario_test "a replacement whose init fails closes an empty pool" "replacement-fails"
             [ "no second one"; "closed"; "balanced: true" ];
-          scenario_test ~shell:small_stack "a stack overflow settles the task" "overflow"
-            [ "Stack overflow"; "alive: 1" ];
-          scenario_test ~shell:small_stack "a stack overflow in init and in at_exit"
-            "overflow-init" [ "init overflowed"; "closed" ];
           scenario_test "an at_exit that raises is reported" "raising"
             [ "pool 'weir': uncaught exception in at_exit: Failure(\"at_exit raised\")"; "closed" ];
           scenario_test "also of a pool that nobody holds" "raising-unheld" [ "gone: Not_found" ];
           scenario_test "whatever the hook does" "raising-hook" [ "hook raised"; "closed" ];
           scenario_test "domains run tasks in parallel" "domains" [ "parallel: true, sum 1000" ];
         ] );
+      ("overflows", if overflow_is_sound then overflows else []);
       ( "processes",
         [
           scenario_test ~status:(WEXITED 5)

@@ -211,6 +211,18 @@ let all_left =
 let let_go = [ "caller let go"; "state gone" ]
 let without_it = [ "ends without pool 'slow': 1 of its tasks run, 1 are queued" ]
 
+let overflows =
+  [
+    scenario_test ~shell:"export OCAMLRUNPARAM=l=200k; ulimit -s 1024"
+      "a stack overflow rejects the run" "overflow" [ "Stack overflow" ];
+  ]
+
+(* No thread has made the loop known. *)
+let call_before_any_pool () =
+  match Weir_lwt.run_in_main Lwt.return with
+  | () -> say "called"
+  | exception Invalid_argument text -> say "%s" text
+
 let () =
   main "lwt_ends"
     ~scenarios:
@@ -219,6 +231,7 @@ let () =
         ("reject", fun () -> close_at_exit `Reject);
         ("drain", fun () -> close_at_exit `Drain);
         ("open", left_open);
+        ("call-before", call_before_any_pool);
         ("raising", raising_at_exit);
         ("call-reject", fun () -> exit_in_a_call `Reject);
         ("call-drain", fun () -> exit_in_a_call `Drain);
@@ -253,10 +266,10 @@ let () =
             "call-plain" let_go;
           scenario_test "a handled SIGTERM ends a program with a stuck task" "stuck" without_it;
           scenario_test "and within the time that the option names" "stuck-within" without_it;
-          scenario_test ~shell:"export OCAMLRUNPARAM=l=200k; ulimit -s 1024"
-            "a stack overflow rejects the run" "overflow" [ "Stack overflow" ];
           scenario_test "a child's loop takes no wake-up from the parent" "fork-loop"
             [ "parent received 100000" ];
+          scenario_test "a call before any pool names the cure" "call-before"
+            [ "Weir_lwt.run_in_main"; "Weir_lwt.main ()" ];
           scenario_test "a new engine without the old one's watches" "engine" [ "ran 5" ];
           scenario_test "what Lwt's hook raises leaves Lwt_main.run, the loop lives on"
             "hook" all_left;
@@ -271,4 +284,5 @@ let () =
           scenario_test ~status:(WEXITED 4) "exit hooks get what came with the one that exits"
             "exit-batch" [ "the second is there" ];
         ] );
+      ("overflows", if overflow_is_sound then overflows else []);
     ]

@@ -112,8 +112,8 @@ val run_in_main : (unit -> 'a Lwt.t) -> 'a
 
     [f] may wait for another task of the caller's pool if a thread is left for it, or
     comes: see {!Weir.Pool.blocking}. When [f] runs one there and returns a pending promise,
-    the call counts as waiting for that task until a thread starts it, because Lwt
-    does not tell what a promise waits for.
+    the call counts as waiting for that task until it settles, because Lwt does not
+    tell what a promise waits for; a task with a [timeout] or [start_within] does not count.
     @raise Invalid_argument on the loop's thread; before any pool was made there and
       {!main} was called; and, naming the pool, when every thread of the caller's pool
       waits so.

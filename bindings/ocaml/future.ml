@@ -112,7 +112,7 @@ let wait_as_worker (crew : Promise.crew) t =
 
 (* Inside functions of [n] calls that tasks of the same pool wait for. *)
 let wait_in_calls (crew : Promise.crew) n t =
-  let waits () = Promise.is_queued t in
+  let waits () = Promise.keeps_waiting t in
   let before _ = if Stuck.is_stuck crew then raise (Stuck.error "Weir.Future.await" crew) in
   for _ = 1 to n do
     Stuck.enter crew waits

@@ -4,7 +4,7 @@
 (* A call whose function has not returned. *)
 type served = {
   crew : Promise.crew option; (* the caller serves this pool *)
-  mutable wanted : (unit -> bool) list; (* its tasks that the function ran: queued? *)
+  mutable wanted : (unit -> bool) list; (* its tasks that the function ran: not settled? *)
   give_up : exn -> unit; (* ends the call *)
 }
 
@@ -193,12 +193,13 @@ let calls_from crew = List.length (List.filter (is_from crew) (served_here ()))
 
 (* A function that a task waits for runs another task of the same pool. *)
 let wants crew future =
-  let note served = served.wanted <- (fun () -> Promise.is_queued future) :: served.wanted in
+  let keeps () = Promise.keeps_waiting future in
+  let note served = served.wanted <- keeps :: served.wanted in
   List.iter note (List.filter (is_from crew) (served_here ()))
 
 (* The function has returned, and ends the call later. *)
 let wait_for_end who served reply =
-  let waits () = List.exists (fun is_queued -> is_queued ()) served.wanted in
+  let waits () = List.exists (fun keeps -> keeps ()) served.wanted in
   match served.crew with
   | Some crew when waits () ->
       Stuck.enter crew waits;

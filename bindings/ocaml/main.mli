@@ -64,7 +64,7 @@ type 'a reply
 val call : ?who:string -> ?main:t -> ('a reply -> unit) -> 'a
 (** The same for a function that ends later: [call f] returns when somebody has
     called {!finish}. A function that returns without, and has run a task in the caller's
-    own pool, counts as waiting for it until a thread starts it.
+    own pool, counts as waiting for it until it settles.
     @param who the name for error messages What [f] itself raises ends the call, or goes to [main]'s
     [uncaught] when the call has ended. *)
 

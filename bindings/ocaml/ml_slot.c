@@ -172,17 +172,6 @@ value weir_ml_slot_hold_closed(value index)
     return Val_bool(closed);
 }
 
-/* id -> bool: a task that no thread has started */
-value weir_ml_slot_queued(value id)
-{
-    slot *s = wml_slot_hold(Long_val(id));
-    if (!s)
-        return Val_false;
-    bool queued = s->kind == SLOT_TASK && weir_task_get_state(&s->u.task) == WEIR_TASK_QUEUED;
-    wml_slot_drop(s);
-    return Val_bool(queued);
-}
-
 /* pool index -> bool: was it a queued task of the pool, and is taken back? Then the
  * caller holds it */
 value weir_ml_slot_take_back(value pool, value index)

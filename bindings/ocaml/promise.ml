@@ -64,8 +64,6 @@ let fresh = Waiting { wakes = []; callbacks = [] }
 let make ?crew ?(id = -1) ?(has_main = false) ?(uncaught = Error.report) work =
   { stage = Atomic.make fresh; id; work; crew; has_main; ends_in_time = false; uncaught }
 
-let is_queued t = (not t.ends_in_time) && Raw.slot_queued t.id
-
 (* Returns who is to be woken: after the core knows it, too. *)
 let rec settle t outcome =
   match Atomic.get t.stage with
@@ -117,6 +115,8 @@ let rec poll t =
         wake (settle t (of_code code));
         poll t
       end
+
+let keeps_waiting t = (not t.ends_in_time) && poll t = None
 
 (* Deliveries. *)
 

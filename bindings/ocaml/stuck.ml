@@ -1,9 +1,9 @@
 (* SPDX-License-Identifier: ISC
    Who waits for a task of the pool that it serves.
 
-   A worker waits in Future.await, or in a call whose function, on a main, awaits or has
-   submitted a task of that pool that no thread has started. When every thread waits so
-   and no other will come, the one that finds it is told, and the others may go on. *)
+   A worker waits in Future.await, or in a call whose function, on a main, awaits a task of
+   that pool or has run one, which has not settled. When every thread waits so and no other
+   will come, the one that finds it is told, and the others may go on. *)
 
 (* The threads that wait, and those that are there or on their way. *)
 let count (crew : Promise.crew) (s : Stats.t) =

@@ -83,6 +83,13 @@ let both_wait () =
   check_int "one of two" 1 (List.fold_left ( + ) 0 both);
   Weir_lwt.close ~mode:`Drain pool
 
+(* The second thread runs what the first one waits for, and waits for a third. *)
+let chain () =
+  create 2 >>= fun pool ->
+  let call f () = Weir_lwt.run_in_main (fun () -> Weir_lwt.run pool f) in
+  check_rejected "the outer one" (is_invalid ~naming:"2 of 2") (Weir_lwt.run pool (call (call ignore)))
+  >>= fun () -> Weir_lwt.close ~mode:`Drain pool
+
 let patience () =
   let n = ref 0 and never, _ = Lwt.wait () in
   let look () =
@@ -166,6 +173,7 @@ let () =
           test "a blocked task makes room for a spare" spares;
           test "a task that waits for its own full pool is told" own_full_pool;
           test "of two that do, one" both_wait;
+          test "also in a chain of calls" chain;
         ] );
       ( "a full queue",
         [

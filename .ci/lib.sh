@@ -20,7 +20,7 @@ part() { # NAME COMMAND...
     local name=$1 log rc passed failed skipped start=$SECONDS verdict=ok
     shift
     log=$WEIR_BUILD/logs/${name//[^a-z0-9]/-}.log
-    timeout -k 10 "${WEIR_PART_LIMIT:-600}" "$@" >"$log" 2>&1 </dev/null
+    timeout -k 10 "${WEIR_PART_LIMIT:-3600}" "$@" >"$log" 2>&1 </dev/null
     rc=$?
     read -r passed failed skipped < <(.ci/count "$log")
     if [ $rc != 0 ] && [ "$failed" = 0 ]; then

@@ -23,7 +23,7 @@ example() { # NAME NEEDED-MODULES ARGUMENTS...
     return
   fi
   # timeout: an example that misses its last delivery would never end
-  if out=$(timeout 20 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" 2>&1) &&
+  if out=$(timeout 120 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" 2>&1) &&
     diff "expected/$name.txt" <(echo "$out"); then
     passed=$((passed + 1))
   else

@@ -20,7 +20,7 @@ shape() { sed -E 's/[0-9.]+ us/N us/g; s/^ *N us #+$/N us #/; s/wakes [0-9]+/wak
 example() { # NAME
     local out program=$build/examples/$1
     if dune build --root "$1" --build-dir "$program" "./$1.exe" &&
-        out=$(timeout 20 "$program/default/$1.exe" 2>&1) &&
+        out=$(timeout 120 "$program/default/$1.exe" 2>&1) &&
         diff "$1/$1.expected" <(shape <<<"$out"); then
         echo "$1: as expected"
         passed=$((passed + 1))

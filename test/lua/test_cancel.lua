@@ -11,8 +11,8 @@ local it_burns = os.getenv "WEIR_LUA_VARIANT" == "tsan" and pending or it
 
 -- Runs f(here) in a pool of one thread, cancels it when it has opened the gate, and
 -- shows that the thread serves again.
-local function stops(f, options)
-  local pool = assert(weir.pool(options or { threads = 1 }))
+local function stops(f)
+  local pool = assert(weir.pool { threads = 1, cancel_timeout = math.huge })
   local here = gate.new()
   local future = pool:task { cancellable = true }:run(f, here)
   gate.pass(here)
@@ -74,6 +74,7 @@ describe("cancel stops a task", function()
   it("and runs at_exit and init before the next one", function()
     local pool = assert(weir.pool {
       threads = 1,
+      cancel_timeout = math.huge,
       init = function() n = (n or 0) + 1; return { n = n } end, -- luacheck: ignore
       at_exit = function(state) if state.out then require("support.gate").open(state.out, "left") end end,
     })
@@ -93,7 +94,7 @@ describe("cancel stops a task", function()
   end)
 
   it("and no other", function()
-    local pool = assert(weir.pool { threads = 1 })
+    local pool = assert(weir.pool { threads = 1, cancel_timeout = math.huge })
     for _ = 1, 50 do
       local here = gate.new()
       local future = pool:task { cancellable = true }:run(function(name)

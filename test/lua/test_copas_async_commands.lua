@@ -5,6 +5,7 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local async = require "weir.copas_async"
+local folder = require "support.folder"
 local gate = require "support.gate"
 local in_copas = require "support.in_copas"
 
@@ -242,7 +243,7 @@ describe("io_popen", function()
     local file = assert(io.open(name, "w"))
     file:write(program)
     file:close()
-    local pipe = io.popen(("ulimit -n 30; timeout 30 %s %s 2>&1"):format(os.getenv "WEIR_LUA", name))
+    local pipe = io.popen(("ulimit -n 30; timeout %d %s %s 2>&1"):format(folder.seconds, os.getenv "WEIR_LUA", name))
     local output = pipe:read("*a")
     pipe:close()
     os.remove(name)

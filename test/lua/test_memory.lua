@@ -6,7 +6,7 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local function sweep(name, where)
-  local pipe = io.popen(("timeout 600 %s test/lua/support/memory_sweep.lua %s %s 2>&1"):format(os.getenv "WEIR_LUA",
+  local pipe = io.popen(("timeout 1200 %s test/lua/support/memory_sweep.lua %s %s 2>&1"):format(os.getenv "WEIR_LUA",
     name, where))
   local output = pipe:read("*a")
   pipe:close()

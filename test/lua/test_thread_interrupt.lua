@@ -4,6 +4,8 @@
 
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
+local folder = require "support.folder"
+
 local interpreter = os.getenv "WEIR_LUA"
 
 local function file_of(text)
@@ -28,7 +30,7 @@ local function run(program, mark)
   local script = file_of(([[
     mkfifo %s
     exec 3<>%s
-    timeout 30 sh -c 'echo $$; exec %s %s %s' <&3 2>&1 | {
+    timeout %d sh -c 'echo $$; exec %s %s %s' <&3 2>&1 | {
       read -r pid
       while read -r line; do
         echo "$line"
@@ -37,7 +39,7 @@ local function run(program, mark)
         busy) while kill -INT $pid 2>/dev/null; do :; done ;;
         esac
       done
-    }]]):format(input, input, interpreter, prelude, name, mark))
+    }]]):format(input, input, folder.seconds, interpreter, prelude, name, mark))
   local pipe = io.popen("bash " .. script)
   local output = pipe:read("*a")
   pipe:close()

@@ -6,6 +6,7 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local event = require "weir.event"
+local folder = require "support.folder"
 local gate = require "support.gate"
 local host = require "weir.openos.host"
 -- luacheck: read globals os.sleep
@@ -346,8 +347,8 @@ describe("the machine", function()
     ]]
     local prelude = file_of 'os.exit(require "weir.thread".run(arg[1]))'
     local source = gate.new()
-    local command = "cat %s | timeout 30 %s %s %s %s 2>&1"
-    local pipe = io.popen(command:format(source, interpreter, prelude, program, source))
+    local command = "cat %s | timeout %d %s %s %s %s 2>&1"
+    local pipe = io.popen(command:format(source, folder.seconds, interpreter, prelude, program, source))
     local output = pipe:read "*a"
     pipe:close()
     for _, name in ipairs { program, prelude, source } do os.remove(name) end

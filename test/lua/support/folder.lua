@@ -7,7 +7,7 @@ local folder = {}
 local interpreter = os.getenv "WEIR_LUA"
 
 --- How long a program may take: some tools are slow.
-folder.seconds = os.getenv "WEIR_LUA_VARIANT" == "" and 60 or 600
+folder.seconds = os.getenv "WEIR_LUA_VARIANT" == "" and 300 or 1200
 
 --- What tells the tools before a command whether to look for leaks.
 function folder.leaks(look)

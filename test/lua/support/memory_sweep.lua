@@ -148,7 +148,7 @@ end
 
 -- What is held when the last threads have left.
 local function held(limit)
-  local deadline = os.time() + 10
+  local deadline = os.time() + 60
   repeat collect_everywhere() until fail.alive() <= limit or os.time() > deadline
   return fail.alive()
 end

@@ -6,10 +6,13 @@ local lists = require "lists"
 local store = require "store"
 local weir = require "weir"
 
+-- A terminal shows one line that counts up; a file or a pipe gets only the last count.
+local code = os.execute "test -t 2"
+local on_terminal = code == true or code == 0 -- 0: of Lua 5.1
+local line = on_terminal and "\rimport: %d packages" or "import: %d packages\n"
+
 -- Runs in the main state: a task knows how far it is, the loop's state shows it.
-local function show(count)
-  io.stderr:write(("\rimport: %d packages"):format(count))
-end
+local function show(count) io.stderr:write(line:format(count)) end
 
 local function fill(db, names)
   local count, run_in_main = 0, require("weir").run_in_main
@@ -17,7 +20,7 @@ local function fill(db, names)
     lists.read(name, function(...)
       store.add(db, ...)
       count = count + 1
-      if count % 5000 == 0 then run_in_main(show, count) end
+      if on_terminal and count % 5000 == 0 then run_in_main(show, count) end
     end)
   end
   store.commit(db)
@@ -31,7 +34,7 @@ return function(path, names)
   }
   if not pool then error(problem, 0) end
   local ok, why = pool:run(fill, names):get()
-  io.stderr:write "\n"
+  if on_terminal then io.stderr:write "\n" end
   pool:close()
   if not ok then error(why, 0) end
 end

@@ -69,13 +69,15 @@ expected() {
 
 imported() { # its options: prints how many packages it says that it imported
   "$server" import "$@" 2>"$work/progress" || return
-  tr '\r' '\n' <"$work/progress" | sed -n 's/^import: \(.*\) packages$/\1/p' | tail -1
+  sed -n 's/^import: \(.*\) packages$/\1/p' "$work/progress"
 }
 
 imports() { # the store's options
   local all; all=$(grep -c '^Package: ' $list)
   check "an import tells how many" "$all" "$(imported "$@" --list $list)"
   gzip -c $list >"$work/list.gz"
+  script -qec "'$server' import $(printf "'%s' " "$@" --list $list)" /dev/null </dev/null >"$work/progress"
+  check "on a terminal it overwrites its line" "$all" "$(grep -o $'\rimport: [0-9]*' "$work/progress" | tail -n 1 | tr -dc 0-9)"
   check "a compressed list" "$all" "$(imported "$@" --list "$work/list.gz")"
   "$server" import "$@" --list $list --list "$work/missing" 2>"$work/log"
   check "a missing list fails the import" 1 $?

@@ -45,12 +45,16 @@ int main(int argc, char **argv)
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
     weir_main           *context;
     weir_pool           *pool;
-    if (argc < 2 || weir_main_open(&context) != 0 || weir_pool_open(&pool, &opts) != 0)
+    if (argc < 2) {
+        g_printerr("usage: %s FILE...\n", argv[0]);
+        return 2;
+    }
+    if (weir_main_open(&context) != 0 || weir_pool_open(&pool, &opts) != 0)
         return 1;
     g_unix_fd_add(weir_main_fd(context), G_IO_IN, deliver, context);
     for (int i = 1; i < argc; i++) {
         counts[i] = (Count){{.run = count_lines, .done = counted}, argv[i], 0};
-        weir_run(pool, &counts[i].task, context);
+        weir_run(pool, &counts[i].task, context); /* never refused: no limit is set */
     }
     weir_main_on_busy(context, hold, loop); /* called at once: it is busy now */
     g_main_loop_run(loop);

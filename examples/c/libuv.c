@@ -38,22 +38,32 @@ static void hashed(weir_task *task) /* on the loop's thread */
 }
 
 static void deliver(uv_poll_t *watch, int status, int events) { weir_main_dispatch(context, 0); }
-static void hold(weir_main *main, bool busy, void *watch) { (busy ? uv_ref : uv_unref)(watch); }
+static void hold(weir_main *main, bool busy, void *watch) /* from weir_run and dispatch */
+{
+    busy ? uv_ref(watch) : uv_unref(watch);
+}
 
 int main(int argc, char **argv)
 {
-    weir_pool_options opts = {.size = sizeof opts, .init = make_buffer, .at_exit = free_buffer};
+    weir_pool_options opts = {.size = sizeof opts, .name = "hash", .threads = 1,
+                              .init = make_buffer, .at_exit = free_buffer};
     weir_task         task = {.run = hash_file, .done = hashed};
     uv_poll_t         watch;
-    opts.name = "hash", opts.threads = 1, path = argv + 1;
-    if (argc < 2 || weir_main_open(&context) != 0 || weir_pool_open(&pool, &opts) != 0)
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s FILE...\n", argv[0]);
+        return 2;
+    }
+    if (weir_main_open(&context) != 0 || weir_pool_open(&pool, &opts) != 0)
         return 1;
+    path = argv + 1;
     uv_poll_init(uv_default_loop(), &watch, weir_main_fd(context));
-    uv_unref((uv_handle_t *)&watch), weir_main_on_busy(context, hold, &watch);
     uv_poll_start(&watch, UV_READABLE, deliver);
+    uv_unref((uv_handle_t *)&watch);
+    weir_main_on_busy(context, hold, &watch);
     weir_run(pool, &task, context);
     uv_run(uv_default_loop(), UV_RUN_DEFAULT); /* ends with the last delivery */
     weir_close(pool, WEIR_CLOSE);              /* waits for at_exit */
-    weir_pool_release(pool), uv_poll_stop(&watch);
+    weir_pool_release(pool);
+    uv_poll_stop(&watch); /* before its descriptor is closed */
     return weir_main_close(context, 0);
 }

@@ -36,13 +36,17 @@ int main(int argc, char **argv)
 {
     weir_pool_options opts = {.size = sizeof opts, .name = "resolver", .threads = 4};
     struct lookup    *lookups = calloc((size_t)argc, sizeof *lookups);
-    weir_main        *loop;
+    weir_main        *loop; /* where lookups come back to this thread */
     weir_pool        *pool;
+    if (argc < 2) {
+        fprintf(stderr, "usage: %s HOST...\n", argv[0]);
+        return 2;
+    }
     if (!lookups || weir_main_open(&loop) != 0 || weir_pool_open(&pool, &opts) != 0)
         return EXIT_FAILURE;
     for (int i = 1; i < argc; i++) {
         lookups[i] = (struct lookup){.task = {.run = look_up, .done = looked_up}, .host = argv[i]};
-        weir_run(pool, &lookups[i].task, loop);
+        weir_run(pool, &lookups[i].task, loop); /* never refused: no limit is set */
     }
     while (weir_main_pending(loop) > 0) { /* the last delivery ends it */
         struct pollfd ready = {.fd = weir_main_fd(loop), .events = POLLIN};

@@ -38,15 +38,17 @@ static void print_times(weir_pool *pool, weir_histogram which, const char *verb)
 
 int main(void)
 {
-    static weir_task  tasks[200]; /* zeroed */
+    weir_task         tasks[200];
     weir_pool_options opts = {.size = sizeof opts, .name = "sum", .threads = 2, .measure = true};
     weir_pool_stats   s = {.size = sizeof s};
     weir_main        *loop;
     weir_pool        *pool;
     if (weir_main_open(&loop) != 0 || weir_pool_open(&pool, &opts) != 0)
         return 1;
-    for (weir_task *t = tasks; t < tasks + 200; weir_run(pool, t++, loop))
-        t->run = add_up, t->done = done;
+    for (int i = 0; i < 200; i++) {
+        tasks[i] = (weir_task){.run = add_up, .done = done};
+        weir_run(pool, &tasks[i], loop);
+    }
     while (weir_main_pending(loop) > 0)
         weir_main_wait(loop, -1);
     weir_pool_get_stats(pool, &s);

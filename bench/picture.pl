@@ -6,12 +6,14 @@
 use strict;
 use warnings;
 use File::Basename qw(dirname);
+use POSIX qw(ceil floor);
 use lib dirname(__FILE__);
 use figures;
 
 my %colour = (weir => "#c1121f", mwt => "#c1121f", weir_lwt => "#e07a1f");
-my ($left, $panel, $gap, $step) = (240, 370, 30, 11);
-my ($low, $high) = (0.05, 300); # microseconds
+my %language = (c => "C", lwt => "Lwt");
+my ($left, $panel, $gap, $step) = (320, 370, 30, 11);
+my ($low, $high); # powers of ten of a microsecond, around all that is drawn
 my ($y, $svg) = (50, "");
 
 # Of all rows those with one producer that say most; a title for each.
@@ -25,18 +27,35 @@ sub title {
         return "$row->{group}, latency" if $figure eq "latency_p50_us";
         return $figure eq "rate_per_s" ? "$row->{group}, rate, $n" : undef;
     }
-    return "latency, $threads" if $figure eq "latency_p50_us";
-    return "latency, p99, $threads" if $figure eq "latency_p99_us";
-    return "by wait, $threads" if $figure eq "wait_p50_us";
-    return "run_in_main, $threads" if $figure eq "call_p50_us";
-    return "rate, $n in flight, $threads" if $figure eq "rate_per_s";
-    return;
+    my $what = {
+        latency_p50_us => "latency",
+        latency_p99_us => "latency, p99",
+        wait_p50_us => "by wait",
+        call_p50_us => "run_in_main",
+        rate_per_s => "rate, $n in flight",
+    }->{$figure} // return;
+    return ($language{$row->{group}} // $row->{group}) . ": $what, $threads";
+}
+
+# A run's value as the time of a task.
+sub us {
+    my ($row, $value) = @_;
+    return $row->{figure} eq "rate_per_s" ? 1e6 / $value : $value;
+}
+
+sub choose_scale {
+    my @us = sort { $a <=> $b } map {
+        my $row = $_;
+        map { us($row, $_) } grep { defined } map { @$_ } values %{$row->{runs}};
+    } @_;
+    my ($first, $last) = @us ? @us[0, -1] : (1, 1);
+    ($low, $high) = (floor(log($first) / log 10), ceil(log($last) / log 10));
+    $high++ if $high == $low;
 }
 
 sub x {
     my ($us, $column) = @_;
-    my $part = log($us / $low) / log($high / $low);
-    $part = $part < 0 ? 0 : $part > 1 ? 1 : $part;
+    my $part = (log($us) / log(10) - $low) / ($high - $low);
     return sprintf "%.1f", $left + $column * ($panel + $gap) + $panel * $part;
 }
 
@@ -53,13 +72,12 @@ sub line {
 sub draw_runs {
     my ($row, $peer, $y, $column) = @_;
     my $colour = $colour{$peer} // "#33658a";
-    my $us = sub { $row->{figure} eq "rate_per_s" ? 1e6 / $_[0] : $_[0] };
     for my $value (grep { defined } @{$row->{runs}{$peer} // []}) {
-        my $x = x($us->($value), $column);
+        my $x = x(us($row, $value), $column);
         $svg .= qq(<circle cx="$x" cy="$y" r="2.5" fill="$colour" fill-opacity="0.45"/>\n);
     }
     my $median = typical($row, $peer) or return;
-    line(x($us->($median), $column), $y - 5, $y + 5, qq(stroke="$colour" stroke-width="2"));
+    line(x(us($row, $median), $column), $y - 5, $y + 5, qq(stroke="$colour" stroke-width="2"));
 }
 
 # The same figure in every pinning, a line for each peer.
@@ -75,6 +93,7 @@ sub draw {
 }
 
 my @rows = grep { title($_) } read_rows($ARGV[0] // die "usage: picture.pl RUNS.CSV\n");
+choose_scale(@rows);
 my %drawn;
 for my $row (@rows) {
     my $same = sub { join ",", map { $_->{group}, title($_) } $_[0] };
@@ -83,8 +102,9 @@ for my $row (@rows) {
 my ($width, $runs, $top) = ($left + 2 * $panel + 2 * $gap, $svg, 38);
 $svg = "";
 for my $column (0, 1) {
-    text(x($low, $column), 16, q(font-weight="bold"), ("pinned to one core", "free")[$column]);
-    for my $us (0.1, 1, 10, 100) {
+    my $where = ("pinned to one core", "free")[$column];
+    text(x(10**$low, $column), 16, "", "<tspan font-weight='bold'>$where</tspan>: time per task, left is better");
+    for my $us (map { 10**$_ } $low .. $high) {
         my $x = x($us, $column);
         text($x, 32, q(font-size="10" text-anchor="middle"), "$us us");
         line($x, $top, $y - $step, q(stroke="#ccc"));

@@ -138,3 +138,7 @@ done
 echo "The lines that made the difference begin here:"
 line_of '^let in_pool' "$example/finder.ml"
 line_of '^function finder.in_pool' examples/lua/packages_server/finder.lua
+cat <<'END'
+To keep a server running, and open http://127.0.0.1:8080/search?q=editor:
+  server=$(examples/ocaml/packages_server/build.sh); $server import && $server serve
+END

@@ -5,15 +5,17 @@
 .PHONY: help build check test lua-trust demo bench models mutants clean
 
 help:
-	@echo 'make build   the C library in build/, the OCaml ones in _build/'
-	@echo 'make check   the C and the native OCaml tests, in under a minute'
-	@echo 'make test    everything that one machine can run'
-	@echo 'make lua-trust  the Lua suite under everything that looks over its shoulder'
-	@echo 'make demo    what a pool does for an HTTP server on Lwt'
-	@echo 'make bench   against the peers, in the same run'
-	@echo 'make models  the models of the races, searched exhaustively'
-	@echo 'make mutants who notices when one line of the core or the bindings in C goes'
-	@echo 'make clean   removes what these made'
+	@echo 'make build      the C library in build/, the OCaml libraries in _build/'
+	@echo 'make check      the C, OCaml and Lua tests without sanitizers, in about a minute'
+	@echo 'make test       everything that one machine can check'
+	@echo 'make demo       what a pool does for an HTTP server, on Lwt and on Copas'
+	@echo 'make bench      the benchmarks, beside other libraries for the same job'
+	@echo 'make models     the models of the races, searched exhaustively'
+	@echo 'make mutants    changes one line of C at a time: which test fails?'
+	@echo 'make lua-trust  the Lua tests under sanitizers, memcheck and checked interpreters'
+	@echo 'make clean      removes what these made'
+	@echo
+	@echo 'On Debian as root each of these installs what it needs; elsewhere it names it.'
 
 build:
 	@.ci/need check

@@ -12,7 +12,13 @@
 --   a listener that was taken away by another one of the same signal is not called any more
 --   a listener or timer that calls os.exit ends its program or thread; one that suspends
 --     itself holds up the process that it belongs to, as in the original
---   the queue has no limit (256 there); filters compare without metamethods
+--   a signal that comes while one waits for a future, or for anything else of weir's, is
+--     kept for one's next pull, up to 256 of them; a sleep and a join miss what comes, as in
+--     the original
+--   the queue has its 256 places: push returns false where all are taken. But who waits for
+--     the signal, and its listeners, get it even then; only those who would see it later,
+--     the program among them, do not
+--   filters compare without metamethods
 --   push may be called by other OS threads, from a task of a weir pool
 --   the log is written so that a link or a file that somebody put there is left alone
 --
@@ -51,12 +57,12 @@ end
 -- as weir.run_in_main calls a function there.
 -- @tparam string name
 -- @param ... anything; copied from a task
--- @treturn boolean true
+-- @treturn boolean true; false when 256 signals are queued and nobody waits for this one: it
+--   is gone
 function event.push(name, ...)
   check.is(is_string, "event.push: argument 1 (name)", name)
   if weir.in_task() and not scheduler.is_turning() then return weir.run_in_main(push_elsewhere, name, ...) end
-  scheduler.first(process.push, name, ...)
-  return true
+  return scheduler.first(process.push, name, ...)
 end
 
 -- ---- pull ------------------------------------------------------------------------
@@ -115,7 +121,7 @@ function scheduler.on.yielded(fiber, ...)
   local ok, deadline, list, filter = pcall(wanted, ...)
   if ok then
     fiber.is_raw = true
-    scheduler.begin_wait(fiber, deadline, list, filter)
+    scheduler.begin_pull(fiber, deadline, list, filter)
   else
     scheduler.fail(fiber, deadline)
   end

@@ -9,7 +9,9 @@
 --   fiber         topmost of its fibers
 --   is_closing    its function has returned, it waits for its children, newest first
 --   joins         who waits for it to be complete, see join
---   seen          see signals
+--   seen, unseen  of signals, by number: all up to `seen` was offered to it, but for the
+--                 ranges of unseen {from, to, from, to...}
+--   keeps         signals that it did not hear are kept for its next pull
 --
 -- A thread that ends normally waits for its children; one that raises, exits or is
 -- killed takes them along.
@@ -77,10 +79,6 @@ local function each_fiber(it, visit)
   end
 end
 
-local function note(fiber)
-  if fiber.state == "waiting" then signals.note(fiber) end
-end
-
 local function release(fiber)
   if not fiber.is_covered then scheduler.release(fiber) end
 end
@@ -89,8 +87,9 @@ local function change_frozen(it, by)
   local before = it.frozen
   it.frozen = before + by
   if before == 0 then
-    each_fiber(it, note)
+    each_fiber(it, signals.freeze)
   elseif it.frozen == 0 then
+    signals.thaw(it)
     each_fiber(it, release)
     registrations.thaw(it)
   end
@@ -110,6 +109,7 @@ local function bury(it)
   if it.life == "dead" then return end
   if it.life == "running" then tell_joins(it, join.complete) end
   it.life, it.is_closing = "dead", nil
+  signals.forget(it)
   each_fiber(it, scheduler.kill)
   registrations.remove_all(it)
   if it.is_thread then process.push("thread_exit") end
@@ -194,7 +194,8 @@ end
 --- Adds a process below parent that calls f.
 function process.add(it, parent, f, arguments)
   it.life, it.state, it.process, it.fiber = "running", "ready", it, it
-  it.frozen, it.seen, it.since = parent.frozen, 0, 0
+  it.frozen, it.since = parent.frozen, 0
+  signals.begin(it)
   link(it, parent)
   scheduler.add(it, f, arguments)
   return it
@@ -262,9 +263,12 @@ function scheduler.on.signal(signal)
   signals.offer(signal, scheduler.wake)
 end
 
---- Pushes a signal; who waits for it becomes ready.
+--- Pushes a signal; who waits for it becomes ready. False when nobody did and the queue is
+-- full, so that it is gone.
 function process.push(...)
-  scheduler.on.signal(signals.push(...))
+  local signal = signals.push(...)
+  scheduler.on.signal(signal)
+  return signal.is_queued or signal.is_taken or false
 end
 
 return process

@@ -30,7 +30,7 @@ end
 function machine.suspend(co, timeout)
   local fiber = scheduler.fiber()
   suspended[co] = fiber
-  scheduler.wait(timeout and timeout ~= math.huge and host.now() + timeout or nil)
+  scheduler.wait(timeout and timeout ~= math.huge and host.now() + timeout or nil, signals.deaf)
   suspended[co] = nil
 end
 

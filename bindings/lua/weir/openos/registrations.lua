@@ -121,6 +121,12 @@ local function call_next(series, add)
   add(fiber, entry.callback, series.signal)
 end
 
+-- A deaf process's listeners are told when a signal comes, itself at its next pull.
+local function note_told(signal, process)
+  signal.told = signal.told or {}
+  signal.told[process] = true
+end
+
 local function begin(series)
   local fiber = series.process.fiber
   series.under, series.at = fiber, 0
@@ -151,7 +157,7 @@ local function series_of(list, signal)
   for i = 1, #list do
     local process = list[i].process
     local series, fiber = of[process], process.fiber
-    if not series and signals.concerns_process(process) then
+    if not series and not (signal.told and signal.told[process]) and signals.concerns_process(process) then
       series = { process = process, signal = signal }
       series.is_wanted = fiber and signals.matches(fiber, signal)
       of[process], all[#all + 1] = series, series
@@ -167,6 +173,9 @@ function registrations.call(signal)
   local all = list and series_of(list, signal) or {}
   for i = 1, #all do
     table.sort(all[i], is_earlier)
+    signal.is_taken = true
+    local process = all[i].process
+    if process.fiber and process.fiber.is_deaf then note_told(signal, process) end
     begin(all[i])
   end
 end

@@ -132,7 +132,8 @@ function scheduler.release(fiber)
     if fiber.is_nested then nested_woke = true else enqueue(fiber) end
   elseif fiber.state == "waiting" then
     signals.look(fiber)
-    if fiber.is_due then wake(fiber, nil) end
+    local kept = signals.recall(fiber, fiber.list, fiber.filter)
+    if kept or fiber.is_due then wake(fiber, kept) end
   end
 end
 
@@ -245,7 +246,7 @@ end
 local function round()
   nested_woke = false
   host.poll(scheduler.loop)
-  if host.interrupted() then on.interrupt() end
+  if not signals.is_full() and host.interrupted() then on.interrupt() end
   if not signals.is_empty() then signals.pop(on.signal) end
   take_zero()
   if heap:due() then take_due() end
@@ -339,7 +340,8 @@ end
 -- ---- waiting ----------------------------------------------------------------------
 
 --- The fiber waits from now on: until `deadline` (nil: no limit; one that has passed: the
--- end of this round), and for a signal of `list` that filter(signal) accepts.
+-- end of this round), and for a signal of `list` (see signals.enter) that filter(signal)
+-- accepts.
 function scheduler.begin_wait(fiber, deadline, list, filter)
   fiber.state, fiber.filter = "waiting", filter
   signals.enter(fiber, list)
@@ -352,10 +354,19 @@ function scheduler.begin_wait(fiber, deadline, list, filter)
   end
 end
 
+--- The same for one that has yielded, which may have its signal already.
+function scheduler.begin_pull(fiber, deadline, list, filter)
+  local kept = signals.recall(fiber, list, filter)
+  scheduler.begin_wait(fiber, deadline, list, filter)
+  if kept then wake(fiber, kept) end
+end
+
 --- Has the running fiber wait: the signal, or nil. See begin_wait.
 function scheduler.wait(deadline, list, filter)
   local fiber = current
   check_alive(fiber)
+  local kept = signals.recall(fiber, list, filter)
+  if kept then return kept end
   scheduler.begin_wait(fiber, deadline, list, filter)
   pass(fiber)
   local result = fiber.result

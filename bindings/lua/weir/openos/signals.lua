@@ -5,24 +5,38 @@
 -- A signal is offered twice: when it is pushed, to the threads that wait; and when it is
 -- popped (the machine has nothing else to do, so the program waits, too), to the program,
 -- and to those threads that did not wait when it was pushed. So everyone sees every signal
--- once, or misses it if it waits at neither time. process.seen: all up to there was
--- offered to it, or is in one of the ranges of process.unseen {from, to, from, to...},
--- which it still is to be offered when they are popped.
+-- once, or misses it if it waits at neither time.
+--
+-- The queue holds LIMIT signals, as OpenOS' does: one that comes when it is full is offered
+-- to those who wait, and to nobody later.
+--
+-- A wait for something else than a signal (a future, a mutex of weir's) is a deaf one. What
+-- is popped while a process is deaf stays in `queue`, behind `popped`, for its next pull:
+-- the last LIMIT signals, as long as there is a process that `keeps`.
 --
 -- Waits are kept by the name that they want, those for a plain text by that text, and by
--- the first value that they want, so that a signal touches no others. As in the original a name is a Lua pattern, which
--- matches anywhere: "key" also waits for "key_down".
+-- the first value that they want, so that a signal touches no others. As in the original
+-- a name is a Lua pattern, which matches anywhere: "key" also waits for "key_down".
 
 local signals = {}
 
-local pushed, popped = 0, 0
-local queue = {}
+local LIMIT = 256
 
---- Appends a signal, {n =, name, ...}. It is still to be offered.
+local pushed, popped = 0, 0
+local queue = {} -- by number; those of signals that were dropped are free
+local n_queued, n_keeping = 0, 0
+
+function signals.is_full()
+  return n_queued >= LIMIT
+end
+
+--- Appends a signal, {n =, name, ...}, when there is room. It is still to be offered.
 function signals.push(...)
   local signal = { n = select("#", ...), ... }
-  pushed = pushed + 1
-  queue[pushed] = signal
+  if n_queued < LIMIT then
+    pushed, n_queued = pushed + 1, n_queued + 1
+    queue[pushed], signal.is_queued = signal, true
+  end
   return signal
 end
 
@@ -118,34 +132,128 @@ end
 
 -- ---- who has seen what ---------------------------------------------------------
 
+-- A program is offered what is popped, a thread what is pushed.
+local function now_of(process)
+  return process.is_program and popped or pushed
+end
+
+--- A process begins: what was popped before is none of its business.
+function signals.begin(process)
+  process.seen = popped
+end
+
 --- The fiber waited until now: what was pushed meanwhile was offered to it.
 function signals.note(fiber)
-  fiber.process.seen = pushed
+  fiber.process.seen = now_of(fiber.process)
+end
+
+-- All up to number `last` has been seen.
+local function trim(process, last)
+  local unseen, kept = process.unseen or {}, nil
+  for i = 1, #unseen, 2 do
+    if unseen[i + 1] > last then
+      kept = kept or {}
+      kept[#kept + 1] = math.max(unseen[i], last + 1)
+      kept[#kept + 1] = unseen[i + 1]
+    end
+  end
+  process.unseen = kept
+end
+
+local function add_unseen(process, from, to)
+  local unseen = process.unseen or {}
+  process.unseen = unseen
+  if unseen[#unseen] == from - 1 then
+    unseen[#unseen] = to
+  else
+    unseen[#unseen + 1] = from
+    unseen[#unseen + 1] = to
+  end
 end
 
 --- The fiber looks at signals from now on (again).
 function signals.look(fiber)
   local process = fiber.process
+  local now = now_of(process)
   fiber.since = pushed
-  if popped == pushed then
-    process.unseen = nil
-  elseif process.seen < pushed then
-    local unseen = process.unseen or {}
-    process.unseen = unseen
-    unseen[#unseen + 1] = process.seen + 1
-    unseen[#unseen + 1] = pushed
-  end
-  process.seen = pushed
+  if process.unseen and not process.keeps then trim(process, popped) end
+  if process.seen < now and (process.keeps or popped < pushed) then add_unseen(process, process.seen + 1, now) end
+  process.seen = now
 end
 
---- It waits, for what `list` is of; nil: for no signal.
-function signals.enter(fiber, list)
+--- The fiber is suspended with its process.
+function signals.freeze(fiber)
+  if fiber.state == "waiting" and not fiber.is_deaf then signals.note(fiber) else signals.look(fiber) end
+end
+
+--- The process was suspended until now, and missed what was pushed meanwhile.
+function signals.thaw(process)
+  process.seen = now_of(process)
+end
+
+-- ---- what is kept for the next pull ----------------------------------------------
+
+--- The list of a wait for something else than a signal.
+signals.deaf = {}
+
+local function keep(process)
+  if not process.keeps then n_keeping = n_keeping + 1 end
+  process.keeps = true
+end
+
+--- What was kept for the process is not wanted any more.
+function signals.forget(process)
+  if not process.keeps then return end
+  process.keeps = nil
+  n_keeping = n_keeping - 1
+  if n_keeping > 0 then return end
+  for i = popped - LIMIT + 1, popped do queue[i] = nil end
+end
+
+local function is_of(list, filter, signal)
+  return (list == any or signal[1]:find(list.pattern)) and (not filter or filter(signal))
+end
+
+local function recall_from(from, to, list, filter)
+  for i = math.max(from, popped - LIMIT + 1), math.min(to, popped) do
+    if queue[i] and is_of(list, filter, queue[i]) then return i end
+  end
+end
+
+--- The first of those that were popped while the fiber's process was deaf that it wants, or
+-- nil. Those before it are seen by that.
+function signals.recall(fiber, list, filter)
+  local process = fiber.process
+  if not process.keeps or fiber.is_deaf or list == signals.deaf then return nil end
   signals.look(fiber)
-  if list then link(list, fiber) end
+  local unseen = list and process.unseen or {}
+  for i = 1, #unseen, 2 do
+    local found = recall_from(unseen[i], unseen[i + 1], list, filter)
+    if found then
+      trim(process, found)
+      return queue[found]
+    end
+  end
+  trim(process, popped)
+  signals.forget(process)
+end
+
+--- It waits, for what `list` is of; nil: for no signal, and misses those that come.
+function signals.enter(fiber, list)
+  fiber.is_deaf = list == signals.deaf or nil
+  if fiber.is_deaf then
+    signals.look(fiber)
+    keep(fiber.process)
+  else
+    if not list then signals.recall(fiber) end
+    signals.look(fiber)
+    if list then link(list, fiber) end
+  end
 end
 
 function signals.leave(fiber)
-  signals.note(fiber)
+  if not fiber.is_deaf then signals.note(fiber) end
+  fiber.is_deaf = nil
   if fiber.list then unlink(fiber) end
 end
 
@@ -183,9 +291,7 @@ end
 
 --- Whether it waits for the signal.
 function signals.matches(fiber, signal)
-  local list, filter = fiber.list, fiber.filter
-  if not list or list ~= any and not signal[1]:find(list.pattern) then return false end
-  return not filter or filter(signal)
+  return fiber.list ~= nil and is_of(fiber.list, fiber.filter, signal)
 end
 
 -- ---- offers --------------------------------------------------------------------
@@ -194,7 +300,10 @@ local function offer_to(list, signal, take)
   local fiber = list.first
   while fiber do
     local after = fiber.next_wait
-    if signals.concerns(fiber) and (not fiber.filter or fiber.filter(signal)) then take(fiber, signal) end
+    if signals.concerns(fiber) and (not fiber.filter or fiber.filter(signal)) then
+      signal.is_taken = true
+      take(fiber, signal)
+    end
     fiber = after
   end
 end
@@ -230,23 +339,34 @@ function signals.offer(signal, take)
   offer_list(any, signal, take)
 end
 
+-- One that somebody keeps stays where it is, behind `popped`.
+local function take_next()
+  popped = popped + 1
+  local signal = queue[popped]
+  if n_keeping == 0 then queue[popped] = nil else queue[popped - LIMIT] = nil end
+  return signal
+end
+
 --- Takes the oldest signal off the queue and calls each(signal), which offers it; nothing
 -- when there is none.
 function signals.pop(each)
-  if popped == pushed then return end
-  popped = popped + 1
-  local signal = queue[popped]
-  queue[popped] = nil
+  local signal
+  while not signal and popped < pushed do signal = take_next() end
+  if not signal then return end
+  n_queued = n_queued - 1
   popping = true
-  if signal then each(signal) end
+  each(signal)
   popping = false
 end
 
 --- Takes those of that name out of the queue.
 function signals.drop(name)
   for i = popped + 1, pushed do
-    if queue[i] and queue[i][1] == name then queue[i] = false end
+    if queue[i] and queue[i][1] == name then
+      queue[i], n_queued = nil, n_queued - 1
+    end
   end
+  while popped < pushed and not queue[popped + 1] do take_next() end
 end
 
 return signals

@@ -7,7 +7,8 @@
  * a pipe whose other end some long command holds never ends. Its popen also waits for
  * each FILE that a thread is reading from, and its system has the whole program ignore
  * SIGINT. Here a command gets an empty mask, the default SIGPIPE and descriptors 0 to 2.
- * What Lua sees is what this version's own functions give.
+ * What Lua sees is what this version's own functions give. A state may have its commands
+ * keep the program's SIGPIPE, as the C library's would.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -31,6 +32,27 @@ extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *
     __attribute__((weak));
 
 /* ---- a command ------------------------------------------------------------- */
+
+static const char keeps = 0; /* its address: the key in the registry */
+
+/* -> ; commands that this state starts keep the program's SIGPIPE from now on */
+static int keep_sigpipe(lua_State *L)
+{
+    lua_pushboolean(L, true);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &keeps);
+    return 0;
+}
+
+static bool is_kept(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &keeps);
+    bool is = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return is;
+}
+
+/* core -> core */
+void wl_keep_sigpipe_register(lua_State *L) { wl_method(L, "keep_sigpipe", keep_sigpipe); }
 
 /* Where the system cannot close what it does not know: all that is open now. */
 static int close_each(posix_spawn_file_actions_t *actions)
@@ -56,19 +78,20 @@ static int close_others(posix_spawn_file_actions_t *actions)
     return close_each(actions);
 }
 
-static int set_signals(posix_spawnattr_t *attributes)
+static int set_signals(posix_spawnattr_t *attributes, bool keep_pipe)
 {
     sigset_t none, to_default;
     sigemptyset(&none);
     sigemptyset(&to_default);
-    sigaddset(&to_default, SIGPIPE);
+    if (!keep_pipe)
+        sigaddset(&to_default, SIGPIPE);
     posix_spawnattr_setsigmask(attributes, &none);
     posix_spawnattr_setsigdefault(attributes, &to_default);
     return posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
 /* The command's descriptor `to` is a copy of `from`; negative: none. 0, or an errno. */
-static int start(const char *command, int from, int to, pid_t *pid)
+static int start(lua_State *L, const char *command, int from, int to, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t          attributes;
@@ -78,7 +101,7 @@ static int start(const char *command, int from, int to, pid_t *pid)
         return rc;
     rc = posix_spawnattr_init(&attributes);
     if (rc == 0) {
-        rc = set_signals(&attributes);
+        rc = set_signals(&attributes, is_kept(L));
         if (rc == 0 && from >= 0)
             rc = posix_spawn_file_actions_adddup2(&actions, from, to);
         if (rc == 0)
@@ -137,10 +160,10 @@ static int push_status(lua_State *L, int status)
 
 /* ---- os.execute ------------------------------------------------------------ */
 
-static int run(const char *command)
+static int run(lua_State *L, const char *command)
 {
     pid_t pid;
-    errno = start(command, -1, -1, &pid);
+    errno = start(L, command, -1, -1, &pid);
     return errno == 0 ? wait_for(pid) : -1;
 }
 
@@ -153,9 +176,9 @@ static int execute(lua_State *L)
     const char *command = luaL_optstring(L, 1, NULL);
     bool        like_52 = lua_toboolean(L, lua_upvalueindex(1));
     if (command && like_52)
-        return push_status(L, run(command));
+        return push_status(L, run(L, command));
     if (command)
-        lua_pushinteger(L, run(command));
+        lua_pushinteger(L, run(L, command));
     else if (like_52)
         lua_pushboolean(L, access(SHELL, X_OK) == 0);
     else
@@ -185,14 +208,14 @@ static int make_pipe(int ends[2])
 }
 
 /* NULL: errno says why. */
-static FILE *open_pipe(const char *command, bool reads, pid_t *pid)
+static FILE *open_pipe(lua_State *L, const char *command, bool reads, pid_t *pid)
 {
     int ends[2], error = 0;
     if (make_pipe(ends) != 0)
         return NULL;
     int   ours = ends[reads ? 0 : 1], its = ends[reads ? 1 : 0];
     FILE *file = fdopen(ours, reads ? "r" : "w");
-    error = file ? start(command, its, reads ? STDOUT_FILENO : STDIN_FILENO, pid) : errno;
+    error = file ? start(L, command, its, reads ? STDOUT_FILENO : STDIN_FILENO, pid) : errno;
     close(its);
     if (error == 0)
         return reads ? wl_stream_wrap(file, "r") : file;
@@ -237,7 +260,7 @@ static int popen_clean(lua_State *L)
     c->stream.closef = NULL; /* closed, so far */
     luaL_setmetatable(L, LUA_FILEHANDLE);
     errno = EINVAL;
-    c->stream.f = is_mode(mode) ? open_pipe(command, *mode == 'r', &c->pid) : NULL;
+    c->stream.f = is_mode(mode) ? open_pipe(L, command, *mode == 'r', &c->pid) : NULL;
     if (!c->stream.f)
         return push_errno(L, command);
     c->stream.closef = close_command;
@@ -312,7 +335,7 @@ static int popen_clean(lua_State *L)
     lua_pushinteger(L, 0);
     lua_rawset(L, lua_upvalueindex(2)); /* the room for it: nothing below raises */
     pid_t pid;
-    FILE *file = open_pipe(command, *mode == 'r', &pid);
+    FILE *file = open_pipe(L, command, *mode == 'r', &pid);
     if (!file)
         return push_errno(L, command);
     fclose(*slot);

@@ -221,6 +221,7 @@ int luaopen_weir_core(lua_State *L)
     wl_job_register(L);
     wl_call_register(L);
     wl_signal_register(L);
+    wl_keep_sigpipe_register(L);
     wl_append_register(L);
     wl_talk_register(L);
     wl_mutex_register(L);

@@ -8,6 +8,7 @@ local async = require "weir.copas_async"
 local folder = require "support.folder"
 local gate = require "support.gate"
 local in_copas = require "support.in_copas"
+local program = require "support.program"
 
 local copas = in_copas.module()
 local run = copas and in_copas.run or function(...) for _, f in ipairs { ... } do f() end end
@@ -124,16 +125,51 @@ describe("a descriptor for reading", function()
     fd:close()
   end)
 
-  it("closes while there is more to read: the command gets SIGPIPE", function()
+  -- Its own shell writes until that fails, or kills it.
+  local WRITES = "while echo more; do :; done 2> /dev/null; exit 5"
+
+  it("closes while there is more to read: the command has the program's SIGPIPE", function()
+    if not pcall(require, "socket") then skip "there is no LuaSocket, which has SIGPIPE ignored" end
     run(function()
-      local fd = async.io_popen("yes")
-      assert.are.equal("y", fd:read())
-      local ok, how, number = fd:close()
-      if select("#", io.popen("exit 0"):close()) == 1 then -- as in 5.1
-        assert.are.same({ true }, { ok, how, number })
-      else -- the shell itself, or as it tells of its child
-        assert.are.same({ nil, 13 }, { ok, how == "signal" and number or number - 128 })
+      local fd = async.io_popen(WRITES)
+      assert.are.equal("more", fd:read())
+      assert.are.same(pack(io.popen("exit 5"):close()), pack(fd:close())) -- it ran to its end
+    end)
+  end)
+
+  it("which ends it where nothing has that ignored, also in a function", function()
+    local output = program.run(([[
+      local async = require "weir.copas_async"
+      local caught = require("weir.core").catch(13) -- ignored, as here, would be inherited
+      local fd = async.io_popen %q
+      fd:read()
+      print("closed", select("#", io.popen("exit 0"):close()) == 1 or select(3, fd:close()))
+      print("called", async(function(command)
+        local pipe = io.popen %q
+        pipe:read()
+        return pipe:close()
+      end))
+      require("weir.core").signal_release(caught)
+    ]]):format(WRITES, WRITES))
+    local closed, called = "closed\t13\n", "called\ttrue\tnil\tsignal\t13\n"
+    if select("#", io.popen("exit 0"):close()) == 1 then closed, called = "closed\ttrue\n", "called\ttrue\ttrue\n" end
+    assert.are.equal(closed .. called .. "exit 0\n", output)
+  end)
+
+  it("and so do commands of a function, and of os_execute", function()
+    if not pcall(require, "socket") then skip "there is no LuaSocket, which has SIGPIPE ignored" end
+    local expected = pack(true, io.popen("exit 5"):close())
+    local function early(command)
+      return function()
+        local pipe = io.popen(command)
+        pipe:read()
+        return pipe:close()
       end
+    end
+    run(function()
+      assert.are.same(expected, pack(async(early(WRITES))))
+      local here = pack(true, os.execute "kill -PIPE $$; exit 6")
+      assert.are.same(here, pack(async.os_execute "kill -PIPE $$; exit 6"))
     end)
   end)
 
@@ -225,7 +261,7 @@ describe("io_popen", function()
 
   it("tells why there is no command", function()
     -- without descriptors there is no pipe
-    local program = [[
+    local text = [[
       for name in ("timerwheel copas.semaphore"):gmatch "%S+" do
         package.preload[name] = function() return require("support." .. name) end
       end
@@ -241,7 +277,7 @@ describe("io_popen", function()
     ]]
     local name = os.tmpname()
     local file = assert(io.open(name, "w"))
-    file:write(program)
+    file:write(text)
     file:close()
     local pipe = io.popen(("ulimit -n 30; timeout %d %s %s 2>&1"):format(folder.seconds, os.getenv "WEIR_LUA", name))
     local output = pipe:read("*a")

@@ -29,7 +29,8 @@
 -- - Descriptors take any number of arguments in read, write and lines, as files do. write
 --   returns what a file's does. A command cannot be had: each operation returns nil and
 --   why.
--- - A future has no fields (Lanes' `lane`, `results`).
+-- - Of a future's fields there is `lane`, and of that `status` alone: "running" (also while
+--   it is queued), "done", or "cancelled" from cancel on.
 -- - Neither Copas nor LuaSocket is required, and nothing listens on a port. Under luv,
 --   cqueues or no loop at all the same functions work: get suspends or blocks as weir
 --   does.
@@ -56,8 +57,15 @@ local cancel_timeout = 5
 
 local THREADS = 1024
 
+-- On the thread: commands get the program's SIGPIPE, as those that io.popen starts there.
+-- LuaSocket has it ignored, so that a command whose output nobody reads runs to its end.
+local function init()
+  require("weir.core").keep_sigpipe()
+  return true
+end
+
 local options = {
-  name = "copas_async", threads = 1, threads_max = THREADS, own_globals = true, metatables = "copy",
+  name = "copas_async", threads = 1, threads_max = THREADS, own_globals = true, metatables = "copy", init = init,
 }
 local pool
 
@@ -76,7 +84,7 @@ local function get_pool()
 end
 
 -- On the thread: as a state made for this call would begin.
-local function call(path, cpath, fn)
+local function call(_, path, cpath, fn)
   package.path, package.cpath = path, cpath
   return fn()
 end
@@ -87,7 +95,19 @@ end
 -- @type future
 
 local future = {}
-future.__index = future
+
+local lane = {} -- future.lane, of which there is `status`
+function lane:__index(name)
+  if name ~= "status" then return nil end
+  local of = self.of
+  if of.is_cancelled then return "cancelled" end
+  return of.task and not of.task:wait(0) and "running" or "done"
+end
+
+function future:__index(name)
+  if name == "lane" then return setmetatable({ of = self }, lane) end
+  return future[name]
+end
 
 local function of_future(self, method)
   if getmetatable(self) ~= future then
@@ -145,7 +165,7 @@ function future:cancel()
   of_future(self, "cancel")
   if not self.task or not self.task:cancel(cancel_timeout) then return false end
   self.results = { n = 2, false, "cancelled" }
-  self.task = nil
+  self.task, self.is_cancelled = nil, true
   return true
 end
 
@@ -203,6 +223,7 @@ descriptor.__index = descriptor
 -- What runs on the thread: its init, and the operations. Their first result is whether the
 -- second is the file itself.
 local function open_command(command, mode)
+  require("weir.core").keep_sigpipe()
   local file, why, code = io.popen(command, mode)
   return { file = file, why = why, code = code }
 end
@@ -262,8 +283,9 @@ function descriptor:write(...)
   return unpack(results, 3, results.n)
 end
 
---- Closes the pipe and waits, as future:get does, until the command has ended. Who uses
--- the descriptor from then on gets an error, as with a file.
+--- Closes the pipe and waits, as future:get does, until the command has ended. One that has
+-- more to write gets SIGPIPE; where the program ignores that (LuaSocket has it ignored) it
+-- runs on to its end. Who uses the descriptor from then on gets an error, as with a file.
 -- @return what close returns on this version for a file of io.popen
 function descriptor:close()
   check_open(self, "close")

@@ -29,6 +29,7 @@ function copas_async.os_execute(command) end
 function copas_async.io_popen(command, mode) end
 
 ---@class weir.copas_async.future
+---@field lane { status: "running"|"done"|"cancelled" }
 ---@overload fun(): boolean, ...
 local future = {}
 

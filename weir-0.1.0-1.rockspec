@@ -88,6 +88,7 @@ build = {
         "bindings/lua/lua_packed.c",
         "bindings/lua/lua_pledge.c",
         "bindings/lua/lua_pool.c",
+        "bindings/lua/lua_random.c",
         "bindings/lua/lua_rights.c",
         "bindings/lua/lua_script.c",
         "bindings/lua/lua_shared.c",

@@ -310,6 +310,7 @@ static int begin(lua_State *L, wl_actor *a)
 {
     lua_gc(L, LUA_GCSTOP, 0); /* all that is made stays */
     luaL_openlibs(L);
+    wl_random_seed(L);
     wl_state_open(L, NULL);
     wl_state_set_actor(L, a);
     wl_command_register(L);

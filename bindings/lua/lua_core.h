@@ -116,6 +116,7 @@ wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 
 void  wl_command_register(lua_State *L); /* in a worker's new state, like the next */
 void  wl_stream_register(lua_State *L);
+void  wl_random_seed(lua_State *L); /* its libraries are open */
 void  wl_keep_sigpipe_register(lua_State *L); /* in core */
 FILE *wl_stream_wrap(FILE *below, const char *mode); /* owns below; or is below */
 

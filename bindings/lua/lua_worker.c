@@ -166,6 +166,7 @@ static int begin(lua_State *L)
 {
     wl_worker *w = lua_touserdata(L, 1);
     luaL_openlibs(L);
+    wl_random_seed(L);
     wl_state_open(L, w);
     keep_tools(L);
     keep_functions(L);

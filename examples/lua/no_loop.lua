@@ -8,8 +8,8 @@ local weir = require "weir"
 local function count_words(name)
   local file = assert(io.open(name))
   local words = {}
-  for word in file:read("*a"):gmatch "%a+" do
-    word = word:lower()
+  for text in file:read("*a"):gmatch "%a+" do
+    local word = text:lower()
     words[word] = (words[word] or 0) + 1
   end
   file:close()

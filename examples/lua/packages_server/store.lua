@@ -23,10 +23,11 @@ local function execute(db, sql)
   return result
 end
 
+-- LuaSQL ends with nil; its newer versions give an empty row first when there is none.
 local function rows(db, sql)
   local cursor, list = execute(db, sql), {}
   local row = cursor:fetch {}
-  while row do
+  while row and next(row) do
     list[#list + 1] = row
     row = cursor:fetch {}
   end

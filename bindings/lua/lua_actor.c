@@ -116,6 +116,7 @@ void wl_actor_unref(wl_actor *a)
     free(a->package_path);
     free(a->package_cpath);
     free(a->error);
+    free(a->traceback);
     free(a);
 }
 
@@ -217,36 +218,6 @@ void wl_actor_metatable(lua_State *L) { luaL_getmetatable(L, WORKER); }
 
 /* ---- how one ends ------------------------------------------------------------------------ */
 
-/* The error value on top, as text. */
-static void keep_error(wl_actor *a, lua_State *L)
-{
-    static const char unknown[] = "unknown runtime error";
-    size_t            size = sizeof unknown - 1;
-    const char       *text = unknown;
-    if (lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER)
-        text = lua_tolstring(L, -1, &size);
-    if ((a->error = malloc(size + 1)))
-        memcpy(a->error, text, size);
-    a->error_size = size;
-    atomic_store(&a->failed, true);
-}
-
-static void fail_with(wl_actor *a, const char *text)
-{
-    a->error = wl_strdup(text);
-    a->error_size = strlen(text);
-    atomic_store(&a->failed, true);
-}
-
-/* -> error */
-void wl_actor_push_error(lua_State *L, wl_actor *a)
-{
-    if (a->error)
-        lua_pushlstring(L, a->error, a->error_size);
-    else
-        lua_pushliteral(L, "not enough memory");
-}
-
 /* Its children learn of it while the state is closed; its parent last of all. */
 static void end(wl_actor *a)
 {
@@ -319,6 +290,7 @@ static int begin(lua_State *L, wl_actor *a)
     wl_state_set_rights(L, a->rights);
     a->rights = NULL;
     set_package(L, a);
+    wl_failure_prepare(L);
     a->root = lua_newthread(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &a->root);
     load_script(L, a->path);
@@ -347,9 +319,9 @@ static void step(lua_State *L, wl_actor *a, int n)
 {
     int status = resume(a->root, L, n);
     if (status == LUA_YIELD && !a->op)
-        fail_with(a, "attempt to yield from outside a coroutine");
+        wl_failure_text(a, "attempt to yield from outside a coroutine");
     else if (status != 0 && status != LUA_YIELD)
-        keep_error(a, a->root);
+        wl_failure_of_script(L, a);
 }
 
 /* lightuserdata actor -> ; until it parks or ends */
@@ -388,10 +360,10 @@ static int run(weir_task *task, void *unused)
     if (!a->L)
         a->L = wl_block_open();
     if (!a->L) {
-        fail_with(a, "not enough memory");
+        wl_failure_text(a, "not enough memory");
     } else if (wl_protect(a->L, go, a) != 0) {
         a->op = NULL;
-        keep_error(a, a->L);
+        wl_failure_keep(a->L, a);
     }
     if (a->op && !atomic_load(&a->failed))
         return WEIR_PARK;

@@ -155,6 +155,7 @@ struct wl_actor {
     /* Written before `out` ends. */
     char        *error; /* NULL: none, or there was no memory for it */
     size_t       error_size;
+    char        *traceback; /* NULL: none */
     _Atomic bool failed; /* and the error was not thrown yet */
     /* Guarded by the crew's lock. */
     wl_family *family; /* the parent's, held */
@@ -175,7 +176,6 @@ bool        wl_actor_is_lost(const wl_actor *a); /* in a child of fork: from bef
 bool        wl_actor_is_dead(wl_actor *a); /* what it sent before may still be there */
 void        wl_actor_register(lua_State *L);
 void        wl_actor_metatable(lua_State *L); /* -> the handles' metatable */
-void        wl_actor_push_error(lua_State *L, wl_actor *a); /* -> error */
 
 typedef struct {
     const char *path;
@@ -187,6 +187,13 @@ typedef struct {
 void        wl_actor_slot(lua_State *L); /* -> handle of none; may raise */
 /* handle of none -> handle. NULL, or why there is none; takes the arguments over. */
 const char *wl_actor_create(lua_State *L, const wl_actor_options *o);
+/* What it fails with; see lua_failure.c. */
+void wl_failure_prepare(lua_State *L);
+void wl_failure_text(wl_actor *a, const char *text);
+void wl_failure_keep(lua_State *L, wl_actor *a);      /* error -> error */
+void wl_failure_of_script(lua_State *L, wl_actor *a); /* with its traceback */
+void wl_failure_push(lua_State *L, const wl_actor *a); /* -> error */
+
 /* -> function; may raise. The name stands in errors. */
 void        wl_script_load(lua_State *L, const char *path, const char *name, bool text_only);
 

@@ -175,7 +175,7 @@ static int try_errors(lua_State *L, wl_op *op, bool *is_over)
         wl_actor *a = op->at[i].actor;
         if (wl_actor_is_dead(a) && !wl_channel_ready(&a->out) && atomic_exchange(&a->failed, false)) {
             lua_pushboolean(L, 0);
-            wl_actor_push_error(L, a);
+            wl_failure_push(L, a);
             return 2;
         }
     }

@@ -139,6 +139,17 @@ static int worker_status(lua_State *L)
     return results(L, 1);
 }
 
+/* handle -> the traceback of its script's error | nil */
+static int worker_traceback(lua_State *L)
+{
+    wl_actor *a = check(L, talk_of(L), 1, "worker.traceback");
+    if (!wl_actor_is_lost(a) && wl_actor_is_dead(a) && a->traceback)
+        lua_pushstring(L, a->traceback);
+    else
+        lua_pushnil(L);
+    return results(L, 1);
+}
+
 /* handles from `first` on -> op */
 static wl_op *receive_op(lua_State *L, wl_talk *t, int first, const char *function)
 {
@@ -340,6 +351,7 @@ void wl_talk_push(lua_State *L)
     lua_newtable(L);
     add(L, "create", worker_create);
     add(L, "status", worker_status);
+    add(L, "traceback", worker_traceback);
     add(L, "receive", worker_receive);
     add(L, "receive_within", worker_receive_within);
     add(L, "send", worker_send);

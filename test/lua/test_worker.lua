@@ -267,6 +267,44 @@ describe("an error in a worker", function()
     assert.are.equal("a\0b", raised(worker.receive, worker.create(script "error('a\\0b', 0)")))
   end)
 
+  it("is the text of an object that has one", function()
+    local w = worker.create(script [[
+      local E = { __tostring = function(e) return "E: " .. e.text end }
+      local function deep() error(setmetatable({ text = "disk full" }, E)) end
+      deep()
+    ]])
+    assert.are.equal("E: disk full", raised(worker.receive, w))
+    assert.matches("^E: disk full\nstack traceback:\n.*in.*deep", worker.traceback(w))
+    w = worker.create(script "error(setmetatable({}, { __tostring = function() error('no text', 0) end }))")
+    assert.are.equal("no text", raised(worker.receive, w))
+    w = worker.create(script "error(setmetatable({}, { __tostring = function() return {} end }))")
+    assert.are.equal("unknown runtime error", raised(worker.receive, w))
+  end)
+
+  it("has a traceback, which is there before the error is asked for and after", function()
+    local w = worker.create(script "local function deep() error('bad') end\nworker.message(1)\ndeep()")
+    assert.are.equal(1, worker.receive(w))
+    repeat until worker.status(w) == "dead"
+    local traceback = worker.traceback(w)
+    local problem = raised(worker.receive, w)
+    assert.matches(":1: bad$", problem)
+    assert.are.equal(problem, traceback:match "^(.-)\nstack traceback:\n")
+    assert.matches("deep", traceback)
+    assert.are.equal(traceback, worker.traceback(w))
+  end)
+
+  it("has none while it runs, without an error, and where no script ran", function()
+    local running, well = worker.create(script "worker.peek()"), worker.create(script "")
+    local missing = worker.create "/nowhere/missing.lua"
+    worker.receive(well)
+    raised(worker.receive, missing)
+    assert.is_nil(worker.traceback(running))
+    assert.is_nil(worker.traceback(well))
+    assert.is_nil(worker.traceback(missing))
+    worker.send(running, nil)
+    assert.matches("must be a worker", raised(worker.traceback, 1))
+  end)
+
   it("may be a yield outside a coroutine", function()
     local w = worker.create(script "coroutine.yield()")
     assert.matches("attempt to yield from outside a coroutine", raised(worker.receive, w))

@@ -42,7 +42,9 @@
 --   and asks for them. A call keeps of what the state had only what it names; a worker's set
 --   is not sealed from the start. All coroutines of a state share its set. `network` is held
 --   whole or not at all.
--- - Ours alone: receive_within, close, and the options of create.
+-- - An error object that has a text (__tostring) is that text; there each is "unknown
+--   runtime error", and here what has none.
+-- - Ours alone: traceback, receive_within, close, and the options of create.
 --
 -- **Threads**: a handle belongs to the state that made it. It cannot be sent in a message,
 -- but as an argument to a task of a weir.pool, whose state may then use it, too.
@@ -63,6 +65,12 @@
 -- @param w a worker
 -- @treturn string "dead" when its script has returned or failed, or could not be loaded;
 --   else "running". What it sent can be received all the same
+
+--- Where a worker failed.
+-- @function traceback
+-- @param w a worker
+-- @treturn ?string the text of its error and the calls that it was raised in; nil while it
+--   runs, when it did not fail, and when its script could not be loaded
 
 --- Waits for a message of one of the workers, or until all are dead and nothing of them is
 -- left.

@@ -20,6 +20,10 @@ function worker.create(path, ...) end
 ---@return "running"|"dead"
 function worker.status(w) end
 
+---@param w weir.worker.handle
+---@return string? traceback
+function worker.traceback(w) end
+
 ---@param ... weir.worker.handle
 ---@return any ...
 function worker.receive(...) end

@@ -109,6 +109,26 @@ for owner, names in pairs(real) do
   end
 end
 
+-- ---- what a reader sees ------------------------------------------------------------------
+
+local page = slurp(docs .. "/modules/weir.worker.html")
+local EXPECTED = {
+  paragraph = "<p>The workers of Lus[^<]*</p>",
+  ["block of code"] = "<pre>%s*<[^\n]*local</span> worker = [^\n]*\n<[^\n]*local</span> w = ",
+  ["block of code in a function's text"] = '<pre>pledge%("load", "fs:read=lib/%*", "seal"%)[^\n]*\npledge',
+  list = "<ul>\n<li>Any number of workers[^<]*</li>\n<li>Messages come first[^<]*</li>",
+  ["strong word"] = "<strong>Threads</strong>",
+  ["word of code"] = "<code>fs:read=/data/%*</code>",
+  ["name with an underscore in a table"] = '<tr>%s*<td class="name" nowrap><a href="#receive_within">receive_within',
+  ["name with an underscore in a text"] = "traceback, receive_within, close",
+}
+for what, pattern in pairs(EXPECTED) do check(page:find(pattern), "LDoc: weir.worker.html: no %s", what) end
+for file in io.popen(("find %s -name '*.html'"):format(docs)):lines() do
+  local text = slurp(file):gsub("<pre.->.-</pre>", ""):gsub("<code>.-</code>", "")
+  local left = text:match "[^\n]*`[^\n]*" or text:match "[^\n]*%*%*[^\n]*" or text:match "[^\n]*\\_[^\n]*"
+  check(not left, "LDoc: %s: markup is left: %s", file, left)
+end
+
 -- ---- options ---------------------------------------------------------------------------
 
 local OPTIONS = { options = "pool", task_options = "task", close_options = "close", close_async_options = "close" }

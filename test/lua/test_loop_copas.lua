@@ -8,8 +8,11 @@ end
 local found, copas = pcall(require, "copas")
 if not found or not copas.wakeup or not pcall(require, "socket") then return require "support.missing" "Copas 4" end
 
+local is_plain51 = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
+if is_plain51 and not pcall(require, "coxpcall") then return require "support.missing" "coxpcall" end
+
 require "support.loop_tests"("Copas", {
-  pcall = _VERSION == "Lua 5.1" and not rawget(_G, "jit") and require("coxpcall").pcall or pcall,
+  pcall = is_plain51 and require("coxpcall").pcall or pcall,
   catches = true,
   run = function(...)
     for _, f in ipairs { ... } do copas.addthread(f) end

@@ -8,14 +8,20 @@ end
 
 local in_copas = {}
 
---- Copas, or nil where there is none. Without LuaSocket it loads where busted is, and
--- cannot wait.
+-- Lua 5.1's pcall cannot be suspended in; coxpcall's can.
+local protected = pcall
+if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
+  local found, coxpcall = pcall(require, "coxpcall")
+  protected = found and coxpcall.pcall or nil
+end
+
+--- Copas, or nil where there is none that tests can use: without LuaSocket it loads where
+-- busted is, and cannot wait.
 function in_copas.module()
+  if not protected then return nil end
   local found, copas = pcall(require, "copas")
   return found and copas.wakeup and pcall(require, "socket") and copas or nil
 end
-
-local protected = _VERSION == "Lua 5.1" and not rawget(_G, "jit") and require("coxpcall").pcall or pcall
 
 --- Runs each function as a thread of Copas until none is left. What one raises is raised
 -- here; each must come to its end.

@@ -80,6 +80,7 @@ build = {
         "bindings/lua/lua_coroutine.c",
         "bindings/lua/lua_crew.c",
         "bindings/lua/lua_failure.c",
+        "bindings/lua/lua_future.c",
         "bindings/lua/lua_guard.c",
         "bindings/lua/lua_item.c",
         "bindings/lua/lua_job.c",

@@ -52,7 +52,7 @@ static void on_signal(int number)
     (void)number;
     int        error = errno;
     wl_worker *w = self;
-    if (w && w->job && weir_cancel_requested(&w->job->u.task)) {
+    if (w && w->job && !w->left && weir_cancel_requested(&w->job->u.task)) {
         w->stopping = 1;
         set_hook(w->current);
     }
@@ -84,12 +84,20 @@ bool wl_cancel_begin(wl_worker *w, wl_job *j)
 {
     self = w;
     w->current = w->L;
+    w->left = 0;
     w->job = j;
     pthread_mutex_lock(&j->lock);
     j->thread = pthread_self();
     j->on_thread = true;
     pthread_mutex_unlock(&j->lock);
     return !weir_cancel_requested(&j->u.task);
+}
+
+/* A signal that comes now, or has come since the last instruction, stops nothing. */
+void wl_cancel_leave(wl_worker *w)
+{
+    w->left = 1;
+    wl_cancel_unhook(w->L);
 }
 
 /* No signal for this job comes later. Whether one had come. */
@@ -156,7 +164,7 @@ bool wl_cancel_awake(wl_job *j)
 /* With a deadline, unless that is negative, after which the job is abandoned. */
 void wl_cancel_send(wl_job *j, int64_t abandon_ns)
 {
-    bool watched = abandon_ns >= 0 && wl_watch_add(j, abandon_ns);
+    bool watched = abandon_ns >= 0 && wl_watch_abandon(j, abandon_ns);
     pthread_mutex_lock(&j->lock);
     if (j->on_thread)
         pthread_kill(j->thread, wl_cancel_signal());

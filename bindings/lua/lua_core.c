@@ -215,10 +215,11 @@ int luaopen_weir_core(lua_State *L)
     wl_state_open(L, NULL);
     lua_newtable(L);
     wl_pool_class_make(L);
-    wl_job_class_make(L);
+    wl_future_class_make(L);
     wl_main_register(L);
     wl_pool_register(L);
     wl_job_register(L);
+    wl_future_register(L);
     wl_call_register(L);
     wl_signal_register(L);
     wl_keep_sigpipe_register(L);

@@ -43,6 +43,7 @@ typedef struct wl_family wl_family;
 typedef struct wl_owner  wl_owner;
 typedef struct wl_packed wl_packed;
 typedef struct wl_rights wl_rights;
+typedef struct wl_deadline wl_deadline;
 
 /* ---- a pool ---------------------------------------------------------------- */
 
@@ -62,6 +63,7 @@ struct wl_pool {
     _Atomic unsigned uses; /* handles and unsettled jobs; the last one closes the pool */
     _Atomic unsigned refs; /* threads, and one until the pool is gone; the last one frees */
     _Atomic unsigned most; /* threads and spares that there may be */
+    _Atomic uint64_t timed_out; /* futures that their timeout ended */
     /* The first of each; taken by who is told of the open and of a close. */
     _Atomic(wl_message *) init_error, exit_error;
     pthread_mutex_t lock;
@@ -99,6 +101,7 @@ struct wl_worker {
     wl_job *volatile job; /* that runs; the handler of the signal reads what is volatile */
     lua_State *volatile current; /* coroutine of L that runs */
     volatile sig_atomic_t stopping; /* the task is being stopped */
+    volatile sig_atomic_t left; /* it has ended: what came of it is being kept */
     wl_owner  *owner; /* of the mutexes that the task has locked, or NULL */
     int        code; /* what its run returns */
     bool       has_state; /* init was given: its value is every task's first argument */
@@ -131,14 +134,19 @@ int  wl_cancel_signal(void);
 void wl_cancel_prepare(void); /* before the first pool opens */
 void wl_cancel_current(wl_worker *w, lua_State *L); /* runs in w from now on */
 bool wl_cancel_begin(wl_worker *w, wl_job *j);
+void wl_cancel_leave(wl_worker *w); /* from here on it is not stopped any more */
 bool wl_cancel_end(wl_worker *w);
 void wl_cancel_unhook(lua_State *L);
 void wl_cancel_send(wl_job *j, int64_t abandon_ns);
 void wl_cancel_left(wl_job *j);
 bool wl_cancel_asleep(wl_job *j, wl_main *m, wl_waker *k); /* one of them */
 bool wl_cancel_awake(wl_job *j);
-bool wl_watch_add(wl_job *j, int64_t timeout_ns);
-void wl_watch_remove(wl_job *j);
+/* The job's one deadline, from now on; see lua_watch.c. */
+bool     wl_watch_abandon(wl_job *j, int64_t timeout_ns); /* then it is given up; false: it has none */
+int      wl_watch_limit(wl_job *j, int64_t timeout_ns); /* then its future is over; 0, or why it has none */
+void     wl_watch_remove(wl_job *j);
+uint32_t wl_watch_take_due(wl_main *m); /* the key of who waits for a future that was ended so */
+void     wl_watch_drop_due(wl_main *m);
 void wl_coroutine_follow(lua_State *L, wl_worker *w); /* in its new state */
 
 /* ---- a state and its mailbox ------------------------------------------------ */
@@ -182,6 +190,7 @@ struct wl_main {
     bool       lined_up; /* some wait for space: see weir/space.lua */
     unsigned   cancelled; /* jobs that run on, and nobody waits for */
     wl_job    *jobs, **last_job; /* told, for Lua to take */
+    wl_deadline *due, **last_due;
     wl_call   *calls, **last_call;
     wl_waker  *wakers, **last_waker;
 };
@@ -239,7 +248,12 @@ struct wl_job {
     wl_message *call, *result;
     const char *failure; /* in place of a result, when there was no memory for one */
     char       *traceback;
-    bool        cancellable; /* set before it is submitted */
+    _Atomic bool failed_late; /* by an error of its own, after it was asked to stop */
+    /* Set before it is submitted. */
+    bool        cancellable;
+    bool        limited; /* its future has a limit */
+    int         expired; /* the outcome of one that no thread started in time */
+    wl_deadline *deadline; /* guarded by the lock of lua_watch.c; NULL: none, or not any more */
     pthread_mutex_t lock;
     /* Guarded by lock. */
     pthread_t thread; /* where it runs, while it is on_thread */
@@ -249,8 +263,11 @@ struct wl_job {
     wl_waker *asleep_at;
     weir_notice wake;    /* posted to it then, once */
     /* The submitting thread's. */
-    bool    has_future, watched, read, submitted, given_up;
-    int     cancelled; /* 0, or what it is over with for its future */
+    bool    has_future, watched, submitted, given_up;
+    bool    read; /* its failure was told */
+    bool    gone; /* nothing of it is to be told any more */
+    bool    listed; /* among the told, until Lua takes it */
+    int     ended; /* 0, or what its future is over with, before its task was: doc/states.md */
     uint32_t key; /* 0: none, nobody ever waited */
     wl_job *next; /* of the told */
 };
@@ -276,13 +293,18 @@ typedef struct {
 
 wl_job  *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p); /* -> future; may throw */
 wl_future *wl_future_push(lua_State *L); /* -> future without a job; may throw */
+wl_future *wl_future_new(lua_State *L); /* the same, without its metatable */
 wl_job  *wl_job_check(lua_State *L, int index); /* of a future that is not over */
 void     wl_job_ref(wl_job *j);
 void     wl_job_unref(wl_job *j);
 void     wl_job_settle(wl_job *j, int outcome);
+bool     wl_job_end(wl_job *j, int how, int64_t abandon_ns); /* false: it is over already */
+bool     wl_job_is_over(const wl_job *j); /* for its state */
+bool     wl_job_is_untold(const wl_job *j); /* a failure that no future tells */
 void     wl_job_gone(wl_job *j); /* it was told, or will not be; its main's thread, main open */
-void     wl_job_class_make(lua_State *L); /* module -> module; before any function */
 void     wl_job_register(lua_State *L);
+void     wl_future_class_make(lua_State *L); /* module -> module; before any function */
+void     wl_future_register(lua_State *L);
 extern const char wl_future_class[];
 
 /* ---- run_in_main ----------------------------------------------------------- */

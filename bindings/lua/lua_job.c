@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: ISC
  *
- * lua_job.c: jobs, and the futures that stand for them in Lua.
+ * lua_job.c: jobs: what the core knows of a task, an opening or a close of Lua's.
  *
  * A worker owns call, result and traceback until the core settles the task; `settled`
  * is stored after them and read before them. A job whose main has closed is over for
  * its state, settled or not.
  *
- * A future that has been read and is good for one plain value, or a long string, keeps
- * that, and lets go of its job: the memory serves the next call while it is warm, long
- * before the collector comes to the future.
+ * Its future has a state of its own, see doc/states.md: two functions change it,
+ * wl_job_settle and wl_job_end, both on the main's thread.
  */
 #include "lua_core.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-const char wl_future_class[] = "weir.future";
 
 /* ---- references ------------------------------------------------------------ */
 
@@ -36,23 +33,6 @@ void wl_job_unref(wl_job *j)
     free(j);
 }
 
-/* -> future without a job or a metatable */
-static wl_future *future_new(lua_State *L)
-{
-    wl_future *f = lua_newuserdata(L, sizeof *f);
-    f->job = NULL;
-    f->kept = WL_KEPT_NOT;
-    return f;
-}
-
-/* -> future without a job */
-wl_future *wl_future_push(lua_State *L)
-{
-    wl_future *f = future_new(L);
-    wl_set_class(L, wl_future_class);
-    return f;
-}
-
 static wl_job *make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
 {
     wl_job *j = malloc(sizeof *j); /* calloc knows no cache of the thread's own */
@@ -63,6 +43,7 @@ static wl_job *make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
     pthread_mutex_init(&j->lock, NULL);
     j->kind = kind;
     j->has_future = true;
+    j->expired = WEIR_EEXPIRED;
     wl_worker *w = m->state->worker;
     wl_main_ref(j->main = m);
     wl_main_ref(j->root = w && w->job ? w->job->root : m);
@@ -79,32 +60,22 @@ wl_job *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p)
     return f->job = make(L, kind, m, p);
 }
 
-/* NULL when all that is left is the value. A finaliser may come to a future that was
- * collected with it. */
-static wl_job *look(lua_State *L, const wl_future *f)
-{
-    if (!f->job && f->kept == WL_KEPT_NOT)
-        luaL_error(L, "weir: the future was collected");
-    return f->job;
-}
-
-static wl_job *look_at(lua_State *L, int index) { return look(L, wl_check(L, index, wl_future_class)); }
-
-wl_job *wl_job_check(lua_State *L, int index)
-{
-    wl_job *j = look_at(L, index);
-    if (!j)
-        luaL_error(L, "weir: the future is over");
-    return j;
-}
-
 /* ---- settling: on the main's thread, or on a worker when the main has closed -- */
 
+/* It failed, and no future tells: none is left, or its timeout ended it before. What a
+ * task does that was cancelled nobody wants to know. */
+bool wl_job_is_untold(const wl_job *j)
+{
+    bool failed = j->outcome == WL_FAILED || atomic_load(&j->failed_late);
+    if (j->read || !failed)
+        return false;
+    return j->ended ? j->ended == WEIR_ETIMEDOUT : !j->has_future;
+}
+
+/* Who waited for a future that ended early was told then. */
 static bool must_tell(const wl_job *j)
 {
-    if (j->has_future)
-        return j->watched;
-    return j->outcome == WL_FAILED && !j->cancelled;
+    return wl_job_is_untold(j) || (j->has_future && j->watched && !j->ended);
 }
 
 /* Partner: wl_burst_look, which wants a hint only; hence relaxed. */
@@ -116,18 +87,34 @@ static void count(wl_main *m, int n)
 
 void wl_job_gone(wl_job *j)
 {
+    if (j->gone)
+        return;
+    j->gone = true;
     wl_key_give(j->main->state, j->key);
     j->key = 0;
     if (j->kind == WL_TASK)
         count(j->main, -1);
 }
 
+/* The outcome for the future. One with a limit, and no other for its start, that no
+ * thread started in time was ended by that limit, whichever clock was first. */
+static int outcome_of(wl_job *j, int outcome)
+{
+    if (outcome != WEIR_EEXPIRED || j->expired != WEIR_ETIMEDOUT)
+        return outcome;
+    if (!j->ended)
+        atomic_fetch_add(&j->pool->timed_out, 1);
+    return WEIR_ETIMEDOUT;
+}
+
 /* Consumes the core's reference. */
 void wl_job_settle(wl_job *j, int outcome)
 {
     wl_pool *p = j->pool;
+    j->outcome = outcome_of(j, outcome);
     j->pool = NULL;
-    j->outcome = outcome;
+    if (j->limited)
+        wl_watch_remove(j);
     atomic_store(&j->settled, true);
     bool here = !atomic_load(&j->main->closed);
     if (here && j->given_up)
@@ -148,13 +135,73 @@ static void task_done(weir_task *task)
     wl_job_settle((wl_job *)(void *)task, weir_task_outcome(task));
 }
 
-/* After weir_task_abandon: the lost thread has let go. */
-static void task_release(weir_task *task) { wl_job_unref((wl_job *)(void *)task); }
+static void failure_came(weir_notice *notice, int outcome)
+{
+    (void)outcome;
+    wl_job *j = (wl_job *)(void *)notice;
+    if (!atomic_load(&j->main->closed) && !j->listed && wl_job_is_untold(j))
+        wl_main_tell(j->main, j);
+    else
+        wl_job_unref(j);
+}
+
+/* An abandoned task has failed after all. False: its main is closed. */
+static bool post_failure(wl_job *j)
+{
+    wl_main *m = j->main;
+    wl_main_ref(m); /* the job may be gone before the unlock */
+    j->u.notice = (weir_notice){.fn = failure_came};
+    pthread_mutex_lock(&m->lock);
+    bool open = !atomic_load(&m->closed) && weir_notice_expect(&j->u.notice, m->weir) == 0;
+    if (open)
+        weir_notice_post(&j->u.notice, 0);
+    pthread_mutex_unlock(&m->lock);
+    wl_main_unref(m);
+    return open;
+}
+
+/* After weir_task_abandon: the lost thread has let go, and so has the core. */
+static void task_release(weir_task *task)
+{
+    wl_job *j = (wl_job *)(void *)task;
+    if (!atomic_load(&j->failed_late) || !post_failure(j))
+        wl_job_unref(j);
+}
+
+/* ---- for its future -------------------------------------------------------- */
 
 /* For its state. */
-static bool is_over(const wl_job *j)
+bool wl_job_is_over(const wl_job *j)
 {
-    return j->cancelled || atomic_load(&j->settled) || atomic_load(&j->main->closed);
+    return j->ended || atomic_load(&j->settled) || atomic_load(&j->main->closed);
+}
+
+/* Its main does not wait for it any more. */
+static void stop(wl_job *j, int64_t abandon_ns)
+{
+    j->main->cancelled++;
+    j->given_up = true;
+    wl_cancel_send(j, abandon_ns < INT64_MAX ? abandon_ns : -1);
+}
+
+/* The one way in which a future is over before its task: by cancel or by its timeout. A
+ * queued task is taken back, a running one stopped; what it still returns is discarded.
+ * False: the core was first, and the task's own end is delivered, or will be at once. */
+bool wl_job_end(wl_job *j, int how, int64_t abandon_ns)
+{
+    if (wl_job_is_over(j) || !j->submitted || j->kind != WL_TASK)
+        return false;
+    int rc = weir_cancel(&j->u.task);
+    if (rc != 0 && rc != WEIR_EBUSY)
+        return false;
+    j->ended = how;
+    if (j->limited)
+        wl_watch_remove(j);
+    if (how == WEIR_ETIMEDOUT)
+        atomic_fetch_add(&j->pool->timed_out, 1);
+    if (rc == WEIR_EBUSY)
+        stop(j, abandon_ns);
+    return true;
 }
 
 /* ---- submitting ------------------------------------------------------------ */
@@ -166,7 +213,7 @@ static wl_job *task_make(lua_State *L, wl_pool *p)
     wl_pack_options options = {.number = 1, .metatables = p->metatables};
     int      n = lua_gettop(L) - 1;
     wl_main *m = wl_main_of(L, wl_this(L));
-    wl_future *f = future_new(L);
+    wl_future *f = wl_future_new(L);
     lua_pushvalue(L, lua_upvalueindex(WL_FUTURE));
     lua_setmetatable(L, -2);
     wl_job *j = f->job = make(L, WL_TASK, m, p);
@@ -205,15 +252,35 @@ static int submit(wl_job *j, weir_run_options *o)
     return rc;
 }
 
-/* future [priority [, seconds [, cancellable]]] -> true | nil, word */
+/* With a limit, from now on: it comes to a loop, and where nobody waits. Until that is
+ * over a thread may start the task, unless there is a limit for that too. */
+static int submit_within(wl_job *j, weir_run_options *o, int64_t limit_ns)
+{
+    j->limited = true;
+    if (o->start_within_ns == 0) {
+        o->start_within_ns = limit_ns;
+        j->expired = WEIR_ETIMEDOUT;
+    }
+    int rc = wl_watch_limit(j, limit_ns);
+    if (rc != 0)
+        return rc;
+    if ((rc = submit(j, o)) != 0)
+        wl_watch_remove(j);
+    return rc;
+}
+
+/* future [priority [, start within seconds [, cancellable [, timeout]]]] -> true | nil, word */
 static int job_submit(lua_State *L)
 {
     wl_job          *j = wl_job_check(L, 1);
     weir_run_options o = {.priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL)};
+    int64_t          limit = INT64_MAX;
     if (!lua_isnoneornil(L, 3))
         o.start_within_ns = wl_some_nanoseconds(lua_tonumber(L, 3));
+    if (!lua_isnoneornil(L, 5))
+        limit = wl_some_nanoseconds(lua_tonumber(L, 5));
     j->cancellable = lua_toboolean(L, 4);
-    int rc = submit(j, &o);
+    int rc = limit < INT64_MAX ? submit_within(j, &o, limit) : submit(j, &o);
     if (rc != 0)
         return wl_push_refusal(L, rc);
     lua_pushboolean(L, true);
@@ -277,283 +344,11 @@ static int job_post(lua_State *L)
     return 1;
 }
 
-/* ---- futures --------------------------------------------------------------- */
-
-/* future -> key, as `told` gives it; 0 when nobody waited, or it was told */
-static int job_key(lua_State *L)
-{
-    wl_job *j = look_at(L, 1);
-    wl_key_push(L, wl_this(L), j ? j->key : 0);
-    return 1;
-}
-
-/* value -> whether get would not wait | nothing: it is no future */
-static int job_over(lua_State *L)
-{
-    wl_future *f = wl_is(L, 1, WL_FUTURE);
-    if (!f)
-        return 0;
-    wl_job *j = look(L, f);
-    lua_pushboolean(L, !j || is_over(j));
-    return 1;
-}
-
-/* future -> whether its task is for the pool of this thread */
-static int job_is_own(lua_State *L)
-{
-    wl_worker *w = wl_this(L)->worker;
-    wl_job    *j = look_at(L, 1);
-    lua_pushboolean(L, w && j && j->pool == w->pool);
-    return 1;
-}
-
-/* The one call that every wait begins with.
- *
- * value -> key, whether a loop watches the mailbox; its end will be told
- *        | false: it is over | nothing: it is no future */
-static int job_watch(lua_State *L)
-{
-    wl_future *f = wl_is(L, 1, WL_FUTURE);
-    if (!f)
-        return 0;
-    wl_job *j = look(L, f);
-    if (!j || is_over(j)) {
-        lua_pushboolean(L, false);
-        return 1;
-    }
-    if (!j->key)
-        j->key = wl_key_take(L, wl_this(L));
-    j->watched = true;
-    wl_key_push(L, wl_this(L), j->key);
-    lua_pushboolean(L, j->main->held);
-    return 2;
-}
-
-/* -> the error value of a job that is over and not ok */
-static void push_error(lua_State *L, const wl_job *j)
-{
-    if (j->outcome == WL_FAILED && j->failure)
-        lua_pushstring(L, j->failure);
-    else if (j->outcome == WL_FAILED)
-        wl_unpack(L, j->result); /* the error value, or why it could not be had */
-    else
-        lua_pushstring(L, wl_word(j->outcome));
-}
-
-enum { LONG = 4096 }; /* whose message is worth more than a place in a table */
-
-/* The long strings, by their futures: a weak table in the registry. */
-static char key_strings;
-
-static void make_strings(lua_State *L)
-{
-    lua_newtable(L);
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_strings);
-}
-
-/* May raise: then the future has its job still. */
-static void keep_string(lua_State *L, int index)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_strings);
-    lua_pushvalue(L, 1);
-    lua_pushvalue(L, index);
-    lua_rawset(L, -3);
-    lua_pop(L, 1);
-}
-
-/* What the only result is, if it is one that a future can keep. The future is at 1. */
-static void keep(lua_State *L, wl_future *f, int index)
-{
-    switch (lua_type(L, index)) {
-    case LUA_TNONE: f->kept = WL_KEPT_NOTHING; break;
-    case LUA_TNIL: f->kept = WL_KEPT_NIL; break;
-    case LUA_TBOOLEAN: f->kept = lua_toboolean(L, index) ? WL_KEPT_TRUE : WL_KEPT_FALSE; break;
-    case LUA_TNUMBER:
-#if LUA_VERSION_NUM >= 503
-        if (lua_isinteger(L, index)) {
-            f->kept = WL_KEPT_INTEGER;
-            f->value.integer = lua_tointeger(L, index);
-            break;
-        }
-#endif
-        f->kept = WL_KEPT_NUMBER;
-        f->value.number = lua_tonumber(L, index);
-        break;
-    case LUA_TSTRING:
-        if (lua_rawlen(L, index) < LONG)
-            return;
-        keep_string(L, index);
-        f->kept = WL_KEPT_STRING;
-        break;
-    default: return;
-    }
-    f->job->has_future = false;
-    wl_job_unref(f->job);
-    f->job = NULL;
-}
-
-/* -> true, value */
-static int push_kept(lua_State *L, const wl_future *f)
-{
-    lua_pushboolean(L, true);
-    switch (f->kept) {
-    case WL_KEPT_NOT:
-    case WL_KEPT_NOTHING: return 1;
-    case WL_KEPT_NIL: lua_pushnil(L); break;
-    case WL_KEPT_FALSE: lua_pushboolean(L, false); break;
-    case WL_KEPT_TRUE: lua_pushboolean(L, true); break;
-    case WL_KEPT_INTEGER: lua_pushinteger(L, f->value.integer); break;
-    case WL_KEPT_NUMBER: lua_pushnumber(L, f->value.number); break;
-    case WL_KEPT_STRING:
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &key_strings);
-        lua_pushvalue(L, 1);
-        lua_rawget(L, -2);
-        lua_remove(L, -2);
-        break;
-    }
-    return 2;
-}
-
-/* The future stays below, for nobody else may hold it while its result is decoded.
- *
- * future, which is over -> true, values... | false, error */
-static int job_take(lua_State *L)
-{
-    wl_future *f = wl_is(L, 1, WL_FUTURE);
-    if (!f)
-        f = wl_check(L, 1, wl_future_class);
-    wl_job *j = look(L, f);
-    if (!j)
-        return push_kept(L, f);
-    j->read = true;
-    bool settled = atomic_load(&j->settled);
-    bool failed = j->cancelled || !settled || j->outcome != 0;
-    lua_settop(L, 1);
-    lua_pushboolean(L, !failed);
-    if (j->cancelled)
-        lua_pushstring(L, wl_word(j->cancelled));
-    else if (!settled)
-        lua_pushstring(L, wl_word(WEIR_ECLOSED));
-    else if (failed)
-        push_error(L, j);
-    else if (j->result && wl_unpack(L, j->result) < 0) {
-        lua_pushboolean(L, false);
-        lua_replace(L, 2);
-    } else if (j->kind == WL_TASK && lua_gettop(L) <= 3 && f->job == j)
-        keep(L, f, 3);
-    return lua_gettop(L) - 1;
-}
-
-/* future -> string | nil */
-static int job_traceback(lua_State *L)
-{
-    wl_job *j = look_at(L, 1);
-    if (j)
-        j->read = true;
-    lua_pushstring(L, j && atomic_load(&j->settled) && !j->cancelled ? j->traceback : NULL);
-    return 1;
-}
-
-/* Its main does not wait for it any more. */
-static void stop(wl_job *j, int64_t abandon_ns)
-{
-    j->main->cancelled++;
-    j->given_up = true;
-    wl_cancel_send(j, abandon_ns < INT64_MAX ? abandon_ns : -1);
-}
-
-/* A running one is stopped; what it still returns is discarded.
- *
- * future [timed_out [, seconds]] -> whether it was not over */
-static int job_cancel(lua_State *L)
-{
-    wl_job *j = look_at(L, 1);
-    int     rc = WEIR_EINVAL;
-    if (j && !is_over(j) && j->submitted && j->kind == WL_TASK)
-        rc = weir_cancel(&j->u.task);
-    if (rc == WEIR_EBUSY)
-        stop(j, lua_isnoneornil(L, 3) ? j->pool->cancel_ns : wl_nanoseconds(lua_tonumber(L, 3)));
-    bool stopped = rc == 0 || rc == WEIR_EBUSY;
-    if (stopped)
-        j->cancelled = lua_toboolean(L, 2) ? WEIR_ETIMEDOUT : WEIR_ECANCELED;
-    lua_pushboolean(L, stopped);
-    return 1;
-}
-
-/* Lets go of the job itself: in a state that closes, new objects are not finalized.
- *
- * lightuserdata job -> */
-static int report(lua_State *L)
-{
-    wl_job    *j = lua_touserdata(L, 1);
-    wl_future *f = wl_future_push(L);
-    wl_job_ref(f->job = j);
-    luaL_getmetatable(L, wl_future_class);
-    lua_getfield(L, -1, "unhandled");
-    lua_pushvalue(L, 2);
-    lua_call(L, 1, 0);
-    if (f->job)
-        wl_job_unref(j);
-    f->job = NULL;
-    return 0;
-}
-
-/* future -> */
-static int job_gc(lua_State *L)
-{
-    wl_future *f = lua_touserdata(L, 1);
-    wl_job    *j = f->job;
-    f->job = NULL;
-    if (!j)
-        return 0;
-    j->has_future = false;
-    bool unread = atomic_load(&j->settled) && j->outcome == WL_FAILED && !j->cancelled && !j->read;
-    if (unread)
-        j->read = true; /* the report's own future is collected, too */
-    if (unread && wl_protect(L, report, j) != 0)
-        lua_pop(L, 1);
-    wl_job_unref(j);
-    return 0;
-}
-
-/* function(future) -> ; is called for each failed job that nobody reads */
-static int on_unhandled(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    luaL_getmetatable(L, wl_future_class);
-    lua_pushvalue(L, 1);
-    lua_setfield(L, -2, "unhandled");
-    return 0;
-}
-
-/* value -> whether it is a future */
-static int is_future(lua_State *L)
-{
-    lua_pushboolean(L, wl_test(L, 1, wl_future_class) != NULL);
-    return 1;
-}
-
-void wl_job_class_make(lua_State *L) { wl_class(L, wl_future_class, "future", job_gc); }
-
 /* module -> module */
 void wl_job_register(lua_State *L)
 {
-    make_strings(L);
-    wl_method(L, "is_future", is_future);
     wl_method(L, "job", job_new);
     wl_method(L, "submit", job_submit);
     wl_method(L, "run", job_run);
     wl_method(L, "post", job_post);
-    wl_method(L, "key", job_key);
-    wl_method(L, "is_own", job_is_own);
-    wl_method(L, "over", job_over);
-    wl_method(L, "watch", job_watch);
-    wl_method(L, "take", job_take);
-    wl_method(L, "traceback", job_traceback);
-    wl_method(L, "cancel", job_cancel);
-    wl_method(L, "on_unhandled", on_unhandled);
 }

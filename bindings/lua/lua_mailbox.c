@@ -123,6 +123,7 @@ static wl_main *main_open(lua_State *L, wl_state *s)
     pthread_mutex_init(&m->lock, NULL);
     m->number = atomic_fetch_add(&n_mains, 1);
     m->last_job = &m->jobs;
+    m->last_due = &m->due;
     m->last_call = &m->calls;
     m->last_waker = &m->wakers;
     quieten(m);
@@ -156,6 +157,7 @@ static void drop_told(wl_main *m)
     wl_waker *k;
     while ((k = pop_waker(m)))
         wl_waker_unref(k);
+    wl_watch_drop_due(m);
     while ((j = m->jobs)) {
         m->jobs = j->next;
         wl_key_give(m->state, j->key);
@@ -237,6 +239,7 @@ void wl_state_open(lua_State *L, wl_worker *w)
 void wl_main_tell(wl_main *m, wl_job *j)
 {
     j->next = NULL;
+    j->listed = true;
     *m->last_job = j;
     m->last_job = &j->next;
 }
@@ -248,7 +251,7 @@ void wl_main_tell_waker(wl_main *m, wl_waker *k)
     m->last_waker = &k->next;
 }
 
-bool wl_main_has_told(const wl_main *m) { return m->jobs || m->calls || m->wakers; }
+bool wl_main_has_told(const wl_main *m) { return m->jobs || m->due || m->calls || m->wakers; }
 
 bool wl_main_is_idle(lua_State *L)
 {
@@ -261,14 +264,9 @@ static wl_job *pop_job(wl_main *m)
     wl_job *j = m->jobs;
     if (!(m->jobs = j->next))
         m->last_job = &m->jobs;
+    j->listed = false;
     wl_job_gone(j);
     return j;
-}
-
-/* A failure that no future is left to tell of. */
-static bool is_unread(const wl_job *j)
-{
-    return !j->has_future && !j->read && j->outcome == WL_FAILED && !j->cancelled;
 }
 
 /* -> key, or 0 */
@@ -279,12 +277,21 @@ static int tell_settled(lua_State *L, wl_main *m)
     return 1;
 }
 
+/* -> key */
+static int tell_due(lua_State *L, wl_main *m)
+{
+    uint32_t key = wl_watch_take_due(m);
+    wl_key_push(L, m->state, key);
+    wl_key_give(m->state, key);
+    return 1;
+}
+
 /* -> future, "failed" | nothing, if a finaliser was faster */
 static int tell_failed(lua_State *L, wl_main *m)
 {
     wl_future *f = wl_future_push(L);
     lua_pushliteral(L, "failed");
-    if (!m->jobs || !is_unread(m->jobs))
+    if (!m->jobs || !wl_job_is_untold(m->jobs))
         return 0;
     f->job = pop_job(m);
     f->job->has_future = true;
@@ -314,7 +321,9 @@ static int tell_one(lua_State *L, wl_main *m)
         return tell_waker(L, m);
     if (m->calls)
         return tell_call(L, m);
-    return is_unread(m->jobs) ? tell_failed(L, m) : tell_settled(L, m);
+    if (m->due)
+        return tell_due(L, m);
+    return wl_job_is_untold(m->jobs) ? tell_failed(L, m) : tell_settled(L, m);
 }
 
 /* What can throw comes before anything is taken off a list: a finaliser that runs in
@@ -325,7 +334,7 @@ static int told(lua_State *L)
 {
     wl_main *m = wl_this(L)->main;
     int      n = 0;
-    while (!n && m && (m->wakers || m->calls || m->jobs))
+    while (!n && m && wl_main_has_told(m))
         n = tell_one(L, m);
     return n;
 }
@@ -405,7 +414,7 @@ static int wait(lua_State *L)
     wl_worker *w = wl_this(L)->worker;
     bool       for_space = lua_toboolean(L, 3);
     wl_waiter  waiter;
-    bool       counts = w && (for_space || (j && seconds < 0));
+    bool       counts = w && (for_space || (j && seconds < 0 && !j->limited));
     if (counts && !wl_pool_begin_wait(w->pool, &waiter, for_space ? NULL : j)) {
         unsigned most = atomic_load(&w->pool->most);
         lua_pushnil(L);
@@ -413,7 +422,7 @@ static int wait(lua_State *L)
                         (int)most, (int)most);
         return 2;
     }
-    bool timed = w && j && !counts && seconds > 0; /* ends by itself, so it is no reason for an error */
+    bool timed = w && j && !counts && seconds != 0; /* ends by itself, so it is no reason for an error */
     bool spare = timed || (wl_this(L)->actor && (j || for_space)); /* nor does this: other threads end it */
     if (spare)
         weir_blocking_begin();

@@ -304,7 +304,8 @@ static int pool_resize(lua_State *L)
 static int pool_stats(lua_State *L)
 {
     weir_pool_stats s = {.size = sizeof s};
-    weir_pool_get_stats(wl_pool_check(L, 1)->weir, &s);
+    wl_pool        *p = wl_pool_check(L, 1);
+    weir_pool_get_stats(p->weir, &s);
     const struct {
         const char *name;
         uint64_t    value;
@@ -314,7 +315,7 @@ static int pool_stats(lua_State *L)
         {"submitted", s.submitted}, {"ok", s.ok},               {"failed", s.failed},
         {"cancelled", s.cancelled}, {"expired", s.expired},     {"closed", s.closed},
         {"dropped", s.dropped},     {"refused", s.refused},     {"abandoned", s.abandoned},
-        {"grown", s.grown},         {"retired", s.retired},
+        {"grown", s.grown},         {"retired", s.retired},     {"timed_out", atomic_load(&p->timed_out)},
     };
     lua_newtable(L);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {

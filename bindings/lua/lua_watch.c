@@ -1,38 +1,123 @@
 /* SPDX-License-Identifier: ISC
  *
- * lua_watch.c: a thread that gives up on cancelled jobs which do not stop in time.
+ * lua_watch.c: a thread that knows when jobs are late.
  *
- * It has a list of deadlines, each of another job, for a job is cancelled once. The job's
- * own thread takes its deadline off when it leaves the job in time; otherwise the watch
- * does, and abandons the job. Whoever takes it off frees it.
+ * A job has one deadline at a time. While its future waits that is the future's limit:
+ * when it has passed, the watch posts it to the job's main, on whose thread the future
+ * ends. Once the job was cancelled it is the time until it is given up: then the watch
+ * abandons it.
+ *
+ * A deadline goes HEAP -> PASSED, by the watch, or HEAP -> (freed), by who removes it. A
+ * limit that has PASSED belongs to its notice. Who removes it then only takes it off its
+ * job, and who is told of it finds that it is not the job's any more. After a fork the
+ * child has no watch, and what is in its heap is not looked at again.
+ *
+ * The heap is a pairing heap: what is added late and removed early, as most limits are,
+ * costs a few writes.
  */
 #include "lua_core.h"
 
 #include <stdlib.h>
 #include <time.h>
 
-typedef struct deadline {
-    struct deadline *next;
-    wl_job          *job; /* held, as is */
-    wl_pool         *pool;
-    struct timespec  at;
-} deadline;
+struct wl_deadline {
+    weir_notice notice; /* a limit's, first: found by it */
+    /* Constant. */
+    struct timespec at;
+    wl_job         *job; /* held, as is */
+    wl_pool        *pool;
+    void (*passed)(wl_deadline *d); /* on the watch's thread */
+    /* Guarded by the watch's lock. */
+    unsigned     heap; /* the number of the heap that it is in; 0: none */
+    wl_deadline *child, *sibling, *back; /* its parent, or the sibling before it */
+    /* Its main's thread's, once its future has ended. */
+    wl_deadline *next;
+    uint32_t     key; /* of who waits for that */
+};
 
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t  changed;
     /* Guarded by lock. */
-    bool      runs;
-    deadline *first; /* the earliest */
-} watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    bool         runs;
+    unsigned     heap;  /* its number: a child of fork begins another */
+    wl_deadline *first; /* the earliest: the heap's root */
+} watch = {.lock = PTHREAD_MUTEX_INITIALIZER, .heap = 1};
 
-/* ---- fork: the child has no watch, and its deadlines are of no thread there ----- */
+/* ---- the heap, under the lock ------------------------------------------------------ */
+
+static bool is_before(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+static wl_deadline *merge(wl_deadline *a, wl_deadline *b)
+{
+    if (!a || !b)
+        return a ? a : b;
+    if (is_before(&b->at, &a->at)) {
+        wl_deadline *later = a;
+        a = b;
+        b = later;
+    }
+    b->back = a;
+    if ((b->sibling = a->child))
+        a->child->back = b;
+    a->child = b;
+    return a;
+}
+
+/* One heap of these siblings: in pairs from the front, then all of those. */
+static wl_deadline *merge_siblings(wl_deadline *d)
+{
+    wl_deadline *pairs = NULL, *heap = NULL;
+    while (d) {
+        wl_deadline *other = d->sibling, *after = other ? other->sibling : NULL;
+        wl_deadline *pair = merge(d, other);
+        pair->sibling = pairs;
+        pairs = pair;
+        d = after;
+    }
+    while ((d = pairs)) {
+        pairs = d->sibling;
+        heap = merge(heap, d);
+    }
+    return heap;
+}
+
+static void detach(wl_deadline *d)
+{
+    if (d->back->child == d)
+        d->back->child = d->sibling;
+    else
+        d->back->sibling = d->sibling;
+    if (d->sibling)
+        d->sibling->back = d->back;
+}
+
+static void take_out(wl_deadline *d)
+{
+    wl_deadline *below = merge_siblings(d->child);
+    if (d == watch.first) {
+        watch.first = below;
+    } else {
+        detach(d);
+        watch.first = merge(watch.first, below);
+    }
+    if (watch.first)
+        watch.first->sibling = watch.first->back = NULL;
+    d->heap = 0;
+    d->child = d->sibling = d->back = NULL;
+}
+
+/* ---- fork: the child has no watch, and its deadlines are of no thread there --------- */
 
 static void take_lock(void) { pthread_mutex_lock(&watch.lock); }
 static void give_lock(void) { pthread_mutex_unlock(&watch.lock); }
 static void begin_anew(void)
 {
     watch.runs = false;
+    watch.heap++;
     watch.first = NULL;
     give_lock();
 }
@@ -40,25 +125,11 @@ static void on_load(void) { pthread_atfork(take_lock, give_lock, begin_anew); }
 
 /* ---- the watch ------------------------------------------------------------------- */
 
-static bool is_before(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
-}
-
-static void drop(deadline *d)
+static void drop(wl_deadline *d)
 {
     wl_job_unref(d->job);
     wl_pool_unuse(d->pool);
     free(d);
-}
-
-/* A task that has ended meanwhile, or has no replacement, stays as it is. */
-static void give_up(deadline *d)
-{
-    wl_job_ref(d->job); /* the lost thread's, until its release */
-    if (weir_task_abandon(&d->job->u.task) != 0)
-        wl_job_unref(d->job);
-    drop(d);
 }
 
 static void *keep_watch(void *unused)
@@ -68,16 +139,16 @@ static void *keep_watch(void *unused)
     for (;;) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
-        deadline *d = watch.first;
+        wl_deadline *d = watch.first;
         if (!d) {
             pthread_cond_wait(&watch.changed, &watch.lock);
         } else if (is_before(&now, &d->at)) {
             struct timespec at = d->at; /* whoever takes it off meanwhile frees it */
             pthread_cond_timedwait(&watch.changed, &watch.lock, &at);
         } else {
-            watch.first = d->next;
+            take_out(d);
             pthread_mutex_unlock(&watch.lock);
-            give_up(d);
+            d->passed(d);
             pthread_mutex_lock(&watch.lock);
         }
     }
@@ -103,9 +174,9 @@ static bool start_locked(void)
     return watch.runs;
 }
 
-static deadline *make(wl_job *j, int64_t timeout_ns)
+static wl_deadline *make(wl_job *j, int64_t timeout_ns, void (*passed)(wl_deadline *))
 {
-    deadline *d = malloc(sizeof *d);
+    wl_deadline *d = calloc(1, sizeof *d);
     if (!d)
         return NULL;
     wl_job_ref(d->job = j);
@@ -114,27 +185,22 @@ static deadline *make(wl_job *j, int64_t timeout_ns)
     int64_t ns = d->at.tv_nsec + timeout_ns % 1000000000;
     d->at.tv_sec += (time_t)(timeout_ns / 1000000000 + ns / 1000000000);
     d->at.tv_nsec = (long)(ns % 1000000000);
+    d->passed = passed;
     return d;
 }
 
-/* The job is abandoned unless it has ended by then. False: without memory or a thread
- * it is only not abandoned. */
-bool wl_watch_add(wl_job *j, int64_t timeout_ns)
+static bool add(wl_job *j, wl_deadline *d)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, on_load);
-    deadline *d = make(j, timeout_ns);
-    if (!d)
-        return false;
     pthread_mutex_lock(&watch.lock);
-    bool       runs = start_locked();
-    deadline **at = &watch.first;
-    while (runs && *at && !is_before(&d->at, &(*at)->at))
-        at = &(*at)->next;
+    bool runs = start_locked();
     if (runs) {
-        d->next = *at;
-        *at = d;
-        pthread_cond_signal(&watch.changed);
+        j->deadline = d;
+        d->heap = watch.heap;
+        watch.first = merge(watch.first, d);
+        if (watch.first == d)
+            pthread_cond_signal(&watch.changed);
     }
     pthread_mutex_unlock(&watch.lock);
     if (!runs)
@@ -142,17 +208,105 @@ bool wl_watch_add(wl_job *j, int64_t timeout_ns)
     return runs;
 }
 
-/* Nothing when the watch was faster. */
+/* Whether d was the job's deadline still; it is not from now on. */
+static bool take_off(wl_deadline *d)
+{
+    pthread_mutex_lock(&watch.lock);
+    bool still = d->job->deadline == d;
+    if (still)
+        d->job->deadline = NULL;
+    pthread_mutex_unlock(&watch.lock);
+    return still;
+}
+
 void wl_watch_remove(wl_job *j)
 {
     pthread_mutex_lock(&watch.lock);
-    deadline **at = &watch.first;
-    while (*at && (*at)->job != j)
-        at = &(*at)->next;
-    deadline *d = *at;
-    if (d)
-        *at = d->next;
+    wl_deadline *d = j->deadline;
+    bool         ours = d && d->heap == watch.heap; /* else the watch was faster */
+    j->deadline = NULL;
+    if (ours)
+        take_out(d);
     pthread_mutex_unlock(&watch.lock);
-    if (d)
+    if (ours)
         drop(d);
+}
+
+/* ---- giving up -------------------------------------------------------------------- */
+
+/* A task that has ended meanwhile, or has no replacement, stays as it is. */
+static void give_up(wl_deadline *d)
+{
+    take_off(d);
+    wl_job_ref(d->job); /* the lost thread's, until its release */
+    if (weir_task_abandon(&d->job->u.task) != 0)
+        wl_job_unref(d->job);
+    drop(d);
+}
+
+bool wl_watch_abandon(wl_job *j, int64_t timeout_ns)
+{
+    wl_deadline *d = make(j, timeout_ns, give_up);
+    return d && add(j, d);
+}
+
+/* ---- limits ------------------------------------------------------------------------ */
+
+/* In the main's dispatch, or when it has closed. Who waits is told by Lua, later. */
+static void limit_came(weir_notice *notice, int outcome)
+{
+    (void)outcome;
+    wl_deadline *d = (wl_deadline *)(void *)notice;
+    wl_job      *j = d->job;
+    wl_main     *m = j->main;
+    if (!take_off(d) || !wl_job_end(j, WEIR_ETIMEDOUT, d->pool->cancel_ns) || !j->watched) {
+        drop(d);
+        return;
+    }
+    d->key = j->key;
+    j->key = 0;
+    d->next = NULL;
+    *m->last_due = d;
+    m->last_due = &d->next;
+}
+
+static void post_limit(wl_deadline *d)
+{
+    wl_main *m = d->job->main;
+    wl_main_ref(m); /* the job may be gone before the unlock */
+    pthread_mutex_lock(&m->lock);
+    bool open = !atomic_load(&m->closed) && weir_notice_expect(&d->notice, m->weir) == 0;
+    if (open)
+        weir_notice_post(&d->notice, 0);
+    pthread_mutex_unlock(&m->lock);
+    wl_main_unref(m);
+    if (open)
+        return;
+    take_off(d);
+    drop(d);
+}
+
+int wl_watch_limit(wl_job *j, int64_t timeout_ns)
+{
+    wl_deadline *d = make(j, timeout_ns, post_limit);
+    if (!d)
+        return WEIR_ENOMEM;
+    d->notice.fn = limit_came;
+    return add(j, d) ? 0 : WEIR_EAGAIN;
+}
+
+uint32_t wl_watch_take_due(wl_main *m)
+{
+    wl_deadline *d = m->due;
+    uint32_t     key = d->key;
+    if (!(m->due = d->next))
+        m->last_due = &m->due;
+    drop(d);
+    return key;
+}
+
+void wl_watch_drop_due(wl_main *m)
+{
+    while (m->due)
+        wl_key_give(m->state, wl_watch_take_due(m));
 }

@@ -15,6 +15,7 @@
 #include "lua_core.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -311,10 +312,19 @@ void wl_worker_exit(void *pool, void *worker)
 
 /* ---- tasks ----------------------------------------------------------------- */
 
+/* What the hook of lua_cancel.c raises, and every wait of ours in a task that is stopped. */
+static bool is_stop(lua_State *L, int index)
+{
+    static const char word[] = "cancelled";
+    size_t            size = 0, n = sizeof word - 1;
+    const char *s = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &size) : "";
+    return size >= n && strcmp(s + size - n, word) == 0 && (size == n || s[size - n - 1] == ' ');
+}
+
 /* handler error -> ... */
 static void keep_failure(lua_State *L, wl_worker *w)
 {
-    w->code = WL_FAILED;
+    w->code = is_stop(L, -1) ? WEIR_ECANCELED : WL_FAILED;
     w->job->result = pack_error(L, w->pool);
     if (!w->job->result)
         w->job->failure = "not enough memory";
@@ -381,7 +391,7 @@ static int serve(lua_State *L)
     }
     wl_push_kept(L, wl_note_failure);
     bool ok = push_call(L, w) && lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1) == 0;
-    wl_cancel_unhook(L);
+    wl_cancel_leave(w);
     if (ok)
         keep_result(L, w);
     else
@@ -421,7 +431,7 @@ static void run(wl_worker *w, wl_job *j)
     wl_burst_look(w, j->main);
     if (wl_cancel_begin(w, j) && serve_protected(w) != 0) { /* no memory for anything else */
         j->failure = "not enough memory";
-        w->code = WL_FAILED;
+        w->code = is_stop(w->L, -1) ? WEIR_ECANCELED : WL_FAILED;
     }
     wl_owner_end(w->owner);
     w->owner = NULL;
@@ -446,7 +456,9 @@ int wl_worker_run(weir_task *task, void *worker)
     else
         w->code = WL_FAILED;
     if (!weir_cancel_requested(task))
-        return w->code;
+        return w->code == 0 ? 0 : WL_FAILED;
     wl_cancel_left(j);
+    if (w->code == WL_FAILED)
+        atomic_store(&j->failed_late, true);
     return WEIR_ECANCELED;
 }

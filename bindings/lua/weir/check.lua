@@ -71,4 +71,15 @@ function check.options(spec, where, given)
   end
 end
 
+--- No argument beside those that the method takes; `first` is the number of the first one
+-- that it does not.
+function check.none(method, first, ...)
+  for i = 1, select("#", ...) do
+    local value = select(i, ...)
+    if value ~= nil then
+      error(("%s: takes no argument %d, got %s"):format(method, first + i - 1, show(value)), CALLER - 1)
+    end
+  end
+end
+
 return check

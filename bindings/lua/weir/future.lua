@@ -4,18 +4,18 @@
 --
 -- A future belongs to the state that submitted its task. It keeps its pool until it
 -- is over. When it is collected before its task has ended, the task goes on. A failure
--- that is never read (by get, try or traceback) is reported to weir.on_unhandled.
+-- that is never read (by get, try or traceback) is reported to weir.on_unhandled, and so is
+-- one that comes after the future's timeout.
 -- @classmod weir.future
 
 local core = require "weir.core"
 local mailbox = require "weir.mailbox"
 local wait = require "weir.wait"
-local is_seconds = require("weir.check").kinds.seconds[2]
+local checks = require "weir.check"
 
 local future = {}
 future.__index = future
 
-local deadlines, has_deadlines = setmetatable({}, { __mode = "k" }), false
 local for_ever = wait.for_ever
 local over, take, watch, is_future = core.over, core.take, core.watch, core.is_future
 
@@ -34,7 +34,7 @@ local function check_timeout(timeout, method, index)
 end
 
 local function check_seconds(timeout, method)
-  if timeout ~= nil and not is_seconds(timeout) then
+  if timeout ~= nil and not checks.kinds.seconds[2](timeout) then
     error(("%s: argument 1 (timeout) must be a number of seconds, 0 or more, or nil, got %s"):format(method,
       tostring(timeout)), 3)
   end
@@ -42,37 +42,35 @@ end
 
 --- Waits for the task: suspends this coroutine under the loop that it runs in; blocks
 -- the thread outside a coroutine, and serves this state's run_in_main calls meanwhile.
--- Each call returns a copy of its own. Any number of coroutines may wait.
+-- Each call returns a copy of its own, and says what the first said. Any number of
+-- coroutines may wait. No argument: wait(timeout) is what ends by itself.
 -- @return true and what the task returned; or false and its error value, or "closed",
 --   "cancelled", "expired", "full" (dropped from a full queue) or "timeout"
-function future:get()
+function future:get(extra)
   local key, is_held = watch(self)
-  if not key then
-    if key == nil then check(self, "get") end
-    return take(self)
+  if extra ~= nil or key == nil then
+    check(self, "get")
+    checks.none("get", 1, extra)
   end
-  local deadline = has_deadlines and deadlines[self]
-  if not deadline then
-    for_ever(self, key, is_held)
-  elseif not wait.one(self, deadline - core.clock()) and core.cancel(self, true) then
-    mailbox.cancelled(core.key(self))
-  end
+  if key then for_ever(self, key, is_held) end
   return take(self)
 end
 
 future.__call = future.get
 
 --- What get would return, or nothing while it would wait.
-function future:try()
+function future:try(...)
   check(self, "try")
+  checks.none("try", 1, ...)
   if wait.one(self, 0) then return take(self) end
 end
 
 --- Waits as get does, no longer than `timeout` seconds, and reads nothing.
 -- @tparam ?number timeout nil: no limit
 -- @treturn boolean whether the task is over
-function future:wait(timeout)
+function future:wait(timeout, ...)
   check(self, "wait")
+  checks.none("wait", 2, ...)
   check_timeout(timeout, "wait", 1)
   return wait.one(self, timeout)
 end
@@ -86,10 +84,11 @@ end
 -- @tparam ?number timeout seconds until it is abandoned (math.huge: never); nil: the
 --   pool's cancel_timeout
 -- @treturn boolean false when it was over already
-function future:cancel(timeout)
+function future:cancel(timeout, ...)
   check(self, "cancel")
+  checks.none("cancel", 2, ...)
   check_seconds(timeout, "cancel")
-  local cancelled = core.cancel(self, false, timeout)
+  local cancelled = core.cancel(self, timeout)
   if cancelled then mailbox.cancelled(core.key(self)) end
   return cancelled
 end
@@ -104,8 +103,9 @@ local RESUMES = { resume = call }
 --- Calls fn(future) when the task is over: at once if it is, else where this state takes
 -- what comes back. What fn raises then goes to weir.on_unhandled.
 -- @tparam function fn it must not suspend
-function future:on_settle(fn)
+function future:on_settle(fn, ...)
   check(self, "on_settle")
+  checks.none("on_settle", 2, ...)
   if type(fn) ~= "function" then
     error("on_settle: argument 1 must be a function, got " .. type(fn), 2)
   end
@@ -116,8 +116,9 @@ end
 
 --- Where the task failed, on its own thread.
 -- @treturn ?string nil when it did not fail, or not yet
-function future:traceback()
+function future:traceback(...)
   check(self, "traceback")
+  checks.none("traceback", 1, ...)
   return core.traceback(self)
 end
 
@@ -142,17 +143,13 @@ end
 
 local several = {}
 
--- Has get wait no longer than until then; for pool:task{ timeout = }.
-function several.expire_at(self, deadline)
-  deadlines[self], has_deadlines = deadline, true
-end
-
 --- Waits until every future of the list is over. Reads none of them.
 -- @tparam {future,...} list
 -- @tparam ?number timeout in seconds
 -- @treturn boolean false when the time passed first
 -- @function weir.all
-function several.all(list, timeout)
+function several.all(list, timeout, ...)
+  checks.none("weir.all", 3, ...)
   check_list(list, "weir.all")
   check_timeout(timeout, "weir.all", 2)
   local deadline = timeout and core.clock() + timeout
@@ -169,7 +166,8 @@ end
 --   passed first
 -- @treturn ?future it
 -- @function weir.any
-function several.any(list, timeout)
+function several.any(list, timeout, ...)
+  checks.none("weir.any", 3, ...)
   check_list(list, "weir.any")
   check_timeout(timeout, "weir.any", 2)
   if #list == 0 then error("weir.any: argument 1 is an empty list", 2) end

@@ -148,9 +148,7 @@ function weir.on_unhandled(fn)
 end
 
 local function report(future)
-  local traceback = future:traceback()
-  local _, problem = future:get()
-  weir.report(problem, traceback)
+  weir.report(core.failure(future))
 end
 mailbox.unhandled = report
 core.on_unhandled(report)

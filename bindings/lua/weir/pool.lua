@@ -9,7 +9,7 @@
 
 local check = require "weir.check"
 local core = require "weir.core"
-local futures = require "weir.future"
+require "weir.future" -- completes the class
 local loops = require "weir.loop"
 local mailbox = require "weir.mailbox"
 local space = require "weir.space"
@@ -170,15 +170,10 @@ end
 
 local CORE_PRIORITY = { normal = 0, high = 1, low = 2 }
 
-local function look_after_it(future, timeout)
-  if timeout then futures.expire_at(future, core.clock() + timeout) end
-  look_after()
-end
-
 -- Its task is under way. Where there is no memory for the rest nobody would get the
 -- future, so the task is taken back.
-local function keep(future, timeout)
-  local ok, problem = pcall(look_after_it, future, timeout)
+local function keep(future)
+  local ok, problem = pcall(look_after)
   if ok then return future end
   core.cancel(future)
   error(problem, 0)
@@ -187,12 +182,14 @@ end
 local function submit(self, call, f, ...)
   local future, problem = core.job(self, f, ...)
   if not future then error("run: " .. tostring(problem), 3) end
-  local priority, within = CORE_PRIORITY[call.priority], call.start_within or call.timeout
-  local function attempt() return core.submit(future, priority, within, call.cancellable) end
+  local priority = CORE_PRIORITY[call.priority]
+  local function attempt()
+    return core.submit(future, priority, call.start_within, call.cancellable, call.timeout)
+  end
   local ok
   if core.waits(self) then ok, problem = space.wait(attempt, self) else ok, problem = attempt() end
   if not ok then return nil, problem end
-  return keep(future, call.timeout)
+  return keep(future)
 end
 
 --- Has a thread of the pool call f(state, ...), or f(...) in a pool without init.
@@ -201,7 +198,7 @@ end
 -- @tparam function f
 -- @param ... its arguments. Raises when one cannot cross
 -- @treturn ?weir.future nil when it was refused
--- @treturn ?string "full" or "closed", then
+-- @treturn ?string "full", "closed" or what the system refused, then
 function pool:run(f, ...)
   local future, problem = run(self, f, ...)
   if problem == true then return future end -- and a loop looks after what comes back
@@ -253,8 +250,9 @@ local task_options = {
 --   priority ("normal"): "high", "normal" or "low";
 --   start_within (seconds): the future ends with false, "expired" when no thread has
 --   started the task by then;
---   timeout (seconds): likewise for a task that has not ended: get then cancels it and
---   returns false, "timeout";
+--   timeout (seconds): the future ends with false, "timeout" when the task has not ended by
+--   then, whoever waits for it and how, and the task is cancelled as by future:cancel. An
+--   error of its own that it raises all the same goes to weir.on_unhandled;
 --   cancellable (false): on LuaJIT, runs without its compiler, whose loops cannot be
 --   stopped by cancel. Elsewhere every task can
 -- @return an object with a method run(f, ...), which is as pool:run and may be called
@@ -347,7 +345,8 @@ end
 --- A snapshot.
 -- @treturn table counts: threads, idle, running, queued, lost, blocked (now); submitted,
 --   ok, failed, cancelled, expired, closed, dropped, refused, abandoned, grown, retired
---   (since it was opened)
+--   (since it was opened); and timed_out: futures that said "timeout", whose tasks count as
+--   running until they return
 function pool:stats()
   check_self(self, "stats")
   return core.stats(self)

@@ -111,6 +111,44 @@ return function(name, drive)
       own:close()
     end)
 
+    it("a timeout ends every way to wait", function()
+      local own, go = assert(weir.pool { threads = 2 }), gate.new()
+      local function held()
+        return own:task { timeout = 0.01 }:run(function(g) require("support.gate").pass(g) end, go)
+      end
+      local function ends(wait)
+        local future, said = held(), nil
+        future:on_settle(function(f) said = { f:get() } end)
+        wait(future)
+        for _ = 1, 2 do assert.are.same({ false, "timeout" }, { future:get() }) end
+        assert.are.same({ false, "timeout" }, { future:try() })
+        assert.is_false(future:cancel())
+        assert.are.same({ false, "timeout" }, said)
+      end
+      inside(function()
+        ends(function(f) f:get() end)
+        ends(function(f) assert.is_true(f:wait()) end)
+        ends(function(f) assert.is_true(weir.all { f }) end)
+        ends(function(f) assert.are.equal(1, (weir.any { f })) end)
+        ends(function(f) while f:try() == nil do drive.pause() end end)
+        assert.are.equal(5, own:stats().timed_out)
+        own:close()
+      end)
+      os.remove(go)
+    end)
+
+    it("a timeout is told also if nobody waits", function()
+      local said
+      inside(function()
+        local own, go = assert(weir.pool { threads = 1 }), gate.new()
+        own:task { timeout = 0.01 }:run(function(g) require("support.gate").pass(g) end, go):on_settle(function(f)
+          said = { f:get() }
+          os.remove(go)
+        end)
+      end)
+      assert.are.same({ false, "timeout" }, said)
+    end)
+
     it("weir.any and weir.all wait for several", function()
       local go = gate.new()
       inside(function()

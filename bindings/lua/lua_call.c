@@ -77,8 +77,10 @@ static int call_gc(lua_State *L)
     slot *s = lua_touserdata(L, 1);
     if (!s->call)
         return 0;
-    if (!s->is_caller)
+    if (!s->is_caller) {
         finish(s->call, WEIR_ECANCELED);
+        wl_main_look_idle(s->call->main);
+    }
     unref(s->call);
     s->call = NULL;
     return 0;

@@ -189,6 +189,8 @@ struct wl_main {
     lua_State *blocked; /* inside a blocking call of the core, made from here; else NULL */
     bool       lined_up; /* some wait for space: see weir/space.lua */
     unsigned   cancelled; /* jobs that run on, and nobody waits for */
+    weir_notice look; /* posted to itself, while `looks` */
+    bool        looks;
     wl_job    *jobs, **last_job; /* told, for Lua to take */
     wl_deadline *due, **last_due;
     wl_call   *calls, **last_call;
@@ -212,6 +214,7 @@ void     wl_main_tell_waker(wl_main *m, wl_waker *k); /* takes a reference of k 
 bool     wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n);
 bool     wl_main_has_told(const wl_main *m); /* something that an error kept from being taken */
 bool     wl_main_is_idle(lua_State *L); /* none is open, or nothing is to come and nothing was told */
+void     wl_main_look_idle(wl_main *m); /* something ended outside dispatch, and nobody may know */
 void     wl_main_register(lua_State *L);
 
 /* ---- a state that belongs to a task, and its children: see lua_actor.h ------- */

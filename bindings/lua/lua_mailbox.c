@@ -9,6 +9,7 @@
 #include "lua_actor.h"
 #include "lua_rights.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 static _Atomic uint64_t n_mains;
@@ -257,6 +258,28 @@ bool wl_main_is_idle(lua_State *L)
 {
     wl_main *m = wl_main_look(L);
     return !m || (weir_main_pending(m->weir) == 0 && !wl_main_has_told(m));
+}
+
+static void looked(weir_notice *notice, int outcome)
+{
+    (void)outcome;
+    wl_main *m = (wl_main *)(void *)((char *)notice - offsetof(wl_main, look));
+    m->looks = false;
+    wl_main_unref(m);
+}
+
+/* A loop that watches lets go when nothing is to come any more, where it is told of
+ * something: then of this. */
+void wl_main_look_idle(wl_main *m)
+{
+    if (atomic_load(&m->closed) || !m->held || m->looks || weir_main_pending(m->weir) > m->cancelled)
+        return;
+    m->look = (weir_notice){.fn = looked};
+    if (weir_notice_expect(&m->look, m->weir) != 0)
+        return;
+    m->looks = true;
+    wl_main_ref(m);
+    weir_notice_post(&m->look, 0);
 }
 
 static wl_job *pop_job(wl_main *m)

@@ -23,3 +23,32 @@ require "support.loop_tests"("luv", {
     coroutine.yield()
   end,
 })
+
+describe("under luv", function()
+  it("a call whose coroutine is collected holds the loop no longer", function()
+    local weir = require "weir"
+    local pool = assert(weir.pool { threads = 1, cancel_timeout = 0 })
+    local collected, timer = false, uv.new_timer()
+    assert(coroutine.resume(coroutine.create(function()
+      local future = pool:run(function()
+        require("weir").run_in_main(function()
+          weir_test_in = coroutine.running() -- luacheck: ignore
+          coroutine.yield() -- and nobody will resume it
+        end)
+      end)
+      while not _G.weir_test_in do weir.sleep(0.001) end
+      assert.is_true(future:cancel())
+      while pool:stats().abandoned == 0 do weir.sleep(0.001) end
+      pool:close()
+      assert.are.equal(1, weir.loop.pending())
+      timer:start(1, 1, function() -- when everything else sleeps
+        _G.weir_test_in = nil
+        collectgarbage()
+        collected = weir.loop.pending() == 0 or collected
+        if collected then timer:close() end
+      end)
+    end)))
+    uv.run()
+    assert.is_true(collected)
+  end)
+end)

@@ -21,6 +21,18 @@ local held_mail -- of which mailbox: in a pool thread each task has its own
 local told, pending, is_held = core.told, core.pending, core.held
 mailbox.is_held = is_held -- whether some loop watches this mailbox
 
+local release
+
+-- What ended without a delivery: no loop need turn for it any more.
+local function let_go()
+  if pending() == 0 and next(held) then release() end
+end
+
+local function finish(call, ...)
+  core.finish(call, ...)
+  let_go()
+end
+
 local function apply(f, ...)
   if f == nil then error((...), 0) end
   return f(...)
@@ -38,20 +50,20 @@ local plain = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 local function serve(call)
   local coxpcall = plain and package.loaded.coxpcall
   if plain and not coxpcall then
-    core.finish(call, true, run(call))
+    finish(call, true, run(call))
   else
-    core.finish(call, (coxpcall or _G).pcall(run, call))
+    finish(call, (coxpcall or _G).pcall(run, call))
   end
 end
 
 local function spawn(loop, call)
   local ok, problem
   if loop.call then
-    ok, problem = pcall(loop.call, function(...) core.finish(call, ...) end, run, call)
+    ok, problem = pcall(loop.call, function(...) finish(call, ...) end, run, call)
   else
     ok, problem = pcall(loop.spawn, serve, call)
   end
-  if not ok then core.finish(call, false, problem) end
+  if not ok then finish(call, false, problem) end
 end
 
 -- Where no loop turns a function cannot be suspended: it must end here.
@@ -91,7 +103,7 @@ local function count_holders()
   is_held(next(held) ~= nil)
 end
 
-local function release()
+function release()
   for loop, watch in pairs(held) do
     held[loop] = nil
     watch.stop()
@@ -138,7 +150,7 @@ end
 --- Takes what was delivered, on behalf of a loop.
 function mailbox.deliver(loop)
   take_all(loop)
-  if pending() == 0 and next(held) then release() end
+  let_go()
 end
 
 -- The descriptor does not tell again what an error has left there, of memory or of a
@@ -180,7 +192,7 @@ end
 --- Who waited for `key` goes on: it was cancelled.
 function mailbox.cancelled(key)
   wake(key)
-  if pending() == 0 and next(held) then release() end
+  let_go()
 end
 
 --- Has `loop` watch the mailbox until nothing is to come any more.

@@ -149,6 +149,28 @@ return function(name, drive)
       assert.are.same({ false, "timeout" }, said)
     end)
 
+    it("the loop ends after a call whose task was given up and whose pool was closed", function()
+      _G.weir_test_pause = drive.pause
+      local seen
+      inside(function()
+        local own = assert(weir.pool { threads = 1, cancel_timeout = 0 })
+        local future = own:run(function()
+          require("weir").run_in_main(function()
+            weir_test_in = true -- luacheck: ignore
+            while weir_test_in do weir_test_pause() end -- luacheck: ignore
+          end)
+        end)
+        while not _G.weir_test_in do drive.pause() end
+        assert.is_true(future:cancel())
+        while own:stats().abandoned == 0 do drive.pause() end
+        assert.is_true(own:close())
+        seen, _G.weir_test_in = weir.loop.pending(), nil
+      end)
+      _G.weir_test_pause = nil
+      assert.are.equal(1, seen)
+      assert.are.equal(0, weir.loop.pending())
+    end)
+
     it("weir.any and weir.all wait for several", function()
       local go = gate.new()
       inside(function()

@@ -167,12 +167,9 @@ static int call_finish(lua_State *L)
     if (!c->weir)
         return 0;
     static const wl_pack_options results = {.what = "result", .number = 1};
-    static const wl_pack_options error = {.what = "error value"};
-    c->ok = lua_toboolean(L, 2);
-    if (wl_pack(L, 3, lua_gettop(L) - 2, c->ok ? &results : &error, &c->out) != 0) {
-        c->ok = false; /* the message is a string, which crosses */
-        wl_pack(L, lua_gettop(L), 1, NULL, &c->out);
-    }
+    c->ok = lua_toboolean(L, 2) && wl_pack(L, 3, lua_gettop(L) - 2, &results, &c->out) == 0;
+    if (!c->ok)
+        c->out = wl_pack_error(L, WL_REFUSE);
     finish(c, 0);
     return 0;
 }

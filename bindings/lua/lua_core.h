@@ -115,6 +115,7 @@ void       wl_worker_exit(void *pool, void *worker);
 int        wl_worker_run(weir_task *task, void *worker);
 int        wl_thread_nice(void); /* the calling thread's */
 int        wl_note_failure(lua_State *L); /* a message handler */
+wl_message *wl_pack_error(lua_State *L, wl_metatables metatables); /* error -> ... */
 wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 
 void  wl_command_register(lua_State *L); /* in a worker's new state, like the next */

@@ -28,6 +28,32 @@ static char key_state, key_at_exit, key_traceback, key_jit;
 
 /* ---- errors ---------------------------------------------------------------- */
 
+/* value -> text: of a value without one, what kind it is. The text that an object has is
+ * had by calling it, so this may raise. */
+static int describe(lua_State *L)
+{
+    if (lua_type(L, 1) == LUA_TSTRING || lua_type(L, 1) == LUA_TNUMBER) {
+        lua_tostring(L, 1);
+        return 1;
+    }
+    if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
+        return 1;
+    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
+    return 1;
+}
+
+/* -> text of the value at index, or why it has none */
+static void push_text(lua_State *L, int index)
+{
+    lua_pushvalue(L, index);
+    lua_pushcfunction(L, describe);
+    lua_insert(L, -2);
+    if (lua_pcall(L, 1, 1, 0) != 0 && lua_type(L, -1) != LUA_TSTRING) {
+        lua_pop(L, 1);
+        lua_pushliteral(L, "(error object has an error in its __tostring)");
+    }
+}
+
 /* The message handler of everything that runs here; keeps the traceback with the job.
  * Outside a task it does nothing.
  *
@@ -41,10 +67,7 @@ int wl_note_failure(lua_State *L)
         lua_settop(L, 1);
         return 1;
     }
-    if (lua_type(L, 1) == LUA_TSTRING)
-        lua_pushvalue(L, 1);
-    else
-        lua_pushliteral(L, "(error value)");
+    push_text(L, 1);
     lua_pushinteger(L, 2);
     lua_call(L, 2, 1);
     if (lua_type(L, -1) == LUA_TSTRING)
@@ -53,15 +76,30 @@ int wl_note_failure(lua_State *L)
     return 1;
 }
 
-/* The error value on top, or why it cannot cross; NULL when there is no memory.
+/* error, why it cannot cross -> ... what is sent in its place: its text is not lost */
+static void explain(lua_State *L)
+{
+    int value = lua_gettop(L) - 1;
+    if (!luaL_getmetafield(L, value, "__tostring"))
+        return;
+    lua_pop(L, 1);
+    push_text(L, value);
+    lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
+}
+
+/* The error value on top, or why it cannot cross and its text; NULL when there is no
+ * memory.
  *
  * error -> ... */
-static wl_message *pack_error(lua_State *L, const wl_pool *p)
+wl_message *wl_pack_error(lua_State *L, wl_metatables metatables)
 {
-    wl_pack_options options = {.what = "error value", .metatables = p->metatables};
+    wl_pack_options options = {.what = "error value", .metatables = metatables};
     wl_message     *m = NULL;
-    if (wl_pack(L, lua_gettop(L), 1, &options, &m) != 0)
-        wl_pack(L, lua_gettop(L), 1, &options, &m);
+    if (wl_pack(L, lua_gettop(L), 1, &options, &m) == 0)
+        return m;
+    if (lua_type(L, -1) == LUA_TSTRING)
+        explain(L);
+    wl_pack(L, lua_gettop(L), 1, &options, &m);
     return m;
 }
 
@@ -199,7 +237,7 @@ static int begin_and_tell(lua_State *L)
     lua_insert(L, 1);
     if (lua_pcall(L, 1, 0, 0) != 0) {
         w->failed = true;
-        keep_first(&w->pool->init_error, pack_error(L, w->pool));
+        keep_first(&w->pool->init_error, wl_pack_error(L, w->pool->metatables));
     }
     return 0;
 }
@@ -290,7 +328,7 @@ static int say_goodbye(lua_State *L)
     if (w->has_state)
         lua_rawgetp(L, LUA_REGISTRYINDEX, &key_state);
     if (lua_pcall(L, w->has_state, 0, 0) != 0)
-        keep_first(&w->pool->exit_error, pack_error(L, w->pool));
+        keep_first(&w->pool->exit_error, wl_pack_error(L, w->pool->metatables));
     return 0;
 }
 
@@ -325,7 +363,7 @@ static bool is_stop(lua_State *L, int index)
 static void keep_failure(lua_State *L, wl_worker *w)
 {
     w->code = is_stop(L, -1) ? WEIR_ECANCELED : WL_FAILED;
-    w->job->result = pack_error(L, w->pool);
+    w->job->result = wl_pack_error(L, w->pool->metatables);
     if (!w->job->result)
         w->job->failure = "not enough memory";
 }

@@ -124,6 +124,42 @@ describe("an error", function()
     assert.are.equal(2, results.n)
   end)
 
+  it("keeps the text that it has by __tostring, wherever it goes", function()
+    local function fail() error(setmetatable({}, { __tostring = function() return "disk full" end })) end
+    local future = pool:run(fail)
+    local _, problem = future:get()
+    assert.matches("^error value .*not registered.*: disk full$", problem)
+    assert.matches("^disk full\nstack traceback:.*test_future.lua:%d+", future:traceback())
+    local ok, called
+    _, ok, called = pool:run(function()
+      return pcall(require("weir").run_in_main, function()
+        error(setmetatable({}, { __tostring = function() return "main full" end }))
+      end)
+    end):get()
+    assert.is_false(ok)
+    assert.matches("^error value .*not registered.*: main full$", called)
+    local none
+    none, problem = weir.pool { init = fail }
+    assert.is_nil(none)
+    assert.matches("^error value .*not registered.*: disk full$", problem)
+    local told
+    weir.on_unhandled(function(_, traceback) told = traceback end)
+    pool:run(fail):wait()
+    collectgarbage()
+    collectgarbage()
+    weir.on_unhandled(nil)
+    assert.matches("^disk full\n", told)
+  end)
+
+  it("whose __tostring raises or gives no text is told all the same", function()
+    local future = pool:run(function() error(setmetatable({}, { __tostring = function() error "sic" end })) end)
+    future:wait()
+    assert.matches("sic", future:traceback())
+    future = pool:run(function() error {} end)
+    future:wait()
+    assert.matches("^%(error object is a table value%)\nstack traceback", future:traceback())
+  end)
+
   it("brings the traceback of its thread", function()
     local future = pool:run(function()
       local function inner() error "deep" end

@@ -138,6 +138,13 @@ int wl_fail_caller(lua_State *L, const char *format, ...)
     return lua_error(L);
 }
 
+void wl_no_argument(lua_State *L, const char *method)
+{
+    if (lua_gettop(L) > 1 && !lua_isnil(L, 2))
+        luaL_error(L, "%s: takes no argument 1, got %s", method,
+                   lua_isstring(L, 2) ? lua_tostring(L, 2) : luaL_typename(L, 2));
+}
+
 int64_t wl_now(void)
 {
     struct timespec t;

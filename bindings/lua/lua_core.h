@@ -66,6 +66,7 @@ struct wl_pool {
     _Atomic uint64_t timed_out; /* futures that their timeout ended */
     /* The first of each; taken by who is told of the open and of a close. */
     _Atomic(wl_message *) init_error, exit_error;
+    _Atomic(char *) exit_text; /* of the exit error, until it was told */
     pthread_mutex_t lock;
     /* Guarded by lock. */
     wl_waiter *waiters;
@@ -78,6 +79,7 @@ void     wl_pool_use(wl_pool *p);
 void     wl_pool_unuse(wl_pool *p);
 void     wl_pool_ref(wl_pool *p);
 void     wl_pool_unref(wl_pool *p);
+void     wl_pool_tell_exit_error(wl_pool *p); /* to stderr, if nobody was told */
 void     wl_pool_class_make(lua_State *L); /* module -> module; before any function */
 void     wl_pool_register(lua_State *L);
 extern const char wl_pool_class[];
@@ -201,6 +203,7 @@ struct wl_main {
 void     wl_state_open(lua_State *L, wl_worker *w); /* once per state, before all else */
 void     wl_state_push(lua_State *L); /* -> the record, or nil */
 wl_main *wl_main_get(lua_State *L); /* the state's, opened on demand; may throw */
+int      wl_main_open(lua_State *L); /* so that the next one throws nothing; 0, or why not */
 wl_main *wl_main_of(lua_State *L, wl_state *s); /* the same, of a state that is known */
 wl_main *wl_main_look(lua_State *L); /* the same, or NULL when none is open */
 void     wl_main_end(lua_State *L);  /* closes it: the task that it belongs to has ended */
@@ -376,6 +379,7 @@ static inline void *wl_is(lua_State *L, int index, int class)
     return same ? u : NULL;
 }
 
+void wl_no_argument(lua_State *L, const char *method); /* raises unless only the receiver is given */
 int  wl_fail_caller(lua_State *L, const char *format, ...); /* raises at the line of the caller's */
 void wl_require(lua_State *L, const char *type); /* weir, where the type is not known yet */
 const char *wl_word(int code);

@@ -223,13 +223,16 @@ static wl_job *task_make(lua_State *L, wl_pool *p)
     return wl_pack(L, 2, n, &options, &j->call) == 0 ? j : NULL;
 }
 
-/* pool f args... -> future, not submitted yet | nil, why it cannot cross */
+/* pool f args... -> future, not submitted yet | false, why it cannot cross | nil, word */
 static int job_new(lua_State *L)
 {
     wl_need_unrestricted(L, "run");
+    int rc = wl_main_open(L);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
     if (task_make(L, wl_pool_check(L, 1)))
         return 1;
-    lua_pushnil(L);
+    lua_pushboolean(L, false);
     lua_insert(L, -2);
     return 2;
 }
@@ -297,6 +300,9 @@ static int job_run(lua_State *L)
     wl_need_unrestricted(L, "run");
     if (!p || lua_type(L, 2) != LUA_TFUNCTION)
         return 0;
+    int rc = wl_this(L)->main ? 0 : wl_main_open(L);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
     wl_job          *j = task_make(L, *p ? *p : wl_pool_check(L, 1));
     weir_run_options none = {0};
     if (!j) {
@@ -305,7 +311,7 @@ static int job_run(lua_State *L)
         return 2;
     }
     bool behind = j->pool->waits && j->main->lined_up;
-    int  rc = behind ? WEIR_EFULL : submit(j, &none);
+    rc = behind ? WEIR_EFULL : submit(j, &none);
     if (rc != 0)
         return wl_push_refusal(L, rc);
     lua_pushboolean(L, j->main->held);

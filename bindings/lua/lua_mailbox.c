@@ -111,13 +111,14 @@ static void quieten(wl_main *m)
         weir_main_quiet(m->weir, m->quiet = quiet);
 }
 
-static wl_main *main_open(lua_State *L, wl_state *s)
+/* 0, or why none can be had. */
+static int main_open(wl_state *s)
 {
     wl_main *m = calloc(1, sizeof *m);
     int      rc = m ? weir_main_open(&m->weir) : WEIR_ENOMEM;
     if (rc != 0) {
         free(m);
-        luaL_error(L, "weir: %s", wl_word(rc));
+        return rc;
     }
     atomic_init(&m->refs, 1);
     m->state = s;
@@ -128,7 +129,8 @@ static wl_main *main_open(lua_State *L, wl_state *s)
     m->last_call = &m->calls;
     m->last_waker = &m->wakers;
     quieten(m);
-    return m;
+    s->main = m;
+    return 0;
 }
 
 wl_main *wl_main_look(lua_State *L) { return state_of(L)->main; }
@@ -137,9 +139,18 @@ wl_main *wl_main_of(lua_State *L, wl_state *s)
 {
     if (s->over)
         luaL_error(L, "weir: this state is being closed");
-    if (!s->main)
-        s->main = main_open(L, s);
+    int rc = s->main ? 0 : main_open(s);
+    if (rc != 0) { /* of no line of ours: it is nobody's mistake */
+        lua_pushfstring(L, "weir: %s", wl_word(rc));
+        lua_error(L);
+    }
     return s->main;
+}
+
+int wl_main_open(lua_State *L)
+{
+    wl_state *s = state_of(L);
+    return s->main || s->over ? 0 : main_open(s);
 }
 
 wl_main *wl_main_get(lua_State *L) { return wl_main_of(L, state_of(L)); }

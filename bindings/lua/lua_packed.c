@@ -76,6 +76,7 @@ static int pack(lua_State *L)
 static int unpack(lua_State *L)
 {
     wl_packed **slot = check(L);
+    wl_no_argument(L, "unpack");
     luaL_argcheck(L, *slot, 1, "nothing was packed");
     return wl_packed_push(L, *slot);
 }
@@ -84,6 +85,7 @@ static int unpack(lua_State *L)
 static int size(lua_State *L)
 {
     wl_packed **slot = check(L);
+    wl_no_argument(L, "size");
     lua_pushinteger(L, *slot ? (lua_Integer)wl_message_size((*slot)->m) : 0);
     return 1;
 }

@@ -17,10 +17,19 @@ const char wl_pool_class[] = "weir.pool";
 
 void wl_pool_ref(wl_pool *p) { atomic_fetch_add(&p->refs, 1); }
 
+void wl_pool_tell_exit_error(wl_pool *p)
+{
+    char *text = atomic_exchange(&p->exit_text, NULL);
+    if (text)
+        fprintf(stderr, "weir: at_exit of pool '%s' failed and nobody asked: %s\n", p->name, text);
+    free(text);
+}
+
 void wl_pool_unref(wl_pool *p)
 {
     if (atomic_fetch_sub(&p->refs, 1) != 1)
         return;
+    wl_pool_tell_exit_error(p);
     wl_message_free(p->package);
     wl_message_free(p->setup);
     wl_message_free(atomic_load(&p->init_error));
@@ -204,8 +213,11 @@ static void opened(weir_notice *notice, int outcome)
 static void closed(weir_notice *notice, int outcome)
 {
     wl_job *j = (wl_job *)(void *)notice;
-    if (outcome == 0 && atomic_load(&j->pool->exit_error))
+    if (outcome == 0 && atomic_load(&j->pool->exit_error)) {
         outcome = take_error(j, &j->pool->exit_error, "at_exit failed");
+        if (!atomic_load(&j->main->closed)) /* else no future is left to tell */
+            free(atomic_exchange(&j->pool->exit_text, NULL));
+    }
     wl_job_settle(j, outcome);
 }
 
@@ -217,11 +229,14 @@ static int pool_open(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     wl_need_unrestricted(L, "weir.pool"); /* its threads may do everything */
     int      n = lua_gettop(L) - 1;
+    int      rc = wl_main_open(L);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
     wl_pool *p = make(L);
     read_crossing(L, p);
     what.metatables = p->metatables;
     lua_insert(L, 2);
-    int rc = wl_pack(L, 3, 3, &what, &p->package);
+    rc = wl_pack(L, 3, 3, &what, &p->package);
     what.number += 3;
     if (rc != 0 || wl_pack(L, 6, n - 3, &what, &p->setup) != 0) {
         lua_pushboolean(L, false);
@@ -256,10 +271,13 @@ static weir_close_mode mode_of(lua_State *L, int index)
 static int pool_close_async(lua_State *L)
 {
     wl_pool *p = wl_pool_check(L, 1);
-    wl_job  *j = wl_job_push(L, WL_CLOSE, p);
+    int      rc = wl_main_open(L);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
+    wl_job *j = wl_job_push(L, WL_CLOSE, p);
     j->u.notice.fn = closed;
     wl_job_ref(j);
-    int rc = weir_close_async(p->weir, mode_of(L, 2), j->main->weir, &j->u.notice);
+    rc = weir_close_async(p->weir, mode_of(L, 2), j->main->weir, &j->u.notice);
     if (rc == 0)
         return 1;
     wl_job_unref(j);
@@ -273,10 +291,13 @@ static int pool_close_blocking(lua_State *L)
 {
     wl_pool   *p = wl_pool_check(L, 1);
     lua_Number seconds = luaL_checknumber(L, 3);
+    int        rc = wl_main_open(L);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
     wl_main   *m = wl_main_get(L);
     lua_State *outer = m->blocked;
     m->blocked = L;
-    int rc = seconds < 0 ? weir_close(p->weir, mode_of(L, 2))
+    rc = seconds < 0 ? weir_close(p->weir, mode_of(L, 2))
                          : weir_close_within(p->weir, mode_of(L, 2), wl_nanoseconds(seconds));
     m->blocked = outer;
     if (rc != 0)

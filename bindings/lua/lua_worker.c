@@ -224,7 +224,10 @@ static int begin(lua_State *L)
     w->has_state = true;
     lua_pushvalue(L, INIT);
     lua_insert(L, ARGS);
-    lua_call(L, lua_gettop(L) - ARGS, 1);
+    lua_call(L, lua_gettop(L) - ARGS, 2);
+    if (lua_isnil(L, -2) && !lua_isnil(L, -1)) /* as what opens things says that it could not */
+        return lua_error(L);
+    lua_pop(L, 1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &key_state);
     return 0;
 }
@@ -318,6 +321,22 @@ int wl_worker_init(void *pool, void **worker)
 
 /* ---- a state ends ---------------------------------------------------------- */
 
+/* For who closes the pool; where no handle is left, nobody will ask.
+ *
+ * error -> ... */
+static void keep_exit_error(lua_State *L, wl_pool *p)
+{
+    push_text(L, lua_gettop(L));
+    char *text = wl_strdup(lua_tostring(L, -1));
+    lua_pop(L, 1);
+    keep_first(&p->exit_error, wl_pack_error(L, p->metatables));
+    char *none = NULL;
+    if (!text || !atomic_compare_exchange_strong(&p->exit_text, &none, text))
+        free(text);
+    if (atomic_load(&p->uses) == 0)
+        wl_pool_tell_exit_error(p);
+}
+
 /* lightuserdata worker -> */
 static int say_goodbye(lua_State *L)
 {
@@ -328,7 +347,7 @@ static int say_goodbye(lua_State *L)
     if (w->has_state)
         lua_rawgetp(L, LUA_REGISTRYINDEX, &key_state);
     if (lua_pcall(L, w->has_state, 0, 0) != 0)
-        keep_first(&w->pool->exit_error, wl_pack_error(L, w->pool->metatables));
+        keep_exit_error(L, w->pool);
     return 0;
 }
 

@@ -122,3 +122,82 @@ describe("the module", function()
     ]])
   end)
 end)
+
+describe("without a descriptor left", function()
+  local FILL = [[
+    local function fill()
+      local files = {}
+      repeat files[#files + 1] = io.open "/dev/null" or false until not files[#files]
+      return files
+    end
+  ]]
+
+  it("a pool cannot be opened, which is said; a wait raises it at no line of weir's", function()
+    assert.are.equal("nil\tout of descriptors\nnil\tout of descriptors\nfalse\tweir: out of descriptors\nexit 0\n",
+      run(FILL .. [[
+        local files = fill()
+        print(weir.pool { threads = 1 })
+        print(weir.pool_async { threads = 1 })
+        print(pcall(weir.sleep, 0))
+        files[1]:close()
+      ]], false, "ulimit -n 40;"))
+  end)
+
+  it("a task cannot submit, which is said", function()
+    assert.are.equal("nil\tout of descriptors\nnil\tout of descriptors\ntrue\nexit 0\n", run(FILL .. [[
+      local pool, pack = weir.pool { threads = 1 }, table.pack or function(...) return { ... } end
+      local _, a, b = pool:run(function(p)
+        require "weir"
+        local files = fill()
+        local run, post = pack(p:run(print)), pack(p:post(print))
+        for _, file in ipairs(files) do if file then file:close() end end
+        return run, post
+      end, pool):get()
+      print(a[1], a[2])
+      print(b[1], b[2])
+      print(pool:close())
+    ]], false, "ulimit -n 40;"))
+  end)
+end)
+
+describe("an at_exit that fails", function()
+  -- Of a program that ends when none but its own thread is left.
+  local function alone(text)
+    return run(text .. [[
+      repeat
+        local pipe = io.popen "ls /proc/$PPID/task 2>&1 | wc -l"
+        local n = pipe:read "*n"
+        pipe:close()
+      until n == 1
+    ]])
+  end
+
+  it("is told on stderr where no handle is left to ask", function()
+    assert.are.equal("weir: at_exit of pool 'gone' failed and nobody asked: bye\nexit 0\n", alone [[
+      weir.pool { name = "gone", threads = 1, at_exit = function() error("bye", 0) end }
+      collectgarbage()
+      collectgarbage()
+    ]])
+  end)
+
+  it("is told to on_unhandled where nobody reads the close", function()
+    assert.are.equal("bye\tnil\nexit 0\n", run [[
+      weir.on_unhandled(print)
+      local pool = weir.pool { threads = 1, at_exit = function() error("bye", 0) end }
+      pool:close_async():wait()
+      collectgarbage()
+      collectgarbage()
+    ]])
+  end)
+
+  it("is told once by who closes", function()
+    assert.are.equal("nil\tbye\ntrue\nexit 0\n", alone [[
+      local pool = weir.pool { threads = 1, at_exit = function() error("bye", 0) end }
+      print(pool:close())
+      print(pool:close())
+      pool = nil
+      collectgarbage()
+      collectgarbage()
+    ]])
+  end)
+end)

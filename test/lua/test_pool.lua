@@ -244,6 +244,14 @@ describe("init and at_exit", function()
     end)
   end)
 
+  it("fails the open with the message that it returns after nil", function()
+    assert.are.same({ nil, "no database" }, { weir.pool { threads = 2, init = function() return nil, "no database" end } })
+    assert.are.same({ nil, { 7 } }, { weir.pool { threads = 1, init = function() return nil, { 7 } end } })
+    for _, init in ipairs { function() return nil end, function() return false, "no" end, function() end } do
+      assert(weir.pool { threads = 1, init = init }):close()
+    end
+  end)
+
   it("of which init raises fail the open with its error", function()
     local pool, problem = weir.pool { threads = 2, init = function() error({ code = 7 }) end }
     assert.is_nil(pool)

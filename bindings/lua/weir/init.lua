@@ -67,13 +67,15 @@ end
 
 --- Whether a task runs in this state, so that weir.run_in_main can be called.
 -- @treturn boolean
-function weir.in_task()
+function weir.in_task(...)
+  check.none("weir.in_task", 1, ...)
   return core.in_task()
 end
 
 --- In a task: whether it was cancelled, and should return.
 -- @treturn boolean false outside a task
-function weir.cancelled()
+function weir.cancelled(...)
+  check.none("weir.cancelled", 1, ...)
   return core.cancelled()
 end
 
@@ -100,7 +102,8 @@ end
 -- @tparam string name
 -- @tparam table mt
 -- Raises when either is registered already with another partner.
-function weir.register(name, mt)
+function weir.register(name, mt, ...)
+  check.none("weir.register", 3, ...)
   check.is(check.kinds.string, "weir.register: argument 1 (name)", name)
   check.is(check.kinds.table, "weir.register: argument 2 (metatable)", mt)
   local ok, problem = pcall(core.register, name, mt)
@@ -120,7 +123,8 @@ end
 --- Suspends as future:get does, for that long. Where nothing can be suspended it blocks
 -- the thread, and serves this state's run_in_main calls meanwhile.
 -- @tparam number seconds 0 or more
-function weir.sleep(seconds)
+function weir.sleep(seconds, ...)
+  check.none("weir.sleep", 2, ...)
   check.is(check.kinds.seconds, "weir.sleep: argument 1", seconds)
   wait.seconds(seconds)
 end
@@ -142,7 +146,8 @@ local on_unhandled = print_failure
 --- Calls fn(error, traceback) for each failed task whose future is collected without
 -- having been read, or was collected before. It must not suspend.
 -- @tparam ?function fn nil: writes to stderr, the default
-function weir.on_unhandled(fn)
+function weir.on_unhandled(fn, ...)
+  check.none("weir.on_unhandled", 2, ...)
   if fn ~= nil then check.is(is_function, "weir.on_unhandled: argument 1", fn) end
   on_unhandled = fn or print_failure
 end
@@ -156,7 +161,8 @@ core.on_unhandled(report)
 --- Hands a failure that nobody else will see to what weir.on_unhandled was given.
 -- @param problem the error value
 -- @tparam ?string traceback
-function weir.report(problem, traceback)
+function weir.report(problem, traceback, ...)
+  check.none("weir.report", 3, ...)
   local ok, why = pcall(on_unhandled, problem, traceback)
   if not ok then io.stderr:write("weir: on_unhandled failed: ", tostring(why), "\n") end
 end

@@ -57,8 +57,9 @@ end
 --   recursive, or when the wait could not end (another that waits for the caller owns
 --   it, or one that cannot go on while the caller waits)
 -- @treturn ?string why, then
-function mutex:lock(owner)
+function mutex:lock(owner, ...)
   check_self(self, "lock")
+  check.none("lock", 2, ...)
   check_owner(owner, "lock")
   local co = loops.running()
   local loop = loops.of(co)
@@ -72,8 +73,9 @@ end
 --- Locks it if that needs no wait.
 -- @param ?owner as in lock
 -- @treturn boolean false when it is locked, by the same owner too unless it is recursive
-function mutex:trylock(owner)
+function mutex:trylock(owner, ...)
   check_self(self, "trylock")
+  check.none("trylock", 2, ...)
   check_owner(owner, "trylock")
   return core.mutex_trylock(self, owner or owner_here(loops.running()))
 end
@@ -82,16 +84,18 @@ end
 -- @param ?owner as in lock
 -- @treturn ?boolean true; nil when it is not locked, or another owns it
 -- @treturn ?string why, then
-function mutex:unlock(owner)
+function mutex:unlock(owner, ...)
   check_self(self, "unlock")
+  check.none("unlock", 2, ...)
   check_owner(owner, "unlock")
   return core.mutex_unlock(self, owner or owner_here(loops.running()))
 end
 
 --- The name of who owns it.
 -- @treturn ?string nil when it is free
-function mutex:holder()
+function mutex:holder(...)
   check_self(self, "holder")
+  check.none("holder", 1, ...)
   return core.mutex_holder(self)
 end
 
@@ -107,7 +111,8 @@ end
 local owner = { __index = {} }
 
 --- Ends the owner: gives back what it owns. Collecting it does, too.
-function owner.__index.release(self)
+function owner.__index.release(self, ...)
+  check.none("release", 1, ...)
   core.owner_end(self)
 end
 
@@ -124,7 +129,8 @@ local kind_word = check.word("normal", "recursive", "errorcheck")
 --   second lock by the same owner and an unlock by another are refused in both
 -- @treturn weir.mutex
 -- @function weir.mutex
-function module.new(kind)
+function module.new(kind, ...)
+  check.none("weir.mutex", 2, ...)
   if kind ~= nil then check.is(kind_word, "weir.mutex: argument 1 (kind)", kind) end
   return core.mutex_new(KINDS[kind or "normal"])
 end
@@ -134,7 +140,8 @@ end
 -- @tparam ?boolean is_main it stands for all that runs in this state
 -- @return an owner, with a method release()
 -- @function weir.owner
-function module.owner(name, is_main)
+function module.owner(name, is_main, ...)
+  check.none("weir.owner", 3, ...)
   check.is(check.kinds.string, "weir.owner: argument 1 (name)", name)
   return core.owner_new(name, is_main)
 end

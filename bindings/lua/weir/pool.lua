@@ -123,8 +123,10 @@ end
 --   suspends until there is space; of one state, who came first is first) or
 --   "drop_oldest" (whose future ends with false, "full");
 --   init (function), args (a list): each thread calls init(args...) before its first
---   task and passes the value to every task first;
---   at_exit (function): called with that value on the same thread before it ends;
+--   task and passes the value to every task first. One that raises, or returns nil and a
+--   message, fails the open with that;
+--   at_exit (function): called with that value on the same thread before it ends. The
+--   first error of one is told by close; where no handle is left to ask, on stderr;
 --   preload (false): the Lua functions in package.preload are carried over, as
 --   package.path and cpath always are;
 --   own_globals (false): each task has a table of its own for its globals, which reads
@@ -142,7 +144,8 @@ end
 -- @treturn ?weir.pool nil when it cannot be opened
 -- @return the error of init, or a string, then
 -- @function weir.pool
-function pool.new(given)
+function pool.new(given, ...)
+  check.none("weir.pool", 2, ...)
   check.options(options, "weir.pool: options", given)
   check_options("weir.pool", given)
   local handle, opening = open("weir.pool", given)
@@ -159,7 +162,8 @@ end
 -- @return a future: true when every thread has run its init; or false and the error of
 --   one. Instead of it a string, when there is no pool
 -- @function weir.pool_async
-function pool.new_async(given)
+function pool.new_async(given, ...)
+  check.none("weir.pool_async", 2, ...)
   check.options(options, "weir.pool_async: options", given)
   check_options("weir.pool_async", given)
   local handle, opening = open("weir.pool_async", given)
@@ -181,6 +185,7 @@ end
 
 local function submit(self, call, f, ...)
   local future, problem = core.job(self, f, ...)
+  if future == nil then return nil, problem end
   if not future then error("run: " .. tostring(problem), 3) end
   local priority = CORE_PRIORITY[call.priority]
   local function attempt()
@@ -226,6 +231,7 @@ function pool:post(f, ...)
   check_self(self, "post")
   check.is(kinds["function"], "post: argument 1", f)
   local job, why = core.job(self, f, ...)
+  if job == nil then return nil, why end
   if not job then error("post: " .. why, 2) end
   local function attempt() return core.post(job) end
   local ok, problem
@@ -257,8 +263,9 @@ local task_options = {
 --   stopped by cancel. Elsewhere every task can
 -- @return an object with a method run(f, ...), which is as pool:run and may be called
 --   any number of times
-function pool:task(given)
+function pool:task(given, ...)
   check_self(self, "task")
+  check.none("task", 2, ...)
   check.options(task_options, "task: options", given)
   local copy = {}
   for name, value in pairs(given) do copy[name] = value end
@@ -277,20 +284,24 @@ local close_options = { drain = kinds.boolean, timeout = kinds.seconds }
 local close_async_options = { drain = kinds.boolean }
 
 local function start_close(self, drain)
-  local closing = assert(core.close_async(self, drain))
-  look_after()
-  return closing
+  local closing, problem = core.close_async(self, drain)
+  if closing then look_after() end
+  return closing, problem
 end
 
 -- Blocks the thread; in the core, which knows of calls that nobody could answer then.
 local function close_blocking(self, how)
   local ok, problem = core.close_blocking(self, how.drain, how.timeout or -1)
   if not ok then return nil, problem end
-  return start_close(self, how.drain):get()
+  local closing
+  closing, problem = start_close(self, how.drain)
+  if not closing then return nil, problem end
+  return closing:get()
 end
 
 local function close_suspended(self, how)
-  local closing = start_close(self, how.drain)
+  local closing, problem = start_close(self, how.drain)
+  if not closing then return nil, problem end
   if closing:wait(how.timeout) then return closing:get() end
   start_close(self, false)
   return nil, "timeout"
@@ -308,8 +319,9 @@ end
 --   as without drain, nil and "timeout" are returned, and the close goes on
 -- @treturn ?boolean true, also when it was closed before; nil after an error
 -- @return the first error of an at_exit that nobody was told yet, or "timeout", then
-function pool:close(how)
+function pool:close(how, ...)
   check_self(self, "close")
+  check.none("close", 2, ...)
   how = how or NO_OPTIONS
   check.options(close_options, "close: options", how)
   if core.in_pool(self) then error("close: a task would wait for itself; use close_async", 2) end
@@ -319,10 +331,12 @@ end
 
 --- The same without waiting.
 -- @tparam ?table how drain (false)
--- @treturn weir.future over when the threads have ended: true, or false and the first
---   error of an at_exit
-function pool:close_async(how)
+-- @treturn ?weir.future over when the threads have ended: true, or false and the first
+--   error of an at_exit; nil when the system refuses what it takes to wait
+-- @treturn ?string why, then
+function pool:close_async(how, ...)
   check_self(self, "close_async")
+  check.none("close_async", 2, ...)
   how = how or NO_OPTIONS
   check.options(close_async_options, "close_async: options", how)
   return start_close(self, how.drain)
@@ -335,8 +349,9 @@ end
 -- @tparam ?number max min to 1024; nil: min
 -- @treturn ?boolean nil when the system refused threads, or the pool is closed
 -- @treturn ?string why
-function pool:resize(min, max)
+function pool:resize(min, max, ...)
   check_self(self, "resize")
+  check.none("resize", 3, ...)
   check.is(options.threads, "resize: argument 1 (min)", min)
   check.is(check.range(min, 1024), "resize: argument 2 (max)", max or min)
   return core.resize(self, min, max or min)
@@ -347,8 +362,9 @@ end
 --   ok, failed, cancelled, expired, closed, dropped, refused, abandoned, grown, retired
 --   (since it was opened); and timed_out: futures that said "timeout", whose tasks count as
 --   running until they return
-function pool:stats()
+function pool:stats(...)
   check_self(self, "stats")
+  check.none("stats", 1, ...)
   return core.stats(self)
 end
 

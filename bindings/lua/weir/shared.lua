@@ -20,7 +20,8 @@ end
 --- The value of that name.
 -- @tparam string key any bytes
 -- @return nil where there is none
-function shared.get(key)
+function shared.get(key, ...)
+  check.none("weir.shared.get", 2, ...)
   check.is(kinds.string, "weir.shared.get: argument 1", key)
   return (core.shared_get(key))
 end
@@ -28,7 +29,8 @@ end
 --- Sets it.
 -- @tparam string key
 -- @param value nil removes it. Raises when it cannot cross
-function shared.set(key, value)
+function shared.set(key, value, ...)
+  check.none("weir.shared.set", 3, ...)
   check.is(kinds.string, "weir.shared.set: argument 1", key)
   local ok, problem = core.shared_set(key, value)
   if ok == nil then refused("set", problem, 2) end
@@ -39,7 +41,8 @@ end
 -- @tparam string key
 -- @tparam function fn it must not suspend
 -- @return the new value
-function shared.update(key, fn)
+function shared.update(key, fn, ...)
+  check.none("weir.shared.update", 3, ...)
   check.is(kinds.string, "weir.shared.update: argument 1", key)
   check.is(kinds["function"], "weir.shared.update: argument 2", fn)
   while true do
@@ -55,7 +58,8 @@ end
 -- @tparam string key
 -- @tparam function make what it returns is dropped where another came first; not nil
 -- @return the value, the same for all who ask
-function shared.once(key, make)
+function shared.once(key, make, ...)
+  check.none("weir.shared.once", 3, ...)
   check.is(kinds.string, "weir.shared.once: argument 1", key)
   check.is(kinds["function"], "weir.shared.once: argument 2", make)
   local value = core.shared_get(key)
@@ -74,7 +78,8 @@ end
 -- @tparam number n
 -- @treturn ?number the sum; nil when something else than a number stands there
 -- @treturn ?string why, then
-function shared.add(key, n)
+function shared.add(key, n, ...)
+  check.none("weir.shared.add", 3, ...)
   check.is(kinds.string, "weir.shared.add: argument 1", key)
   check.is(number, "weir.shared.add: argument 2", n)
   local sum = core.shared_add(key, n)
@@ -86,7 +91,8 @@ end
 -- something has changed.
 -- @tparam string key
 -- @treturn number
-function shared.version(key)
+function shared.version(key, ...)
+  check.none("weir.shared.version", 2, ...)
   check.is(kinds.string, "weir.shared.version: argument 1", key)
   return core.shared_version(key)
 end

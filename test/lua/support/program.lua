@@ -11,14 +11,14 @@ local seconds = folder.seconds
 
 --- Its output, both streams, and "exit N" as the last line. One that hangs is ended
 -- with 124. `weir` and `gate` are required already. Only of one that ends in order,
--- with its pools closed, can a sanitizer tell what it leaks.
-function program.run(text, in_order)
+-- with its pools closed, can a sanitizer tell what it leaks. `before` is of the shell.
+function program.run(text, in_order, before)
   local name = os.tmpname()
   local file = assert(io.open(name, "w"))
   file:write('local weir, gate = require "weir", require "support.gate"\n', text)
   file:close()
   local leaks = folder.leaks(in_order)
-  local pipe = io.popen(("%s timeout %d %s %s 2>&1; echo exit $?"):format(leaks, seconds, interpreter, name))
+  local pipe = io.popen(("%s %s timeout %d %s %s 2>&1; echo exit $?"):format(before or "", leaks, seconds, interpreter, name))
   local output = pipe:read("*a")
   pipe:close()
   os.remove(name)

@@ -82,6 +82,7 @@ build = {
         "bindings/lua/lua_failure.c",
         "bindings/lua/lua_future.c",
         "bindings/lua/lua_guard.c",
+        "bindings/lua/lua_interrupt.c",
         "bindings/lua/lua_item.c",
         "bindings/lua/lua_job.c",
         "bindings/lua/lua_mailbox.c",

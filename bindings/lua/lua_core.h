@@ -164,6 +164,7 @@ struct wl_state {
      * fastest. One more than the main before had given out, until it is told. */
     uint32_t *free_keys, n_free_keys, n_keys, max_keys;
     uint64_t  keys_before;
+    lua_Hook   hook;   /* seen by the last wait; see lua_interrupt.c */
     wl_actor  *actor;  /* whose state it is, or NULL; outlives it */
     wl_family *family; /* of the actors that were made here */
     bool       ended;  /* no more are */
@@ -216,6 +217,7 @@ void     wl_key_give(wl_state *s, uint32_t key);
 void     wl_main_tell_waker(wl_main *m, wl_waker *k); /* takes a reference of k */
 /* Waits for deliveries, at most so long. False: the task that waits was cancelled. */
 bool     wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n);
+void     wl_main_polled(wl_main *m, bool polled); /* whether its thread is about to poll it itself */
 bool     wl_main_has_told(const wl_main *m); /* something that an error kept from being taken */
 bool     wl_main_is_idle(lua_State *L); /* none is open, or nothing is to come and nothing was told */
 void     wl_main_look_idle(wl_main *m); /* something ended outside dispatch, and nobody may know */
@@ -320,6 +322,11 @@ void wl_call_slot(lua_State *L); /* -> empty call; may throw */
 bool wl_call_fill(lua_State *L, int index, wl_main *m); /* the oldest into it; false: none is there */
 void wl_calls_drop(wl_main *m);
 void wl_call_register(lua_State *L);
+
+/* ---- waits that a signal of the program's ends ------------------------------ */
+
+int  wl_interrupt_wait(lua_State *L, wl_main *m, int64_t ns); /* as weir_main_wait */
+void wl_interrupt_count(int n); /* one main more or less on this thread */
 
 /* ---- signals, descriptors, files -------------------------------------------- */
 

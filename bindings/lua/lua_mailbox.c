@@ -130,6 +130,7 @@ static int main_open(wl_state *s)
     m->last_waker = &m->wakers;
     quieten(m);
     s->main = m;
+    wl_interrupt_count(1);
     return 0;
 }
 
@@ -186,6 +187,7 @@ static void main_close(wl_main *m)
     atomic_store(&m->closed, true);
     pthread_mutex_unlock(&m->lock);
     drop_told(m);
+    wl_interrupt_count(-1);
     if (weir_main_close(m->weir, WEIR_DETACH) == 0)
         m->weir = NULL;
     wl_main_unref(m);
@@ -416,14 +418,18 @@ static int turned(lua_State *L)
     return 0;
 }
 
+void wl_main_polled(wl_main *m, bool polled)
+{
+    m->polled = polled;
+    quieten(m);
+}
+
 /* boolean -> ; whether this thread is about to poll the descriptor itself */
 static int polled(lua_State *L)
 {
     wl_main *m = wl_this(L)->main;
-    if (m) {
-        m->polled = lua_toboolean(L, 1);
-        quieten(m);
-    }
+    if (m)
+        wl_main_polled(m, lua_toboolean(L, 1));
     return 0;
 }
 
@@ -433,7 +439,9 @@ bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n)
     wl_job    *j = w ? w->job : NULL;
     if (j && !wl_cancel_asleep(j, m, NULL))
         return false;
-    *n = weir_main_wait(m->weir, wl_main_has_told(m) ? 0 : ns);
+    if (wl_main_has_told(m))
+        ns = 0;
+    *n = w ? weir_main_wait(m->weir, ns) : wl_interrupt_wait(L, m, ns);
     return !j || wl_cancel_awake(j);
 }
 

@@ -245,7 +245,8 @@ describe("init and at_exit", function()
   end)
 
   it("fails the open with the message that it returns after nil", function()
-    assert.are.same({ nil, "no database" }, { weir.pool { threads = 2, init = function() return nil, "no database" end } })
+    local function fail() return nil, "no database" end
+    assert.are.same({ nil, "no database" }, { weir.pool { threads = 2, init = fail } })
     assert.are.same({ nil, { 7 } }, { weir.pool { threads = 1, init = function() return nil, { 7 } end } })
     for _, init in ipairs { function() return nil end, function() return false, "no" end, function() end } do
       assert(weir.pool { threads = 1, init = init }):close()

@@ -28,10 +28,10 @@ for i, future in ipairs(futures) do
   if ok then
     for word, n in pairs(words) do total[word] = (total[word] or 0) + n end
   else
-    print("cannot count " .. arg[i])
+    print("cannot count " .. tostring(words))
   end
 end
-pool:close()
+assert(pool:close())
 
 local list = {}
 for word in pairs(total) do list[#list + 1] = word end

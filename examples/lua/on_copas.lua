@@ -9,19 +9,19 @@ local weir = require "weir"
 local function connect(name)
   local environment = require("luasql.sqlite3").sqlite3()
   local connection = assert(environment:connect(name))
-  connection:execute "PRAGMA busy_timeout = 5000"
+  assert(connection:execute "PRAGMA busy_timeout = 5000"):close() -- it gives a row
   return { environment = environment, connection = connection }
 end
 
 local function disconnect(db)
-  db.connection:close()
+  assert(db.connection:close(), "a cursor is open")
   db.environment:close()
 end
 
 local function create(db)
   assert(db.connection:execute "CREATE TABLE squares (n INTEGER, square INTEGER)")
   for n = 1, 100 do
-    db.connection:execute(("INSERT INTO squares VALUES (%d, %d)"):format(n, n * n))
+    assert(db.connection:execute(("INSERT INTO squares VALUES (%d, %d)"):format(n, n * n)))
   end
 end
 
@@ -41,10 +41,11 @@ copas.addthread(function()
   local sum, clients = 0, 100
   for n = 1, clients do
     copas.addthread(function()
-      local _, result = assert(pool:run(square, n):get())
-      sum, clients = sum + result, clients - 1
+      local ok, result = pool:run(square, n):get()
+      if ok then sum = sum + result else print("square " .. n .. ": " .. tostring(result)) end
+      clients = clients - 1
       if clients == 0 then
-        pool:close()
+        assert(pool:close()) -- what disconnect raises
         print("the sum of the squares to 100 is " .. sum)
       end
     end)

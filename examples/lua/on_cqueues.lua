@@ -23,13 +23,13 @@ end
 local controller = cqueues.new()
 controller:wrap(function()
   local pool = assert(weir.pool { name = "primes", threads = 1 })
-  local _, found = pool:run(primes, 1000000):get()
+  local _, found = assert(pool:run(primes, 1000000):get())
   print(found .. " primes below a million")
 
   local patient = pool:task { timeout = 0.05 }
   local _, problem = patient:run(function() while true do end end):get()
   print("one that never ends: " .. problem)
-  pool:close()
+  assert(pool:close())
 end)
 assert(controller:loop())
 print "the loop has ended"

@@ -31,9 +31,9 @@ coroutine.wrap(function()
   end
   print(pool:run(function() error({ code = 42 }) end):get() == false and "an error came back")
 
-  pool:run(sleep, 50):get()
+  assert(pool:run(sleep, 50):get())
   print(ticks > 5 and "the timer went on meanwhile")
-  pool:close()
+  assert(pool:close())
   timer:close()
 end)()
 uv.run()

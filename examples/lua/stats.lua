@@ -38,5 +38,5 @@ for _, future in ipairs(futures) do
   local ok, value = future:get()
   print(ok, (tostring(value):gsub("^.*: ", "")))
 end
-pool:close()
+assert(pool:close())
 show("closed", pool)

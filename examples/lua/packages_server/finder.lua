@@ -48,7 +48,7 @@ function finder.in_pool(path, threads)
       if not future then return nil, why end
       return result(future:get())
     end,
-    close = function() pool:close { drain = true } end,
+    close = function() assert(pool:close { drain = true }) end,
   }
 end
 

@@ -35,6 +35,6 @@ return function(path, names)
   if not pool then error(problem, 0) end
   local ok, why = pool:run(fill, names):get()
   if on_terminal then io.stderr:write "\n" end
-  pool:close()
+  assert(pool:close())
   if not ok then error(why, 0) end
 end

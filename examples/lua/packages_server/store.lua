@@ -13,7 +13,7 @@ local function open(path)
 end
 
 function store.close(db)
-  db.connection:close()
+  assert(db.connection:close(), "a cursor is open")
   db.environment:close()
 end
 

@@ -208,17 +208,30 @@ static int cancelled(lua_State *L)
 }
 
 /* lua_close unloads modules, while threads of a pool may still run in this one. */
-static void stay_loaded(void)
+static void stay_loaded(lua_CFunction fn)
 {
     Dl_info here;
-    if (dladdr((void *)(uintptr_t)luaopen_weir_core, &here) && here.dli_fname)
+    if (dladdr((void *)(uintptr_t)fn, &here) && here.dli_fname)
         dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+/* A loader of C is the same in every state, if it holds nothing of one.
+ *
+ * value -> lightuserdata | nil: it is no function of C, or has upvalues */
+static int c_function(lua_State *L)
+{
+    lua_CFunction fn = lua_tocfunction(L, 1);
+    if (!fn || lua_getupvalue(L, 1, 1))
+        return 0;
+    stay_loaded(fn);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)fn);
+    return 1;
 }
 
 /* -> module */
 int luaopen_weir_core(lua_State *L)
 {
-    stay_loaded();
+    stay_loaded(luaopen_weir_core);
     wl_state_open(L, NULL);
     lua_newtable(L);
     wl_pool_class_make(L);
@@ -242,6 +255,7 @@ int luaopen_weir_core(lua_State *L)
     wl_method(L, "in_pool", in_pool);
     wl_method(L, "cancelled", cancelled);
     wl_method(L, "register", wl_register);
+    wl_method(L, "c_function", c_function);
     wl_method(L, "note_failure", wl_note_failure);
     lua_pushliteral(L, WEIR_VERSION);
     lua_setfield(L, -2, "version");

@@ -224,8 +224,8 @@ static void closed(weir_notice *notice, int outcome)
 /* options setup... -> handle, future | false, why setup cannot cross | nil, word */
 static int pool_open(lua_State *L)
 {
-    /* path, cpath, preload; init, at_exit, then args: see lua_worker.c */
-    wl_pack_options what = {.what = "setup", .number = -4};
+    /* path, cpath, preload, searchers; init, at_exit, then args: see lua_worker.c */
+    wl_pack_options what = {.what = "setup", .number = -5};
     luaL_checktype(L, 1, LUA_TTABLE);
     wl_need_unrestricted(L, "weir.pool"); /* its threads may do everything */
     int      n = lua_gettop(L) - 1;
@@ -236,9 +236,9 @@ static int pool_open(lua_State *L)
     read_crossing(L, p);
     what.metatables = p->metatables;
     lua_insert(L, 2);
-    rc = wl_pack(L, 3, 3, &what, &p->package);
-    what.number += 3;
-    if (rc != 0 || wl_pack(L, 6, n - 3, &what, &p->setup) != 0) {
+    rc = wl_pack(L, 3, 4, &what, &p->package);
+    what.number += 4;
+    if (rc != 0 || wl_pack(L, 7, n - 4, &what, &p->setup) != 0) {
         lua_pushboolean(L, false);
         lua_insert(L, -2);
         return 2;

@@ -3,7 +3,7 @@
  * lua_worker.c: a pool thread's Lua state: made, used and closed on that thread.
  *
  * Two messages are what each state of a pool begins with:
- *     package   package.path, package.cpath, preload: where modules are found, before
+ *     package   package.path, cpath, preload, searchers: where modules are found, before
  *               the second one mentions any
  *     setup     init, at_exit, what to pass to init...: in one message, so that these
  *               share the upvalues that they shared
@@ -21,7 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { PATH = 1, CPATH, PRELOAD };
+enum { PATH = 1, CPATH, PRELOAD, SEARCHERS };
 enum { INIT = 1, AT_EXIT, ARGS };
 
 static char key_state, key_at_exit, key_traceback, key_jit;
@@ -171,6 +171,31 @@ static void keep_require(lua_State *L)
     lua_setglobal(L, "require");
 }
 
+/* package -> package; those of the program's stand where they stood there */
+static void add_searchers(lua_State *L)
+{
+    lua_getfield(L, -1, "searchers");
+    if (!lua_istable(L, -1)) {
+        lua_pop(L, 1);
+        lua_getfield(L, -1, "loaders");
+    }
+    int to = lua_gettop(L), given = (int)lua_rawlen(L, SEARCHERS);
+    for (int i = 1; i <= given; i++) {
+        lua_rawgeti(L, SEARCHERS, i);
+        if (lua_isfunction(L, -1)) {
+            int last = (int)lua_rawlen(L, to), at = i <= last ? i : last + 1;
+            for (; last >= at; last--) {
+                lua_rawgeti(L, to, last);
+                lua_rawseti(L, to, last + 1);
+            }
+            lua_rawseti(L, to, at);
+        } else {
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+}
+
 /* package... -> */
 static void prepare_package(lua_State *L)
 {
@@ -179,10 +204,17 @@ static void prepare_package(lua_State *L)
     lua_setfield(L, -2, "path");
     lua_pushvalue(L, CPATH);
     lua_setfield(L, -2, "cpath");
+    if (lua_istable(L, SEARCHERS))
+        add_searchers(L);
     lua_getfield(L, -1, "preload");
     wl_method(L, "weir.core", luaopen_weir_core);
     if (lua_istable(L, PRELOAD))
         for (lua_pushnil(L); lua_next(L, PRELOAD);) {
+            if (lua_islightuserdata(L, -1)) { /* of C: see wl_c_function */
+                lua_CFunction fn = (lua_CFunction)(uintptr_t)lua_touserdata(L, -1);
+                lua_pop(L, 1);
+                lua_pushcfunction(L, fn);
+            }
             lua_pushvalue(L, -2);
             lua_insert(L, -2);
             lua_rawset(L, -4);

@@ -51,6 +51,23 @@ describe("a command that a task starts", function()
     assert.are.same({ 0, 0, 4 }, { blocked_ignored_open(text) })
   end
 
+  it("is ended by SIGTERM, from a task, from init and from at_exit", function()
+    local function try()
+      local name = os.tmpname()
+      os.execute("kill -TERM $$; echo execute >> " .. name)
+      io.popen("kill -TERM $$; echo popen >> " .. name):close()
+      coroutine.wrap(function() os.execute("kill -TERM $$; echo coroutine >> " .. name) end)()
+      local file = assert(io.open(name))
+      local text = file:read("*a")
+      file:close()
+      os.remove(name)
+      return text
+    end
+    local own = assert(weir.pool { threads = 1, init = try, at_exit = function() error("at_exit:" .. try(), 0) end })
+    assert.are.same({ true, "", "" }, { own:run(function(first) return first, try() end):get() })
+    assert.are.same({ nil, "at_exit:" }, { own:close() })
+  end)
+
   it("by io.popen has nothing blocked, no SIGPIPE ignored, no descriptor inherited", function()
     local _, text = pool:run(function(command)
       local own = assert(io.open("/dev/null"))

@@ -118,9 +118,9 @@ describe("a pool", function()
   end)
 
   it("carries package.preload over when told to", function()
-    package.preload["weir.test.preloaded"] = function() return { answer = 42 } end
+    package.preload["test.preloaded"] = function() return { answer = 42 } end
     local function answer()
-      local ok, module = pcall(require, "weir.test.preloaded")
+      local ok, module = pcall(require, "test.preloaded")
       return ok and module.answer
     end
     with_pool({ threads = 1, preload = true }, function(pool)
@@ -129,7 +129,60 @@ describe("a pool", function()
     with_pool({ threads = 1 }, function(pool)
       assert.are.same({ true, false }, { pool:run(answer):get() })
     end)
-    package.preload["weir.test.preloaded"] = nil
+    package.preload["test.preloaded"] = nil
+  end)
+
+  it("carries loaders of C over, also for what crosses by name", function()
+    local path = package.searchpath and package.searchpath("codec_peer", package.cpath)
+    path = path or (package.cpath:match "^([^;]*)%?" .. "codec_peer.so")
+    package.preload["test.static"] = assert(package.loadlib(path, "luaopen_codec_peer"))
+    local module = require "test.static"
+    with_pool({ threads = 1, preload = true }, function(pool)
+      assert.are.same({ true, true, true }, { pool:run(function()
+        return require("test.static") == module, type(module.pack) == "function"
+      end):get() })
+    end)
+    package.preload["test.static"], package.loaded["test.static"] = nil, nil
+  end)
+
+  it("carries the program's searchers over, in their places", function()
+    local sources = { ["test.found"] = "return { answer = 42 }" }
+    local function searcher(name)
+      local text = sources[name]
+      return text and assert((loadstring or load)(text)) or "\n\tnot among the sources" -- luacheck: ignore
+    end
+    local list = package.searchers or package.loaders -- luacheck: ignore
+    table.insert(list, 2, searcher)
+    local found = require "test.found"
+    local function try()
+      return found.answer, require("test.found") == found, #(package.searchers or package.loaders) -- luacheck: ignore
+    end
+    with_pool({ threads = 1, searchers = true, init = function() return require "test.found" end }, function(pool)
+      assert.are.same({ true, 42, true, #list }, { pool:run(function() return try() end):get() })
+      assert.are.same({ true, 42 }, { pool:run(function(state) return state.answer end):get() })
+    end)
+    with_pool({ threads = 1 }, function(pool) assert.is_false((pool:run(try):get())) end)
+    table.remove(list, 2)
+    package.loaded["test.found"] = nil
+  end)
+
+  it("lets tasks require weir where the program has it in package.preload", function()
+    local program = require "support.program"
+    assert.are.equal("true\ttrue\nexit 0\n", program.run [[
+      for name, module in pairs(package.loaded) do
+        if name:match "^weir" and name ~= "weir.core" then
+          local path = package.path:gsub("%%", "%%")
+          for template in path:gmatch "[^;]+" do
+            local file = io.open((template:gsub("?", (name:gsub("%.", "/")))))
+            local text = file and file:read "*a"
+            if file then file:close() end
+            if text then package.preload[name] = (loadstring or load)(text, "=" .. name) break end
+          end
+        end
+      end
+      package.path = "nowhere/?.lua"
+      print(weir.pool { threads = 1 }:run(function() return require("weir").in_task() end):get())
+    ]])
   end)
 
   it("may be used by tasks, to which its handle crosses", function()

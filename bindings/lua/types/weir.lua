@@ -24,6 +24,7 @@ local weir = {}
 ---@field args? any[]
 ---@field at_exit? fun(state: any)
 ---@field preload? boolean
+---@field searchers? boolean
 ---@field cancel_timeout? number seconds
 ---@field own_globals? boolean
 ---@field metatables? "refuse"|"copy"|"drop"

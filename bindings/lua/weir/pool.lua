@@ -49,38 +49,54 @@ local options = {
   args = kinds.list,
   at_exit = kinds["function"],
   preload = kinds.boolean,
+  searchers = kinds.boolean,
   cancel_timeout = kinds.seconds,
   nice = check.range(0, 19),
   own_globals = kinds.boolean,
   metatables = check.word("refuse", "copy", "drop"),
 }
 
-local function open_with(preload, given)
-  local args = given.args or NO_OPTIONS
-  return core.open(given, package.path, package.cpath, preload, given.init or false,
-    given.at_exit or false, unpack(args, 1, args.n or #args))
+-- The program's own, in their places; every state has those of C.
+local function own_searchers()
+  local list = {}
+  for i, searcher in ipairs(package.searchers or package.loaders) do
+    list[i] = pcall(string.dump, searcher) and searcher
+  end
+  return list
 end
 
-local function take_loaders(from)
-  local taken = {}
+local function open_with(preload, given)
+  local args = given.args or NO_OPTIONS
+  return core.open(given, package.path, package.cpath, preload, given.searchers and own_searchers() or false,
+    given.init or false, given.at_exit or false, unpack(args, 1, args.n or #args))
+end
+
+-- What every task may need: weir itself, where it was not found in package.path.
+local function is_ours(name)
+  return type(name) == "string" and (name == "weir" or name:find "^weir%.") ~= nil and name ~= "weir.core"
+end
+
+local function take_loaders(from, all)
+  local taken, sent = {}, {}
   for name, loader in pairs(from) do
-    if pcall(string.dump, loader) then taken[name] = loader end -- others are C's: every state has them
+    local crosses = (all or is_ours(name)) and (core.c_function(loader) or pcall(string.dump, loader) and loader)
+    if crosses then taken[name], sent[name] = loader, crosses end
   end
   for name in pairs(taken) do from[name] = nil end
-  return taken
+  return taken, sent
 end
 
 -- What stands in package.preload crosses as that: by its name, which means nothing on
 -- the other side. So it stands elsewhere while it is packed.
 local function open_with_preload(given)
-  local preload = take_loaders(package.preload)
-  local ok, handle, opening = pcall(open_with, preload, given)
+  local preload, sent = take_loaders(package.preload, given.preload)
+  local ok, handle, opening = pcall(open_with, next(sent) and sent or false, given)
   for name, value in pairs(preload) do package.preload[name] = value end
   if not ok then error(handle, 0) end
   return handle, opening
 end
 
-local PLACES = { ["-2"] = "options.preload", ["-1"] = "options.init", ["0"] = "options.at_exit" }
+local PLACES = { ["-3"] = "options.preload", ["-2"] = "options.searchers", ["-1"] = "options.init", ["0"] = "options.at_exit" }
 
 local function name_place(number)
   return PLACES[number] or ("options.args[%s]"):format(number)
@@ -102,12 +118,7 @@ end
 
 -- The handle, and a future of the opening; or nil and why not.
 local function open(where, given)
-  local handle, opening
-  if given.preload then
-    handle, opening = open_with_preload(given)
-  else
-    handle, opening = open_with(false, given)
-  end
+  local handle, opening = open_with_preload(given)
   if handle == false then error(where .. ": " .. opening:gsub("^setup (%-?%d+)", name_place), 3) end
   if handle then look_after() end
   return handle, opening
@@ -127,8 +138,12 @@ end
 --   message, fails the open with that;
 --   at_exit (function): called with that value on the same thread before it ends. The
 --   first error of one is told by close; where no handle is left to ask, on stderr;
---   preload (false): the Lua functions in package.preload are carried over, as
---   package.path and cpath always are;
+--   preload (false): the functions in package.preload are carried over, those of C that
+--   have no upvalues too, as package.path and cpath always are, and as those of weir's own
+--   modules;
+--   searchers (false): the Lua functions in package.searchers (package.loaders) are carried
+--   over with their upvalues, as that of fennel or luarocks.loader: tasks, and what crosses
+--   to them by name, find the modules that the program finds;
 --   own_globals (false): each task has a table of its own for its globals, which reads
 --   through to those of the thread's state: what it assigns is gone after it. Modules
 --   that it requires stay loaded, and have the state's;

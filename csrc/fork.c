@@ -125,7 +125,7 @@ static void forget_waiters(weir_pool *p)
 
 static void kill_pool(weir_pool *p)
 {
-    bool had_threads = p->state != WI_CLOSED;
+    bool lost = p->forked || p->state != WI_CLOSED; /* now, or in a fork before */
     if (p->main)
         p->main->pools++; /* its hold on the main stays */
     forget_waiters(p);
@@ -134,7 +134,7 @@ static void kill_pool(weir_pool *p)
     forget_threads(p);
     p->state = WI_CLOSED;
     p->notices = WI_NOTHING;
-    p->forked = had_threads;
+    p->forked = lost;
 }
 
 static void take_arrivals(weir_main *m)

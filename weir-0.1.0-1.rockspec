@@ -110,6 +110,7 @@ build = {
         "csrc/fork.c",
         "csrc/grow.c",
         "csrc/heap.c",
+        "csrc/join.c",
         "csrc/main.c",
         "csrc/mains.c",
         "csrc/notice.c",

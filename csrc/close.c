@@ -145,27 +145,52 @@ static bool is_over(void *pool)
 }
 static bool is_joined(void *pool) { return !((weir_pool *)pool)->joining; }
 
-/* The last thread is past everything of ours but its own exit. Of several closers
- * one joins it, the others wait for that. */
-static void join_last_locked(weir_pool *p, wi_waiter *w)
+enum { SLICE_MS = 10 };
+
+/* A destructor of the last thread's may call our main, so its owner looks there between
+ * two slices of the join: nothing else wakes it. */
+static bool join_serving(pthread_t last, wi_thread *self, int64_t deadline)
 {
-    pthread_t last = p->last;
-    if (p->has_last && !pthread_equal(last, pthread_self())) {
+    bool slices = self && wi_has_timed_join(), joined = false, late = false;
+    while (!joined && !late) {
+        while (slices && wi_mains_serve(self, NULL)) {
+        }
+        int64_t slice = wi_deadline((int64_t)SLICE_MS * 1000000);
+        late = !slices || (deadline >= 0 && deadline <= slice);
+        joined = wi_thread_join(last, late ? deadline : slice);
+    }
+    return joined;
+}
+
+/* The last thread is past everything of ours but its own exit, where destructors of the
+ * user's may run. Of several closers one joins it, the others wait for that, and try
+ * when its time is up. */
+static int join_last_locked(weir_pool *p, wi_waiter *w, int64_t deadline)
+{
+    int rc;
+    while ((rc = wi_wait_until(w, &p->lock, &p->waiters, is_joined, p, deadline)) == 0 &&
+           p->has_last && !pthread_equal(p->last, pthread_self())) {
+        if (deadline >= 0 && !wi_has_timed_join())
+            return 0; /* who closes without a limit joins it */
+        pthread_t last = p->last;
         p->has_last = false;
         p->joining = true;
         wi_unlock(&p->lock);
-        pthread_join(last, NULL);
+        bool joined = join_serving(last, w->thread, deadline);
         wi_lock(&p->lock);
         p->joining = false;
+        p->has_last = !joined;
         wi_wake_waiters_locked(&p->waiters, NULL);
+        if (!joined)
+            return WEIR_ETIMEDOUT;
     }
-    wi_wait_until(w, &p->lock, &p->waiters, is_joined, p, -1);
+    return rc;
 }
 
 static int close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
 {
     weir_task *t = weir_task_current(); /* with CALLER_RUNS we may be our own task */
-    if (!p->forked && (weir_pool_current() == p || (t && wi_task_pool(t) == p)))
+    if (!p->forked && (wi_is_of_pool(p) || (t && wi_task_pool(t) == p)))
         return WEIR_EDEADLK;
     int64_t deadline = wi_deadline(timeout_ns);
     if (deadline < 0 && wi_mains_calls_on_stack(wi_thread_self(), p))
@@ -178,7 +203,7 @@ static int close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
     wi_lock(&p->lock);
     int rc = wi_wait_until(&w, &p->lock, &p->waiters, is_over, p, deadline);
     if (rc == 0)
-        join_last_locked(p, &w);
+        rc = join_last_locked(p, &w, deadline);
     wi_unlock(&p->lock);
     wi_wait_end(&w);
     if (rc != 0)

@@ -169,6 +169,7 @@ static void begin(weir_pool *p, weir_worker *w)
 {
     char number[12];
     wi_worker_set_self(w);
+    wi_pool_own_thread(p);
     if (w->later)
         wi_nature_take(&p->nature, !p->cpus);
     wi_spawning_serve(&p->commands);
@@ -286,6 +287,8 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
         wi_pool_discard(p);
         return NULL;
     }
+    static _Atomic uint64_t serials;
+    p->serial = atomic_fetch_add(&serials, 1) + 1;
     p->main = main;
     p->lend.deliver = wi_pool_lend_delivered;
     p->lingers = wi_has_cpus();

@@ -115,6 +115,9 @@ typedef struct {
 /* 0, WEIR_EAGAIN, WEIR_ENOMEM, or WEIR_EINVAL for a kind the system cannot make.
  * kind may be NULL. */
 int  wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void *), void *arg);
+/* True when the thread has ended, and is joined. A negative deadline: whenever that is. */
+bool wi_thread_join(pthread_t thread, int64_t deadline);
+bool wi_has_timed_join(void); /* false: with a deadline it only returns false */
 void wi_thread_name(const char *pool, const char *which);
 
 /* What a thread has from the one that made it; zeros where the system does not say. */

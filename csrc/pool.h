@@ -34,6 +34,7 @@ struct weir_pool {
     uint64_t  *cpus;
     sigset_t   commands; /* the mask of commands that its threads start */
     wi_nature  nature;   /* of the threads that its opener made; those to come take it on */
+    uint64_t   serial;   /* no other pool's, ever */
     weir_main *main; /* that opened it, held; where lends go */
     weir_link  registered;
 
@@ -236,6 +237,10 @@ void wi_worker_retire(weir_worker *w, int code, int init_error);
 /* The calling thread, one of ours, is about to leave: joins the one before it. */
 void wi_pool_join_before(weir_pool *p);
 void wi_worker_set_self(weir_worker *w);
+/* The calling thread is one of p's, made by us, until its very end: in destructors that
+ * run when it has left, too. */
+void wi_pool_own_thread(const weir_pool *p);
+bool wi_is_of_pool(const weir_pool *p); /* or serves it */
 /* Asks the host of a borrowed pool for one more thread. False: nobody to ask. The
  * second half, for who has counted it in wanted and lends_due. */
 void wi_pool_lend_delivered(weir_link *e);

@@ -46,6 +46,7 @@ static void leave(weir_pool *p)
 static void *timer(void *arg)
 {
     weir_pool *p = arg;
+    wi_pool_own_thread(p);
     wi_spawning_serve(&p->commands);
     wi_nature_take(&p->nature, !p->cpus); /* whoever had the first deadline */
     wi_thread_name(p->name, "timer");

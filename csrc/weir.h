@@ -337,15 +337,19 @@ typedef enum {
 
 /* Closes and waits until every thread has ended. 0, also when it was closed
  * before; WEIR_CLOSE while draining turns the drain into a close, WEIR_DRAIN
- * while closing changes nothing. WEIR_EDEADLK from a worker of the pool, with
+ * while closing changes nothing. WEIR_EDEADLK from a thread of the pool, also in a
+ * destructor of its thread-specific data, with
  * nothing changed: use weir_close_async there, and inside a run_in_main function
  * that a task of the pool waits for. WEIR_EINVAL for a bad mode. A
  * pool that still opens fails to open with WEIR_ECLOSED. Any other thread; on
  * one that owns a main it serves posted run_in_main calls, no done runs. */
 WEIR_API int weir_close(weir_pool *pool, weir_close_mode mode);
 
-/* The same, but waits no longer than timeout_ns: then what is still queued or
- * parked settles as closed and it returns WEIR_ETIMEDOUT; the close goes on. */
+/* The same, but waits no longer than timeout_ns, whatever the threads are in (a task,
+ * at_exit, on_stop, a destructor of thread-specific data): then what is still queued or
+ * parked settles as closed and it returns WEIR_ETIMEDOUT; the close goes on. Where the
+ * system has no timed join (macOS, OpenBSD) it does not wait for destructors of the last
+ * thread: it returns 0 when that has run on_stop, and a weir_close joins it. */
 WEIR_API int weir_close_within(weir_pool *pool, weir_close_mode mode, int64_t timeout_ns);
 
 /* Starts the close and returns. `closed` (may be NULL) is delivered to `main`,

@@ -11,6 +11,12 @@
 
 static _Thread_local weir_worker *self;
 
+/* Of the pool that has made this thread. By number, because it may outlive the pool. */
+static _Thread_local uint64_t made_by;
+
+void wi_pool_own_thread(const weir_pool *p) { made_by = p->serial; }
+bool wi_is_of_pool(const weir_pool *p) { return made_by == p->serial || weir_pool_current() == p; }
+
 void         wi_worker_set_self(weir_worker *w) { self = w; }
 weir_worker *weir_worker_current(void) { return self; }
 weir_pool   *weir_pool_current(void) { return self ? self->pool : NULL; }

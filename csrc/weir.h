@@ -13,6 +13,11 @@
  * what, and its partner. Functions that return int return 0 or a WEIR_E code;
  * results come through `out`, which is untouched on failure. Times are in
  * nanoseconds; a negative timeout waits for ever, 0 only looks.
+ *
+ * "Any thread" does not mean a signal handler: there no function may be called, because
+ * the handler may have interrupted one that holds a lock. Let it write to a pipe that
+ * the loop polls as well, and that does not block; or let a thread of the program wait
+ * for the signal in sigwait, for that one may call anything.
  */
 #ifndef WEIR_H
 #define WEIR_H
@@ -144,9 +149,9 @@ typedef struct {
  * not idle) / WEIR_EINVAL / WEIR_EDEADLK (policy BLOCK, full, called by a worker
  * of pool, or where every worker waits for the caller in run_in_main) / WEIR_EFORKED / WEIR_EAGAIN (a deadline, and no timer thread could
  * be had). After an error the task is the caller's, untouched.
- * Any thread; blocks only with policy BLOCK on a full queue; task->run never
- * runs inside this call but with policy CALLER_RUNS. While the pool opens, tasks
- * wait for it. Undo with weir_cancel(). */
+ * Any thread, but never in a signal handler (see the top); blocks only with policy
+ * BLOCK on a full queue; task->run never runs inside this call but with policy
+ * CALLER_RUNS. While the pool opens, tasks wait for it. Undo with weir_cancel(). */
 WEIR_API int weir_run(weir_pool *pool, weir_task *task, weir_main *deliver_to);
 
 /* The same with a priority: the highest non-empty level is served first, but
@@ -299,7 +304,8 @@ struct weir_notice {
 WEIR_API int weir_notice_expect(weir_notice *notice, weir_main *main);
 
 /* Has fn(notice, outcome) run inside the dispatch of the main that expects it; when
- * that has closed meanwhile, here and now. Any thread; never blocks. */
+ * that has closed meanwhile, here and now. Any thread, but never in a signal handler (see
+ * the top); never blocks. */
 WEIR_API void weir_notice_post(weir_notice *notice, int outcome);
 
 /* Has notice told to main when the queue of `pool` has space, or takes no more tasks:

@@ -4,6 +4,9 @@
  */
 #include "harness.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -147,6 +150,130 @@ TEST(a_signal_to_the_process_never_lands_on_a_worker)
     expect_eq(sigaction(SIGUSR1, &old, NULL), 0);
 }
 
+/* ---- what a handler may do ------------------------------------------------ */
+
+static int          to_loop[2];
+static pthread_t    the_loop;
+static _Atomic bool enough;
+
+static void write_to_loop(int sig)
+{
+    int saved = errno;
+    (void)sig;
+    if (write(to_loop[1], "", 1) == 1)
+        atomic_fetch_add(&hits, 1);
+    errno = saved;
+}
+
+static void interrupt_loop(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&enough)) {
+        pthread_kill(the_loop, SIGUSR1);
+        sched_yield();
+    }
+}
+
+static long read_in_loop(void)
+{
+    char    bytes[256];
+    ssize_t n = readable(to_loop[0]) ? read(to_loop[0], bytes, sizeof bytes) : 0;
+    return n > 0 ? n : 0;
+}
+
+static void run_again(rig *r, probe *t)
+{
+    if (weir_task_get_state(&t->task) == WEIR_TASK_IDLE)
+        expect_eq(weir_run(r->p, &t->task, r->m), 0);
+}
+
+/* The loop submits and dispatches all the time, so the handler interrupts that. */
+static long turn_until(rig *r, probe *own, probe *of_signal, int runs)
+{
+    long told = 0;
+    while (of_signal->dones < runs) {
+        struct pollfd fds[] = {{to_loop[0], POLLIN, 0}, {weir_main_fd(r->m), POLLIN, 0}};
+        for (int i = 0; i < 8; i++)
+            run_again(r, &own[i]);
+        poll(fds, 2, -1); /* or interrupted */
+        long n = read_in_loop();
+        told += n;
+        if (n)
+            run_again(r, of_signal);
+        weir_main_dispatch(r->m, 0);
+    }
+    return told;
+}
+
+TEST(a_handler_may_write_to_a_pipe_that_the_loop_polls)
+{
+    rig              r;
+    helper           h;
+    probe            of_signal = PROBE, own[8];
+    struct sigaction act = {.sa_handler = write_to_loop, .sa_flags = SA_RESTART}, old;
+    for (int i = 0; i < 8; i++)
+        own[i] = (probe)PROBE;
+    the_loop = pthread_self();
+    atomic_store(&hits, 0);
+    atomic_store(&enough, false);
+    expect_eq(pipe2(to_loop, O_CLOEXEC | O_NONBLOCK), 0); /* full, it must not block */
+    expect_eq(sigaction(SIGUSR1, &act, &old), 0);
+    expect(rig_open(&r, 2));
+    helper_start(&h, interrupt_loop, NULL);
+    long told = turn_until(&r, own, &of_signal, (int)scaled(500));
+    atomic_store(&enough, true);
+    helper_join(&h);
+    rig_close(&r);
+    expect_eq(sigaction(SIGUSR1, &old, NULL), 0);
+    for (long n; (n = read_in_loop()) > 0;)
+        told += n;
+    expect_eq(told, hits);
+    close(to_loop[0]), close(to_loop[1]);
+}
+
+typedef struct {
+    rig     *r;
+    sigset_t waited;
+    probe   *task;
+    news    *news;
+} listener;
+
+static void listen_for_signals(void *arg)
+{
+    listener *l = arg;
+    for (int sig; sigwait(&l->waited, &sig) == 0 && sig == SIGUSR2;) {
+        expect_eq(weir_run(l->r->p, &l->task->task, l->r->m), 0);
+        weir_notice_post(&l->news->notice, sig);
+    }
+}
+
+TEST(a_thread_that_waits_for_signals_may_call_anything)
+{
+    rig      r;
+    helper   h;
+    probe    t = PROBE;
+    news     n = NEWS;
+    listener l = {.r = &r, .task = &t, .news = &n};
+    sigset_t old;
+    sigemptyset(&l.waited);
+    sigaddset(&l.waited, SIGUSR1);
+    sigaddset(&l.waited, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &l.waited, &old);
+    expect(rig_open(&r, 1));
+    helper_start(&h, listen_for_signals, &l);
+    for (int i = 1; i <= (int)scaled(100); i++) {
+        expect_eq(weir_notice_expect(&n.notice, r.m), 0);
+        kill(getpid(), SIGUSR2);
+        while (n.calls < i || t.dones < i)
+            weir_main_wait(r.m, -1);
+        expect_eq(n.outcome, SIGUSR2);
+    }
+    kill(getpid(), SIGUSR1);
+    helper_join(&h);
+    rig_close(&r);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
 /* ---- names -------------------------------------------------------------- */
 
 static char names[4][16];
@@ -199,4 +326,6 @@ SUITE(signals, workers_block_all_but_the_synchronous_signals,
       workers_leave_the_one_signal_open_that_is_named, a_lent_thread_gets_its_own_mask_back,
       a_host_can_block_before_it_makes_a_thread,
       a_signal_to_the_process_never_lands_on_a_worker,
+      a_handler_may_write_to_a_pipe_that_the_loop_polls,
+      a_thread_that_waits_for_signals_may_call_anything,
       a_worker_is_named_after_its_pool_with_its_number, a_lent_thread_keeps_its_name)

@@ -18,6 +18,11 @@
  * the handler may have interrupted one that holds a lock. Let it write to a pipe that
  * the loop polls as well, and that does not block; or let a thread of the program wait
  * for the signal in sigwait, for that one may call anything.
+ *
+ * The library may be unloaded (dlclose) when each pool was closed by a weir_close that
+ * returned 0, also after the notice of weir_close_async, has given up no thread
+ * (`abandoned` in its statistics is 0) and was released; each main is closed, and no
+ * call is under way. A pool that was only released may have a thread in the library.
  */
 #ifndef WEIR_H
 #define WEIR_H
@@ -361,7 +366,9 @@ WEIR_API int weir_close_within(weir_pool *pool, weir_close_mode mode, int64_t ti
 /* Starts the close and returns. `closed` (may be NULL) is delivered to `main`,
  * or called on the last thread of the pool (a worker, or the one that keeps its
  * deadlines) when main is NULL, after every other has left; one per call, at once
- * when all is over. Any thread, workers too. */
+ * when all is over. That last thread is still on its way out then; a weir_close after
+ * the notice waits for it, too, as whoever unloads the library must. Any thread, workers
+ * too. */
 WEIR_API int weir_close_async(weir_pool *pool, weir_close_mode mode, weir_main *main,
                               weir_notice *closed);
 

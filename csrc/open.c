@@ -44,7 +44,8 @@ static bool has_wrong_threads(const weir_pool_options *o)
 
 static bool is_wrong(const weir_pool_options *o)
 {
-    bool stack = o->stack_size && o->stack_size < (size_t)PTHREAD_STACK_MIN;
+    bool stack = o->stack_size && (o->stack_size < (size_t)PTHREAD_STACK_MIN ||
+                                   o->stack_size < WEIR_MIN_STACK);
     bool signal = o->worker_signal < 0 || o->worker_signal >= NSIG;
     bool owned = o->init || o->at_exit || o->stack_size || o->n_cpus || o->on_start || o->on_stop;
     bool kind = o->borrowed ? owned : o->lend != NULL;

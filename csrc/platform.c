@@ -16,6 +16,11 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__OpenBSD__) || defined(__FreeBSD__) || defined(__DragonFly__)
+#include <pthread_np.h>
+#endif
+
+enum { DEFAULT_STACK = 1 << 20 };
 
 #ifdef __linux__
 #include <sys/resource.h>
@@ -37,24 +42,59 @@ int64_t wi_deadline(int64_t timeout_ns)
     return timeout_ns > INT64_MAX - now ? -1 : now + timeout_ns;
 }
 
-static int set_kind(pthread_attr_t *attr, const wi_thread_kind *kind)
+/* The system's, where that holds a real task: musl's 128 KiB and the 512 KiB of macOS
+ * and OpenBSD do not. */
+static int set_stack(pthread_attr_t *attr, size_t size)
 {
-    if (!kind)
+    size_t has = 0;
+    if (size == 0 && (pthread_attr_getstacksize(attr, &has) != 0 || has >= DEFAULT_STACK))
         return 0;
-    if (kind->stack_size && pthread_attr_setstacksize(attr, kind->stack_size) != 0)
-        return WEIR_EINVAL;
-    if (!kind->n_cpus)
-        return 0;
-#ifdef __GLIBC__ /* others cannot say it before the thread starts */
+    return pthread_attr_setstacksize(attr, size ? size : DEFAULT_STACK) == 0 ? 0 : WEIR_EINVAL;
+}
+
+#ifdef __linux__
+static cpu_set_t set_of(const wi_thread_kind *kind)
+{
     cpu_set_t set;
     CPU_ZERO(&set);
     for (unsigned i = 0; i < kind->n_cpus && i < CPU_SETSIZE; i++)
         if (kind->cpus[i / 64] >> i % 64 & 1)
             CPU_SET(i, &set);
+    return set;
+}
+#endif
+
+static int set_kind(pthread_attr_t *attr, const wi_thread_kind *kind)
+{
+    int rc = set_stack(attr, kind ? kind->stack_size : 0);
+    if (rc != 0 || !kind || !kind->n_cpus)
+        return rc;
+#if defined(__linux__) && defined(__GLIBC__)
+    cpu_set_t set = set_of(kind);
     return pthread_attr_setaffinity_np(attr, sizeof set, &set) == 0 ? 0 : WEIR_EINVAL;
+#elif defined(__linux__)
+    return 0; /* see create() */
 #else
     return WEIR_ENOTSUP;
 #endif
+}
+
+static int create(pthread_t *out, const pthread_attr_t *attr, const wi_thread_kind *kind,
+                  void *(*fn)(void *), void *arg)
+{
+#if defined(__linux__) && !defined(__GLIBC__)
+    if (kind && kind->n_cpus) { /* no attribute says it, but a thread begins as its maker is */
+        cpu_set_t ours, set = set_of(kind);
+        if (sched_getaffinity(0, sizeof ours, &ours) != 0 ||
+            sched_setaffinity(0, sizeof set, &set) != 0)
+            return EINVAL;
+        int error = pthread_create(out, attr, fn, arg);
+        sched_setaffinity(0, sizeof ours, &ours);
+        return error;
+    }
+#endif
+    (void)kind;
+    return pthread_create(out, attr, fn, arg);
 }
 
 int wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void *), void *arg)
@@ -64,22 +104,26 @@ int wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void
         return WEIR_ENOMEM;
     int rc = set_kind(&attr, kind);
     if (rc == 0) {
-        int error = pthread_create(out, &attr, fn, arg);
+        int error = create(out, &attr, kind, fn, arg);
         rc = error == 0 ? 0 : error == EINVAL ? WEIR_EINVAL : WEIR_EAGAIN;
     }
     pthread_attr_destroy(&attr);
     return rc;
 }
 
-/* The kernel keeps 15 bytes: the number matters more than the name's end. */
+/* Linux keeps 15 bytes, others more: the number matters more than the name's end. */
 void wi_thread_name(const char *pool, const char *which)
 {
-#ifdef __linux__
     char name[16];
     snprintf(name, sizeof name, "%.*s/%s", 14 - (int)strlen(which), pool, which);
+#if defined(__APPLE__)
+    pthread_setname_np(name);
+#elif defined(__NetBSD__)
+    pthread_setname_np(pthread_self(), "%s", name);
+#elif defined(__OpenBSD__) || defined(__FreeBSD__) || defined(__DragonFly__)
+    pthread_set_name_np(pthread_self(), name);
+#elif defined(__linux__)
     pthread_setname_np(pthread_self(), name);
-#else
-    (void)pool, (void)which;
 #endif
 }
 

@@ -248,7 +248,8 @@ typedef struct {
     unsigned    queue_limit; /* most queued tasks; 0: no limit */
     weir_full_policy when_full;
     unsigned    max_running[WEIR_LEVELS]; /* most running per weir_priority; 0: no limit */
-    size_t      stack_size;  /* owned threads, bytes; 0: the system's default */
+    size_t      stack_size;  /* owned threads, bytes, WEIR_MIN_STACK or more; 0: the system's
+                                default, but at least 1 MiB */
     int         worker_signal; /* one signal that workers leave unblocked; 0: none */
     bool        measure;     /* keep the histograms: a clock read at submit, start and end */
     /* An owned thread is as one that the thread that opens makes then: its CPUs (but for
@@ -288,6 +289,10 @@ typedef struct {
 } weir_pool_options;
 
 #define WEIR_MAX_THREADS 1024u
+
+/* Holds a printf, and little more; less is WEIR_EINVAL. So is what the system itself holds
+ * too little (PTHREAD_STACK_MIN). */
+#define WEIR_MIN_STACK ((size_t)64 * 1024)
 
 /* Tells its owner that something ended: fn runs inside the main's dispatch or,
  * with no main, on the thread that ended it. The caller's memory, until fn

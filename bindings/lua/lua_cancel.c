@@ -30,7 +30,13 @@
 
 static _Thread_local wl_worker *self;
 
+/* Without signals of real time (macOS, OpenBSD) the one that means least to others: by
+ * default it is ignored, and it may come at any time anyway. */
+#ifdef SIGRTMIN
 int wl_cancel_signal(void) { return SIGRTMIN + 6; }
+#else
+int wl_cancel_signal(void) { return SIGURG; }
+#endif
 
 /* ---- the hook, on the worker ------------------------------------------------ */
 

@@ -134,6 +134,10 @@ void wl_burst_end(wl_worker *w); /* a command is about to start, which would inh
 /* ---- cancelling a task that runs -------------------------------------------- */
 
 int  wl_cancel_signal(void);
+
+/* Condition variables on the monotonic clock: `until` is a time of that. */
+void wl_cond_init(pthread_cond_t *cond);
+int  wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until);
 void wl_cancel_prepare(void); /* before the first pool opens */
 void wl_cancel_current(wl_worker *w, lua_State *L); /* runs in w from now on */
 bool wl_cancel_begin(wl_worker *w, wl_job *j);

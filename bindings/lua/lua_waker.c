@@ -9,6 +9,7 @@
  */
 #include "lua_actor.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <time.h>
@@ -41,14 +42,37 @@ static void mailed(weir_notice *notice, int outcome)
         wl_main_tell_waker(k->main, k);
 }
 
-static void init_up(wl_waker *k)
+void wl_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
-    pthread_mutex_init(&k->lock, NULL);
     pthread_condattr_init(&attr);
+#ifndef __APPLE__
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&k->up, &attr);
+#endif
+    pthread_cond_init(cond, &attr);
     pthread_condattr_destroy(&attr);
+}
+
+int wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until)
+{
+#ifdef __APPLE__ /* which waits for so long, on no clock of ours */
+    struct timespec now, left;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    bool borrow = until->tv_nsec < now.tv_nsec;
+    left.tv_sec = until->tv_sec - now.tv_sec - borrow;
+    left.tv_nsec = until->tv_nsec - now.tv_nsec + (borrow ? 1000000000 : 0);
+    if (left.tv_sec < 0)
+        return ETIMEDOUT;
+    return pthread_cond_timedwait_relative_np(cond, lock, &left);
+#else
+    return pthread_cond_timedwait(cond, lock, until);
+#endif
+}
+
+static void init_up(wl_waker *k)
+{
+    pthread_mutex_init(&k->lock, NULL);
+    wl_cond_init(&k->up);
 }
 
 wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m)
@@ -115,7 +139,7 @@ bool wl_waker_wait(wl_waker *k, int64_t timeout_ns)
     pthread_mutex_lock(&k->lock);
     while (!k->is_up && rc == 0)
         rc = timeout_ns < 0 ? pthread_cond_wait(&k->up, &k->lock)
-                            : pthread_cond_timedwait(&k->up, &k->lock, &deadline);
+                            : wl_cond_wait_until(&k->up, &k->lock, &deadline);
     bool up = k->is_up;
     pthread_mutex_unlock(&k->lock);
     return up;

@@ -144,7 +144,7 @@ static void *keep_watch(void *unused)
             pthread_cond_wait(&watch.changed, &watch.lock);
         } else if (is_before(&now, &d->at)) {
             struct timespec at = d->at; /* whoever takes it off meanwhile frees it */
-            pthread_cond_timedwait(&watch.changed, &watch.lock, &at);
+            wl_cond_wait_until(&watch.changed, &watch.lock, &at);
         } else {
             take_out(d);
             pthread_mutex_unlock(&watch.lock);
@@ -159,11 +159,7 @@ static bool start_locked(void)
 {
     if (watch.runs)
         return true;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&watch.changed, &attr);
-    pthread_condattr_destroy(&attr);
+    wl_cond_init(&watch.changed);
     sigset_t  old;
     pthread_t thread;
     weir_block_signals(NULL, &old);

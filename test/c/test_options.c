@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,6 +51,7 @@ TEST(bad_options_are_refused)
     refused(WEIR_EINVAL, o.threads = WEIR_MAX_THREADS + 1);
     refused(WEIR_EINVAL, o.threads = UINT_MAX);
     refused(WEIR_EINVAL, o.stack_size = 1);
+    refused(WEIR_EINVAL, o.stack_size = WEIR_MIN_STACK - 1);
     refused(WEIR_EINVAL, o.when_full = (weir_full_policy)17);
     refused(WEIR_EINVAL, o.when_full = (weir_full_policy)-1);
     refused(WEIR_EINVAL, o.worker_signal = -1);
@@ -125,7 +127,7 @@ TEST(zero_means_the_default)
     expect(rig_open_with(&r, &opts));
     back = options_of(r.p);
     expect(strcmp(back.name, "weir") == 0);
-    expect(back.threads >= 1 && back.threads <= cpus); /* how many exactly: test_cpus.c */
+    expect(back.threads >= 1 && (long)back.threads <= cpus); /* how many exactly: test_cpus.c */
     expect_eq(stats_of(r.p).threads, back.threads);
     rig_close(&r);
 }
@@ -180,6 +182,40 @@ TEST(workers_have_the_stack_that_was_asked_for)
     rig_close(&r);
 }
 
+TEST(a_stack_of_the_default_size_holds_a_megabyte)
+{
+    rig   r;
+    probe t = {.task = {.run = run_measures_its_stack}};
+    expect(rig_open(&r, 1));
+    expect_eq(weir_run(r.p, &t.task, NULL), 0);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    expect_op(weir_task_outcome(&t.task), >=, 1 << 10);
+    rig_close(&r);
+}
+
+static int run_prints(weir_task *task, void *state)
+{
+    char text[400];
+    (void)task, (void)state;
+    snprintf(text, sizeof text, "%.30f %s %Lg", 1e200 / 3, "printed", 1.5L);
+    return strstr(text, " printed 1.5") != NULL;
+}
+
+TEST(the_least_stack_lets_printf_run)
+{
+    rig               r;
+    weir_pool_options opts = pool_of(1);
+    probe             t = {.task = {.run = run_prints}};
+    opts.stack_size = WEIR_MIN_STACK;
+    if (opts.stack_size < (size_t)PTHREAD_STACK_MIN)
+        opts.stack_size = (size_t)PTHREAD_STACK_MIN;
+    expect(rig_open_with(&r, &opts));
+    expect_eq(weir_run(r.p, &t.task, NULL), 0);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    expect_eq(weir_task_outcome(&t.task), 1);
+    rig_close(&r);
+}
+
 TEST(a_pool_may_have_many_threads)
 {
     rig      r;
@@ -195,4 +231,5 @@ SUITE(options, bad_options_are_refused,
       a_borrowed_pool_is_opened_without_waiting_only, every_option_is_read_back,
       zero_means_the_default, an_older_callers_shorter_options_are_understood,
       a_newer_callers_longer_options_are_understood_while_zero,
-      workers_have_the_stack_that_was_asked_for, a_pool_may_have_many_threads)
+      workers_have_the_stack_that_was_asked_for,
+      a_stack_of_the_default_size_holds_a_megabyte, the_least_stack_lets_printf_run, a_pool_may_have_many_threads)

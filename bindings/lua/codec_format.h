@@ -112,7 +112,7 @@ typedef struct {
 /* Bytes: at first; that may be more than is needed; from which on they are mapped; to be
  * used again at most. */
 enum {
-    WL_SMALL_CAPACITY = 120,
+    WL_SMALL_CAPACITY = 104,
     WL_LOOSE_CAPACITY = 4096,
     WL_MAPPED_CAPACITY = 1 << 20,
     WL_KEPT_CAPACITY = 1 << 24
@@ -120,6 +120,8 @@ enum {
 
 struct wl_message {
     int           n; /* values */
+    int           number; /* of the first, as in wl_pack_options; like `what` for errors of the reader */
+    const char   *what;
     uint32_t      n_sides, max_sides;
     wl_side      *sides;
     size_t        size, capacity; /* of bytes */
@@ -135,7 +137,8 @@ wl_names *wl_names_get(lua_State *L);
 /* -> the path's strings, the module's or registered name first; how many: 0 when
  * it has none. *tag: WL_MODULE or WL_REGISTERED. May raise. */
 int  wl_names_path(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag);
-void wl_names_push(lua_State *L, enum wl_tag tag, int first, int count); /* -> value; may raise */
+/* -> value | why there is none; whether there is. May raise. */
+bool wl_names_push(lua_State *L, enum wl_tag tag, int first, int count);
 
 /* key value -> the same: whether a new state has this there, in the module; "": as a
  * module. What a new state has is told by its C function, else by its name alone. Any

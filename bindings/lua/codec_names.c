@@ -304,8 +304,8 @@ int wl_names_path(lua_State *L, wl_names *names, const void *object, enum wl_tag
 
 /* ---- and back -------------------------------------------------------------------- */
 
-/* -> module, table */
-static void push_first(lua_State *L, enum wl_tag tag, int name)
+/* -> module, table | why there is none; whether there is */
+static bool push_first(lua_State *L, enum wl_tag tag, int name)
 {
     push_root(L, tag);
     if (lua_istable(L, -1)) {
@@ -315,28 +315,31 @@ static void push_first(lua_State *L, enum wl_tag tag, int name)
     }
     int type = lua_type(L, -1);
     if (type == LUA_TTABLE || type == LUA_TFUNCTION || type == LUA_TUSERDATA)
-        return;
-    if (tag == WL_REGISTERED)
-        luaL_error(L, "'%s' is not registered in this state (see weir.register)",
-                   lua_tostring(L, name));
+        return true;
     lua_pop(L, 1);
+    if (tag == WL_REGISTERED) {
+        lua_pushfstring(L, "'%s' is not registered in this state (see weir.register)", lua_tostring(L, name));
+        return false;
+    }
     lua_getglobal(L, "require");
     lua_pushvalue(L, name);
-    lua_call(L, 1, 1);
+    return lua_pcall(L, 1, 1, 0) == 0;
 }
 
 /* Keys are looked up as Lua does, for modules that load their parts late. */
-void wl_names_push(lua_State *L, enum wl_tag tag, int first, int count)
+bool wl_names_push(lua_State *L, enum wl_tag tag, int first, int count)
 {
-    push_first(L, tag, first);
+    if (!push_first(L, tag, first))
+        return false;
     for (int i = 1; i < count && !lua_isnil(L, -1); i++) {
         lua_pushvalue(L, first + i);
         lua_gettable(L, -2);
         lua_remove(L, -2);
     }
-    if (lua_isnil(L, -1))
-        luaL_error(L, "'%s' has no '%s' in this state", lua_tostring(L, first),
-                   lua_tostring(L, first + count - 1));
+    if (!lua_isnil(L, -1))
+        return true;
+    lua_pushfstring(L, "'%s' has no '%s' in this state", lua_tostring(L, first), lua_tostring(L, first + count - 1));
+    return false;
 }
 
 /* ---- weir.register ---------------------------------------------------------------- */

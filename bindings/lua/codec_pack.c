@@ -564,11 +564,14 @@ int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
         return fail(L, "too many values");
     p.globals = globals_of(L);
     int status = wl_pack_plain(&p, first, n, used) ? 0 : pack_protected(&p, first, n, used);
-    if (status == 0)
-        *out = wl_message_fit(p.m);
-    else
+    if (status != 0) {
         wl_message_free(p.m);
-    return status;
+        return status;
+    }
+    p.m->what = p.options->what;
+    p.m->number = p.options->number;
+    *out = wl_message_fit(p.m);
+    return 0;
 }
 
 int wl_pack(lua_State *L, int first, int n, const wl_pack_options *options, wl_message **out)

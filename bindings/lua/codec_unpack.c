@@ -24,6 +24,10 @@ typedef struct {
     unsigned             keys;  /* and keys that have numbers */
     int                  depth;
     bool                 has_objects;
+    /* Where it is, for errors: in the value of that index, or in an object that is filled. */
+    int                  root;
+    uint32_t             filled;
+    int                  upvalue; /* of it, when it is a function */
 } reader;
 
 static int malformed(reader *r) { return luaL_error(r->L, "malformed message"); }
@@ -207,6 +211,49 @@ static void push_light(reader *r) { lua_pushlightuserdata(r->L, take_side(r, WL_
 
 static void push_value(reader *r, unsigned tag);
 
+/* ---- who wanted what is not there ---------------------------------------------------- */
+
+/* -> which of the values the one on top is, or "a value" for what is deeper; it goes */
+static void push_root_of(reader *r)
+{
+    lua_State *L = r->L;
+    int        i = r->root;
+    if (r->filled)
+        for (i = 0; i < r->m->n && !lua_rawequal(L, -1, FIRST_VALUE + i); i++)
+            continue;
+    lua_pop(L, 1);
+    const char *what = r->m->what ? r->m->what : "argument";
+    if (i == r->m->n)
+        lua_pushfstring(L, "a value in %s", what);
+    else if (r->m->number)
+        lua_pushfstring(L, "%s %d", what, r->m->number + i);
+    else
+        lua_pushstring(L, what);
+}
+
+/* why -> error: the place, then why. What is no text stays what it is. */
+static int fail_here(reader *r)
+{
+    lua_State  *L = r->L;
+    const char *name = NULL;
+    if (lua_type(L, -1) != LUA_TSTRING)
+        return lua_error(L);
+    lua_pushnil(L);
+    if (r->filled) {
+        lua_rawgeti(L, OBJECTS, (wl_index)r->filled);
+        lua_replace(L, -2);
+        if (r->upvalue && (name = lua_getupvalue(L, -1, r->upvalue)) != NULL)
+            lua_pop(L, 1);
+    }
+    push_root_of(r);
+    if (name)
+        lua_pushfstring(L, " (upvalue '%s')", name);
+    else
+        lua_pushliteral(L, "");
+    lua_pushfstring(L, "%s%s: %s", lua_tostring(L, -2), lua_tostring(L, -1), lua_tostring(L, -3));
+    return lua_error(L);
+}
+
 static void push_named(reader *r, enum wl_tag tag)
 {
     unsigned count = take_u8(r);
@@ -219,7 +266,8 @@ static void push_named(reader *r, enum wl_tag tag)
             malformed(r);
         push_value(r, kind);
     }
-    wl_names_push(r->L, tag, first, (int)count);
+    if (!wl_names_push(r->L, tag, first, (int)count))
+        fail_here(r);
     lua_replace(r->L, first);
     lua_settop(r->L, first);
 }
@@ -367,6 +415,7 @@ static void fill_function(reader *r, uint32_t number)
     lua_setfenv(L, -2);
 #endif
     for (int i = 1; (tag = take_u8(r)) != WL_END; i++) {
+        r->upvalue = i;
         if (tag == WL_SAME_CELL) {
             join_cell(r, i);
             continue;
@@ -385,6 +434,8 @@ static void fill_function(reader *r, uint32_t number)
 static void fill(reader *r, uint32_t number)
 {
     lua_rawgeti(r->L, OBJECTS, (wl_index)number);
+    r->filled = number;
+    r->upvalue = 0;
     if (lua_istable(r->L, -1))
         fill_table(r);
     else if (lua_isfunction(r->L, -1))
@@ -400,7 +451,7 @@ static int unpack_all(lua_State *L)
     reader *r = lua_touserdata(L, READER);
     luaL_checkstack(L, r->m->n + LUA_MINSTACK, "too many values");
     lua_settop(L, FIRST_VALUE - 1);
-    for (int i = 0; i < r->m->n; i++)
+    for (r->root = 0; r->root < r->m->n; r->root++)
         push_value(r, take_u8(r));
     for (uint32_t number = 1; r->has_objects && number <= r->made; number++)
         fill(r, number);
@@ -437,7 +488,7 @@ static void resume_collector(lua_State *L, int kib_before)
 
 int wl_unpack(lua_State *L, const wl_message *m)
 {
-    reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, 0, 0, false};
+    reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, 0, 0, false, 0, 0, 0};
     if (!lua_checkstack(L, 4)) {
         lua_pushliteral(L, "stack overflow");
         return -1;

@@ -430,11 +430,21 @@ static void keep_result(lua_State *L, wl_worker *w)
         keep_failure(L, w);
 }
 
+/* error -> error; its job has a traceback from here on */
+static void note_failure(lua_State *L)
+{
+    wl_push_kept(L, wl_note_failure);
+    lua_pushvalue(L, -2);
+    lua_call(L, 1, 0);
+}
+
 /* handler -> handler f state arguments... | handler error; false for an error */
 static bool push_call(lua_State *L, wl_worker *w)
 {
     int n = wl_unpack(L, w->job->call);
     w->job->call = wl_message_empty(w->job->call);
+    if (n < 0)
+        note_failure(L);
     if (n < 0 || !w->has_state)
         return n >= 0;
     luaL_checkstack(L, 1, "too many arguments");

@@ -204,7 +204,7 @@ describe("the codec, of what has a name,", function()
     ok, why = peer.unpack(message)
     package.loaded["codec.missing"] = nil
     assert.is_nil(ok)
-    assert.are.equal("'codec.missing' has no 'part' in this state", why)
+    assert.are.equal("argument 1: 'codec.missing' has no 'part' in this state", why)
   end)
 
   it("copies a script's own globals, and finds its C functions", function()
@@ -235,7 +235,7 @@ describe("the codec, of metatables,", function()
     local other = peer.open()
     local ok, why = other:take(peer.pack(nil, p))
     assert.is_nil(ok)
-    assert.are.equal("'codec point' is not registered in this state (see weir.register)", why)
+    assert.are.equal("argument 1: 'codec point' is not registered in this state (see weir.register)", why)
     assert(other:run [[
       metatable = {}
       require("codec_peer").register("codec point", metatable)

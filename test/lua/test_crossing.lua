@@ -168,3 +168,28 @@ describe("a function with several names", function()
     for n = 1, 20 do assert.are.same({ true, 3, len, unpack }, answers[n]) end
   end)
 end)
+
+describe("a module that is not found on the other side", function()
+  it("is named with who wanted it, and a traceback", function()
+    package.loaded["test.only.here"] = { list = {} }
+    local list = package.loaded["test.only.here"].list
+    local pool = assert(weir.pool { threads = 1 })
+    local function fails(pattern, ...)
+      local future = pool:run(...)
+      local ok, problem = future:get()
+      assert.is_false(ok)
+      assert.matches(pattern .. "module 'test.only.here' not found", problem)
+      assert.matches(pattern .. ".*stack traceback:", future:traceback())
+    end
+    fails("^argument 1 %(upvalue 'list'%): ", function() return #list end)
+    fails("^argument 2: ", function() end, list)
+    fails("^argument 3: ", function() end, 1, { { list } })
+    local _, problem = weir.pool { threads = 1, init = function() return #list end }
+    assert.matches("^options.init %(upvalue 'list'%): module 'test.only.here' not found", problem)
+    _, problem = weir.pool { threads = 1, init = function() end, args = { 1, list } }
+    assert.matches("^options.args%[2%]: module 'test.only.here' not found", problem)
+    assert.are.same({ true, 1 }, { pool:run(function() return 1 end):get() })
+    pool:close()
+    package.loaded["test.only.here"] = nil
+  end)
+end)

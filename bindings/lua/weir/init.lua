@@ -54,7 +54,10 @@ end
 --- In a task: has f called in the state that submitted the task, as a coroutine of the
 -- loop that runs there, and waits for it. f may suspend itself there. A state that is
 -- itself a pool thread's serves such calls while one of its tasks waits in weir; when
--- that task ends, calls still open fail.
+-- that task ends, calls still open fail. f and its upvalues are copied, there and back as
+-- any function: what it assigns to an upvalue only its copy sees. To reach what the state
+-- itself has, let f look it up there: in a global, in package.loaded or in a module that f
+-- requires, whose functions cross by name and keep their own upvalues.
 -- @tparam function f
 -- @param ... its arguments, copied as those of a task are
 -- @return what f returned, copied. Raises what f raised; also when it cannot be called,

@@ -102,6 +102,11 @@ local function name_place(number)
   return PLACES[number] or ("options.args[%s]"):format(number)
 end
 
+local function name_option(problem)
+  if type(problem) ~= "string" then return problem end
+  return (problem:gsub("^setup (%-?%d+)", name_place))
+end
+
 -- What agrees with each option alone, but not together.
 local function check_options(where, given)
   if given.threads and given.threads_max and given.threads_max < given.threads then
@@ -119,7 +124,7 @@ end
 -- The handle, and a future of the opening; or nil and why not.
 local function open(where, given)
   local handle, opening = open_with_preload(given)
-  if handle == false then error(where .. ": " .. opening:gsub("^setup (%-?%d+)", name_place), 3) end
+  if handle == false then error(where .. ": " .. name_option(opening), 3) end
   if handle then look_after() end
   return handle, opening
 end
@@ -166,7 +171,7 @@ function pool.new(given, ...)
   local handle, opening = open("weir.pool", given)
   if not handle then return nil, opening end
   local ok, problem = opening:get()
-  if not ok then return nil, problem end
+  if not ok then return nil, name_option(problem) end
   return handle
 end
 

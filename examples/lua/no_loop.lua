@@ -23,7 +23,7 @@ for i, name in ipairs(arg) do
 end
 
 local total = {}
-for i, future in ipairs(futures) do
+for _, future in ipairs(futures) do
   local ok, words = future:get()
   if ok then
     for word, n in pairs(words) do total[word] = (total[word] or 0) + n end

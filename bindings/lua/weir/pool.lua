@@ -67,8 +67,9 @@ end
 
 local function open_with(preload, given)
   local args = given.args or NO_OPTIONS
-  return core.open(given, package.path, package.cpath, preload, given.searchers and own_searchers() or false,
-    given.init or false, given.at_exit or false, unpack(args, 1, args.n or #args))
+  return core.open(given, package.path, package.cpath, preload,
+    given.searchers and own_searchers() or false, given.init or false, given.at_exit or false,
+    unpack(args, 1, args.n or #args))
 end
 
 -- What every task may need: weir itself, where it was not found in package.path.
@@ -79,7 +80,8 @@ end
 local function take_loaders(from, all)
   local taken, sent = {}, {}
   for name, loader in pairs(from) do
-    local crosses = (all or is_ours(name)) and (core.c_function(loader) or pcall(string.dump, loader) and loader)
+    local crosses = (all or is_ours(name))
+      and (core.c_function(loader) or pcall(string.dump, loader) and loader)
     if crosses then taken[name], sent[name] = loader, crosses end
   end
   for name in pairs(taken) do from[name] = nil end
@@ -96,7 +98,12 @@ local function open_with_preload(given)
   return handle, opening
 end
 
-local PLACES = { ["-3"] = "options.preload", ["-2"] = "options.searchers", ["-1"] = "options.init", ["0"] = "options.at_exit" }
+local PLACES = {
+  ["-3"] = "options.preload",
+  ["-2"] = "options.searchers",
+  ["-1"] = "options.init",
+  ["0"] = "options.at_exit",
+}
 
 local function name_place(number)
   return PLACES[number] or ("options.args[%s]"):format(number)

@@ -394,6 +394,28 @@ describe("weir.event", function()
     assert.are.same({ "listener", "listener", "timer", "timer" }, openos.errors)
   end)
 
+  it("onError gets an object's text, and where it was raised", function()
+    local E = { __tostring = function(e) return "E: " .. e.text end }
+    local broken = setmetatable({}, { __tostring = function() error "no text" end })
+    local got, before = {}, event.onError
+    event.onError = function(message, traceback) got[#got + 1] = { tostring(message), traceback } end -- luacheck: ignore
+    local code = thread.run(function()
+      local function deep() error(setmetatable({ text = "disk full" }, E)) end
+      thread.create(function() deep() end)
+      thread.create(function() error(broken) end)
+      event.listen("x", function() deep() end)
+      event.push "x"
+      os.sleep(1)
+    end)
+    event.onError = before
+    assert.are.equal(0, code)
+    assert.are.equal("[thread] E: disk full", got[1][1])
+    assert.are.equal("[thread] (error object has an error in its __tostring)", got[2][1])
+    assert.are.equal("E: disk full", got[3][1])
+    assert.matches("^E: disk full\nstack traceback:\n.*deep", got[1][2])
+    assert.matches("^E: disk full\nstack traceback:\n.*deep", got[3][2])
+  end)
+
   describe("os.sleep([s])", function()
     it("default 0; pulls at least once, dispatching while it waits", function()
       local n = 0

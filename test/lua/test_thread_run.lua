@@ -195,6 +195,15 @@ describe("thread.run", function()
     detached:kill()
   end)
 
+  it("program raises an object without a text: that is said, and the machine goes on", function()
+    local _, code, problems = openos.run(function()
+      error(setmetatable({}, { __tostring = function() error "no text" end }))
+    end)
+    assert.are.equal(128, code)
+    assert.matches("^%(error object has an error in its __tostring%)\nstack traceback:", problems)
+    assert.are.equal(0, thread.run(function() end))
+  end)
+
   it("a detached thread that waits where nothing can yield is unwound when the program ends", function()
     local t, log = nil, {}
     assert.are.equal(0, thread.run(function()

@@ -82,4 +82,10 @@ function check.none(method, first, ...)
   end
 end
 
+--- The text of an error value, for who cannot fail.
+function check.text(problem)
+  local ok, text = pcall(tostring, problem)
+  return ok and type(text) == "string" and text or "(error object has an error in its __tostring)"
+end
+
 return check

@@ -19,6 +19,8 @@
 --     the signal, and its listeners, get it even then; only those who would see it later,
 --     the program among them, do not
 --   filters compare without metamethods
+--   an error object that has a text (__tostring) is that text, not "crashed"; onError gets
+--     the traceback, too
 --   push may be called by other OS threads, from a task of a weir pool
 --   the log is written so that a link or a file that somebody put there is left alone
 --
@@ -239,16 +241,18 @@ end
 -- timer: a line in the log, event.logPath; on stderr when that cannot be written. A plain
 -- field, to be replaced.
 -- @param message
-function event.onError(message)
+-- @tparam ?string traceback of the error; the log has none
+function event.onError(message, traceback) -- luacheck: ignore traceback
   local path = event.logPath or (os.getenv "TMPDIR" or "/tmp") .. "/event.log"
-  local ok, why = append(path, tostring(message))
-  if not ok then io.stderr:write(("weir.event: %s: %s: %s\n"):format(path, why, tostring(message))) end
+  local text = check.text(message)
+  local ok, why = append(path, text)
+  if not ok then io.stderr:write(("weir.event: %s: %s: %s\n"):format(path, why, text)) end
 end
 
 -- Runs as a thread of its own, for it may be the program's.
-function registrations.failed(message)
+function registrations.failed(message, traceback)
   process.add_first(function()
-    event.onError(message)
+    event.onError(message, traceback)
   end)
 end
 

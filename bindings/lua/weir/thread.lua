@@ -57,13 +57,9 @@ end
 
 -- ---- the library -------------------------------------------------------------------
 
-local function fail(_, problem)
-  return process.report(problem)
-end
-
 local function add(f, ...)
   local arguments = select("#", ...) > 0 and { n = select("#", ...), ... } or nil
-  local t = setmetatable({ is_thread = true, fail = fail }, handle)
+  local t = setmetatable({ is_thread = true, fail = process.report }, handle)
   return process.add(t, process.current(), f, arguments)
 end
 

@@ -53,7 +53,8 @@ function event.timer(interval, callback, times) end
 function event.cancel(id) end
 
 ---@param message any
-function event.onError(message) end
+---@param traceback? string
+function event.onError(message, traceback) end
 
 ---@return number seconds
 function event.uptime() end

@@ -9,6 +9,7 @@
 -- when it has yielded or ended (scheduler.on_leave). One turn resumes those that were
 -- ready when it began, then takes what has come, blocking only when nobody is ready.
 
+local check = require "weir.check"
 local heaps = require "weir.heap"
 local loops = require "weir.loop"
 local weir = require "weir"
@@ -44,7 +45,7 @@ end
 
 -- What is called on the scheduler's behalf must not end the scheduler.
 local function report(co, problem)
-  weir.report(problem, debug.traceback(co, tostring(problem)))
+  weir.report(problem, debug.traceback(co, check.text(problem)))
 end
 
 local function ended(session, ok, ...)

@@ -2,6 +2,7 @@
 --
 -- weir.msys.worker: runInPool, as seen by the thread of a pool.
 
+local check = require "weir.check"
 local calls = require "weir.msys.calls"
 local locks = require "weir.msys.locks"
 local loops = require "weir.loop"
@@ -28,7 +29,7 @@ end
 -- What fails in two places is told once, with both.
 local function both(first, second)
   if first == nil then return second end
-  return ("%s; and its completion: %s"):format(tostring(first), tostring(second))
+  return ("%s; and its completion: %s"):format(check.text(first), check.text(second))
 end
 
 -- Returns the error, if it fails.

@@ -16,6 +16,7 @@
 -- A thread that ends normally waits for its children; one that raises, exits or is
 -- killed takes them along.
 
+local check = require "weir.check"
 local join = require "weir.openos.join"
 local registrations = require "weir.openos.registrations"
 local scheduler = require "weir.openos.scheduler"
@@ -153,16 +154,24 @@ local function begin_close(it)
   look_closing(it.newest and it or take_out(it))
 end
 
+-- That of OpenOS; but an object that has a text has not "crashed".
+local function text_of(problem)
+  local class = getmetatable(problem)
+  local has_text = type(problem) == "string" or type(class) == "table" and rawget(class, "__tostring") ~= nil
+  return has_text and check.text(problem) or "crashed"
+end
+
 local function reason_of(problem)
-  if type(problem) ~= "table" then return type(problem) == "string" and problem or "crashed" end
-  if tonumber(problem.code) then return nil end
-  return type(problem.reason) == "string" and problem.reason or "crashed"
+  if type(problem) ~= "table" then return text_of(problem) end
+  if tonumber(rawget(problem, "code")) then return nil end
+  local reason = rawget(problem, "reason")
+  return type(reason) == "string" and reason or text_of(problem)
 end
 
 --- What a thread's error comes to: see event.onError.
-function process.report(problem)
+function process.report(it, problem)
   local reason = reason_of(problem)
-  if reason then registrations.failed("[thread] " .. reason) end
+  if reason then registrations.failed("[thread] " .. reason, debug.traceback(it.co, reason)) end
 end
 
 function scheduler.on.ended(fiber, ok, value)
@@ -202,7 +211,7 @@ function process.add(it, parent, f, arguments)
 end
 
 local function print_failure(_, problem)
-  io.stderr:write("weir.thread: ", tostring(problem), "\n")
+  io.stderr:write("weir.thread: ", check.text(problem), "\n")
 end
 
 local function add_hidden(f, arguments, fail)

@@ -100,8 +100,7 @@ local is_running = false
 
 local function report(it, problem)
   it.code = 128
-  local message = type(problem) == "string" and problem or tostring(problem)
-  io.stderr:write(debug.traceback(it.co, message), "\n")
+  io.stderr:write(debug.traceback(it.co, check.text(problem)), "\n")
 end
 
 local function is_over(it)

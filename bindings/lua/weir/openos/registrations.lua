@@ -7,6 +7,7 @@
 -- The one below is covered until all calls of this signal have been made, then it gets
 -- the signal itself, if it waited for it.
 
+local check = require "weir.check"
 local host = require "weir.openos.host"
 local scheduler = require "weir.openos.scheduler"
 local signals = require "weir.openos.signals"
@@ -142,7 +143,7 @@ function registrations.ended(fiber, ok, value)
   local series = fiber.series
   local entry = series[series.at]
   if not ok then
-    registrations.failed(value)
+    registrations.failed(value, debug.traceback(fiber.co, check.text(value)))
   elseif value == false and is_registered(entry) then
     registrations.remove(entry)
   end

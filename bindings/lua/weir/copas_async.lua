@@ -59,8 +59,10 @@ local THREADS = 1024
 
 -- On the thread: commands get the program's SIGPIPE, as those that io.popen starts there.
 -- LuaSocket has it ignored, so that a command whose output nobody reads runs to its end.
+local keep_pipe = require("weir.signal").keep_pipe
+
 local function init()
-  require("weir.core").keep_sigpipe()
+  keep_pipe()
   return true
 end
 
@@ -223,7 +225,7 @@ descriptor.__index = descriptor
 -- What runs on the thread: its init, and the operations. Their first result is whether the
 -- second is the file itself.
 local function open_command(command, mode)
-  require("weir.core").keep_sigpipe()
+  keep_pipe()
   local file, why, code = io.popen(command, mode)
   return { file = file, why = why, code = code }
 end

@@ -21,6 +21,12 @@ function signal.catch(name)
   return catcher, problem
 end
 
+--- In a task: commands that this thread starts from now on keep the program's SIGPIPE, as
+-- those do that its main thread starts. Without it they get the default one.
+function signal.keep_pipe()
+  require("weir.core").keep_sigpipe() -- no upvalue: so this crosses, and needs no file there
+end
+
 local catcher = {}
 catcher.__index = catcher
 

@@ -4,6 +4,8 @@
 ---@class weir.signal
 local signal = {}
 
+function signal.keep_pipe() end
+
 ---@class weir.signal.catcher
 local catcher = {}
 

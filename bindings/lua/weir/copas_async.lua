@@ -59,7 +59,11 @@ local THREADS = 1024
 
 -- On the thread: commands get the program's SIGPIPE, as those that io.popen starts there.
 -- LuaSocket has it ignored, so that a command whose output nobody reads runs to its end.
-local keep_pipe = require("weir.signal").keep_pipe
+-- A thread that cannot load the module (without descriptors, say) fails later, if at all.
+local function keep_pipe()
+  local ok, signal = pcall(require, "weir.signal")
+  if ok then signal.keep_pipe() end
+end
 
 local function init()
   keep_pipe()

@@ -23,9 +23,8 @@ end
 
 --- In a task: commands that this thread starts from now on keep the program's SIGPIPE, as
 -- those do that its main thread starts. Without it they get the default one.
-function signal.keep_pipe()
-  require("weir.core").keep_sigpipe() -- no upvalue: so this crosses, and needs no file there
-end
+-- @function keep_pipe
+signal.keep_pipe = core.keep_sigpipe
 
 local catcher = {}
 catcher.__index = catcher

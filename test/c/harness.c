@@ -150,7 +150,7 @@ static void watch(void)
 {
     const char *seconds = getenv("WEIR_WATCHDOG");
     signal(SIGALRM, watchdog);
-    alarm(seconds ? (unsigned)atoi(seconds) : 120);
+    alarm(seconds ? (unsigned)atoi(seconds) : 600);
 }
 
 void test_stage(const char *stage) { atomic_store(&now.stage, stage); }

@@ -19,10 +19,12 @@
  * the loop polls as well, and that does not block; or let a thread of the program wait
  * for the signal in sigwait, for that one may call anything.
  *
- * The library may be unloaded (dlclose) when each pool was closed by a weir_close that
- * returned 0, also after the notice of weir_close_async, has given up no thread
- * (`abandoned` in its statistics is 0) and was released; each main is closed, and no
- * call is under way. A pool that was only released may have a thread in the library.
+ * A library that contains weir may be unloaded (dlclose) when each of its pools was closed
+ * by a weir_close that returned 0 and was released, each main is closed, borrowed workers
+ * have ended, and no call is under way. A delivered `closed` or a weir_pool_release alone
+ * is too early, because the last thread still returns through our code: call weir_close
+ * after `closed`. A thread that was given up (`abandoned` in the statistics) must have
+ * ended, too, and nothing of ours tells when.
  */
 #ifndef WEIR_H
 #define WEIR_H
@@ -104,7 +106,9 @@ typedef enum {
  * until its done begins or, without done, until weir_wait() returns. Inside
  * done it may be freed or run again; nothing of ours touches it afterwards.
  *
- * run: on a worker, with that thread's state. Returns 0 (ok), WEIR_ECANCELED
+ * run: on a worker, with that thread's state. It must return: pthread_exit, and
+ *      pthread_cancel of a thread that is in it, leave the task running for ever, and who
+ *      waits for it or closes the pool waits for ever, too. Returns 0 (ok), WEIR_ECANCELED
  *      (honoured a request to cancel), WEIR_PARK (see weir_task_unpark), or
  *      anything else (failed; the value is kept as the outcome).
  * done: on the thread of the main given to weir_run(), inside dispatch; on a
@@ -152,8 +156,9 @@ typedef struct {
  * a worker when deliver_to is NULL.
  * Returns 0, or WEIR_ECLOSED / WEIR_EFULL (policy REFUSE) / WEIR_EBUSY (task is
  * not idle) / WEIR_EINVAL / WEIR_EDEADLK (policy BLOCK, full, called by a worker
- * of pool, or where every worker waits for the caller in run_in_main) / WEIR_EFORKED / WEIR_EAGAIN (a deadline, and no timer thread could
- * be had). After an error the task is the caller's, untouched.
+ * of pool, or where every worker waits for the caller in run_in_main) / WEIR_EFORKED /
+ * WEIR_EAGAIN (a deadline, and no timer thread could be had). After an error the task is
+ * the caller's, untouched.
  * Any thread, but never in a signal handler (see the top); blocks only with policy
  * BLOCK on a full queue; task->run never runs inside this call but with policy
  * CALLER_RUNS. While the pool opens, tasks wait for it. Undo with weir_cancel(). */
@@ -178,15 +183,17 @@ WEIR_API bool weir_cancel_requested(const weir_task *task);
 /* Waits for a task without done to settle. 0 (see weir_task_outcome),
  * WEIR_ETIMEDOUT, WEIR_EINVAL (it has a done, or never ran), WEIR_EDEADLK (the
  * caller is this task; or is a worker of its pool whose other threads all wait
- * likewise, and no spare can be had). Any thread, any number of waiters, while a
+ * likewise, and no spare can be had). Waits that weir cannot see, as for a lock of yours or
+ * for an answer of a loop that waits for another task of the pool, are not found: where
+ * every worker waits so, all wait for ever. Any thread, any number of waiters, while a
  * handle of its pool lives; the task may be freed or run again once all have
  * returned. On a thread that owns a main it serves posted
  * run_in_main calls meanwhile; see weir_run_in_main. */
 WEIR_API int weir_wait(weir_task *task, int64_t timeout_ns);
 
 /* Meaningful once settled: 0, WEIR_ECANCELED, WEIR_ECLOSED, WEIR_EEXPIRED, what a
- * lazy pool without a thread settles with (see its option), or what run returned. Any thread that knows it settled: inside done, after
- * weir_wait. */
+ * lazy pool without a thread settles with (see its option), or what run returned. Any
+ * thread that knows it settled: inside done, after weir_wait. */
 WEIR_API int             weir_task_outcome(const weir_task *task);
 WEIR_API weir_task_state weir_task_get_state(const weir_task *task);
 
@@ -220,8 +227,8 @@ WEIR_API int weir_task_park_within(weir_task *task, int64_t timeout_ns);
  * it wakes.
  * 0; WEIR_EINVAL when the task is not running or has no release; WEIR_EAGAIN
  * when the replacement was refused and the pool would be left without a thread
- * (nothing is changed; a lazy pool may be left without). Any thread but the task's own (WEIR_EDEADLK), while a
- * handle of its pool lives. */
+ * (nothing is changed; a lazy pool may be left without). Any thread but the task's own
+ * (WEIR_EDEADLK), while a handle of its pool lives. */
 WEIR_API int weir_task_abandon(weir_task *task);
 
 /* ---- pools ------------------------------------------------------------- */
@@ -243,8 +250,8 @@ typedef struct {
     const char *name;        /* copied; NULL: "weir". Threads are name/0, name/1, ... (15 bytes) */
     unsigned    threads;     /* 1..WEIR_MAX_THREADS; 0: one per CPU that it may use, see below */
     unsigned    threads_max; /* grows up to here while tasks find no idle thread; 0: = threads */
-    int64_t     idle_ns;     /* how long a thread above `threads` idles before it retires; 0: 10 s */
-    unsigned    max_blocked; /* spare threads, past threads_max, for blocked ones: weir_blocking_begin */
+    int64_t     idle_ns;     /* so long a thread above `threads` idles, then retires; 0: 10 s */
+    unsigned    max_blocked; /* spares, past threads_max, for blocked ones: weir_blocking_begin */
     unsigned    queue_limit; /* most queued tasks; 0: no limit */
     weir_full_policy when_full;
     unsigned    max_running[WEIR_LEVELS]; /* most running per weir_priority; 0: no limit */
@@ -354,8 +361,8 @@ typedef enum {
 /* Closes and waits until every thread has ended. 0, also when it was closed
  * before; WEIR_CLOSE while draining turns the drain into a close, WEIR_DRAIN
  * while closing changes nothing. WEIR_EDEADLK from a thread of the pool, also in a
- * destructor of its thread-specific data, with
- * nothing changed: use weir_close_async there, and inside a run_in_main function
+ * destructor of its thread-specific data, with nothing changed: use weir_close_async
+ * there, and inside a run_in_main function
  * that a task of the pool waits for. WEIR_EINVAL for a bad mode. A
  * pool that still opens fails to open with WEIR_ECLOSED. Any other thread; on
  * one that owns a main it serves posted run_in_main calls, no done runs. */
@@ -482,20 +489,20 @@ WEIR_API size_t weir_main_pending(const weir_main *main);
 
 /* fn(main, true, arg) when pending leaves 0, fn(main, false, arg) when it is 0
  * again: always on the main's own thread, inside dispatch or the weir call that
- * changed it, so that a loop's glue may hold and release its loop. At once if it is busy now. NULL ends it.
- * 0 or WEIR_EPERM. */
+ * changed it, so that a loop's glue may hold and release its loop. At once if it is busy
+ * now. NULL ends it. 0 or WEIR_EPERM. */
 WEIR_API int weir_main_on_busy(weir_main *main, void (*fn)(weir_main *, bool busy, void *arg),
                                void *arg);
 
 enum { WEIR_DETACH = 1 };
 
 /* Delivers what is undelivered, settles queued and parked tasks aimed at it as
- * WEIR_ECLOSED (and delivers those), fails posted and begun run_in_main calls with
- * WEIR_ECLOSED. While aimed tasks still run or notices are to come: WEIR_EBUSY;
- * all this was done, but the main stays open. With WEIR_DETACH it closes, and their done and fn run
- * on the worker, see weir_task_orphaned. WEIR_EPERM on a foreign thread,
- * WEIR_EBUSY inside its own dispatch, or in a call that it serves. The descriptor closes after its last writer
- * has let go. NULL is allowed. */
+ * WEIR_ECLOSED (and delivers those; who waits for the space that they leave is told), fails
+ * posted and begun run_in_main calls with WEIR_ECLOSED. While aimed tasks still run or
+ * notices are to come: WEIR_EBUSY; all this was done, but the main stays open. With
+ * WEIR_DETACH it closes, and their done and fn run on the worker, see weir_task_orphaned.
+ * WEIR_EPERM on a foreign thread, WEIR_EBUSY inside its own dispatch, or in a call that it
+ * serves. The descriptor closes after its last writer has let go. NULL is allowed. */
 WEIR_API int weir_main_close(weir_main *main, unsigned flags);
 
 /* ---- run_in_main ------------------------------------------------------- */
@@ -586,9 +593,9 @@ typedef enum {
 } weir_trace_event;
 
 /* From now on fn is called at each event, on the thread where it happens, outside
- * every lock; task may be gone already: it is a name. NULL ends it; calls under
- * way may still come. Process-wide. Any thread; fn may call no weir function but
- * weir_pool_get_options. When off, an event costs one load. */
+ * every lock; task may be gone already: it is a name. NULL ends it; calls under way may
+ * still come, with their own arg. Process-wide. Any thread; fn may call no weir function
+ * but weir_pool_get_options. When off, an event costs one load. */
 WEIR_API void weir_trace(void (*fn)(void *arg, weir_trace_event event, const weir_pool *pool,
                                     const weir_task *task, int value),
                          void *arg);

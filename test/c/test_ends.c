@@ -63,6 +63,8 @@ static void begin(place at, unsigned threads, int (*fn)(void))
         t[i] = (weir_task){.run = run_stays};
         expect_eq(weir_run(here.p, &t[i], NULL), 0);
     }
+    for (unsigned i = 0; at != IN_A_TASK && i < threads; i++)
+        expect_eq(weir_wait(&t[i], -1), 0); /* who closes must not be quicker */
 }
 
 static void end(void)
@@ -141,6 +143,8 @@ TEST(a_close_by_a_thread_of_the_pool_is_an_error_wherever_that_is)
     for (unsigned threads = 1; threads <= 3; threads++)
         for (int at = IN_A_TASK; at <= IN_A_DESTRUCTOR; at++) {
             begin((place)at, threads, closes_here);
+            if (at == IN_A_TASK)
+                gate_wait(&held);
             expect_eq(weir_close_async(here.p, WEIR_DRAIN, NULL, NULL), 0);
             gate_wait(&held);
             expect_eq(inside_rc, WEIR_EDEADLK);

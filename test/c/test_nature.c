@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { SPIES = 3, STACK = 300 << 10, DEFAULT_STACK = 8 << 20, NICER = 7, NOBODY = 65534 };
@@ -45,7 +46,7 @@ static nature here(void)
 {
     nature n;
     expect_eq(sched_getaffinity(0, sizeof n.cpus, &n.cpus), 0);
-    n.policy = sched_getscheduler(0);
+    n.policy = (int)syscall(SYS_sched_getscheduler, 0); /* musl has a stub */
     n.nice = getpriority(PRIO_PROCESS, 0);
     pthread_sigmask(SIG_SETMASK, NULL, &n.mask);
     n.stack = stack_here();
@@ -388,18 +389,15 @@ TEST(a_thread_stays_idle_where_the_system_refuses_more) { as_anybody(an_idle_one
 
 static bool refused;
 
-/* Real time, where that is allowed; its children shall not have it. */
-static void become_one_that_resets(void)
+static void become_fifo(int flags)
 {
     struct sched_param param = {.sched_priority = 1};
-    refused = sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &param) != 0;
+    refused = syscall(SYS_sched_setscheduler, 0, SCHED_FIFO | flags, &param) != 0;
 }
 
-static void become_real(void)
-{
-    struct sched_param param = {.sched_priority = 1};
-    refused = sched_setscheduler(0, SCHED_FIFO, &param) != 0;
-}
+/* Real time, where that is allowed; and one whose children shall not have it. */
+static void become_real(void) { become_fifo(0); }
+static void become_one_that_resets(void) { become_fifo(SCHED_RESET_ON_FORK); }
 
 static void opened_by(void (*become)(void), int policy)
 {

@@ -149,12 +149,14 @@ enum { SLICE_MS = 10 };
 
 /* A destructor of the last thread's may call our main, so its owner looks there between
  * two slices of the join: nothing else wakes it. */
-static bool join_serving(pthread_t last, wi_thread *self, int64_t deadline)
+static bool join_serving(const weir_pool *p, pthread_t last, wi_thread *self, int64_t deadline)
 {
     bool slices = self && wi_has_timed_join(), joined = false, late = false;
     while (!joined && !late) {
         while (slices && wi_mains_serve(self, NULL)) {
         }
+        if (!p->joining)
+            return true; /* what it served has forked, and the thread stayed behind */
         int64_t slice = wi_deadline((int64_t)SLICE_MS * 1000000);
         late = !slices || (deadline >= 0 && deadline <= slice);
         joined = wi_thread_join(last, late ? deadline : slice);
@@ -176,7 +178,7 @@ static int join_last_locked(weir_pool *p, wi_waiter *w, int64_t deadline)
         p->has_last = false;
         p->joining = true;
         wi_unlock(&p->lock);
-        bool joined = join_serving(last, w->thread, deadline);
+        bool joined = join_serving(p, last, w->thread, deadline);
         wi_lock(&p->lock);
         p->joining = false;
         p->has_last = !joined;

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <unistd.h>
+
 static rig  here;
 static gate held, leave;
 
@@ -173,8 +175,35 @@ TEST(a_close_serves_a_call_of_a_threads_last_destructor)
     end();
 }
 
+static void forks(weir_call *call, void *pid)
+{
+    *(pid_t *)pid = child_begin();
+    if (*(pid_t *)pid > 0)
+        child_reap(*(pid_t *)pid);
+    weir_call_finish(call, 0, NULL);
+}
+
+static pid_t child;
+
+static int has_the_main_fork(void)
+{
+    gate_open(&leave);
+    return weir_run_in_main(here.m, forks, &child, NULL);
+}
+
+/* The thread that it joins stayed behind. */
+TEST(a_close_that_forks_in_the_join_ends_in_the_child)
+{
+    begin(IN_A_DESTRUCTOR, 1, has_the_main_fork);
+    expect_eq(weir_close(here.p, WEIR_DRAIN), 0);
+    end();
+    if (child == 0)
+        _exit(0);
+}
+
 SUITE(ends, a_close_with_a_limit_is_on_time_whatever_a_thread_is_in,
       a_close_with_a_limit_is_on_time_beside_another_that_joins,
       a_close_goes_on_when_one_with_a_limit_gives_the_join_up,
       a_close_by_a_thread_of_the_pool_is_an_error_wherever_that_is,
-      a_close_serves_a_call_of_a_threads_last_destructor)
+      a_close_serves_a_call_of_a_threads_last_destructor,
+      a_close_that_forks_in_the_join_ends_in_the_child)

@@ -92,7 +92,8 @@ static void pay(weir_pool *p)
     wi_pool_after(p);
 }
 
-/* Pool by pool, and each is paid for outside every lock: that may run user code. */
+/* Pool by pool, and each is paid for outside every lock: that may run user code, which
+ * must not close m, hence the depth. */
 static void settle_aimed(weir_main *m)
 {
     weir_pool *p;
@@ -101,7 +102,9 @@ static void settle_aimed(weir_main *m)
         wi_stay stay;
         wi_pool_stay(&stay, p);
         trace_settled(p, m, last);
+        m->depth++;
         pay(p);
+        m->depth--;
         wi_pool_go(&stay);
         last = m->batch.all.head.prev;
     }

@@ -307,6 +307,42 @@ static void main_on_a_thread_of_its_own(void *arg)
     main_end(m);
 }
 
+static struct {
+    weir_main  *m;
+    weir_notice notice;
+    _Atomic int told;
+} outer;
+
+static void told_closes(weir_notice *notice, int outcome)
+{
+    (void)notice;
+    expect_eq(outcome, 0);
+    expect_eq(weir_main_close(outer.m, WEIR_DETACH), WEIR_EBUSY);
+    outer.told++;
+}
+
+/* The task that it takes back leaves space, and the main of who waits for that is gone. */
+TEST(a_notice_told_by_the_close_of_a_main_may_not_close_that_again)
+{
+    rig               r;
+    plug              held;
+    probe             t = PROBE;
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1;
+    expect(rig_open_with(&r, &opts));
+    expect(plug_in(&held, r.p, NULL));
+    expect_eq(weir_main_open(&outer.m), 0);
+    expect_eq(weir_run(r.p, &t.task, outer.m), 0);
+    outer.notice = (weir_notice){.fn = told_closes}, outer.told = 0;
+    expect_eq(weir_pool_on_space(r.p, &outer.notice, r.m), 0);
+    expect_eq(weir_main_close(r.m, WEIR_DETACH), 0);
+    expect_eq(weir_main_close(outer.m, 0), 0);
+    expect(outer.told == 1 && t.dones == 1 && t.outcome == WEIR_ECLOSED);
+    plug_pull(&held);
+    r.m = NULL;
+    rig_close(&r);
+}
+
 TEST(mains_of_several_threads_come_and_go_on_one_pool)
 {
     rig    r;
@@ -330,6 +366,7 @@ SUITE(main_close, closing_nothing_or_an_idle_main_succeeds,
       a_main_with_a_notice_to_come_is_busy_unless_detached, done_may_open_and_close_other_mains,
       a_done_that_submits_while_its_main_closes_is_served,
       a_done_told_by_the_close_of_its_main_may_not_close_it_again,
+      a_notice_told_by_the_close_of_a_main_may_not_close_that_again,
       on_busy_may_not_close_the_main_that_tells_it,
       mains_of_several_threads_come_and_go_on_one_pool,
       a_detached_task_that_parks_and_is_cancelled_is_an_orphan_too)

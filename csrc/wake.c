@@ -103,12 +103,13 @@ static void renumber(int from, int to)
 
 /* The old one is closed first, so that a child at its descriptor limit has room. The
  * number that is kept is the one that the loop reads; that a pipe is written to may
- * change, as may what kind it is, for a sandbox may have come since. */
+ * change, as may what kind it is, for a sandbox may have come since. A child that got none
+ * has no number to keep for a child of its own. */
 void wi_wake_reopen(wi_wake *w)
 {
     int number = w->rfd;
     wi_wake_close(w);
-    if (fresh(w) != 0)
+    if (fresh(w) != 0 || number < 0)
         return;
     bool one = w->rfd == w->wfd;
     if (!one && w->wfd == number) /* its other end landed there */

@@ -167,6 +167,34 @@ static void from_a_task(int forks, bool returns)
     end();
 }
 
+/* The first child was refused one, and has no number to keep. */
+TEST(a_childs_child_has_a_descriptor_where_the_child_had_none)
+{
+    weir_main *m;
+    expect_eq(weir_main_open(&m), 0);
+    fault_arm(FAULT_FD, 1, 2);
+    pid_t pid = child_begin();
+    if (pid == 0) {
+        expect(fault_disarm());
+        expect_op(weir_main_fd(m), <, 0);
+        pid = child_begin();
+        if (pid == 0) {
+            news n = NEWS;
+            expect_eq(weir_notice_expect(&n.notice, m), 0);
+            weir_notice_post(&n.notice, 0);
+            expect(readable(weir_main_fd(m)));
+            expect_eq(weir_main_dispatch(m, 0), 1);
+            expect_eq(weir_main_close(m, 0), 0);
+            _exit(0);
+        }
+        child_reap(pid);
+        _exit(0);
+    }
+    fault_disarm();
+    child_reap(pid);
+    expect_eq(weir_main_close(m, 0), 0);
+}
+
 TEST(each_call_has_its_code_in_a_child) { from_the_main(1); }
 TEST(each_call_has_its_code_in_a_child_of_a_child) { from_the_main(2); }
 TEST(each_call_has_its_code_in_a_child_of_a_child_of_a_child) { from_the_main(3); }
@@ -178,4 +206,5 @@ TEST(a_child_of_a_tasks_child_may_return_from_run) { from_a_task(2, true); }
 SUITE(fork_twice, each_call_has_its_code_in_a_child, each_call_has_its_code_in_a_child_of_a_child,
       each_call_has_its_code_in_a_child_of_a_child_of_a_child,
       each_call_has_its_code_in_a_tasks_child, each_call_has_its_code_in_a_child_of_a_tasks_child,
+      a_childs_child_has_a_descriptor_where_the_child_had_none,
       a_tasks_child_may_return_from_run, a_child_of_a_tasks_child_may_return_from_run)

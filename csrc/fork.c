@@ -109,6 +109,7 @@ static void forget_threads(weir_pool *p)
     p->searching = p->lingering = p->has_last = p->joining = p->timer = false;
     wi_mutex_init(&p->timer_lock);
     wi_parker_init(&p->timer_parker); /* the parent's timer may sleep in it */
+    wi_unpark(&p->timer_parker);      /* or is us, in a done: it has to leave */
     p->deadlines.root = NULL;
     p->refs = p->handles + p->lend_posted + (weir_pool_current() == p) + wi_pool_stays(p);
 }

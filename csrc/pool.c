@@ -273,6 +273,13 @@ static int run_claimed(weir_pool *p, weir_task *t, weir_main *m)
     return rc;
 }
 
+/* It tells on_busy, or waits for space and serves calls meanwhile. */
+static bool may_run_user_code(const weir_pool *p, const weir_main *m)
+{
+    bool waits = p->opts.queue_limit && p->opts.when_full == WEIR_BLOCK;
+    return wi_main_tells_busy(m) || (waits && wi_thread_self());
+}
+
 static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
 {
     unsigned was;
@@ -284,14 +291,14 @@ static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
     t->weir.priority = o->priority;
     int64_t deadline = o->start_within_ns ? wi_deadline(o->start_within_ns) : 0;
     t->weir.deadline = deadline < 0 ? 0 : deadline; /* beyond the clock's end: none */
-    bool    told = wi_main_tells_busy(o->deliver_to);
+    bool    holds = may_run_user_code(p, o->deliver_to);
     wi_stay stay;
-    if (told)
+    if (holds)
         wi_pool_hold(&stay, p);
     int rc = run_claimed(p, t, o->deliver_to);
     if (rc != 0)
         wi_task_move(t, was);
-    if (told)
+    if (holds)
         wi_pool_go(&stay);
     return rc;
 }

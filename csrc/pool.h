@@ -108,7 +108,7 @@ struct weir_pool {
     uint64_t        histogram[2][WEIR_BUCKETS];
     weir_pool_stats stats; /* the counters; the rest is filled in by a snapshot */
 
-    /* Held while the timer is made; the one lock under which a pool's is taken. */
+    /* Held while the timer is made: taken before the pool's. */
     wi_mutex timer_lock;
 };
 

@@ -26,7 +26,7 @@ static int64_t expire_locked(weir_pool *p)
     return p->timer_until = t ? t->weir.deadline : -1;
 }
 
-/* The thread is gone, or was refused. Its reference stays, for the caller. */
+/* The thread is gone, or was refused; the pool is held. */
 static void gone(weir_pool *p)
 {
     wi_lock(&p->lock);
@@ -40,12 +40,13 @@ static void leave(weir_pool *p)
     wi_pool_join_before(p);
     gone(p);
     wi_pool_after(p);
-    wi_pool_unref(p);
 }
 
 static void *timer(void *arg)
 {
     weir_pool *p = arg;
+    wi_stay    stay; /* the thread's reference */
+    wi_pool_stay(&stay, p);
     wi_pool_own_thread(p);
     wi_spawning_serve(&p->commands);
     wi_nature_take(&p->nature, !p->cpus); /* whoever had the first deadline */
@@ -62,6 +63,7 @@ static void *timer(void *arg)
     }
     wi_unlock(&p->lock);
     leave(p);
+    wi_pool_go(&stay);
     return NULL;
 }
 

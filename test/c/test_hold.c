@@ -82,6 +82,73 @@ TEST(a_done_inside_a_release_may_fork)
         _exit(queued.dones != 1 || fault_live_blocks() != before);
 }
 
+/* ---- a timer that tells a done -------------------------------------------- */
+
+static gate timer_through;
+
+static void done_forks_and_releases(weir_task *task)
+{
+    done_forks(task);
+    weir_pool_release(here.p);
+    gate_open(&timer_through);
+}
+
+/* In the child, too, the timer returns from it and leaves. */
+TEST(a_done_on_the_timer_may_fork_and_release)
+{
+    weir_run_options how = {.size = sizeof how, .start_within_ns = 1};
+    queued = (probe)PROBE, timer_through = (gate)GATE;
+    queued.task.done = done_forks_and_releases;
+    rig_open_deserted(&here, pool_of(1));
+    expect_eq(weir_run_with(here.p, &queued.task, &how), 0);
+    gate_wait(&timer_through);
+    expect_eq(queued.outcome, WEIR_EEXPIRED);
+    main_end(here.m);
+}
+
+/* ---- a call that is served meanwhile --------------------------------------- */
+
+static int threads_before;
+
+/* Returns when nobody but the caller of this has the pool. */
+static void releases_and_answers(weir_call *call, void *arg)
+{
+    (void)arg;
+    weir_pool_release(here.p);
+    weir_call_finish(call, 0, NULL);
+    while (count_threads() > threads_before)
+        sched_yield();
+}
+
+static gate full;
+
+static int run_asks(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    gate_wait(&full);
+    return weir_run_in_main(here.m, releases_and_answers, NULL, NULL);
+}
+
+TEST(what_a_wait_for_space_serves_may_release_the_pool)
+{
+    probe             asks = {.task = {.run = run_asks, .done = probe_done}};
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1, opts.when_full = WEIR_BLOCK;
+    queued = second = (probe)PROBE, full = (gate)GATE;
+    threads_before = count_threads();
+    expect(rig_open_with(&here, &opts));
+    expect_eq(weir_run(here.p, &asks.task, here.m), 0);
+    while (weir_task_get_state(&asks.task) != WEIR_TASK_RUNNING)
+        sched_yield();
+    expect_eq(weir_run(here.p, &queued.task, here.m), 0);
+    gate_open(&full);
+    expect_eq(weir_run(here.p, &second.task, here.m), WEIR_ECLOSED);
+    main_end(here.m);
+    expect_eq(asks.outcome, 0);
+    expect_eq(queued.outcome, WEIR_ECLOSED);
+    expect_eq(second.dones, 0);
+}
+
 /* ---- a timer that cannot be had ------------------------------------------ */
 
 static weir_run_options soon = {.size = sizeof soon, .start_within_ns = 1};
@@ -152,5 +219,6 @@ TEST(on_busy_inside_a_call_may_release_the_pool)
 }
 
 SUITE(hold, a_done_inside_a_call_may_release_the_pool, a_done_inside_a_release_may_fork,
+      a_done_on_the_timer_may_fork_and_release, what_a_wait_for_space_serves_may_release_the_pool,
       on_busy_inside_a_call_may_release_the_pool,
       what_is_told_after_a_refused_timer_may_submit_and_release)

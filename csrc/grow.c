@@ -61,10 +61,12 @@ static bool may_try_locked(weir_pool *p)
     return true;
 }
 
+bool wi_pool_can_ask(const weir_pool *p) { return !p->opts.borrowed || wi_pool_can_lend(p); }
+
 static bool want_one_locked(weir_pool *p)
 {
-    bool can = !p->opts.borrowed || wi_pool_can_lend(p);
-    return can && p->state >= WI_OPEN && p->state <= WI_DRAINING && p->expected + p->wanted == 0 &&
+    return wi_pool_can_ask(p) && p->state >= WI_OPEN && p->state <= WI_DRAINING &&
+           p->expected + p->wanted == 0 &&
            wi_pool_present_locked(p) < wi_pool_limit_locked(p) && may_try_locked(p);
 }
 
@@ -265,6 +267,7 @@ static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
     p->refused_until = 0;
     wi_pool_attend_locked(p);
     wi_pool_wake_idle_locked(p); /* some must leave, others get a timeout now */
+    wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted;
     unsigned n = there < min ? min - there : 0;
     p->stats.grown += n;
@@ -283,15 +286,9 @@ static int have_more(weir_pool *p, unsigned n)
     return n ? WEIR_EAGAIN : 0;
 }
 
-/* Without a thread a borrowed pool must be able to ask for one. */
-static bool may_be_empty(const weir_pool *p)
-{
-    return !p->opts.borrowed || wi_pool_can_lend(p);
-}
-
 int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
 {
-    if (!p || max == 0 || max < min || max > WEIR_MAX_THREADS || (min == 0 && !may_be_empty(p)))
+    if (!p || max == 0 || max < min || max > WEIR_MAX_THREADS || (min == 0 && !wi_pool_can_ask(p)))
         return WEIR_EINVAL;
     wi_stay stay;
     wi_lock(&p->lock);

@@ -189,6 +189,7 @@ static void visit(weir_pool *p, weir_task *t)
     wi_unlink(&t->weir.link);
     wi_pool_end_task_locked(p, t, code);
     p->visiting--;
+    wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     wi_pool_step_locked(p);
     wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);

@@ -208,6 +208,7 @@ void wi_pool_call_locked(weir_pool *p);
 /* Serving and not on its way out, and the most there may be of those now. */
 unsigned wi_pool_present_locked(const weir_pool *p);
 unsigned wi_pool_limit_locked(const weir_pool *p);
+bool     wi_pool_can_ask(const weir_pool *p); /* for a thread: its own, or its host's */
 void     wi_pool_block_locked(weir_pool *p, weir_worker *w);
 void     wi_pool_unblock_locked(weir_pool *p, weir_worker *w);
 

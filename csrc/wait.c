@@ -30,7 +30,8 @@ static bool has_settled(void *task) { return wi_task_state(task) == WEIR_TASK_SE
 static bool is_stuck_locked(const weir_pool *p)
 {
     unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted + p->visiting;
-    bool     no_more = there >= wi_pool_limit_locked(p) || p->refused_until != 0;
+    bool     no_more = !wi_pool_can_ask(p) || there >= wi_pool_limit_locked(p) ||
+                   p->refused_until != 0;
     return p->in_wait >= there && no_more;
 }
 

@@ -161,9 +161,125 @@ TEST(a_call_of_another_pool_may_be_waited_beside)
     rig_close(&here);
 }
 
+/* ---- waits that become stuck by what somebody else does ---------------------- */
+
+static struct {
+    weir_task waits, waited;
+    gate      go;
+    int       rc;
+} stuck;
+
+static int run_nothing(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    return 0;
+}
+
+static int run_waits_for_the_queued(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    gate_wait(&stuck.go);
+    stuck.rc = weir_wait(&stuck.waited, -1);
+    return 0;
+}
+
+/* One worker runs a task that will wait for another, which is queued. */
+static void begin_waits(weir_pool *p)
+{
+    stuck.waits = (weir_task){.run = run_waits_for_the_queued};
+    stuck.waited = (weir_task){.run = run_nothing};
+    stuck.go = (gate)GATE, stuck.rc = 0;
+    expect_eq(weir_run(p, &stuck.waits, NULL), 0);
+    while (weir_task_get_state(&stuck.waits) != WEIR_TASK_RUNNING)
+        sched_yield();
+    expect_eq(weir_pool_pause(p), 0);
+    expect_eq(weir_run(p, &stuck.waited, NULL), 0);
+}
+
+static void wait_begins(weir_pool *p)
+{
+    gate_open(&stuck.go);
+    while (stats_of(p).blocked == 0)
+        sched_yield();
+}
+
+static void end_waits(weir_pool *p)
+{
+    expect_eq(weir_wait(&stuck.waits, -1), 0);
+    expect_eq(stuck.rc, WEIR_EDEADLK);
+    weir_pool_resume(p);
+    expect_eq(weir_wait(&stuck.waited, -1), 0);
+}
+
+TEST(a_wait_ends_when_a_resize_takes_the_last_spare)
+{
+    rig               r;
+    weir_pool_options opts = pool_of(1);
+    opts.threads_max = 2;
+    expect(rig_open_with(&r, &opts));
+    begin_waits(r.p);
+    wait_begins(r.p);
+    expect_eq(weir_pool_resize(r.p, 1, 1), 0);
+    end_waits(r.p);
+    rig_close(&r);
+}
+
+static probe visits;
+
+static void visits_when_full(void *pool)
+{
+    expect_eq(weir_run(pool, &visits.task, NULL), 0);
+}
+
+TEST(a_wait_ends_when_the_last_visitor_leaves)
+{
+    rig               r;
+    helper            h;
+    gate              entered = GATE, leave = GATE;
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1, opts.when_full = WEIR_CALLER_RUNS;
+    expect(rig_open_with(&r, &opts));
+    begin_waits(r.p);
+    visits = (probe){.task = {.run = probe_run}, .entered = &entered, .leave = &leave};
+    helper_start(&h, visits_when_full, r.p);
+    gate_wait(&entered);
+    wait_begins(r.p);
+    gate_open(&leave);
+    end_waits(r.p);
+    helper_join(&h);
+    rig_close(&r);
+}
+
+static void lends_itself(void *pool)
+{
+    weir_worker *w;
+    weir_task   *t;
+    expect_eq(weir_worker_enter(pool, &w), 0);
+    while (weir_worker_next(w, true, &t) == 0 && weir_worker_settle(w, t, t->run(t, NULL)) == 0)
+        continue;
+    weir_worker_leave(w, false, 0);
+}
+
+TEST(a_wait_is_stuck_where_nobody_lends_the_spare)
+{
+    helper            h;
+    weir_pool        *p;
+    weir_pool_options opts = pool_of(1);
+    opts.borrowed = true, opts.max_blocked = 1;
+    expect_eq(weir_pool_open_async(&p, &opts, NULL, NULL), 0);
+    helper_start(&h, lends_itself, p);
+    begin_waits(p);
+    gate_open(&stuck.go);
+    end_waits(p);
+    pool_end(p);
+    helper_join(&h);
+}
+
 SUITE(deadlock, a_call_may_not_close_the_pool_whose_task_waits_for_it,
       a_call_may_close_the_pool_of_its_task_for_some_time,
       a_call_may_not_block_on_the_queue_of_a_pool_that_waits_for_it_whole,
       a_call_may_not_wait_for_a_task_of_a_pool_that_waits_for_it_whole,
       an_endless_wait_fails_the_calls_that_only_its_loop_could_finish,
-      a_call_of_another_pool_may_be_waited_beside)
+      a_call_of_another_pool_may_be_waited_beside,
+      a_wait_ends_when_a_resize_takes_the_last_spare, a_wait_ends_when_the_last_visitor_leaves,
+      a_wait_is_stuck_where_nobody_lends_the_spare)

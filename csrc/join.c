@@ -9,15 +9,18 @@
 
 #include <time.h>
 
-#if defined(__has_feature)
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
-#define __SANITIZE_THREAD__ 1
+#define UNDER_TSAN 1
 #endif
 #endif
 
-/* glibc has the clock of ours from 2.31 on; the others' timed join has the wall's.
- * ThreadSanitizer knows the latter alone, and would take what the thread did for a race. */
-#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 31) && !defined(__SANITIZE_THREAD__)
+/* glibc has the clock of ours from 2.31 on; the others' timed join has the wall's. So has
+ * the one that TSan sees: to it a thread joined by the other one lives on, and it ends the
+ * process when the thread's address is used again. */
+#if defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 31) && !defined(UNDER_TSAN)
 #define CLOCK_OF_JOIN CLOCK_MONOTONIC
 #define timed_join(thread, until) pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, until)
 #elif defined(__linux__)

@@ -43,6 +43,7 @@ const char *wl_word(int code)
     case WEIR_EEXPIRED: return "expired";
     case WEIR_ETIMEDOUT: return "timeout";
     case WEIR_ENOMEM: return "not enough memory";
+    case WEIR_EAGAIN: return "the system refused a thread";
     default: return weir_strerror(code);
     }
 }

@@ -47,12 +47,19 @@ typedef struct wl_deadline wl_deadline;
 
 /* ---- a pool ---------------------------------------------------------------- */
 
+/* What an init failed with, for each who is told. */
+typedef struct {
+    _Atomic unsigned refs;
+    wl_message      *value;
+} wl_reason;
+
 struct wl_pool {
     weir_notice gone; /* first: found by it */
     /* Set by open, constant afterwards. */
     weir_pool  *weir;
     char       *name;
     bool        waits; /* on_full = "wait" */
+    bool        lazy;  /* its threads come with tasks: no init fails the open */
     bool        own_globals; /* each task has a table of its own for them */
     wl_metatables metatables; /* what becomes of them where values cross */
     unsigned    queue_limit; /* 0: none */
@@ -64,11 +71,13 @@ struct wl_pool {
     _Atomic unsigned refs; /* threads, and one until the pool is gone; the last one frees */
     _Atomic unsigned most; /* threads and spares that there may be */
     _Atomic uint64_t timed_out; /* futures that their timeout ended */
-    /* The first of each; taken by who is told of the open and of a close. */
-    _Atomic(wl_message *) init_error, exit_error;
+    /* The first; taken by who is told of a close. */
+    _Atomic(wl_message *) exit_error;
     _Atomic(char *) exit_text; /* of the exit error, until it was told */
     pthread_mutex_t lock;
     /* Guarded by lock. */
+    wl_reason *init_error; /* of the first init that failed while it opened, else of the last */
+    bool       opened;
     wl_waiter *waiters;
     unsigned   waits_begun; /* and ended: how often waiters changed */
 };
@@ -79,6 +88,9 @@ void     wl_pool_use(wl_pool *p);
 void     wl_pool_unuse(wl_pool *p);
 void     wl_pool_ref(wl_pool *p);
 void     wl_pool_unref(wl_pool *p);
+void     wl_pool_init_failed(wl_pool *p, wl_message *m); /* takes m; NULL: no memory */
+wl_reason *wl_pool_init_error(wl_pool *p); /* NULL: no memory */
+void     wl_reason_unref(wl_reason *r); /* NULL is allowed */
 void     wl_pool_tell_exit_error(wl_pool *p); /* to stderr, if nobody was told */
 void     wl_pool_class_make(lua_State *L); /* module -> module; before any function */
 void     wl_pool_register(lua_State *L);
@@ -259,7 +271,8 @@ struct wl_job {
     wl_main         *root; /* of the first task of the chain that submitted this one */
     /* The worker's until settled. */
     wl_message *call, *result;
-    const char *failure; /* in place of a result, when there was no memory for one */
+    const char *failure; /* in place of a result: there was no memory for one, or no thread */
+    wl_reason  *reason;  /* likewise: an init failed */
     char       *traceback;
     _Atomic bool failed_late; /* by an error of its own, after it was asked to stop */
     /* Set before it is submitted. */
@@ -310,6 +323,7 @@ wl_future *wl_future_new(lua_State *L); /* the same, without its metatable */
 wl_job  *wl_job_check(lua_State *L, int index); /* of a future that is not over */
 void     wl_job_ref(wl_job *j);
 void     wl_job_unref(wl_job *j);
+int      wl_job_failed(wl_job *j, int outcome); /* no memory, thread or init: its outcome */
 void     wl_job_settle(wl_job *j, int outcome);
 bool     wl_job_end(wl_job *j, int how, int64_t abandon_ns); /* false: it is over already */
 bool     wl_job_is_over(const wl_job *j); /* for its state */

@@ -104,7 +104,12 @@ static void push_failure(lua_State *L, const wl_job *j)
     if (j->failure)
         lua_pushstring(L, j->failure);
     else
-        wl_unpack(L, j->result);
+        wl_unpack(L, j->reason ? j->reason->value : j->result);
+    if (j->reason && j->kind == WL_TASK && lua_type(L, -1) == LUA_TSTRING) { /* not its own */
+        lua_pushliteral(L, "init failed: ");
+        lua_insert(L, -2);
+        lua_concat(L, 2);
+    }
 }
 
 /* -> the error value of a job that is over and not ok */

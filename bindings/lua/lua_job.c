@@ -24,6 +24,7 @@ void wl_job_unref(wl_job *j)
         return;
     wl_message_free(j->call);
     wl_message_free(j->result);
+    wl_reason_unref(j->reason);
     free(j->traceback);
     pthread_mutex_destroy(&j->lock);
     if (j->pool)
@@ -130,9 +131,25 @@ void wl_job_settle(wl_job *j, int outcome)
         wl_pool_unuse(p);
 }
 
+/* What the system, or an init, did to it is a failure as one of its own is: nobody must
+ * miss it. The outcome with which it settles then. */
+int wl_job_failed(wl_job *j, int outcome)
+{
+    if (outcome == WEIR_EINIT) {
+        j->reason = wl_pool_init_error(j->pool);
+        j->failure = j->reason ? NULL : wl_word(WEIR_ENOMEM);
+    } else if (outcome == WEIR_EAGAIN || outcome == WEIR_ENOMEM || outcome == WEIR_EINVAL) {
+        j->failure = wl_word(outcome);
+    } else {
+        return outcome;
+    }
+    return WL_FAILED;
+}
+
 static void task_done(weir_task *task)
 {
-    wl_job_settle((wl_job *)(void *)task, weir_task_outcome(task));
+    wl_job *j = (wl_job *)(void *)task;
+    wl_job_settle(j, wl_job_failed(j, weir_task_outcome(task)));
 }
 
 static void failure_came(weir_notice *notice, int outcome)

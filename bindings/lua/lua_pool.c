@@ -13,6 +13,42 @@
 
 const char wl_pool_class[] = "weir.pool";
 
+/* ---- why an init failed ------------------------------------------------------ */
+
+void wl_reason_unref(wl_reason *r)
+{
+    if (!r || atomic_fetch_sub(&r->refs, 1) != 1)
+        return;
+    wl_message_free(r->value);
+    free(r);
+}
+
+void wl_pool_init_failed(wl_pool *p, wl_message *m)
+{
+    wl_reason *r = m ? malloc(sizeof *r) : NULL, *other = r;
+    if (!r)
+        wl_message_free(m);
+    else
+        *r = (wl_reason){1, m};
+    pthread_mutex_lock(&p->lock);
+    if (p->lazy || p->opened || !p->init_error) {
+        other = p->init_error;
+        p->init_error = r;
+    }
+    pthread_mutex_unlock(&p->lock);
+    wl_reason_unref(other);
+}
+
+wl_reason *wl_pool_init_error(wl_pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    wl_reason *r = p->init_error;
+    if (r)
+        atomic_fetch_add(&r->refs, 1);
+    pthread_mutex_unlock(&p->lock);
+    return r;
+}
+
 /* ---- references ------------------------------------------------------------ */
 
 void wl_pool_ref(wl_pool *p) { atomic_fetch_add(&p->refs, 1); }
@@ -32,7 +68,7 @@ void wl_pool_unref(wl_pool *p)
     wl_pool_tell_exit_error(p);
     wl_message_free(p->package);
     wl_message_free(p->setup);
-    wl_message_free(atomic_load(&p->init_error));
+    wl_reason_unref(p->init_error);
     wl_message_free(atomic_load(&p->exit_error));
     pthread_mutex_destroy(&p->lock);
     free(p->name);
@@ -143,6 +179,9 @@ static void read_options(lua_State *L, weir_pool_options *o, wl_pool *p)
     o->queue_limit = field_count(L, "queue_limit");
     o->stack_size = field_count(L, "stack_size");
     o->idle_ns = field_ns(L, "idle");
+    lua_getfield(L, 1, "lazy");
+    o->lazy = p->lazy = lua_toboolean(L, -1);
+    lua_pop(L, 1);
     lua_getfield(L, 1, "on_full");
     const char *on_full = lua_tostring(L, -1);
     o->when_full = on_full && strcmp(on_full, "drop_oldest") == 0 ? WEIR_DROP_OLDEST : WEIR_REFUSE;
@@ -193,28 +232,28 @@ static wl_pool *make(lua_State *L)
     return NULL;
 }
 
-/* The first error of an init, taken over by who is told of the open; likewise of
- * an at_exit, by who is told of the close. */
-static int take_error(wl_job *j, _Atomic(wl_message *) *error, const char *none)
-{
-    j->result = atomic_exchange(error, NULL);
-    j->failure = j->result ? NULL : none;
-    return WL_FAILED;
-}
-
 static void opened(weir_notice *notice, int outcome)
 {
     wl_job *j = (wl_job *)(void *)notice;
-    if (outcome == WEIR_EINIT)
-        outcome = take_error(j, &j->pool->init_error, "not enough memory");
-    wl_job_settle(j, outcome);
+    pthread_mutex_lock(&j->pool->lock);
+    j->pool->opened = true;
+    pthread_mutex_unlock(&j->pool->lock);
+    wl_job_settle(j, wl_job_failed(j, outcome));
+}
+
+/* The first error of an at_exit, taken over by who is told of the close. */
+static int take_exit_error(wl_job *j)
+{
+    j->result = atomic_exchange(&j->pool->exit_error, NULL);
+    j->failure = j->result ? NULL : "at_exit failed";
+    return WL_FAILED;
 }
 
 static void closed(weir_notice *notice, int outcome)
 {
     wl_job *j = (wl_job *)(void *)notice;
     if (outcome == 0 && atomic_load(&j->pool->exit_error)) {
-        outcome = take_error(j, &j->pool->exit_error, "at_exit failed");
+        outcome = take_exit_error(j);
         if (!atomic_load(&j->main->closed)) /* else no future is left to tell */
             free(atomic_exchange(&j->pool->exit_text, NULL));
     }

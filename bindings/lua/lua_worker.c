@@ -274,7 +274,7 @@ static int begin_and_tell(lua_State *L)
     lua_insert(L, 1);
     if (lua_pcall(L, 1, 0, 0) != 0) {
         w->failed = true;
-        keep_first(&w->pool->init_error, wl_pack_error(L, w->pool->metatables));
+        wl_pool_init_failed(w->pool, wl_pack_error(L, w->pool->metatables));
     }
     return 0;
 }
@@ -507,8 +507,7 @@ static bool has_state(wl_worker *w, wl_job *j)
 {
     if (w->L || open_state(w))
         return true;
-    j->result = atomic_exchange(&w->pool->init_error, NULL);
-    j->failure = j->result ? NULL : "not enough memory";
+    wl_job_failed(j, WEIR_EINIT);
     return false;
 }
 

@@ -155,8 +155,10 @@ describe("methods of a pool", function()
     refuses(function() none(pool:close { timeout = -1 }) end,
       "close: options.timeout must be a number of seconds, 0 or more, got -1")
     refuses(function() none(pool:close_async { timeout = 1 }) end, 'close_async: options: unknown option "timeout"')
+    refuses(function() none(pool:resize(-1)) end,
+      "resize: argument 1 (min) must be a whole number from 0 to 1024, got -1")
     refuses(function() none(pool:resize(0)) end,
-      "resize: argument 1 (min) must be a whole number from 1 to 1024, got 0")
+      "resize: argument 2 (max) must be a whole number from 1 to 1024, got 0")
     refuses(function() none(pool:resize(4, 2)) end,
       "resize: argument 2 (max) must be a whole number from 4 to 1024, got 2")
   end)

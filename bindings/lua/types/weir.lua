@@ -14,6 +14,7 @@ local weir = {}
 ---@field name? string
 ---@field threads? integer
 ---@field threads_max? integer
+---@field lazy? boolean
 ---@field idle? number seconds
 ---@field max_blocked? integer
 ---@field queue_limit? integer

@@ -40,6 +40,7 @@ local options = {
   name = kinds.string,
   threads = check.range(1, 1024),
   threads_max = check.range(1, 1024),
+  lazy = kinds.boolean,
   idle = kinds.seconds,
   max_blocked = check.range(0, 1024),
   queue_limit = check.range(0, 2 ^ 31),
@@ -141,6 +142,12 @@ end
 --   name (string, "weir"): names the threads;
 --   threads (one per CPU), threads_max (= threads): it grows up to there while tasks
 --   find no idle thread, and shrinks after `idle` (10) seconds;
+--   lazy (false): it opens without a thread, and costs none while nobody uses it. The
+--   first task brings one, others come up to threads_max, and all retire that idle.
+--   So init may fail later: where no other thread is there, the futures of the tasks that
+--   wait end with false and "init failed: " before its text, or its error as it is when
+--   that is no string. The next task tries again, and so it does where the system refused
+--   a thread;
 --   max_blocked (0): threads beyond these, in place of ones that wait for tasks;
 --   queue_limit (0: none) and on_full: "refuse" (run returns nil, "full"), "wait" (run
 --   suspends until there is space; of one state, who came first is first) or
@@ -372,15 +379,15 @@ end
 -- ---- the rest -----------------------------------------------------------------
 
 --- Sets the number of threads. No task is lost.
--- @tparam number min 1 to 1024
--- @tparam ?number max min to 1024; nil: min
+-- @tparam number min 0 to 1024; 0: it is lazy, see weir.pool
+-- @tparam ?number max min, but 1 at least, to 1024; nil: min
 -- @treturn ?boolean nil when the system refused threads, or the pool is closed
 -- @treturn ?string why
 function pool:resize(min, max, ...)
   check_self(self, "resize")
   check.none("resize", 3, ...)
-  check.is(options.threads, "resize: argument 1 (min)", min)
-  check.is(check.range(min, 1024), "resize: argument 2 (max)", max or min)
+  check.is(check.range(0, 1024), "resize: argument 1 (min)", min)
+  check.is(check.range(math.max(min, 1), 1024), "resize: argument 2 (max)", max or min)
   return core.resize(self, min, max or min)
 end
 

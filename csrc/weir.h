@@ -551,7 +551,9 @@ WEIR_API int weir_worker_next(weir_worker *worker, bool wait, weir_task **task);
 WEIR_API int weir_worker_settle(weir_worker *worker, weir_task *task, int code);
 
 /* The last call of a worker, after its host ran at_exit. A task that it still runs
- * settles as failed with code. lost: the thread ends in the middle of its service,
+ * settles as failed with code. Where it runs none and is not lost, a code other than 0
+ * says that its init, run after weir_worker_enter, failed: it counts as refused with that
+ * code, see weir_worker_refuse. lost: the thread ends in the middle of its service,
  * and a replacement is asked for. Restores the mask. */
 WEIR_API void weir_worker_leave(weir_worker *worker, bool lost, int code);
 

@@ -243,19 +243,25 @@ refused:
     return rc;
 }
 
+static bool is_systems(int code) { return code == WEIR_EAGAIN || code == WEIR_ENOMEM; }
+
+static void refuse_locked(weir_pool *p, int code)
+{
+    wi_pool_note_init_error_locked(p, is_systems(code) ? 0 : code);
+    wi_pool_refused_locked(p, 1, is_systems(code) ? code : WEIR_EINIT);
+}
+
 void weir_worker_refuse(weir_pool *p, int code)
 {
     if (!p || !p->opts.borrowed)
         return;
-    bool    of_system = code == WEIR_EAGAIN || code == WEIR_ENOMEM;
     wi_stay stay;
     wi_lock(&p->lock);
     wi_pool_ref_locked(p);
     unsigned *asked = p->expected ? &p->expected : &p->wanted;
     if (*asked) {
         --*asked;
-        wi_pool_note_init_error_locked(p, of_system ? 0 : code);
-        wi_pool_refused_locked(p, 1, of_system ? code : WEIR_EINIT);
+        refuse_locked(p, code);
     }
     wi_unlock(&p->lock);
     wi_pool_stay(&stay, p);
@@ -276,9 +282,11 @@ void wi_pool_join_before(weir_pool *p)
         pthread_join(before, NULL);
 }
 
+/* A borrowed one that is unfit has entered: nobody must count on it when that is told. */
 static void leave_locked(weir_pool *p, weir_worker *w, int code, int init_error)
 {
-    if (code != 0) {
+    bool unfit = code != 0 && !w->owned && !w->lost;
+    if (code != 0 && w->owned) {
         p->expected--;
         wi_pool_note_init_error_locked(p, init_error);
         wi_pool_refused_locked(p, 1, code);
@@ -292,6 +300,8 @@ static void leave_locked(weir_pool *p, weir_worker *w, int code, int init_error)
     }
     if (w->lost && p->lost) /* a forked child has forgotten it */
         p->lost--;
+    if (unfit)
+        refuse_locked(p, code);
     wi_pool_step_locked(p);
 }
 
@@ -343,11 +353,12 @@ void weir_worker_leave(weir_worker *w, bool lost, int code)
         return;
     sigset_t mask = w->old_mask;
     bool     owned = w->owned;
+    int      unfit = lost || w->task ? 0 : code;
     if (lost)
         ask_for_replacement(w);
     if (w->task)
         weir_worker_settle(w, w->task, code);
-    wi_worker_retire(w, 0, 0);
+    wi_worker_retire(w, owned ? 0 : unfit, 0);
     if (owned)
         return;
     wi_spawning_leave();

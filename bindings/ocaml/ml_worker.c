@@ -127,10 +127,10 @@ value weir_ml_worker_settle(value code)
     return Val_int(rc);
 }
 
-value weir_ml_worker_leave(value lost)
+value weir_ml_worker_leave(value lost, value code)
 {
     wml_settling = true;
-    weir_worker_leave(weir_worker_current(), Bool_val(lost), 1);
+    weir_worker_leave(weir_worker_current(), Bool_val(lost), Int_val(code));
     wml_settling = false;
     return Val_unit;
 }

@@ -44,17 +44,12 @@ let rec spawn_all t n =
         Worker.refuse t.workers Raw.again
       done
 
-(* A state that could not be made will not come at once: the core asks again later. *)
-let lend_one t =
-  if Atomic.exchange t.workers.unfit false then Worker.refuse t.workers 1
-  else ignore (spawn t Worker.come_lent)
-
 let lend pool wanted =
   match Weak.get pool 0 with
   | None -> ()
   | Some t ->
       for _ = 1 to wanted do
-        lend_one t
+        ignore (spawn t Worker.come_lent)
       done
 
 (* The core keeps the lender as long as the pool; it must not keep the pool. *)
@@ -75,9 +70,8 @@ let state_here when_full () =
 let make (created : Options.t) when_full ~init ~at_exit =
   let crew = Promise.crew (Raw.pool_handle ()) (state_here when_full) in
   let ticks = created.tick_ms <> None && created.kind = `Threads in
-  let failure = Atomic.make None and unfit = Atomic.make false in
   let name = created.name in
-  let workers = { Worker.shared = crew; name; init; at_exit; ticks; failure; unfit } in
+  let workers = { Worker.shared = crew; name; init; at_exit; ticks } in
   let start =
     match created.kind with `Threads -> Lanes.start_thread | `Domains -> Lanes.start_domain
   in
@@ -88,7 +82,7 @@ let make (created : Options.t) when_full ~init ~at_exit =
 let opened who t code =
   if code = 0 then Ok t
   else
-    match Atomic.get t.workers.failure with
+    match Atomic.get t.crew.failure with
     | Some (exn, trace) -> Error (exn, trace)
     | None -> Error (Error.of_code who code, Printexc.get_callstack 0)
 
@@ -196,6 +190,7 @@ let run ?main ?(priority = Normal) ?start_within t work =
     Promise.drop (Raw.index id);
     raise (Error.of_code who code)
   end;
+  if told = None then Promise.drain () (* a lazy pool that gets no thread tells it here *);
   Option.iter Main.submitted main;
   Main.wants t.crew future;
   Future.of_promise future

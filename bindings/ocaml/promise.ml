@@ -28,6 +28,8 @@ type crew = {
   awoken : (unit -> unit) list Atomic.t; (* wakes them, to look whether they are stuck *)
   calls : (unit -> bool) list Atomic.t; (* do these, of its threads into mains, wait so? *)
   timed_out : int Atomic.t; (* promises that ended before their tasks *)
+  failure : (exn * Printexc.raw_backtrace) option Atomic.t;
+      (* of the first init that failed while the pool opened, else of the last *)
   here : unit -> Obj.t; (* the state for a task that the caller of run runs *)
   mutable keep : Obj.t; (* the pool: unsettled futures keep it *)
 }
@@ -40,6 +42,7 @@ let crew handle here =
     awoken = Atomic.make [];
     calls = Atomic.make [];
     timed_out = Atomic.make 0;
+    failure = Atomic.make None;
     here;
     keep = Obj.repr 0;
   }
@@ -98,11 +101,19 @@ let rec on_wake t wake =
       Atomic.compare_and_set t.stage was (Waiting { wakes = wake :: wakes; callbacks })
       || on_wake t wake
 
-let of_code code =
+(* A pool that had no thread could get none. *)
+let refused t code =
+  let init = Option.bind t.crew (fun crew -> Atomic.get crew.failure) in
+  match init with
+  | Some (exn, trace) when code = Raw.init_failed -> Raised (exn, trace)
+  | _ -> Raised (Error.of_code "Weir.Pool.run" code, Printexc.get_callstack 0)
+
+let of_code t code =
   if code = Raw.canceled then Canceled
   else if code = Raw.expired then Expired
   else if code = Raw.full then Full
-  else Closed
+  else if code >= 0 || code = Raw.closed then Closed
+  else refused t code
 
 (* The core knows first of a task that never ran. *)
 let rec poll t =
@@ -112,7 +123,7 @@ let rec poll t =
       let code = Raw.slot_never_ran t.id in
       if code = 0 then None
       else begin
-        wake (settle t (of_code code));
+        wake (settle t (of_code t code));
         poll t
       end
 
@@ -194,7 +205,7 @@ let deliver_task index =
   drop index;
   match cell with
   | Task t ->
-      wake (settle t (of_code code));
+      wake (settle t (of_code t code));
       tell t
   | _ -> ()
 
@@ -212,8 +223,9 @@ let deliver_call index =
   match cell with Call f -> f call | _ -> Raw.call_finish call
 
 let deliver_lend index =
+  let cell = Slots.get cells index in
   let wanted = Raw.lends_take index in
-  match Slots.get cells index with Lend f -> f wanted | _ -> ()
+  match cell with Lend f -> f wanted | _ -> ()
 
 (* The kinds are ml.h's. *)
 let rec take_all () =

@@ -12,8 +12,6 @@ type 's crew = {
   init : unit -> 's;
   at_exit : 's -> unit;
   ticks : bool;
-  failure : (exn * Printexc.raw_backtrace) option Atomic.t; (* the first one *)
-  unfit : bool Atomic.t; (* the last thread lent failed in its init *)
 }
 
 type 's phase = Starting | Entered | Serving of 's | Leaving of { lost : bool }
@@ -21,7 +19,9 @@ type 's t = { crew : 's crew; mutable phase : 's phase; mutable cell : Promise.c
 
 let most = 64
 let quantum = 1_000_000
-let failed crew exn trace = ignore (Atomic.compare_and_set crew.failure None (Some (exn, trace)))
+
+let failed crew exn trace =
+  ignore (Atomic.compare_and_set crew.shared.Promise.failure None (Some (exn, trace)))
 
 (* One task *)
 
@@ -91,8 +91,8 @@ and step w state index left until = if run w state index then serve w state left
 
 (* The end *)
 
-let step_out w ~lost =
-  Raw.worker_leave ~lost;
+let step_out ?(code = 0) w ~lost =
+  Raw.worker_leave ~lost code;
   Promise.drain_all ();
   Promise.look_again w.crew.shared
 
@@ -125,8 +125,8 @@ let lose w exn trace =
   | Leaving { lost } -> step_out w ~lost
   | Entered ->
       Error.unhandled w.crew.name `Init exn trace;
-      Atomic.set w.crew.unfit true;
-      step_out w ~lost:false
+      Atomic.set w.crew.shared.failure (Some (exn, trace));
+      step_out w ~code:1 ~lost:false
   | Starting ->
       failed w.crew exn trace;
       refuse w.crew 1

@@ -141,6 +141,7 @@ TEST(a_worker_that_leaves_with_its_task_fails_it)
     }
     helper_join(&l[0].h);
     expect_eq(t.outcome, 99);
+    expect(weir_pool_init_error(h.r.p) == 0 && stats_of(h.r.p).lends_refused == 0);
     expect_eq(weir_run(h.r.p, &next.task, h.r.m), 0);
     while (next.dones == 0)
         expect_op(weir_main_wait(h.r.m, -1), >=, 0);

@@ -501,7 +501,8 @@ TEST(a_child_of_fork_hires_nobody)
 /* ---- lent threads ---------------------------------------------------------- */
 
 static struct {
-    int    asked, refuses_with;
+    int    asked, refuses_with, unfit;
+    gate  *leaves;
     helper h;
 } host;
 
@@ -511,9 +512,11 @@ static void serves(void *pool)
     weir_task   *t;
     if (weir_worker_enter(pool, &w) != 0)
         return;
-    while (weir_worker_next(w, true, &t) == 0 && weir_worker_settle(w, t, t->run(t, NULL)) == 0)
+    if (host.leaves)
+        gate_wait(host.leaves);
+    while (!host.unfit && weir_worker_next(w, true, &t) == 0 && weir_worker_settle(w, t, t->run(t, NULL)) == 0)
         continue;
-    weir_worker_leave(w, false, 0);
+    weir_worker_leave(w, false, host.unfit);
 }
 
 static void lends(weir_pool *p, void *arg)
@@ -529,7 +532,7 @@ static void lends(weir_pool *p, void *arg)
 static weir_pool_options lazily_lent(void)
 {
     weir_pool_options o = pool_of(1);
-    host.asked = host.refuses_with = 0;
+    host.asked = host.refuses_with = host.unfit = 0, host.leaves = NULL;
     o.lazy = o.borrowed = true, o.lend = lends, o.idle_ns = 1;
     states = (tally)TALLY;
     return o;
@@ -567,6 +570,49 @@ TEST(a_refused_lend_settles_what_waits_and_the_next_task_asks_again)
     expect_eq(weir_pool_init_error(r.p), 17);
     host.refuses_with = 0;
     run_through(&r, &t, 3, 3);
+    helper_join(&host.h);
+    rig_end(&r);
+}
+
+TEST(a_lent_thread_that_turns_out_unfit_settles_what_waits_as_a_refused_one)
+{
+    rig               r;
+    probe             t;
+    weir_pool_options opts = lazily_lent();
+    expect_eq(weir_main_open(&r.m), 0);
+    expect_eq(weir_pool_open_async(&r.p, &opts, r.m, NULL), 0);
+    const struct {
+        int unfit, outcome;
+    } tries[] = {{17, WEIR_EINIT}, {WEIR_ENOMEM, WEIR_ENOMEM}, {0, 0}};
+    for (int i = 0; i < 3; i++) {
+        host.unfit = tries[i].unfit;
+        run_through(&r, &t, 0, tries[i].outcome);
+        helper_join(&host.h);
+        expect_eq(host.asked, i + 1);
+    }
+    expect_eq(weir_pool_init_error(r.p), 17);
+    expect_eq(stats_of(r.p).lends_refused, 2);
+    rig_end(&r);
+}
+
+TEST(and_fails_no_task_that_comes_later)
+{
+    rig               r;
+    gate              leaves = GATE;
+    probe             t = PROBE;
+    weir_pool_options opts = lazily_lent();
+    expect_eq(weir_main_open(&r.m), 0);
+    expect_eq(weir_pool_open_async(&r.p, &opts, r.m, NULL), 0);
+    host.unfit = 17, host.leaves = &leaves;
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    while (stats_of(r.p).threads == 0)
+        weir_main_wait(r.m, 0);
+    expect_eq(weir_cancel(&t.task), 0);
+    gate_open(&leaves);
+    helper_join(&host.h);
+    until_done(&r, &t);
+    host.unfit = 0;
+    run_through(&r, &t, 0, 0);
     helper_join(&host.h);
     rig_end(&r);
 }
@@ -731,6 +777,8 @@ SUITE(lazy, a_lazy_pool_is_open_at_once_and_has_no_thread,
       a_close_waits_for_the_thread_that_is_on_its_way, a_child_of_fork_hires_nobody,
       a_thread_is_lent_at_the_first_task,
       a_refused_lend_settles_what_waits_and_the_next_task_asks_again,
+      a_lent_thread_that_turns_out_unfit_settles_what_waits_as_a_refused_one,
+      and_fails_no_task_that_comes_later,
       a_drain_waits_for_the_lend_that_it_asked_for,
       a_drain_ends_when_what_waits_for_a_lend_is_taken_back,
       a_refused_lend_settles_nothing_while_another_is_to_come, where_the_lender_is_gone_what_waits_settles,

@@ -50,7 +50,8 @@ val create :
   'state t Lwt.t
 (** Starts [threads] threads and resolves when each has run [init]. If one
     raises, the promise is rejected with its exception once the others have run
-    [at_exit] and ended. What is not said here is {!Weir.Pool.create}'s.
+    [at_exit] and ended. With [~threads:0 ~threads_max:n] the pool has no thread before
+    its first task, for which the loop makes one. What is not said here is {!Weir.Pool.create}'s.
     @param name names the threads: [name/0], [name/1], ...
     @param queue_limit most queued tasks (default: no limit).
     @param when_full [`Reject] (default) rejects with [Full], where

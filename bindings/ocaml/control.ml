@@ -11,9 +11,9 @@ module type S = sig
   val resize : ?threads_max:int -> _ t -> int -> unit
   (** [resize pool n]: from now on at least [n] threads, at most [threads_max] (default
       [n]). Threads too many leave after their task, no queued task is lost; threads too
-      few are started. Does not wait; a thread that the system refuses is counted in
+      few are started. With [0] the pool is lazy, see {!Weir.Pool.create}. Does not wait; a thread that the system refuses is counted in
       [lends_refused] and asked for again when a task waits.
-      @raise Invalid_argument unless [1 <= n <= threads_max <= 1024]
+      @raise Invalid_argument unless [0 <= n <= threads_max <= 1024] and [1 <= threads_max]
       @raise Weir.Closed after a close *)
 
   val pause : _ t -> unit
@@ -42,5 +42,5 @@ module type S = sig
   val name : _ t -> string
 
   val threads : _ t -> int
-  (** The least number of threads, as created or resized. *)
+  (** The least number of threads, as created or resized; 0 for a lazy pool. *)
 end

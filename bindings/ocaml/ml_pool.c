@@ -45,17 +45,23 @@ static struct custom_operations ops = {
 
 /* ---- open ------------------------------------------------------------------ */
 
+/* A pool without a thread may be collected meanwhile, and its slot be another's: so the
+ * slot is found by its id, and held until OCaml takes it. */
 static void lend(weir_pool *pool, void *arg)
 {
     static const value *lend_now;
-    slot               *s = arg;
+    slot               *s = wml_slot_hold((intnat)arg);
     (void)pool;
+    if (!s)
+        return;
     s->code++; /* how many are wanted; this is the opener's thread, as is who takes it */
     if (wml_must_run_now(s)) {
         wml_run_now(&lend_now, "weir.lend", s);
     } else if (!s->told) {
         wml_tell(s, s->code);
         s->told = true;
+    } else {
+        wml_slot_drop(s);
     }
 }
 
@@ -65,6 +71,7 @@ value weir_ml_lends_take(value index)
     slot *s = wml_slot_of_index((unsigned)Long_val(index));
     value n = Val_long(s->code);
     s->code = 0;
+    wml_slot_drop(s);
     return n;
 }
 
@@ -94,6 +101,7 @@ static void read_options(weir_pool_options *o, value v)
     o->name = String_val(Field(v, O_NAME));
     o->threads = (unsigned)Long_val(Field(v, O_THREADS));
     o->threads_max = (unsigned)Long_val(Field(v, O_THREADS_MAX));
+    o->lazy = o->threads == 0;
     o->idle_ns = Long_val(Field(v, O_IDLE));
     o->max_blocked = (unsigned)Long_val(Field(v, O_BLOCKED));
     o->queue_limit = (unsigned)Long_val(Field(v, O_LIMIT));
@@ -158,7 +166,7 @@ value weir_ml_pool_open(value v, value options, value main, value ready, value l
     l->code = 0;
     l->told = false;
     o.lend = lend;
-    o.arg = l;
+    o.arg = (void *)l->id;
     return Val_long(weir_pool_open_async(&Handle_val(v)->pool, &o, Main_val(main), &r->u.notice));
 }
 

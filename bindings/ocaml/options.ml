@@ -31,8 +31,8 @@ let check_time ~who what is_right seconds =
     invalid_arg (Printf.sprintf "%s: %s is %g, which is not a time" who what seconds)
 
 let check_bounds who threads threads_max =
-  check_range ~who "threads" ~from:1 ~upto:most_threads threads;
-  check_range ~who "threads_max" ~from:threads ~upto:most_threads threads_max
+  check_range ~who "threads" ~from:0 ~upto:most_threads threads;
+  check_range ~who "threads_max" ~from:(max 1 threads) ~upto:most_threads threads_max
 
 let check_threads who o =
   check_bounds who o.threads o.threads_max;

@@ -4,7 +4,8 @@
 
     Unless it says otherwise, a function here may be called from any thread or domain,
     tasks included. A pool must be closed: an unreachable one keeps its threads and
-    states until the process ends. At the end of the process nobody waits for a pool
+    states until the process ends; one without a thread is closed when it is collected. At
+    the end of the process nobody waits for a pool
     and no [at_exit] runs.
 
     Tasks block all signals but those that the runtime needs; for commands that they start
@@ -44,9 +45,17 @@ val create :
   at_exit:('state -> unit) ->
   unit ->
   'state t
-(** Starts [threads] threads (1 to 1024) and waits until each has run [init] on itself.
+(** Starts [threads] threads (0 to 1024) and waits until each has run [init] on itself.
     [at_exit state] runs on the same thread before it ends. If an [init] raises, so
     does [create], once the other threads have run [at_exit] and ended.
+
+    With [~threads:0 ~threads_max:n] the pool is lazy: a library may own one that costs no
+    thread and no state while nobody uses it. It is open at once, the first task brings a
+    thread, and all retire that idle. When an [init] raises and no other thread is there or
+    on its way, the tasks that wait fail with its exception, which {!Weir.on_unhandled} is
+    told, too, once; and with [Sys_error] when the system refuses the thread. The next task
+    tries again. Who makes the threads is [main]'s thread (see {!create_async}), else one
+    of weir's own that all pools share.
 
     A thread inherits its stack size from [ulimit -s], its CPUs from the thread that opens
     the pool or, when it comes later, from the one that lends it; [init] is the place to
@@ -54,7 +63,7 @@ val create :
     @param name names the threads [name/0], [name/1], ... (15 bytes; the name is cut, not
       the number)
     @param threads_max the pool grows up to here, a thread at a time, while tasks find no
-      idle one (default: [threads]). A new thread whose [init] raises is given up with a
+      idle one (default: [threads]; at least 1). A new thread whose [init] raises is given up with a
       message, and tried again when a task waits; so is one that the system refuses.
     @param idle seconds that a thread above [threads] idles before it retires (default 10)
     @param max_blocked spare threads, past [threads_max], for those in {!blocking}
@@ -68,7 +77,7 @@ val create :
       after the runtime's own 50 ms. One clock for the process: the shortest wins.
     @param kind [`Domains] (OCaml 5) runs tasks in parallel. It is not free: once a
       domain was started [Unix.fork], and so [Lwt_process], fails for the rest of the
-      process, and tasks that allocate a lot slow down when there are more domains than
+      process (a lazy pool starts none before its first task), and tasks that allocate a lot slow down when there are more domains than
       cores. Keep to
       [Domain.recommended_domain_count () - 1].
     @raise Invalid_argument on a value out of range, naming it

@@ -316,7 +316,8 @@ let bad_values () =
     raises_invalid ~naming:(Printf.sprintf "Weir.Pool.create: %s is %d" what n) create
   in
   let each what values create = List.iter (fun n -> bad what n (create n)) values in
-  each "threads" [ 0; -1; 1025 ] (fun threads () -> create ~threads ());
+  each "threads" [ -1; 1025 ] (fun threads () -> create ~threads ());
+  each "threads_max" [ 0 ] (fun threads () -> create ~threads ());
   each "threads_max" [ 1; 0; -1; 1025; max_int ] (fun n () -> create ~threads_max:n ());
   each "max_blocked" [ -1; 1025; min_int ] (fun n () -> create ~max_blocked:n ());
   each "queue_limit" [ 0; -1; 1 lsl 32; max_int ] (fun n () -> create ~queue_limit:n ());

@@ -38,6 +38,23 @@ let close_at_exit mode =
   Lwt_main.run (body ());
   say "main ends"
 
+(* Whose thread has retired, one that was never used, one whose task is queued. *)
+let close_lazily_at_exit () =
+  let create () =
+    Weir_lwt.create ~idle:1e-9 ~close_at_exit:`Drain ~threads_max:1 ~threads:0 ~init:ignore
+      ~at_exit:(fun () -> say "at_exit")
+      ()
+  in
+  let body () =
+    create () >>= fun used ->
+    Weir_lwt.run used ignore >>= fun () ->
+    until (fun () -> (Weir_lwt.stats used).threads = 0);
+    create () >>= fun _ ->
+    create () >|= fun pool -> ignore (Weir_lwt.run pool (fun () -> say "queued one ran"))
+  in
+  Lwt_main.run (body ());
+  say "main ends"
+
 (* The task that calls would wait for a function that never returns. *)
 let exit_in_a_call mode =
   let body () =
@@ -230,6 +247,7 @@ let () =
         ("exit", exit_with_hook);
         ("reject", fun () -> close_at_exit `Reject);
         ("drain", fun () -> close_at_exit `Drain);
+        ("lazy", close_lazily_at_exit);
         ("open", left_open);
         ("call-before", call_before_any_pool);
         ("raising", raising_at_exit);
@@ -255,6 +273,8 @@ let () =
             [ "queued: Weir.Closed"; "main ends"; "at_exit" ];
           scenario_test "close_at_exit drains" "drain"
             [ "main ends"; "queued one ran"; "at_exit" ];
+          scenario_test "so does it with pools that have no thread" "lazy"
+            [ "at_exit\nmain ends\nqueued one ran\nat_exit" ];
           scenario_test "a pool left open keeps no process" "open" [ "main ends" ];
           scenario_test "an at_exit that raises is told at the end of the program" "raising"
             [ "pool 'sad': uncaught exception in at_exit" ];

@@ -41,6 +41,47 @@ let grows_and_retires () =
   Weir_lwt.resize pool 2;
   until (fun () -> (Weir_lwt.stats pool).threads = 2) >>= fun () -> Weir_lwt.close pool
 
+let lazily ?(init = ignore) threads_max =
+  Weir_lwt.create ~idle:1e-9 ~threads_max ~threads:0 ~init ~at_exit:ignore ()
+
+(* The loop makes the thread of the first task, and of each after the last has retired. *)
+let comes_with_a_task () =
+  lazily 2 >>= fun pool ->
+  check_int "no thread" 0 (pool_threads ());
+  let round i =
+    Weir_lwt.run pool (fun () -> i) >>= fun n ->
+    check_int "its value" i n;
+    until (fun () -> (Weir_lwt.stats pool).threads = 0)
+  in
+  Lwt_list.iter_s round [ 1; 2; 3 ] >>= fun () ->
+  check_int "grown" 3 (Weir_lwt.stats pool).grown;
+  Weir_lwt.close ~mode:`Drain pool >>= fun () ->
+  lazily 1 >>= fun unused ->
+  Weir_lwt.close_within unused 20. >>= fun in_time ->
+  check_bool "closed in time" true in_time;
+  check_rejected "closed" (is Weir_lwt.Closed) (Weir_lwt.run unused ignore)
+
+let tries_again () =
+  let fails = ref true and told = ref 0 and before = !Weir.on_unhandled in
+  lazily ~init:(fun () -> if !fails then raise Own) 1 >>= fun pool ->
+  (Weir.on_unhandled := fun u -> if u.from = `Init && u.exn == Own then incr told);
+  let waiting = List.init 3 (fun _ -> Weir_lwt.run pool ignore) in
+  Lwt_list.iter_s (check_rejected "waits" (is Own)) waiting >>= fun () ->
+  Weir.on_unhandled := before;
+  check_int "told once" 1 !told;
+  fails := false;
+  Weir_lwt.run pool (fun () -> 2) >>= fun n ->
+  check_int "the next one" 2 n;
+  Weir_lwt.close pool
+
+(* It waits for a task for which another thread must be made by the loop that serves it. *)
+let lazily_nested () =
+  lazily 2 >>= fun pool ->
+  let inner () = Weir_lwt.run pool (fun () -> 4) in
+  Weir_lwt.run pool (fun () -> Weir_lwt.run_in_main inner) >>= fun n ->
+  check_int "through the loop" 4 n;
+  Weir_lwt.close pool
+
 (* The task waits for another one on its own pool, by way of the loop. *)
 let spares () =
   create ~max_blocked:1 1 >>= fun pool ->
@@ -161,7 +202,8 @@ let bad_values () =
   refuse "Weir_lwt.close_within: the limit is nan" (fun () -> Weir_lwt.close_within pool nan);
   refuse "Weir_lwt.create: exit_within is -1" (fun () -> create ~exit_within:(-1.) 2);
   refuse "timeout is nan" (fun () -> Weir_lwt.run ~timeout:nan pool ignore);
-  refuse "resize: threads is 0" (fun () -> Weir_lwt.resize pool 0);
+  refuse "Weir_lwt.create: threads_max is 0, not in 1..1024" (fun () -> create 0);
+  refuse "resize: threads is -1" (fun () -> Weir_lwt.resize pool (-1));
   Weir_lwt.close pool
 
 let () =
@@ -170,6 +212,9 @@ let () =
       ( "threads",
         [
           test "the loop makes a pool's new threads; they retire" grows_and_retires;
+          test "a lazy pool has none before a task" comes_with_a_task;
+          test "an init that raises then rejects what waits, and is tried again" tries_again;
+          test "a task of a lazy pool waits for another" lazily_nested;
           test "a blocked task makes room for a spare" spares;
           test "a task that waits for its own full pool is told" own_full_pool;
           test "of two that do, one" both_wait;

@@ -122,7 +122,8 @@ let bad_sizes () =
   List.iter
     (fun n ->
       refuse (Printf.sprintf "Weir.Pool.resize: threads is %d" n) (fun () -> Pool.resize pool n))
-    [ 0; -1; 1025; max_int; min_int ];
+    [ -1; 1025; max_int; min_int ];
+  refuse "threads_max is 0, not in 1..1024" (fun () -> Pool.resize pool 0);
   List.iter
     (fun n ->
       refuse

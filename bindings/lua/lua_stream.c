@@ -19,6 +19,11 @@
  * at 1 again; c waits for that.
  *
  * A write keeps the lock: what it has written is not yet taken off the buffer then.
+ *
+ * A reader on musl cannot do 1: what stdio locked for itself it cannot have back. It
+ * waits with the lock for what there is to read or for `ended`, which b makes readable,
+ * gives the lock back then and stays. So fflush(NULL), which io.popen calls, waits there
+ * for a task that reads; and a pipe that others read as well may still hold the end.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -30,9 +35,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#if defined(__GLIBC__)
+#define GIVES_LOCK_BACK
+typedef off64_t place;
+#define seek_fd lseek64
+#define WRITE_FAILED(done) ((ssize_t)(done))
+#elif defined(__linux__) && !defined(__ANDROID__) /* musl, which has no name of its own */
+#define WAITS_FOR_END
+typedef off_t place;
+#define seek_fd lseek
+#define WRITE_FAILED(done) ((void)(done), (ssize_t)-1)
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#endif
+
 /* ---- a FILE around another ------------------------------------------------------- */
 
-#ifdef __GLIBC__
+#if defined(GIVES_LOCK_BACK) || defined(WAITS_FOR_END)
 
 typedef struct {
     FILE *face;  /* what Lua has */
@@ -40,17 +60,19 @@ typedef struct {
     int   fd;    /* of below */
 } stream;
 
-static _Atomic bool over;
-
-/* Destructors come after the handlers of atexit, in which a program may still wait for
- * a task, and before the C library's own end. */
-__attribute__((destructor)) static void end(void) { atomic_store(&over, true); }
-
 static void stay(void)
 {
     for (;;)
         pause();
 }
+
+#ifdef GIVES_LOCK_BACK
+
+static _Atomic bool over;
+
+/* Destructors come after the handlers of atexit, in which a program may still wait for
+ * a task, and before the C library's own end. */
+__attribute__((destructor)) static void end(void) { atomic_store(&over, true); }
 
 static ssize_t read_below(void *cookie, char *to, size_t n)
 {
@@ -67,7 +89,80 @@ static ssize_t read_below(void *cookie, char *to, size_t n)
     return got;
 }
 
-/* Less than n, and errno, for an error. */
+/* C modules want to know a FILE's descriptor. */
+static void show_fd(const stream *s) { s->face->_fileno = s->fd; }
+static bool may_wait(int fd)
+{
+    (void)fd;
+    return true;
+}
+
+#else
+
+/* An eventfd, or -1. A child of fork makes its own: this one would end its parent's. */
+static _Atomic int ended = -1;
+
+static void forget_ended(void)
+{
+    int fd = atomic_exchange(&ended, -1);
+    if (fd >= 0)
+        close(fd);
+}
+
+static void follow_forks(void) { pthread_atfork(NULL, NULL, forget_ended); }
+
+static bool make_ended(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, follow_forks);
+    if (atomic_load(&ended) >= 0)
+        return true;
+    int none = -1, fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd >= 0 && !atomic_compare_exchange_strong(&ended, &none, fd))
+        close(fd); /* another thread was faster */
+    return atomic_load(&ended) >= 0;
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    int fd = atomic_load(&ended);
+    if (fd >= 0)
+        (void)!write(fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+/* Locked by stdio (a count of 0, which the first call makes 1) or by Lua as well (1). */
+static void give_back(FILE *face)
+{
+    flockfile(face);
+    funlockfile(face);
+    funlockfile(face);
+}
+
+static ssize_t read_below(void *cookie, char *to, size_t n)
+{
+    const stream *s = cookie;
+    struct pollfd fds[2] = {{.fd = s->fd, .events = POLLIN},
+                            {.fd = atomic_load(&ended), .events = POLLIN}};
+    if (poll(fds, 2, -1) < 0)
+        return -1;
+    if (fds[1].revents) {
+        give_back(s->face);
+        stay();
+    }
+    return read(s->fd, to, n);
+}
+
+/* There is no way to tell it. So what never waits stays what it was. */
+static void show_fd(const stream *s) { (void)s; }
+static bool may_wait(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode) && make_ended();
+}
+
+#endif
+
+/* An error: errno, and less than n; for musl, which takes nothing else for one, -1. */
 static ssize_t write_below(void *cookie, const char *from, size_t n)
 {
     const stream *s = cookie;
@@ -75,16 +170,16 @@ static ssize_t write_below(void *cookie, const char *from, size_t n)
     while (done < n) {
         ssize_t more = write(s->fd, from + done, n - done);
         if (more < 0)
-            break;
+            return WRITE_FAILED(done);
         done += (size_t)more;
     }
     return (ssize_t)done;
 }
 
-static int seek_below(void *cookie, off64_t *position, int whence)
+static int seek_below(void *cookie, place *position, int whence)
 {
     const stream *s = cookie;
-    off64_t       at = lseek64(s->fd, *position, whence);
+    place         at = seek_fd(s->fd, *position, whence);
     if (at < 0)
         return -1;
     *position = at;
@@ -98,11 +193,11 @@ static int close_below(void *cookie)
     return fclose(below);
 }
 
-/* A FILE in its place, or without memory itself. */
+/* A FILE in its place, or itself: without memory, and where nothing need be done. */
 FILE *wl_stream_wrap(FILE *below, const char *mode)
 {
     static const cookie_io_functions_t functions = {read_below, write_below, seek_below, close_below};
-    stream                            *s = malloc(sizeof *s);
+    stream                            *s = may_wait(fileno(below)) ? malloc(sizeof *s) : NULL;
     if (!s)
         return below;
     *s = (stream){.below = below, .fd = fileno(below)};
@@ -111,7 +206,7 @@ FILE *wl_stream_wrap(FILE *below, const char *mode)
         free(s);
         return below;
     }
-    s->face->_fileno = s->fd; /* for C modules that want to know */
+    show_fd(s);
     return s->face;
 }
 

@@ -166,5 +166,9 @@ int luaopen_weir_core_failing(lua_State *L)
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -2, f->name);
     }
+#ifdef __GLIBC__ /* whose FILEs tell their descriptor and give their lock back, whatever they are */
+    lua_pushboolean(L, true);
+    lua_setfield(L, -2, "glibc");
+#endif
     return 1;
 }

@@ -268,12 +268,14 @@ describe("io_popen", function()
       local async = require "weir.copas_async"
       async(function() end)
       local files = {}
+      local file, problem
       repeat
-        local file = io.open("/dev/null")
+        file, problem = io.open("/dev/null")
         files[#files + 1] = file
       until not file
+      local why = problem:gsub("^/dev/null", "echo x") -- in the C library's words
       local ok, fd = pcall(async.io_popen, "echo x")
-      print(ok, ok and select(2, fd:read()), ok and select(2, fd:close()))
+      print(ok, ok and select(2, fd:read()) == why, ok and select(2, fd:close()) == why)
     ]]
     local name = os.tmpname()
     local file = assert(io.open(name, "w"))
@@ -283,7 +285,7 @@ describe("io_popen", function()
     local output = pipe:read("*a")
     pipe:close()
     os.remove(name)
-    assert.matches("^true\techo x: Too many open files\techo x: Too many open files\n$", output)
+    assert.are.equal("true\ttrue\ttrue\n", output)
   end)
 
   it("keeps no thread for a descriptor that is forgotten", function()

@@ -79,6 +79,7 @@ static void release(int *number)
 /* catcher -> ; puts the signal back to whoever had it */
 static int catcher_release(lua_State *L)
 {
+    wl_no_argument(L, "release");
     release(check(L));
     return 0;
 }
@@ -86,6 +87,7 @@ static int catcher_release(lua_State *L)
 /* catcher -> descriptor; readable once the signal has come */
 static int catcher_fd(lua_State *L)
 {
+    wl_no_argument(L, "fd");
     lua_pushinteger(L, atomic_load(&caught[*check(L)].rfd));
     return 1;
 }
@@ -94,6 +96,7 @@ static int catcher_fd(lua_State *L)
 static int catcher_drain(lua_State *L)
 {
     char buffer[64];
+    wl_no_argument(L, "drain");
     while (read(atomic_load(&caught[*check(L)].rfd), buffer, sizeof buffer) > 0)
         continue;
     return 0;
@@ -102,6 +105,7 @@ static int catcher_drain(lua_State *L)
 /* catcher -> whether the signal has come since the last take */
 static int catcher_take(lua_State *L)
 {
+    wl_no_argument(L, "take");
     lua_pushboolean(L, atomic_exchange(&caught[*check(L)].untaken, 0));
     return 1;
 }

@@ -2,6 +2,7 @@
 
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
+local signal = require "weir.signal"
 local weir = require "weir"
 
 local pool
@@ -129,6 +130,13 @@ describe("an argument that a method does not take", function()
       local second, third = n == 2 and 0.1 or 1, n == 3 and 0.1 or nil
       refused("weir.shared." .. name, n, function() none(weir.shared[name]("k", second, third)) end)
     end
+    refused("weir.signal.catch", 2, function() none(signal.catch("WINCH", 0.1)) end)
+    refused("weir.signal.keep_pipe", 1, function() none(signal.keep_pipe(0.1)) end)
+    local catcher = assert(signal.catch "WINCH")
+    for _, name in ipairs { "fd", "drain", "take", "release" } do
+      refused(name, 1, function() none(catcher[name](catcher, 0.1)) end)
+    end
+    catcher:release(nil)
     assert.is_true(future:get(nil)) -- nil is none
   end)
 end)

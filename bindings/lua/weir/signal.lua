@@ -15,7 +15,8 @@ local name_kind = check.word("HUP", "INT", "TERM", "USR1", "USR2", "WINCH")
 -- @tparam string name "HUP", "INT", "TERM", "USR1", "USR2" or "WINCH"
 -- @treturn ?weir.signal nil when it is caught already, in whatever state of the process
 -- @treturn ?string why, then
-function signal.catch(name)
+function signal.catch(name, ...)
+  check.none("weir.signal.catch", 2, ...)
   check.is(name_kind, "weir.signal.catch: argument 1", name)
   local catcher, problem = core.catch(core.signals[name])
   return catcher, problem
@@ -23,8 +24,10 @@ end
 
 --- In a task: commands that this thread starts from now on keep the program's SIGPIPE, as
 -- those do that its main thread starts. Without it they get the default one.
--- @function keep_pipe
-signal.keep_pipe = core.keep_sigpipe
+function signal.keep_pipe(...)
+  check.none("weir.signal.keep_pipe", 1, ...)
+  core.keep_sigpipe()
+end
 
 local catcher = {}
 catcher.__index = catcher

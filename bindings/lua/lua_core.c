@@ -249,6 +249,7 @@ int luaopen_weir_core(lua_State *L)
     wl_mutex_register(L);
     wl_packed_register(L);
     wl_shared_register(L);
+    wl_progress_register(L);
     wl_method(L, "clock", clock_now);
     wl_method(L, "blocking_begin", blocking_begin);
     wl_method(L, "blocking_end", blocking_end);

@@ -362,6 +362,7 @@ bool wl_packed_fill(lua_State *L, wl_packed **slot, int first, int n, const wl_p
 int  wl_packed_push(lua_State *L, const wl_packed *p); /* -> values...; may throw */
 void wl_packed_register(lua_State *L);
 void wl_shared_register(lua_State *L);
+void wl_progress_register(lua_State *L); /* see weir/progress.lua */
 
 /* ---- small things ---------------------------------------------------------- */
 

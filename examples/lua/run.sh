@@ -35,6 +35,7 @@ example() { # NAME NEEDED-MODULES ARGUMENTS...
 examples() {
   example no_loop weir ../c/input/pool.txt ../c/input/missing.txt ../c/input/reach.txt
   example stats weir
+  example progress weir
   example on_copas 'copas luasql.sqlite3'
   example on_luv luv
   example on_cqueues cqueues

@@ -132,18 +132,19 @@ describe("run_in_main", function()
     local ok = in_task(function(...)
       local g, w = require "support.gate", require "weir"
       orphan_pool = assert(w.pool { threads = 1 }) -- luacheck: ignore
-      orphan_pool:run(function(a, b, c) -- luacheck: ignore
+      orphan_pool:run(function(progress, a, b, c) -- luacheck: ignore
         local gates = require "support.gate"
         gates.open(a)
         gates.pass(b)
         local called, why = pcall(require("weir").run_in_main, function() end)
-        gates.open(c, tostring(called) .. " " .. tostring(why))
-      end, ...)
+        local reported, why_not = pcall(progress)
+        gates.open(c, ("%s %s, %s %s"):format(tostring(called), why, tostring(reported), why_not))
+      end, w.progress(function() end), ...)
       g.pass((...))
     end, inside, go, out)
     assert.is_true(ok)
     gate.open_last(go)
-    assert.are.equal("false run_in_main: closed", gate.pass(out))
+    assert.are.equal("false run_in_main: closed, false run_in_main: closed", gate.pass(out))
     os.remove(out)
     os.remove(inside)
   end)

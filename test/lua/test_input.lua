@@ -137,6 +137,7 @@ describe("an argument that a method does not take", function()
       refused(name, 1, function() none(catcher[name](catcher, 0.1)) end)
     end
     catcher:release(nil)
+    refused("weir.progress", 2, function() none(weir.progress(none, 0.1)) end)
     assert.is_true(future:get(nil)) -- nil is none
   end)
 end)
@@ -211,6 +212,7 @@ describe("functions of weir", function()
     refuses(function() none(weir.blocking()) end, "weir.blocking: argument 1 must be a function, got nil")
     refuses(function() none(weir.run_in_main(1)) end, "weir.run_in_main: argument 1 must be a function, got 1")
     refuses(function() none(weir.on_unhandled(1)) end, "weir.on_unhandled: argument 1 must be a function, got 1")
+    refuses(function() none(weir.progress(1)) end, "weir.progress: argument 1 must be a function, got 1")
     refuses(function() none(weir.all({}, "1")) end,
       "weir.all: argument 2 (timeout) must be a number of seconds or nil, got 1")
     refuses(function() none(weir.any("x")) end, "weir.any: argument 1 must be a list of futures, got string")

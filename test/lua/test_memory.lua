@@ -15,7 +15,7 @@ end
 
 -- How many allocations each needs at least, so that a sweep that fails none is noticed.
 local scenarios = {
-  open = 8, run = 3, task = 3, cancel = 3, call = 3, worker = 4, close = 1, close_async = 1,
+  open = 8, run = 3, task = 3, cancel = 3, call = 3, progress = 4, worker = 4, close = 1, close_async = 1,
 }
 
 local leaks = rawget(_G, "jit") and os.getenv "WEIR_LUA_VARIANT" == "checked"

@@ -65,6 +65,10 @@ function weir.owner(name, is_main) end
 ---@return any ...
 function weir.run_in_main(f, ...) end
 
+---@param fn function
+---@return fun(...: any): any handle
+function weir.progress(fn) end
+
 ---@return boolean
 function weir.in_task() end
 

@@ -12,9 +12,10 @@
 --
 -- **What crosses** between states, always by copy: nil, booleans, numbers, strings,
 -- tables (with cycles and shared references, to any depth), functions with their
--- upvalues, light userdata, pools, mutexes, packed values. What is found in package.loaded crosses by its name,
--- of several by the one that a new state has, and is required on the other side. Anything else is refused with an
--- error that names the place: "argument 2.conn: userdata". So are metatables that were not registered.
+-- upvalues, light userdata, pools, mutexes, packed values, handles of weir.progress. What is
+-- found in package.loaded crosses by its name, of several by the one that a new state has,
+-- and is required on the other side. Anything else is refused with an error that names the
+-- place: "argument 2.conn: userdata". So are metatables that were not registered.
 --
 -- **Errors**: a wrong argument raises; what may happen at run time returns nil and a
 -- message.
@@ -29,6 +30,7 @@ local loops = require "weir.loop"
 local mailbox = require "weir.mailbox"
 local mutexes = require "weir.mutex"
 local pools = require "weir.pool"
+local progress = require "weir.progress"
 local shared = require "weir.shared"
 local wait = require "weir.wait"
 
@@ -44,20 +46,16 @@ local weir = {
   shared = shared,
 }
 
-local is_function = check.kinds["function"]
-
-local function returned(ok, ...)
-  if ok then return ... end
-  error((...), 0)
-end
+local is_function, returned = check.kinds["function"], progress.returned
 
 --- In a task: has f called in the state that submitted the task, as a coroutine of the
 -- loop that runs there, and waits for it. f may suspend itself there. A state that is
 -- itself a pool thread's serves such calls while one of its tasks waits in weir; when
 -- that task ends, calls still open fail. f and its upvalues are copied, there and back as
 -- any function: what it assigns to an upvalue only its copy sees. To reach what the state
--- itself has, let f look it up there: in a global, in package.loaded or in a module that f
--- requires, whose functions cross by name and keep their own upvalues.
+-- itself has, give the task a handle of weir.progress, which calls a function of that state
+-- with its own upvalues. Or let f look it up there: in a global, in package.loaded or in a
+-- module that f requires, whose functions cross by name and keep their own upvalues.
 -- @tparam function f
 -- @param ... its arguments, copied as those of a task are
 -- @return what f returned, copied. Raises what f raised; also when it cannot be called,
@@ -66,6 +64,31 @@ function weir.run_in_main(f, ...)
   check.is(is_function, "weir.run_in_main: argument 1", f)
   if not core.in_task() then error("weir.run_in_main: called outside a task", 2) end
   return returned(core.run_in_main(f, ...))
+end
+
+--- A handle of fn that tasks call to tell how far they are: handle(...) has fn itself, with
+-- its own upvalues, called in the state that made the handle, which need not be the one
+-- that submitted the task: the call goes from task to submitter until it is there.
+--
+--    local done = 0
+--    local progress = weir.progress(function(n) done = done + n end)
+--    pool:run(function() for _ = 1, 10 do work() progress(1) end end)
+--
+-- A call waits for fn as weir.run_in_main does, and returns copies of what fn returned: so
+-- the reports of a task come in their order, and it runs no further ahead than its last
+-- one. It raises what fn raised; also when fn cannot be called, because its state or a task
+-- between has ended, or a loop does not turn. In the state that made the handle it calls fn
+-- as a function is called.
+--
+-- The handle crosses as an argument, a result, an upvalue or in a table. Its state holds fn
+-- until it collects garbage after the last handle is gone, in whatever state that was; an
+-- fn that refers to its own handle it holds to its end.
+-- @tparam function fn it may suspend itself where the function of run_in_main may
+-- @treturn function the handle: userdata, called as a function is; tasks get copies of it
+function weir.progress(fn, ...)
+  check.none("weir.progress", 2, ...)
+  check.is(is_function, "weir.progress: argument 1", fn)
+  return progress.new(fn)
 end
 
 --- Whether a task runs in this state, so that weir.run_in_main can be called.

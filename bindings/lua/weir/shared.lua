@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 
 --- Values by name, the same for every state of the process. What is set is copied in,
--- what is got is copied out; see weir for what can be. Handles (pools, mutexes) that
--- stand here live as long as the process, or until they are replaced.
+-- what is got is copied out; see weir for what can be. Handles (pools, mutexes, those of
+-- weir.progress) that stand here live as long as the process, or until they are replaced.
 -- @module weir.shared
 
 local check = require "weir.check"

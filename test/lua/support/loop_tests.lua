@@ -204,6 +204,24 @@ return function(name, drive)
       _G.weir_test_pause, _G.weir_test_pool = nil, nil
     end)
 
+    it("weir.progress calls its function in order, which may be suspended", function()
+      local said = {}
+      inside(function()
+        local progress = weir.progress(function(n)
+          drive.pause()
+          said[#said + 1] = n
+          return #said
+        end)
+        assert.are.same({ true, 6 }, { pool:run(function()
+          local sum = 0
+          for i = 1, 3 do sum = sum + progress(i * 10) end
+          return sum
+        end):get() })
+        assert.are.equal(4, progress(40)) -- here, too
+      end)
+      assert.are.same({ 10, 20, 30, 40 }, said)
+    end)
+
     it("the loop turns until the last task is delivered, also if nobody waits", function()
       _G.weir_test_seen = 0
       inside(function()

@@ -32,6 +32,15 @@ file:close()
 
 local function add(a, t) return a + t[1], { a } end
 
+local function thrice(f, ...) -- may fail there, and is served again
+  local ok, sum
+  for _ = 1, 3 do
+    ok, sum = pcall(f, ...)
+    if ok then return sum end
+  end
+  error(sum, 0)
+end
+
 -- Each returns true, or a falsy value and why; or raises why. `later` are futures that
 -- must have this result, whatever failed.
 local scenarios = {
@@ -68,13 +77,15 @@ local scenarios = {
   end,
   call = function(later)
     local future, why = pool:run(function(t)
-      local ok, sum
-      for _ = 1, 3 do -- may fail there, and is served again
-        ok, sum = pcall(require("weir").run_in_main, function(u) return u[1] + 1 end, t)
-        if ok then return sum, t end
-      end
-      error(sum, 0)
+      return thrice(require("weir").run_in_main, function(u) return u[1] + 1 end, t), t
     end, { 2 })
+    if not future then return nil, why end
+    later.any = future
+    return future:get()
+  end,
+  progress = function(later)
+    local handle = weir.progress(function(u) return u[1] + 1 end)
+    local future, why = pool:run(function(t) return thrice(handle, t), t end, { 2 })
     if not future then return nil, why end
     later.any = future
     return future:get()

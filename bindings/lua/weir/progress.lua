@@ -1,0 +1,69 @@
+-- SPDX-License-Identifier: ISC
+--
+-- progress.lua: functions that stay in the state that made them, and are called there by
+-- tasks that have a handle.
+--
+-- A call goes up from task to submitter until it comes to that state. The function is held
+-- until garbage is collected there and no handle is left anywhere: lua_progress.c counts
+-- them, a sentinel is collected then and looks.
+
+local core = require "weir.core"
+
+local progress = {}
+
+local made = {} -- key -> {fn =, peg =}, of this state
+local is_watched = false
+
+local function watch()
+  core.progress_sentinel()
+  is_watched = true
+end
+
+local function sweep()
+  for key, one in pairs(made) do
+    if not core.progress_is_wanted(one.peg) then made[key] = nil end
+  end
+end
+
+local let_go = core.progress.__gc
+
+function core.progress.__gc(handle)
+  if not let_go(handle) then return end
+  is_watched = false
+  sweep()
+  if next(made) then pcall(watch) end -- without memory the next new one watches
+end
+
+--- A new handle of fn.
+function progress.new(fn)
+  local handle, peg = core.progress_new()
+  made[core.progress_key(handle)] = { fn = fn, peg = peg }
+  if not is_watched then watch() end
+  return handle
+end
+
+--- What core.run_in_main made of a call.
+function progress.returned(ok, ...)
+  if ok then return ... end
+  error((...), 0)
+end
+
+--- Calls the handle's function: here, or further up. It crosses by its name.
+function progress.call(handle, ...)
+  local one = made[core.progress_key(handle)]
+  if one then return one.fn(...) end
+  if not core.in_task() then
+    error("weir.progress: the state that made the function has ended, or submitted none of these tasks", 0)
+  end
+  return progress.returned(core.run_in_main(progress.call, handle, ...))
+end
+
+function core.progress.__call(handle, ...)
+  return progress.call(handle, ...)
+end
+
+function core.progress.__tostring()
+  return "weir.progress"
+end
+
+return progress

@@ -11,8 +11,9 @@ module type S = sig
   val resize : ?threads_max:int -> _ t -> int -> unit
   (** [resize pool n]: from now on at least [n] threads, at most [threads_max] (default
       [n]). Threads too many leave after their task, no queued task is lost; threads too
-      few are started. With [0] the pool is lazy, see {!Weir.Pool.create}. Does not wait; a thread that the system refuses is counted in
-      [lends_refused] and asked for again when a task waits.
+      few are started. With [0] the pool is lazy, see {!Weir.Pool.create}. Does not wait; a
+      thread that the system refuses is counted in [lends_refused] and asked for again when
+      a task waits.
       @raise Invalid_argument unless [0 <= n <= threads_max <= 1024] and [1 <= threads_max]
       @raise Weir.Closed after a close *)
 

@@ -5,8 +5,7 @@
     Unless it says otherwise, a function here may be called from any thread or domain,
     tasks included. A pool must be closed: an unreachable one keeps its threads and
     states until the process ends; one without a thread is closed when it is collected. At
-    the end of the process nobody waits for a pool
-    and no [at_exit] runs.
+    the end of the process nobody waits for a pool and no [at_exit] runs.
 
     Tasks block all signals but those that the runtime needs; for commands that they start
     see {!spawning}. [exit] in a task raises
@@ -63,8 +62,9 @@ val create :
     @param name names the threads [name/0], [name/1], ... (15 bytes; the name is cut, not
       the number)
     @param threads_max the pool grows up to here, a thread at a time, while tasks find no
-      idle one (default: [threads]; at least 1). A new thread whose [init] raises is given up with a
-      message, and tried again when a task waits; so is one that the system refuses.
+      idle one (default: [threads]; at least 1). A new thread whose [init] raises is given
+      up with a message, and tried again when a task waits; so is one that the system
+      refuses.
     @param idle seconds that a thread above [threads] idles before it retires (default 10)
     @param max_blocked spare threads, past [threads_max], for those in {!blocking}
       (default 0)
@@ -77,8 +77,8 @@ val create :
       after the runtime's own 50 ms. One clock for the process: the shortest wins.
     @param kind [`Domains] (OCaml 5) runs tasks in parallel. It is not free: once a
       domain was started [Unix.fork], and so [Lwt_process], fails for the rest of the
-      process (a lazy pool starts none before its first task), and tasks that allocate a lot slow down when there are more domains than
-      cores. Keep to
+      process (a lazy pool starts none before its first task), and tasks that allocate a
+      lot slow down when there are more domains than cores. Keep to
       [Domain.recommended_domain_count () - 1].
     @raise Invalid_argument on a value out of range, naming it
     @raise Sys_error when the system refuses a thread *)

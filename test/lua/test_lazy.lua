@@ -5,6 +5,7 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local gate = require "support.gate"
+local fill = require("support.pool").fill
 local in_copas = require "support.in_copas"
 local run = require("support.program").run
 local weir = require "weir"
@@ -50,21 +51,12 @@ local function it_is_lazy(it) -- luacheck: ignore
   end)
 
   it("has as many threads as it may, and no more", function()
-    local pool, here, leave, futures = lazy { threads = 2 }, {}, {}, {}
-    for i = 1, 2 do
-      here[i], leave[i] = gate.new(), gate.new()
-      futures[i] = pool:run(function(a, b)
-        local g = require "support.gate"
-        g.open(a)
-        g.pass(b)
-      end, here[i], leave[i])
-    end
-    for i = 1, 2 do gate.pass(here[i]); os.remove(here[i]) end
+    local pool = lazy { threads = 2 }
+    local let_go = fill(pool, 2)
     local third = pool:run(function() return 3 end)
     assert.are.same({ 2, 2, 1 }, { pool:stats().threads, pool:stats().running, pool:stats().queued })
-    for i = 1, 2 do gate.open_last(leave[i]) end
+    let_go()
     assert.are.same({ true, 3 }, { third:get() })
-    assert.is_true(weir.all(futures))
     assert.is_true(pool:close())
   end)
 

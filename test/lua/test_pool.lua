@@ -6,7 +6,7 @@ local gate = require "support.gate"
 local pools = require "support.pool"
 local weir = require "weir"
 
-local with_pool, busy_pool = pools.with, pools.busy
+local with_pool, busy_pool, fill = pools.with, pools.busy, pools.fill
 
 describe("a pool", function()
   it("runs a function on another thread and brings its results", function()
@@ -434,25 +434,6 @@ describe("statistics", function()
 end)
 
 describe("resize", function()
-  -- Fills n threads of the pool at once; a function that lets them go and waits until they
-  -- have ended.
-  local function fill(pool, n)
-    local here, leave, futures = {}, {}, {}
-    for i = 1, n do
-      here[i], leave[i] = gate.new(), gate.new()
-      futures[i] = pool:run(function(a, b)
-        local g = require "support.gate"
-        g.open(a)
-        g.pass(b)
-      end, here[i], leave[i])
-    end
-    for i = 1, n do gate.pass(here[i]); os.remove(here[i]) end
-    return function()
-      for i = 1, n do gate.open_last(leave[i]) end
-      assert.is_true(weir.all(futures))
-    end
-  end
-
   it("changes how many tasks run at once", function()
     with_pool({ threads = 1 }, function(pool)
       assert.is_true(pool:resize(2))

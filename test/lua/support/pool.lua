@@ -14,6 +14,26 @@ function pool.with(options, body)
   assert.is_true(opened:close())
 end
 
+--- Fills n threads of the pool at once; a function that lets them go and waits until they
+-- have ended.
+function pool.fill(opened, n)
+  local here, leave, futures = {}, {}, {}
+  for i = 1, n do
+    here[i], leave[i] = gate.new(), gate.new()
+    futures[i] = opened:run(function(...)
+      local a, b = select(-2, ...) -- after a state
+      local g = require "support.gate"
+      g.open(a)
+      g.pass(b)
+    end, here[i], leave[i])
+  end
+  for i = 1, n do gate.pass(here[i]); os.remove(here[i]) end
+  return function()
+    for i = 1, n do gate.open_last(leave[i]) end
+    assert(weir.all(futures))
+  end
+end
+
 --- A pool of one thread that is inside a task, the task's future, and the gate that lets it
 -- go.
 function pool.busy(options)

@@ -41,7 +41,7 @@ bool wi_thread_join(pthread_t thread, int64_t deadline)
     clock_gettime(CLOCK_OF_JOIN, &t);
     int64_t left = deadline - wi_now();
     int64_t until = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + (left > 0 ? left : 0);
-    t = (struct timespec){.tv_sec = (time_t)(until / 1000000000), .tv_nsec = (long)(until % 1000000000)};
+    t.tv_sec = (time_t)(until / 1000000000), t.tv_nsec = (long)(until % 1000000000);
     return timed_join(thread, &t) == 0;
 #else
     return false;

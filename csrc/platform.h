@@ -24,7 +24,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* ---- locks: short sections only, never two of them, never user code inside */
+/* ---- locks: short sections only, never user code inside; two only as doc/threads.md says */
 
 typedef pthread_mutex_t wi_mutex;
 

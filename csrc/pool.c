@@ -157,12 +157,8 @@ void wi_pool_unqueue_locked(weir_pool *p, weir_task *t)
     wi_pool_wake_space_locked(p);
 }
 
-/* Policy CALLER_RUNS: the caller visits, with no state. Called with the lock held,
- * leaves without. It may be the last to leave, and tell a notice that releases p. */
-static void visit(weir_pool *p, weir_task *t)
+static void begin_visit_locked(weir_pool *p, weir_task *t)
 {
-    weir_task *outer = weir_task_current();
-    wi_stay    stay;
     wi_task_set_pool(t, p);
     t->weir.worker = NULL;
     t->weir.deadline = 0;
@@ -174,16 +170,13 @@ static void visit(weir_pool *p, weir_task *t)
         t->weir.queued_at = wi_now();
     wi_task_move(t, WEIR_TASK_RUNNING);
     wi_list_append(&p->running, &t->weir.link);
-    wi_unlock(&p->lock);
-    wi_pool_stay(&stay, p);
-    wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-    wi_task_set_current(t);
-    int code = t->run(t, NULL);
-    wi_task_set_current(outer);
+}
+
+static void end_visit(weir_pool *p, weir_task *t, int code)
+{
     wi_lock(&p->lock);
     if (p->forked) { /* in run: this is the child, where t has settled as closed */
         wi_unlock(&p->lock);
-        wi_pool_go(&stay);
         return;
     }
     wi_unlink(&t->weir.link);
@@ -195,6 +188,22 @@ static void visit(weir_pool *p, weir_task *t)
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
     wi_pool_after(p);
+}
+
+/* Policy CALLER_RUNS: the caller visits, with no state. Called with the lock held,
+ * leaves without. It may be the last to leave, and tell a notice that releases p. */
+static void visit(weir_pool *p, weir_task *t)
+{
+    weir_task *outer = weir_task_current();
+    wi_stay    stay;
+    begin_visit_locked(p, t);
+    wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
+    wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
+    wi_task_set_current(t);
+    int code = t->run(t, NULL);
+    wi_task_set_current(outer);
+    end_visit(p, t, code);
     wi_pool_go(&stay);
 }
 

@@ -19,7 +19,7 @@
 /* The record of a thread that owns at least one main. */
 typedef struct {
     wi_parker        parker;
-    _Atomic unsigned waiting; /* depth of waits; set by the owner before it looks into its mailboxes */
+    _Atomic unsigned waiting; /* depth of waits; the owner sets it, then looks into its mailboxes */
     _Atomic unsigned refs;    /* the owner, and each main until its memory goes */
     wi_list          mains;   /* the owner's alone */
 } wi_thread;

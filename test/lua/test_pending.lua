@@ -41,6 +41,14 @@ local BEGIN = [[
 local PENDING = {
   { "a task that runs", [[hold(one(), spin)]] },
   { "a task that waits in C", [[hold(one(), never)]] },
+  { "a task that waits in C for a byte, with a lock of the C library's alone", [[hold(one(), function(here)
+        local g = require "support.gate"
+        local name = g.new()
+        local fifo = assert(io.open(name, "r+"))
+        os.remove(name)
+        g.open(here)
+        while true do pcall(fifo.read, fifo, 1) end
+      end)]] },
   { "queued tasks", [[local p = one(); hold(p, spin)
       for _ = 1, 10 do kept[#kept + 1] = p:run(function() end) end]] },
   { "tasks whose futures are gone", [[local p = one(); hold(p, spin); for _ = 1, 10 do p:run(error) end]] },

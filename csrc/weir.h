@@ -114,7 +114,8 @@ typedef enum {
  * done: on the thread of the main given to weir_run(), inside dispatch; on a
  *      worker of the pool when none was given (on the thread that settles the
  *      task when the pool has no thread, inside the weir function called there:
- *      weir_run, too, where a lazy pool is refused its thread). May be NULL.
+ *      weir_run, too, where a lazy pool is refused its thread: a done that runs its task
+ *      again at once nests there, once for each refusal). May be NULL.
  *      Exactly once per accepted run.
  * release: only for weir_task_abandon(). */
 struct weir_task {
@@ -184,10 +185,10 @@ WEIR_API bool weir_cancel_requested(const weir_task *task);
  * WEIR_ETIMEDOUT, WEIR_EINVAL (it has a done, or never ran), WEIR_EDEADLK (the
  * caller is this task; or is a worker of its pool whose other threads all wait
  * likewise, and no spare can be had). Waits that weir cannot see, as for a lock of yours or
- * for an answer of a loop that waits for another task of the pool, are not found: where
- * every worker waits so, all wait for ever. Any thread, any number of waiters, while a
- * handle of its pool lives; the task may be freed or run again once all have
- * returned. On a thread that owns a main it serves posted
+ * for an answer of a loop that waits for another task of the pool, are not found, nor is one
+ * for a task that max_running keeps back: where every worker waits so, all wait for ever.
+ * Any thread, any number of waiters, while a handle of its pool lives; the task may be freed
+ * or run again once all have returned. On a thread that owns a main it serves posted
  * run_in_main calls meanwhile; see weir_run_in_main. */
 WEIR_API int weir_wait(weir_task *task, int64_t timeout_ns);
 

@@ -107,6 +107,7 @@ int weir_run_in_main(weir_main *main, void (*fn)(weir_call *, void *), void *arg
     call->main = m, call->fn = fn, call->arg = arg;
     call->refs = 2;
     call->pool = weir_task_current() ? weir_task_current()->weir.pool : NULL;
+    call->of = wi_thread_pool();
     rc = WEIR_ECLOSED;
     if (!wi_main_expect(m)) {
         free(call);
@@ -176,37 +177,43 @@ void weir_call_finish(weir_call *call, int code, void *result)
     wi_main_release(m);
 }
 
-static weir_call *next_begun(weir_main *m, const weir_pool *p, weir_call *after, bool returned)
+static bool is_of(const weir_call *call, const weir_pool *p, uint64_t serial)
+{
+    return call->pool == p || (serial && call->of == serial);
+}
+
+static weir_call *next_begun(weir_main *m, const weir_pool *p, uint64_t serial, weir_call *after,
+                             bool returned)
 {
     weir_link *e = after ? wi_list_after(&m->begun, &after->link) : wi_list_first(&m->begun);
     for (; e; e = wi_list_after(&m->begun, e)) {
         weir_call *call = wi_container(e, weir_call, link);
-        if (call->pool == p && call->returned == returned)
+        if (is_of(call, p, serial) && call->returned == returned)
             return call;
     }
     return NULL;
 }
 
-unsigned wi_mains_calls_on_stack(wi_thread *t, const weir_pool *p)
+unsigned wi_mains_calls_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial)
 {
     unsigned n = 0;
     for (weir_link *e = t ? wi_list_first(&t->mains) : NULL; e; e = wi_list_after(&t->mains, e)) {
         weir_main *m = wi_container(e, weir_main, of_thread);
         weir_call *call = NULL;
         wi_lock(&m->lock);
-        while ((call = next_begun(m, p, call, false)))
+        while ((call = next_begun(m, p, serial, call, false)))
             n++;
         wi_unlock(&m->lock);
     }
     return n;
 }
 
-static void fail_returned(weir_main *m, const weir_pool *p)
+static void fail_returned(weir_main *m, const weir_pool *p, uint64_t serial)
 {
     unsigned   n = 0;
     weir_call *call;
     wi_lock(&m->lock);
-    for (; (call = next_begun(m, p, NULL, true)); n++)
+    for (; (call = next_begun(m, p, serial, NULL, true)); n++)
         end_and_wake_locked(call, WEIR_EDEADLK);
     wi_unlock(&m->lock);
     m->depth++; /* on_busy can wait until the loop turns */
@@ -215,10 +222,10 @@ static void fail_returned(weir_main *m, const weir_pool *p)
     m->depth--;
 }
 
-void wi_mains_fail_returned(wi_thread *t, const weir_pool *p)
+void wi_mains_fail_returned(wi_thread *t, const weir_pool *p, uint64_t serial)
 {
     for (weir_link *e = t ? wi_list_first(&t->mains) : NULL; e; e = wi_list_after(&t->mains, e))
-        fail_returned(wi_container(e, weir_main, of_thread), p);
+        fail_returned(wi_container(e, weir_main, of_thread), p, serial);
 }
 
 /* A posted call loses the main's side's reference here, for no finish will come. */

@@ -192,13 +192,13 @@ static int join_last_locked(weir_pool *p, wi_waiter *w, int64_t deadline)
 static int close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
 {
     weir_task *t = weir_task_current(); /* with CALLER_RUNS we may be our own task */
-    if (!p->forked && (wi_is_of_pool(p) || (t && wi_task_pool(t) == p)))
+    if (!p->forked && (wi_thread_pool() == p->serial || (t && wi_task_pool(t) == p)))
         return WEIR_EDEADLK;
     int64_t deadline = wi_deadline(timeout_ns);
-    if (deadline < 0 && wi_mains_calls_on_stack(wi_thread_self(), p))
+    if (deadline < 0 && wi_mains_calls_on_stack(wi_thread_self(), p, p->serial))
         return WEIR_EDEADLK;
     if (deadline < 0)
-        wi_mains_fail_returned(wi_thread_self(), p);
+        wi_mains_fail_returned(wi_thread_self(), p, p->serial);
     start(p, mode, NULL);
     wi_waiter w;
     wi_wait_begin(&w, NULL);

@@ -35,6 +35,7 @@ struct weir_call {
     void     (*fn)(weir_call *, void *);
     void      *arg;
     weir_pool *pool; /* whose task waits for it, or NULL: a name, never followed */
+    uint64_t   of;   /* the pool whose thread waits for it, see wi_thread_pool */
     bool       returned; /* fn has, and nobody has finished the call */
     enum { WI_POSTED, WI_BEGUN, WI_ENDED } state;
     unsigned   refs;
@@ -138,10 +139,11 @@ void wi_notice_post(weir_notice *notice, int outcome);
 /* The thread is about to wait without end for pool p, and its loops will not turn:
  * begun calls of p's tasks could be waited for in a circle. Those whose fn is on
  * this stack hold up so many workers of p: whether that matters, the caller knows.
- * Those whose fn has returned are failed with WEIR_EDEADLK. t may be NULL. No lock
- * held. */
-unsigned wi_mains_calls_on_stack(wi_thread *t, const weir_pool *p);
-void     wi_mains_fail_returned(wi_thread *t, const weir_pool *p);
+ * Those whose fn has returned are failed with WEIR_EDEADLK. Who waits for the end of p's
+ * threads gives its serial number: then a call counts from wherever such a thread made it,
+ * init and at_exit too. Else 0. t may be NULL. No lock held. */
+unsigned wi_mains_calls_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial);
+void     wi_mains_fail_returned(wi_thread *t, const weir_pool *p, uint64_t serial);
 /* Fails every posted and begun call. The owner's thread. */
 void wi_main_fail_calls(weir_main *m);
 /* Marks it closed, gives the open handle back. The owner's thread. */

@@ -170,7 +170,7 @@ static void begin(weir_pool *p, weir_worker *w)
 {
     char number[12];
     wi_worker_set_self(w);
-    wi_pool_own_thread(p);
+    wi_thread_belong(p->serial);
     if (w->later)
         wi_nature_take(&p->nature, !p->cpus);
     wi_spawning_serve(&p->commands);

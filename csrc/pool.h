@@ -238,10 +238,6 @@ void wi_worker_retire(weir_worker *w, int code, int init_error);
 /* The calling thread, one of ours, is about to leave: joins the one before it. */
 void wi_pool_join_before(weir_pool *p);
 void wi_worker_set_self(weir_worker *w);
-/* The calling thread is one of p's, made by us, until its very end: in destructors that
- * run when it has left, too. */
-void wi_pool_own_thread(const weir_pool *p);
-bool wi_is_of_pool(const weir_pool *p); /* or serves it */
 /* Asks the host of a borrowed pool for one more thread. False: nobody to ask. The
  * second half, for who has counted it in wanted and lends_due. */
 void wi_pool_lend_delivered(weir_link *e);

@@ -14,8 +14,12 @@
 #include <stdlib.h>
 
 static _Thread_local wi_thread *self;
+static _Thread_local uint64_t   pool_of_self;
 
 wi_thread *wi_thread_self(void) { return self; }
+
+void     wi_thread_belong(uint64_t pool) { pool_of_self = pool; }
+uint64_t wi_thread_pool(void) { return pool_of_self; }
 
 wi_thread *wi_thread_make(void)
 {

@@ -29,6 +29,13 @@ wi_thread *wi_thread_make(void); /* the same, made if need be; NULL: out of memo
 void       wi_thread_drop(wi_thread *t);
 void       wi_thread_forget(void); /* the calling thread's last main has closed */
 
+/* The calling thread belongs to the pool of that serial number from now on, to its very
+ * end or until another call: a thread that we made is in the pool's destructors of
+ * thread-specific data even after it has left. A number, because the pool may be gone by
+ * then. 0: to none. */
+void     wi_thread_belong(uint64_t pool);
+uint64_t wi_thread_pool(void);
+
 typedef struct {
     weir_link   link;
     wi_parker   own, *parker;

@@ -47,7 +47,7 @@ static void *timer(void *arg)
     weir_pool *p = arg;
     wi_stay    stay; /* the thread's reference */
     wi_pool_stay(&stay, p);
-    wi_pool_own_thread(p);
+    wi_thread_belong(p->serial);
     wi_spawning_serve(&p->commands);
     wi_nature_take(&p->nature, !p->cpus); /* whoever had the first deadline */
     wi_thread_name(p->name, "timer");

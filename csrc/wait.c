@@ -86,9 +86,9 @@ int weir_wait(weir_task *t, int64_t timeout_ns)
     if (t == weir_task_current())
         return WEIR_EDEADLK;
     weir_pool *hint = timeout_ns < 0 ? wi_task_pool(t) : NULL;
-    unsigned   stuck = hint ? wi_mains_calls_on_stack(wi_thread_self(), hint) : 0;
+    unsigned   stuck = hint ? wi_mains_calls_on_stack(wi_thread_self(), hint, 0) : 0;
     if (hint)
-        wi_mains_fail_returned(wi_thread_self(), hint);
+        wi_mains_fail_returned(wi_thread_self(), hint, 0);
     wi_waiter w;
     wi_stay   stay;
     wi_wait_begin(&w, t);

@@ -362,10 +362,9 @@ typedef enum {
 /* Closes and waits until every thread has ended. 0, also when it was closed
  * before; WEIR_CLOSE while draining turns the drain into a close, WEIR_DRAIN
  * while closing changes nothing. WEIR_EDEADLK from a thread of the pool, also in a
- * destructor of its thread-specific data, with nothing changed: use weir_close_async
- * there, and inside a run_in_main function
- * that a task of the pool waits for. WEIR_EINVAL for a bad mode. A
- * pool that still opens fails to open with WEIR_ECLOSED. Any other thread; on
+ * destructor of its thread-specific data, and inside a run_in_main function that such a
+ * thread waits for; nothing is changed then: use weir_close_async there. WEIR_EINVAL for a
+ * bad mode. A pool that still opens fails to open with WEIR_ECLOSED. Any other thread; on
  * one that owns a main it serves posted run_in_main calls, no done runs. */
 WEIR_API int weir_close(weir_pool *pool, weir_close_mode mode);
 

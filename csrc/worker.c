@@ -11,12 +11,6 @@
 
 static _Thread_local weir_worker *self;
 
-/* Of the pool that has made this thread. By number, because it may outlive the pool. */
-static _Thread_local uint64_t made_by;
-
-void wi_pool_own_thread(const weir_pool *p) { made_by = p->serial; }
-bool wi_is_of_pool(const weir_pool *p) { return made_by == p->serial || weir_pool_current() == p; }
-
 void         wi_worker_set_self(weir_worker *w) { self = w; }
 weir_worker *weir_worker_current(void) { return self; }
 weir_pool   *weir_pool_current(void) { return self ? self->pool : NULL; }
@@ -233,6 +227,7 @@ int weir_worker_enter(weir_pool *p, weir_worker **out)
     wi_unlock(&p->lock);
     wi_signals_block(p->opts.worker_signal, &w->old_mask);
     wi_spawning_serve(&p->commands);
+    wi_thread_belong(p->serial);
     self = *out = w;
     wi_pool_entered(p);
     return 0;
@@ -362,6 +357,7 @@ void weir_worker_leave(weir_worker *w, bool lost, int code)
     if (owned)
         return;
     wi_spawning_leave();
+    wi_thread_belong(0);
     wi_signals_restore(&mask);
 }
 

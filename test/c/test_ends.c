@@ -175,6 +175,63 @@ TEST(a_close_serves_a_call_of_a_threads_last_destructor)
     end();
 }
 
+static tally calls;
+static int   close_in_call;
+
+static void closes_in_call(weir_call *call, void *arg)
+{
+    (void)arg;
+    close_in_call = weir_close(here.p, WEIR_CLOSE);
+    tally_add(&calls, 1);
+    weir_call_finish(call, 0, NULL);
+}
+
+static int has_the_main_close(void) { return weir_run_in_main(here.m, closes_in_call, NULL, NULL); }
+
+TEST(a_close_inside_a_call_of_a_thread_that_ends_is_an_error)
+{
+    for (int at = IN_AT_EXIT; at <= IN_A_DESTRUCTOR; at++) {
+        calls = (tally)TALLY;
+        begin((place)at, 1, has_the_main_close);
+        expect_eq(weir_close_async(here.p, WEIR_DRAIN, NULL, NULL), 0);
+        main_until(here.m, &calls, 1);
+        expect_eq(close_in_call, WEIR_EDEADLK);
+        gate_wait(&held);
+        expect_eq(inside_rc, 0);
+        end();
+    }
+}
+
+static weir_call *unfinished;
+
+static void finishes_later(weir_call *call, void *arg)
+{
+    (void)arg;
+    unfinished = call;
+    tally_add(&calls, 1);
+}
+
+static int has_the_main_answer_later(void)
+{
+    return weir_run_in_main(here.m, finishes_later, NULL, NULL);
+}
+
+/* Its loop does not turn while it closes, so nothing would finish the call. */
+TEST(a_close_ends_the_unfinished_call_of_a_thread_that_ends)
+{
+    for (int at = IN_AT_EXIT; at <= IN_A_DESTRUCTOR; at++) {
+        calls = (tally)TALLY;
+        begin((place)at, 1, has_the_main_answer_later);
+        expect_eq(weir_close_async(here.p, WEIR_DRAIN, NULL, NULL), 0);
+        main_until(here.m, &calls, 1);
+        gate_open(&leave);
+        expect_eq(weir_close(here.p, WEIR_CLOSE), 0);
+        expect_eq(inside_rc, WEIR_EDEADLK);
+        weir_call_finish(unfinished, 0, NULL);
+        end();
+    }
+}
+
 static void forks(weir_call *call, void *pid)
 {
     *(pid_t *)pid = child_begin();
@@ -206,4 +263,6 @@ SUITE(ends, a_close_with_a_limit_is_on_time_whatever_a_thread_is_in,
       a_close_goes_on_when_one_with_a_limit_gives_the_join_up,
       a_close_by_a_thread_of_the_pool_is_an_error_wherever_that_is,
       a_close_serves_a_call_of_a_threads_last_destructor,
+      a_close_inside_a_call_of_a_thread_that_ends_is_an_error,
+      a_close_ends_the_unfinished_call_of_a_thread_that_ends,
       a_close_that_forks_in_the_join_ends_in_the_child)

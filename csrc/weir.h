@@ -17,7 +17,8 @@
  * "Any thread" does not mean a signal handler: there no function may be called, because
  * the handler may have interrupted one that holds a lock. Let it write to a pipe that
  * the loop polls as well, and that does not block; or let a thread of the program wait
- * for the signal in sigwait, for that one may call anything.
+ * for the signal in sigwait, for that one may call anything. No wait of ours ends early
+ * because a signal was handled: poll weir_main_fd beside the pipe.
  *
  * A library that contains weir may be unloaded (dlclose) when each of its pools was closed
  * by a weir_close that returned 0 and was released, each main is closed, borrowed workers
@@ -370,7 +371,9 @@ WEIR_API int weir_close(weir_pool *pool, weir_close_mode mode);
 
 /* The same, but waits no longer than timeout_ns, whatever the threads are in (a task,
  * at_exit, on_stop, a destructor of thread-specific data): then what is still queued or
- * parked settles as closed and it returns WEIR_ETIMEDOUT; the close goes on. Where the
+ * parked settles as closed and it returns WEIR_ETIMEDOUT; the close goes on. A program may
+ * end then: it closes its mains with WEIR_DETACH, and what a running task uses must stay
+ * until the process has ended. Where the
  * system has no timed join (macOS, OpenBSD) it does not wait for destructors of the last
  * thread: it returns 0 when that has run on_stop, and a weir_close joins it. */
 WEIR_API int weir_close_within(weir_pool *pool, weir_close_mode mode, int64_t timeout_ns);

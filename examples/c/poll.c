@@ -57,5 +57,5 @@ int main(int argc, char **argv)
         printf("%s: %s\n", lookups[i].host, lookups[i].address);
     weir_pool_release(pool);
     free(lookups);
-    return weir_main_close(loop, 0);
+    return weir_main_close(loop, 0) != 0;
 }

@@ -45,7 +45,8 @@ end
 -- Each call returns a copy of its own, and says what the first said. Any number of
 -- coroutines may wait. No argument: wait(timeout) is what ends by itself.
 -- @return true and what the task returned; or false and its error value, or "closed",
---   "cancelled", "expired", "full" (dropped from a full queue) or "timeout"
+--   "cancelled", "expired", "full" (dropped from a full queue) or "timeout". An error value
+--   that cannot cross is a string instead that says why, with its text.
 function future:get(extra)
   local key, is_held = watch(self)
   if extra ~= nil or key == nil then
@@ -79,7 +80,8 @@ end
 -- next instruction, again and again until it is left, blocking system calls are
 -- interrupted (EINTR), and its thread gets a new state (at_exit, init) before the next
 -- task. It does not wait any more for futures, mutexes or messages. One that does not stop
--- is abandoned, see cancel_timeout of weir.pool. The future is over at once, with false and
+-- is abandoned, see cancel_timeout of weir.pool. A command that it has started goes on, and
+-- os.execute and io.popen wait for it. The future is over at once, with false and
 -- "cancelled", and no loop turns for the task any more.
 -- @tparam ?number timeout seconds until it is abandoned (math.huge: never); nil: the
 --   pool's cancel_timeout

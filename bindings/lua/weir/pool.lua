@@ -349,6 +349,8 @@ end
 --- Closes the pool and waits until its threads have ended. Tasks that run finish;
 -- queued ones end with false, "closed", or with drain run first.
 -- Raises in a task of the same pool, which would wait for itself.
+-- Without a loop ^C is seen when the close has ended: where a task may be stuck give it a
+-- timeout, or use close_async():get(), which ^C ends.
 -- @tparam ?table how drain (false); timeout (seconds): when it passes, queued tasks end
 --   as without drain, nil and "timeout" are returned, and the close goes on
 -- @treturn ?boolean true, also when it was closed before; nil after an error

@@ -93,16 +93,16 @@ source.__index = source
 
 local sources = setmetatable({}, { __mode = "k" }) -- Copas -> its source, while its thread lives
 
+-- Once it is stopped select takes it for readable, so that Copas looks at it again. Closing
+-- it would not do: Copas may just let others go on before it waits for it, and forgets that.
 function source:getfd() return self.fd end
-function source.dirty() return false end
+function source:dirty() return self.stopped end
 function source.settimeout() return true end
-function source.close() return true end
+function source.close() return true end -- Copas before 4 closes it itself
 
 -- Copas calls it at first and whenever the descriptor is readable, until it gives something.
 function source:receive()
-  self.inside = true
   if not self.stopped then self.fn() end
-  self.inside = false
   if self.stopped then return true end
   return nil, "timeout"
 end
@@ -130,10 +130,7 @@ function copas_loop.watch(fd, fn)
     start(module, read, module, self)
   end
   self.fn, self.stopped = fn, false
-  return function()
-    self.stopped = true
-    if not self.inside and module.close then module.close(self) end -- makes Copas look at it again
-  end
+  return function() self.stopped = true end
 end
 
 return copas_loop

@@ -16,14 +16,22 @@ tally() { # PASSED FAILED SKIPPED: "N passed, N failed[, N skipped]"
     echo
 }
 
-part() { # NAME COMMAND...
-    local name=$1 log rc passed failed skipped start=$SECONDS verdict=ok
+log_of() { echo "$WEIR_BUILD/logs/${1//[^a-z0-9]/-}.log"; } # NAME
+
+perform() { # NAME COMMAND...: its exit code and seconds come to stand beside its log
+    local log start=$SECONDS
+    log=$(log_of "$1")
     shift
-    log=$WEIR_BUILD/logs/${name//[^a-z0-9]/-}.log
     timeout -k 10 "${WEIR_PART_LIMIT:-3600}" "$@" >"$log" 2>&1 </dev/null
-    rc=$?
+    echo "$? $((SECONDS - start))" >"$log.end"
+}
+
+report() { # NAME
+    local name=$1 log rc=1 seconds=0 passed failed skipped verdict=ok
+    log=$(log_of "$name")
+    read -r rc seconds <"$log.end"
     read -r passed failed skipped < <(.ci/count "$log")
-    if [ $rc != 0 ] && [ "$failed" = 0 ]; then
+    if [ "$rc" != 0 ] && [ "$failed" = 0 ]; then
         echo "part '$name' ended with exit code $rc" >>"$log"
         failed=1
     elif [ $((passed + failed + skipped)) = 0 ]; then
@@ -34,13 +42,33 @@ part() { # NAME COMMAND...
     total_passed=$((total_passed + passed))
     total_failed=$((total_failed + failed))
     total_skipped=$((total_skipped + skipped))
-    printf '%-24s %4d s  %-6s %s\n' "$name" $((SECONDS - start)) "$verdict" \
+    printf '%-24s %4d s  %-6s %s\n' "$name" "$seconds" "$verdict" \
         "$(tally "$passed" "$failed" "$skipped")"
     if [ "$verdict" = FAILED ]; then
         tail -n 150 "$log" | sed 's/^/    | /'
     elif [ "$skipped" != 0 ]; then
         sed -n 's/^skipped: /    skipped: /p' "$log"
     fi
+}
+
+part() { # NAME COMMAND...
+    perform "$@"
+    report "$1"
+}
+
+# For parts that use one CPU: as many at once as there are, reported in their order.
+begun=()
+begin() { # NAME COMMAND...
+    rm -f "$(log_of "$1").end"
+    perform "$@" &
+    begun+=("$1")
+    [ ${#begun[@]} -lt "$WEIR_JOBS" ] || await
+}
+await() {
+    local name
+    wait
+    for name in "${begun[@]}"; do report "$name"; done
+    begun=()
 }
 
 finish() { # the last line; the exit code says whether all is well

@@ -347,7 +347,8 @@ describe("send", function()
     assert.matches("worker.send: value: coroutine", raised(worker.send, w, coroutine.create(function() end)))
     assert.matches("worker.send: value: userdata", raised(worker.send, w, io.stdout))
     assert.matches("worker.send: value.*function", raised(worker.send, w, string))
-    assert.matches("worker.send: value.*function", raised(worker.send, w, _G))
+    local of_globals = raised(worker.send, w, _G) -- the first that pairs gives, which differs
+    assert.is_truthy(of_globals:match "worker.send: value.*function" or of_globals:match "worker.send: value.*userdata")
     assert.matches("worker.send: argument 1 must be a worker, got table", raised(worker.send, {}, 1))
     worker.send(w, "STOP")
     assert.is_nil((worker.receive(w))) -- nothing of them was sent

@@ -314,10 +314,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
 static void open_at_once(weir_pool *p)
 {
     wi_stay stay; /* `ready` may release p */
-    wi_lock(&p->lock);
-    wi_pool_ref_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_stay(&stay, p);
+    wi_pool_hold(&stay, p);
     open_if_all_reported(p);
     wi_pool_go(&stay);
 }

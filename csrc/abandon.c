@@ -98,7 +98,7 @@ static void lose_locked(weir_pool *p, weir_task *t, weir_worker *w)
     wi_queue_ended(&p->queue, t);
     wi_task_flag(t, WI_CANCEL | WI_ABANDONED | (t->done ? 0 : WI_TOLD));
     if (t->weir.main && t->done)
-        wi_main_hold(t->weir.main); /* until release: run may still call it */
+        wi_main_hold(t->weir.main);                 /* until release: run may still call it */
     wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     wi_pool_settle_locked(p, t, WEIR_ECANCELED);
     wi_pool_step_locked(p);

@@ -66,8 +66,8 @@ bool wi_pool_can_ask(const weir_pool *p) { return !p->opts.borrowed || wi_pool_c
 static bool want_one_locked(weir_pool *p)
 {
     return wi_pool_can_ask(p) && p->state >= WI_OPEN && p->state <= WI_DRAINING &&
-           p->expected + p->wanted == 0 &&
-           wi_pool_present_locked(p) < wi_pool_limit_locked(p) && may_try_locked(p);
+           p->expected + p->wanted == 0 && wi_pool_present_locked(p) < wi_pool_limit_locked(p) &&
+           may_try_locked(p);
 }
 
 /* A task in the queue would have somebody woken or started. While this is false
@@ -266,7 +266,7 @@ static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
     p->hires |= min == 0;
     p->refused_until = 0;
     wi_pool_attend_locked(p);
-    wi_pool_wake_idle_locked(p); /* some must leave, others get a timeout now */
+    wi_pool_wake_idle_locked(p);                    /* some must leave, others get a timeout now */
     wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted;
     unsigned n = there < min ? min - there : 0;

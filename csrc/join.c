@@ -20,7 +20,7 @@
 /* glibc has the clock of ours from 2.31 on; the others' timed join has the wall's. So has
  * the one that TSan sees: to it a thread joined by the other one lives on, and it ends the
  * process when the thread's address is used again. */
-#if defined(__linux__) && defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 31) && \
+#if defined(__linux__) && defined(__GLIBC__) && (__GLIBC__ > 2 || __GLIBC_MINOR__ >= 31) &&        \
     !defined(UNDER_TSAN)
 #define CLOCK_OF_JOIN CLOCK_MONOTONIC
 #define timed_join(thread, until) pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, until)

@@ -16,10 +16,7 @@ typedef struct {
 
 #define wi_container(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
-static inline void wi_list_init(wi_list *l)
-{
-    l->head.next = l->head.prev = &l->head;
-}
+static inline void wi_list_init(wi_list *l) { l->head.next = l->head.prev = &l->head; }
 
 static inline bool wi_list_empty(const wi_list *l) { return l->head.next == &l->head; }
 static inline bool wi_linked(const weir_link *e) { return e->next != NULL; }

@@ -124,7 +124,7 @@ void wi_main_came(weir_main *m)
     wi_main_hold(m);
     put(m, 1);
     if (!atomic_load(&m->closed)) /* else its lock may have stayed behind in a fork */
-        nudge(m); /* whether it was the last, the owner knows */
+        nudge(m);                 /* whether it was the last, the owner knows */
     wi_main_release(m);
 }
 
@@ -235,7 +235,7 @@ bool wi_main_append(weir_main *m, weir_link *e, enum wi_kind kind, wi_debt *debt
     e->kind = kind;
     for (;;) {
         weir_link *newest = wi_stack_newest(&m->arrivals);
-        bool urgent = kind == WI_CALL || kind == WI_LEND;
+        bool       urgent = kind == WI_CALL || kind == WI_LEND;
         *debt = (wi_debt){newest == NULL || urgent, urgent};
         if (newest == WI_SHUT) {
             *debt = (wi_debt){0};

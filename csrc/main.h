@@ -23,7 +23,7 @@ typedef struct {
 /* A lend, posted by who knows how it is delivered. */
 typedef struct {
     weir_link link;
-    void    (*deliver)(weir_link *link); /* constant */
+    void (*deliver)(weir_link *link); /* constant */
 } wi_lend;
 
 /* A run_in_main call, counted: its caller and the main's side. All but the
@@ -32,10 +32,10 @@ struct weir_call {
     weir_link  link;     /* in a box, or among the begun */
     weir_link  of_calls; /* in the same box's calls */
     weir_main *main;     /* constant, and fn, arg */
-    void     (*fn)(weir_call *, void *);
+    void (*fn)(weir_call *, void *);
     void      *arg;
-    weir_pool *pool; /* whose task waits for it, or NULL: a name, never followed */
-    uint64_t   of;   /* the pool whose thread waits for it, see wi_thread_pool */
+    weir_pool *pool;     /* whose task waits for it, or NULL: a name, never followed */
+    uint64_t   of;       /* the pool whose thread waits for it, see wi_thread_pool */
     bool       returned; /* fn has, and nobody has finished the call */
     enum { WI_POSTED, WI_BEGUN, WI_ENDED } state;
     unsigned   refs;
@@ -62,28 +62,28 @@ struct weir_main {
 
     wi_mutex lock;
     /* Guarded by lock. */
-    wi_list   begun;      /* calls whose fn has begun and that nobody finished */
-    wi_list   callers;    /* waiters inside run_in_main */
-    weir_link nudge;      /* posted to make dispatch look at the pending count */
-    bool      nudged;     /* it is posted, and not delivered yet */
-    unsigned  handed;     /* calls begun whose finish has not come: each holds the main */
-    unsigned  writers;    /* posters between their unlock and the end of their write */
-    bool      shut;       /* nobody reads the descriptor any more; the last writer closes it */
-    bool      signalled;  /* a write is owed or done, and was not read yet */
-    bool      waited;     /* weir_main_wait sleeps: unpark in place of a write */
-    bool      quiet;      /* no write is owed: the owner looks before it polls */
+    wi_list   begun;     /* calls whose fn has begun and that nobody finished */
+    wi_list   callers;   /* waiters inside run_in_main */
+    weir_link nudge;     /* posted to make dispatch look at the pending count */
+    bool      nudged;    /* it is posted, and not delivered yet */
+    unsigned  handed;    /* calls begun whose finish has not come: each holds the main */
+    unsigned  writers;   /* posters between their unlock and the end of their write */
+    bool      shut;      /* nobody reads the descriptor any more; the last writer closes it */
+    bool      signalled; /* a write is owed or done, and was not read yet */
+    bool      waited;    /* weir_main_wait sleeps: unpark in place of a write */
+    bool      quiet;     /* no write is owed: the owner looks before it polls */
 
     /* The owner's alone; `own` and `busy` are read by others. */
     _Atomic int64_t own; /* of the pending; may be negative, the sum is not */
     _Atomic bool    busy;
-    wi_box    batch; /* taken from arrivals, in order, not delivered yet */
-    weir_link of_thread;
-    unsigned  depth; /* of nested dispatches */
-    unsigned  telling;   /* tasks and notices inside their done or fn: each still pends */
-    unsigned  beginning; /* calls inside their fn, each with a hold of its own */
-    unsigned  pools;     /* fork: those opened from here, each with a hold */
-    void    (*on_busy)(weir_main *, bool, void *);
-    void     *on_busy_arg;
+    wi_box          batch; /* taken from arrivals, in order, not delivered yet */
+    weir_link       of_thread;
+    unsigned        depth;     /* of nested dispatches */
+    unsigned        telling;   /* tasks and notices inside their done or fn: each still pends */
+    unsigned        beginning; /* calls inside their fn, each with a hold of its own */
+    unsigned        pools;     /* fork: those opened from here, each with a hold */
+    void (*on_busy)(weir_main *, bool, void *);
+    void *on_busy_arg;
 };
 
 /* ---- references */
@@ -132,7 +132,7 @@ void wi_task_delivered(weir_link *e, weir_main *m);
 void wi_call_begin(weir_call *call, bool blocking);
 void wi_notice_delivered(weir_link *e, weir_main *m);
 /* Counts notice on main (NULL: none). 0, WEIR_EINVAL (no fn), WEIR_ECLOSED (the main). */
-int  wi_notice_expect(weir_notice *notice, weir_main *main);
+int wi_notice_expect(weir_notice *notice, weir_main *main);
 /* Posts it, or calls it here when there is no main. NULL is allowed. */
 void wi_notice_post(weir_notice *notice, int outcome);
 

@@ -44,8 +44,8 @@ static bool has_wrong_threads(const weir_pool_options *o)
 
 static bool is_wrong(const weir_pool_options *o)
 {
-    bool stack = o->stack_size && (o->stack_size < (size_t)PTHREAD_STACK_MIN ||
-                                   o->stack_size < WEIR_MIN_STACK);
+    bool stack = o->stack_size &&
+                 (o->stack_size < (size_t)PTHREAD_STACK_MIN || o->stack_size < WEIR_MIN_STACK);
     bool signal = o->worker_signal < 0 || o->worker_signal >= NSIG;
     bool owned = o->init || o->at_exit || o->stack_size || o->n_cpus || o->on_start || o->on_stop;
     bool kind = o->borrowed ? owned : o->lend != NULL;
@@ -139,7 +139,7 @@ void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
     } else if (p->state < WI_CLOSING) {
         p->stats.lends_refused += n;
         p->refused_until = wi_now() + (int64_t)WI_RETRY_MS * 1000000;
-        wi_pool_attend_locked(p); /* a later submit tries again */
+        wi_pool_attend_locked(p);                       /* a later submit tries again */
         wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
         if (p->hires && nobody_comes_locked(p))
             wi_pool_empty_queue_locked(p, code);
@@ -302,9 +302,9 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     wi_queue_init(&p->queue, o->max_running);
     if (o->queue_limit)
         wi_queue_shut(&p->queue); /* counting needs the lock */
-    wi_list *lists[] = {&p->parked, &p->running, &p->outbox,       &p->settled,       &p->workers,
-                        &p->idle,   &p->waiters, &p->task_waiters, &p->space_waiters, &p->closed,
-                        &p->space_notices};
+    wi_list *lists[] = {&p->parked,        &p->running, &p->outbox,       &p->settled,
+                        &p->workers,       &p->idle,    &p->waiters,      &p->task_waiters,
+                        &p->space_waiters, &p->closed,  &p->space_notices};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         wi_list_init(lists[i]);
     return p;

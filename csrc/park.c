@@ -64,8 +64,8 @@ static long futex(_Atomic int *word, int what, int value, int64_t deadline)
     int64_t             nsec = deadline % 1000000000;
     if (!atomic_load(&only_old)) {
         int64_t until[2] = {deadline / 1000000000, nsec};
-        long    rc = syscall(SYS_futex_time64, word, what, value, deadline < 0 ? NULL : until,
-                             NULL, any);
+        long    rc =
+            syscall(SYS_futex_time64, word, what, value, deadline < 0 ? NULL : until, NULL, any);
         if (rc >= 0 || (errno != ENOSYS && errno != EPERM))
             return rc;
         atomic_store(&only_old, true);

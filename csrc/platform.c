@@ -210,10 +210,7 @@ void wi_signals_block(int keep, sigset_t *old)
     pthread_sigmask(SIG_SETMASK, &mask, old);
 }
 
-void wi_signals_restore(const sigset_t *old)
-{
-    pthread_sigmask(SIG_SETMASK, old, NULL);
-}
+void wi_signals_restore(const sigset_t *old) { pthread_sigmask(SIG_SETMASK, old, NULL); }
 
 #ifdef WI_YIELD_POINTS
 void wi_yield(void)

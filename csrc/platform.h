@@ -98,7 +98,7 @@ typedef struct {
     int rfd, wfd; /* the same number for an eventfd; rfd keeps its own in a forked child */
 } wi_wake;
 
-int  wi_wake_open(wi_wake *w);   /* 0 or WEIR_EMFILE */
+int  wi_wake_open(wi_wake *w); /* 0 or WEIR_EMFILE */
 void wi_wake_close(wi_wake *w);
 void wi_wake_raise(wi_wake *w);  /* makes it readable, whatever the system says */
 bool wi_wake_drain(wi_wake *w);  /* false: it was not readable yet */
@@ -114,7 +114,7 @@ typedef struct {
 
 /* 0, WEIR_EAGAIN, WEIR_ENOMEM, or WEIR_EINVAL for a kind the system cannot make.
  * kind may be NULL. */
-int  wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void *), void *arg);
+int wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void *), void *arg);
 /* True when the thread has ended, and is joined. A negative deadline: whenever that is. */
 bool wi_thread_join(pthread_t thread, int64_t deadline);
 bool wi_has_timed_join(void); /* false: with a deadline it only returns false */
@@ -131,8 +131,8 @@ void wi_nature_note(wi_nature *n); /* of a thread that the calling one would mak
 void wi_nature_take(const wi_nature *n, bool cpus);
 
 /* Blocks what workers block, but `keep` (0: none); *old may be NULL. */
-void     wi_signals_block(int keep, sigset_t *old);
-void     wi_signals_restore(const sigset_t *old);
+void wi_signals_block(int keep, sigset_t *old);
+void wi_signals_restore(const sigset_t *old);
 
 #pragma GCC visibility pop
 #endif

@@ -35,10 +35,10 @@ struct weir_pool {
     sigset_t   commands; /* the mask of commands that its threads start */
     wi_nature  nature;   /* of the threads that its opener made; those to come take it on */
     uint64_t   serial;   /* no other pool's, ever */
-    weir_main *main; /* that opened it, held; where lends go */
+    weir_main *main;     /* that opened it, held; where lends go */
     weir_link  registered;
 
-    bool       lingers;
+    bool lingers;
 
     /* Written under lock, read by submitters without it: see grow.c. */
     _Atomic bool attend;
@@ -54,14 +54,14 @@ struct weir_pool {
     bool               reported; /* ready was posted */
     bool               traced_close;
     enum { WI_NOTHING, WI_DUE, WI_TELLING } notices; /* of `closed`, once CLOSED */
-    pthread_t          teller; /* while not NOTHING: gives them after its unlock */
-    int                open_rc;
-    int                init_error;
-    unsigned           handles; /* weir_pool_retain */
-    unsigned           refs;    /* handles + threads + a posted lend + calls under way */
-    bool hires; /* its minimum is or was 0: without a thread it stays open, see grow.c */
+    pthread_t teller; /* while not NOTHING: gives them after its unlock */
+    int       open_rc;
+    int       init_error;
+    unsigned  handles; /* weir_pool_retain */
+    unsigned  refs;    /* handles + threads + a posted lend + calls under way */
+    bool      hires;   /* its minimum is or was 0: without a thread it stays open, see grow.c */
 
-    wi_queue queue; /* its inbox without lock */
+    wi_queue queue;     /* its inbox without lock */
     wi_heap  deadlines; /* of queued tasks */
     wi_list  parked;
     wi_list  running; /* tasks, abandoned ones not */
@@ -113,10 +113,10 @@ struct weir_pool {
 };
 
 struct weir_worker {
-    weir_pool *pool;  /* constant, and index, owned, later */
+    weir_pool *pool; /* constant, and index, owned, later */
     unsigned   index;
     bool       owned;
-    bool       later; /* not the open made it, but whoever wanted one more */
+    bool       later;    /* not the open made it, but whoever wanted one more */
     sigset_t   old_mask; /* borrowed */
     wi_parker  parker;
     /* The worker's thread alone. */
@@ -148,7 +148,7 @@ void     wi_pool_stay(wi_stay *s, weir_pool *p); /* takes a reference over */
 void     wi_pool_hold(wi_stay *s, weir_pool *p); /* takes one of its own; no lock held */
 void     wi_pool_go(wi_stay *s);                 /* gives it back */
 unsigned wi_pool_stays(const weir_pool *p);      /* of this thread */
-void wi_pool_discard(weir_pool *p); /* one that nobody else has seen */
+void     wi_pool_discard(weir_pool *p);          /* one that nobody else has seen */
 
 /* Locks the pool that has t queued, running or parked, or returns NULL. */
 weir_pool *wi_task_lock_pool(const weir_task *t);
@@ -193,7 +193,7 @@ typedef struct {
 wi_kick wi_pool_kick_locked(weir_pool *p);
 /* Sets p->attend: after what may make a queued task need a wake or a thread. */
 bool wi_pool_attend_locked(weir_pool *p);
-int     wi_pool_kick(weir_pool *p, wi_kick kick); /* 0 or the refusal of a thread */
+int  wi_pool_kick(weir_pool *p, wi_kick kick); /* 0 or the refusal of a thread */
 /* Pops the worker that fell asleep last, or NULL. */
 weir_worker *wi_pool_pop_idle_locked(weir_pool *p);
 /* Unparks every idle worker, under the lock. */
@@ -222,7 +222,7 @@ void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, in
 /* ---- open.c, worker.c: threads come and go ------------------------------- */
 
 /* Starts n owned threads past the open, which are expected; 0 or the refusal's code. */
-int  wi_pool_spawn(weir_pool *p, unsigned n);
+int wi_pool_spawn(weir_pool *p, unsigned n);
 /* Settles t and, if another task is ready, begins that: *next, or NULL. */
 int  wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next);
 void wi_worker_init(weir_worker *w, weir_pool *p, bool owned);

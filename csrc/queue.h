@@ -39,8 +39,8 @@ void wi_queue_take_in(wi_queue *q);
 size_t   wi_queue_count(wi_queue *q);
 uint64_t wi_queue_picks(const wi_queue *q);
 uint64_t wi_queue_taken_in(const wi_queue *q);
-void wi_queue_append(wi_queue *q, weir_task *t);
-void wi_queue_remove(wi_queue *q, weir_task *t);
+void     wi_queue_append(wi_queue *q, weir_task *t);
+void     wi_queue_remove(wi_queue *q, weir_task *t);
 /* Whether pick would find one that its level's limit lets run. */
 bool wi_queue_ready(wi_queue *q);
 /* The next task, or NULL; it counts as running until wi_queue_ended. */

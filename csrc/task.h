@@ -72,8 +72,8 @@ static inline void wi_task_set_pool(weir_task *t, weir_pool *p)
 static inline weir_pool *wi_task_pool(const weir_task *t)
 {
     unsigned state = wi_task_state(t);
-    bool     ours = state == WI_TASK_OFFERED ||
-                (state >= WEIR_TASK_QUEUED && state <= WEIR_TASK_PARKED);
+    bool     ours =
+        state == WI_TASK_OFFERED || (state >= WEIR_TASK_QUEUED && state <= WEIR_TASK_PARKED);
     return ours ? __atomic_load_n(&t->weir.pool, __ATOMIC_RELAXED) : NULL;
 }
 

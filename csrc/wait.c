@@ -30,8 +30,7 @@ static bool has_settled(void *task) { return wi_task_state(task) == WEIR_TASK_SE
 static bool is_stuck_locked(const weir_pool *p)
 {
     unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted + p->visiting;
-    bool     no_more = !wi_pool_can_ask(p) || there >= wi_pool_limit_locked(p) ||
-                   p->refused_until != 0;
+    bool no_more = !wi_pool_can_ask(p) || there >= wi_pool_limit_locked(p) || p->refused_until != 0;
     return p->in_wait >= there && no_more;
 }
 
@@ -60,8 +59,8 @@ static int wait_as_worker_locked(weir_pool *p, weir_task *t, wi_waiter *waiter, 
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
     wi_lock(&p->lock);
-    int rc = wi_wait_until(waiter, &p->lock, &p->task_waiters, has_settled_or_is_stuck, &arg,
-                           deadline);
+    int rc =
+        wi_wait_until(waiter, &p->lock, &p->task_waiters, has_settled_or_is_stuck, &arg, deadline);
     if (rc == 0 && !has_settled(t))
         rc = WEIR_EDEADLK;
     p->in_wait -= w->in_wait;

@@ -65,23 +65,23 @@ typedef struct weir_link {
 /* ---- errors ------------------------------------------------------------ */
 
 enum {
-    WEIR_OK        = 0,
-    WEIR_EINVAL    = -1,  /* an argument is out of its range */
-    WEIR_ENOMEM    = -2,  /* out of memory */
-    WEIR_EAGAIN    = -3,  /* the system refused a thread, or nothing is there yet */
-    WEIR_EMFILE    = -4,  /* out of descriptors */
-    WEIR_ECLOSED   = -5,  /* the pool or main is closed, or closed before the task started */
-    WEIR_EFULL     = -6,  /* the queue is at its limit */
-    WEIR_EBUSY     = -7,  /* still in use: see the function */
+    WEIR_OK = 0,
+    WEIR_EINVAL = -1,     /* an argument is out of its range */
+    WEIR_ENOMEM = -2,     /* out of memory */
+    WEIR_EAGAIN = -3,     /* the system refused a thread, or nothing is there yet */
+    WEIR_EMFILE = -4,     /* out of descriptors */
+    WEIR_ECLOSED = -5,    /* the pool or main is closed, or closed before the task started */
+    WEIR_EFULL = -6,      /* the queue is at its limit */
+    WEIR_EBUSY = -7,      /* still in use: see the function */
     WEIR_ECANCELED = -8,  /* cancelled on request */
-    WEIR_EEXPIRED  = -9,  /* not started by its deadline */
+    WEIR_EEXPIRED = -9,   /* not started by its deadline */
     WEIR_ETIMEDOUT = -10, /* the timeout passed; nothing was undone */
-    WEIR_EDEADLK   = -11, /* the caller would wait for itself */
-    WEIR_EINIT     = -12, /* an init failed; its code: weir_pool_init_error() */
-    WEIR_ENOTSUP   = -13, /* a newer option than this library knows */
-    WEIR_EPERM     = -14, /* not allowed on this thread, or in this callback */
-    WEIR_EFORKED   = -15, /* the pool's threads stayed behind in the parent process */
-    WEIR_PARK      = -16  /* not an error: a task's run returns it to park */
+    WEIR_EDEADLK = -11,   /* the caller would wait for itself */
+    WEIR_EINIT = -12,     /* an init failed; its code: weir_pool_init_error() */
+    WEIR_ENOTSUP = -13,   /* a newer option than this library knows */
+    WEIR_EPERM = -14,     /* not allowed on this thread, or in this callback */
+    WEIR_EFORKED = -15,   /* the pool's threads stayed behind in the parent process */
+    WEIR_PARK = -16       /* not an error: a task's run returns it to park */
 };
 
 /* The error's English sentence; never NULL, also for codes that are no weir
@@ -120,7 +120,7 @@ typedef enum {
  *      Exactly once per accepted run.
  * release: only for weir_task_abandon(). */
 struct weir_task {
-    int  (*run)(weir_task *task, void *state);
+    int (*run)(weir_task *task, void *state);
     void (*done)(weir_task *task);
     void (*release)(weir_task *task);
 
@@ -151,7 +151,7 @@ typedef struct {
     weir_priority priority;
     /* 0: no deadline. Else the task settles as WEIR_EEXPIRED when no worker has
      * started it after so long, even if every worker is stuck. */
-    int64_t       start_within_ns;
+    int64_t start_within_ns;
 } weir_run_options;
 
 /* Queues task for a worker of pool; done comes back through deliver_to, or on
@@ -256,25 +256,25 @@ typedef struct {
     unsigned    max_blocked; /* spares, past threads_max, for blocked ones: weir_blocking_begin */
     unsigned    queue_limit; /* most queued tasks; 0: no limit */
     weir_full_policy when_full;
-    unsigned    max_running[WEIR_LEVELS]; /* most running per weir_priority; 0: no limit */
-    size_t      stack_size;  /* owned threads, bytes, WEIR_MIN_STACK or more; 0: the system's
-                                default, but at least 1 MiB */
-    int         worker_signal; /* one signal that workers leave unblocked; 0: none */
-    bool        measure;     /* keep the histograms: a clock read at submit, start and end */
+    unsigned         max_running[WEIR_LEVELS]; /* most running per weir_priority; 0: no limit */
+    size_t           stack_size; /* owned threads, bytes, WEIR_MIN_STACK or more; 0: the system's
+                                    default, but at least 1 MiB */
+    int  worker_signal;          /* one signal that workers leave unblocked; 0: none */
+    bool measure;                /* keep the histograms: a clock read at submit, start and end */
     /* An owned thread is as one that the thread that opens makes then: its CPUs (but for
      * `cpus` below), scheduling policy and priority, and on Linux its nice value. That
      * holds for those that come later, too, whichever thread brings them: by a submit, a
      * deadline, a resize. What the system refuses them stays as with that thread: a user
      * without the right to lower a nice value, or to leave SCHED_IDLE, should open the
      * pool with all its threads, or bring them from a thread that is not nicer. */
-    const uint64_t *cpus;    /* owned threads run on these CPUs only: a bit per CPU, lowest first */
-    unsigned    n_cpus;      /* bits in cpus; 0: as the thread that opens */
-    bool        borrowed;    /* the host lends `threads` threads: weir_worker_enter() */
-    void       *arg;         /* passed to the callbacks below */
+    const uint64_t *cpus;   /* owned threads run on these CPUs only: a bit per CPU, lowest first */
+    unsigned        n_cpus; /* bits in cpus; 0: as the thread that opens */
+    bool            borrowed; /* the host lends `threads` threads: weir_worker_enter() */
+    void           *arg;      /* passed to the callbacks below */
     /* On each new thread, before its first task: 0 and *state, or a code that
      * fails the open. NULL: the state is NULL. Not for borrowed pools, whose
      * hosts run their own init before weir_worker_enter. */
-    int  (*init)(void *arg, void **state);
+    int (*init)(void *arg, void **state);
     /* On the same thread, once per successful init, before the thread ends. */
     void (*at_exit)(void *arg, void *state);
     /* On every owned thread as it begins and as it ends, before init and after
@@ -294,7 +294,7 @@ typedef struct {
      * task settles as WEIR_EAGAIN, WEIR_ENOMEM, WEIR_EINVAL (the system cannot make
      * such a thread) or WEIR_EINIT, and the next task tries again. A borrowed one needs
      * lend, which must answer each time: a task waits for the answer. */
-    bool        lazy;
+    bool lazy;
 } weir_pool_options;
 
 #define WEIR_MAX_THREADS 1024u
@@ -418,25 +418,25 @@ WEIR_API size_t weir_pool_purge(weir_pool *pool);
 WEIR_API int weir_pool_get_options(const weir_pool *pool, weir_pool_options *opts);
 
 typedef struct {
-    size_t   size; /* sizeof(weir_pool_stats) */
+    size_t size; /* sizeof(weir_pool_stats) */
     /* Now. */
-    unsigned threads;   /* with a state, serving */
-    unsigned idle;      /* of them without a task */
-    unsigned running;   /* tasks in run, abandoned ones not counted */
+    unsigned threads; /* with a state, serving */
+    unsigned idle;    /* of them without a task */
+    unsigned running; /* tasks in run, abandoned ones not counted */
     size_t   queued;
     size_t   parked;
-    unsigned wanted;    /* lends asked for and not answered */
-    unsigned lost;      /* abandoned threads that still run */
-    unsigned blocked;   /* of them between weir_blocking_begin and _end */
+    unsigned wanted;  /* lends asked for and not answered */
+    unsigned lost;    /* abandoned threads that still run */
+    unsigned blocked; /* of them between weir_blocking_begin and _end */
     /* Since the pool opened. submitted = queued + running + parked + the sum of
      * the six outcomes, in every snapshot. */
     uint64_t submitted;
     uint64_t ok, failed, cancelled, expired, closed;
-    uint64_t dropped;      /* settled as WEIR_EFULL */
-    uint64_t refused;      /* runs that returned WEIR_EFULL */
-    uint64_t abandoned;    /* also counted in cancelled */
-    uint64_t wakes;        /* idle workers woken */
-    uint64_t lends_refused; /* threads that could not be had, lent or owned */
+    uint64_t dropped;        /* settled as WEIR_EFULL */
+    uint64_t refused;        /* runs that returned WEIR_EFULL */
+    uint64_t abandoned;      /* also counted in cancelled */
+    uint64_t wakes;          /* idle workers woken */
+    uint64_t lends_refused;  /* threads that could not be had, lent or owned */
     uint64_t grown, retired; /* threads asked for past the open, and gone before the close */
 } weir_pool_stats;
 
@@ -495,7 +495,7 @@ WEIR_API size_t weir_main_pending(const weir_main *main);
  * changed it, so that a loop's glue may hold and release its loop. At once if it is busy
  * now. NULL ends it. 0 or WEIR_EPERM. */
 WEIR_API int weir_main_on_busy(weir_main *main, void (*fn)(weir_main *, bool busy, void *arg),
-                               void *arg);
+                               void      *arg);
 
 enum { WEIR_DETACH = 1 };
 

@@ -88,8 +88,8 @@ int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
     wi_lock(&p->lock);
     weir_task *t = next_locked(p, w, wait, &rc);
     rc = t ? 0 : rc;
-    bool       after = !wi_list_empty(&p->outbox);
-    wi_kick    kick = wi_pool_kick_locked(p);
+    bool    after = !wi_list_empty(&p->outbox);
+    wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
     if (after)

@@ -315,7 +315,7 @@ static void idle(const struct plan *plan)
 
 static const struct {
     const char *name;
-    void      (*measure)(const struct plan *);
+    void (*measure)(const struct plan *);
 } measures[] = {
     {"latency", latency}, /* COUNT tasks, one by one, through the descriptor */
     {"wait", wait_only},  /* the same by the pool's own wait */

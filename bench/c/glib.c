@@ -14,7 +14,10 @@ static void run(void *mail, void *unused)
     serve(mail);
 }
 
-void pool_open(unsigned threads) { MUST(pool = g_thread_pool_new(run, NULL, (int)threads, TRUE, NULL)); }
+void pool_open(unsigned threads)
+{
+    MUST(pool = g_thread_pool_new(run, NULL, (int)threads, TRUE, NULL));
+}
 
 void pool_close(void) { g_thread_pool_free(pool, FALSE, TRUE); }
 

@@ -11,9 +11,9 @@
 
 struct request {
     struct request *next;
-    void          (*fn)(void *);
-    void           *arg;
-    uv_sem_t        answered;
+    void (*fn)(void *);
+    void    *arg;
+    uv_sem_t answered;
 };
 
 struct loop {

@@ -88,9 +88,9 @@ void turn(struct loop *l)
 
 struct request {
     struct mail mail;
-    void      (*fn)(void *);
-    void       *arg;
-    sem_t       answered;
+    void (*fn)(void *);
+    void *arg;
+    sem_t answered;
 };
 
 static void answer(struct job *j)

@@ -35,7 +35,7 @@ static void rest(int *spins)
 static int push(lua_State *L)
 {
     lua_Number n = lua_tonumber(L, 1);
-    uint64_t   at = atomic_load_explicit(&ring.written, memory_order_relaxed); /* the writer's own */
+    uint64_t at = atomic_load_explicit(&ring.written, memory_order_relaxed); /* the writer's own */
     for (int spins = 0; at - ring.seen_read == SLOTS; rest(&spins))
         ring.seen_read = atomic_load(&ring.read);
     ring.slots[at % SLOTS] = n;

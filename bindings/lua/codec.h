@@ -30,11 +30,11 @@ typedef enum { WL_REFUSE = 0, WL_COPY, WL_DROP } wl_metatables;
 
 /* Zero-filled means the defaults. */
 typedef struct {
-    const char   *what;       /* starts the path in errors; NULL: "argument" */
-    int           number;     /* of the first value, in the path; 0: values have no number */
+    const char   *what;   /* starts the path in errors; NULL: "argument" */
+    int           number; /* of the first value, in the path; 0: values have no number */
     wl_metatables metatables;
-    bool          data;       /* only data: no function, userdata or handle, nothing by name */
-    bool          strip;      /* functions lose names and lines, where the version can */
+    bool          data;  /* only data: no function, userdata or handle, nothing by name */
+    bool          strip; /* functions lose names and lines, where the version can */
 } wl_pack_options;
 
 /* Copies the n values at stack index first into a new message. The values stay.
@@ -47,8 +47,8 @@ int wl_pack(lua_State *L, int first, int n, const wl_pack_options *options, wl_m
 
 /* The same into the memory of *used, an emptied message or NULL, which is taken: *used is
  * NULL afterwards, unless a Lua error leaves it. */
-int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
-                 wl_message **used, wl_message **out);
+int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options, wl_message **used,
+                 wl_message **out);
 
 /* Pushes the message's values and returns how many; or pushes an error and returns
  * -1. May run Lua code: what modules run when they are required. Nothing is held
@@ -78,7 +78,7 @@ void wl_globals_use(lua_State *L);
 void wl_globals_go_home(lua_State *L); /* -> ; raises nothing with 3 slots of stack */
 bool wl_globals_are_home(lua_State *L);
 void wl_globals_push_home(lua_State *L); /* -> the state's own */
-void wl_globals_push_new(lua_State *L); /* -> table that reads through to them; may raise */
+void wl_globals_push_new(lua_State *L);  /* -> table that reads through to them; may raise */
 
 /* ---- handles: userdata that cross because what they point to is counted ---- */
 

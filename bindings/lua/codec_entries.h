@@ -60,7 +60,10 @@ static inline wl_entry *remember(wl_packer *p, const void *object, enum wl_tag k
     return e;
 }
 
-static inline bool has_contents(const wl_entry *e) { return e->kind == WL_TABLE || e->kind == WL_FUNCTION; }
+static inline bool has_contents(const wl_entry *e)
+{
+    return e->kind == WL_TABLE || e->kind == WL_FUNCTION;
+}
 
 static inline bool holds_others(const wl_entry *e) { return has_contents(e) || e->kind == WL_TREE; }
 

@@ -69,7 +69,7 @@ enum wl_tag {
     WL_NEEDED = 0x80
 };
 
-enum { WL_MAX_PATH = 4 }; /* a module's name and the keys below it */
+enum { WL_MAX_PATH = 4 };   /* a module's name and the keys below it */
 enum { WL_MAX_DEPTH = 16 }; /* of trees in trees */
 enum { WL_MAX_KEYS = 32 };  /* with numbers */
 
@@ -119,8 +119,8 @@ enum {
 };
 
 struct wl_message {
-    int           n; /* values */
-    int           number; /* of the first, as in wl_pack_options; like `what` for errors of the reader */
+    int n;      /* values */
+    int number; /* of the first, as in wl_pack_options; like `what` for errors of the reader */
     const char   *what;
     uint32_t      n_sides, max_sides;
     wl_side      *sides;
@@ -136,7 +136,7 @@ typedef struct wl_names wl_names;
 wl_names *wl_names_get(lua_State *L);
 /* -> the path's strings, the module's or registered name first; how many: 0 when
  * it has none. *tag: WL_MODULE or WL_REGISTERED. May raise. */
-int  wl_names_path(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag);
+int wl_names_path(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag);
 /* -> value | why there is none; whether there is. May raise. */
 bool wl_names_push(lua_State *L, enum wl_tag tag, int first, int count);
 
@@ -161,11 +161,11 @@ typedef struct {
 
 /* A key that was met, and stands in the bytes. */
 typedef struct {
-    uint32_t at; /* 0: none */
+    uint32_t at;           /* 0: none */
     uint8_t  size, number; /* 0: once, so far */
 } wl_key;
 
-enum { WL_ROOTS = 2 }; /* stack index of the first value while packing */
+enum { WL_ROOTS = 2 };                /* stack index of the first value while packing */
 enum { WL_FEW = 8, WL_LITTLE = 512 }; /* objects, and bytes of code, that need no malloc */
 
 typedef struct {
@@ -176,18 +176,18 @@ typedef struct {
     const void            *globals;
     int                    anchor;   /* stack index of the table of objects by number, */
     bool                   anchored; /* once there is one */
-    bool                   holds; /* it is used */
-    bool                   loose; /* something was met that neither it nor the stack holds */
-    bool                   again; /* it ended, to be begun again with it */
-    uint32_t               current; /* the object whose contents are being written */
-    wl_entry              *entries; /* by number - 1 */
+    bool                   holds;    /* it is used */
+    bool                   loose;    /* something was met that neither it nor the stack holds */
+    bool                   again;    /* it ended, to be begun again with it */
+    uint32_t               current;  /* the object whose contents are being written */
+    wl_entry              *entries;  /* by number - 1 */
     uint32_t               n_entries, max_entries;
     uint32_t              *slots; /* hash: address -> number, 0 is free */
     uint32_t               n_slots;
     int                    depth; /* of the tree that is being written */
     uint8_t                n_keys;
     wl_key                 keys[WL_MAX_KEYS]; /* by address, which is a hint */
-    char                  *code; /* bytecode on its way into a blob */
+    char                  *code;              /* bytecode on its way into a blob */
     size_t                 code_size, code_capacity;
     /* What the three point to at first. */
     wl_entry few_entries[WL_FEW];
@@ -195,7 +195,7 @@ typedef struct {
     char     little_code[WL_LITTLE];
 } wl_packer;
 
-wl_message *wl_message_new(void); /* without values; NULL: no memory */
+wl_message *wl_message_new(void);                              /* without values; NULL: no memory */
 wl_message *wl_message_resize(wl_message *m, size_t capacity); /* NULL: m is as it was */
 wl_message *wl_message_fit(wl_message *m); /* it is complete: gives back what is left over */
 

@@ -45,8 +45,9 @@ static void unmap(wl_message *m)
 static wl_message *map(size_t capacity)
 {
     size_t length = length_for(capacity);
-    void  *p = length < capacity ? MAP_FAILED
-                                 : mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void  *p = length < capacity
+                   ? MAP_FAILED
+                   : mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return NULL;
 #ifdef MADV_HUGEPAGE
@@ -108,7 +109,8 @@ static wl_message *remap(wl_message *m, size_t capacity)
 {
 #ifdef MREMAP_MAYMOVE
     size_t length = length_for(capacity);
-    void  *p = length < capacity ? MAP_FAILED : mremap(m, sizeof *m + m->capacity, length, MREMAP_MAYMOVE);
+    void  *p =
+        length < capacity ? MAP_FAILED : mremap(m, sizeof *m + m->capacity, length, MREMAP_MAYMOVE);
     if (p == MAP_FAILED)
         return NULL;
     m = p;

@@ -28,11 +28,11 @@ typedef struct {
 } place;
 
 struct wl_names {
-    place   *places; /* n_places, a power of two, at most three quarters in use */
-    size_t   n_places, used;
-    uint64_t made_of; /* what the roots looked like */
+    place      *places; /* n_places, a power of two, at most three quarters in use */
+    size_t      n_places, used;
+    uint64_t    made_of; /* what the roots looked like */
     const void *loaded, *registered;
-    bool     over;    /* the state is closing, later finalizers still may pack */
+    bool        over; /* the state is closing, later finalizers still may pack */
 };
 
 static const char names_key, registered_key, handle_key; /* names in the registry */
@@ -280,7 +280,8 @@ static int walk(lua_State *L, const place **chain, int length, enum wl_tag tag)
 static int look_up(lua_State *L, const wl_names *names, const void *object, enum wl_tag *tag)
 {
     const place *chain[WL_MAX_PATH], *at;
-    for (int n = 0; n < WL_MAX_PATH && (at = place_of(names, object))->object; object = at->parent) {
+    for (int n = 0; n < WL_MAX_PATH && (at = place_of(names, object))->object;
+         object = at->parent) {
         chain[n++] = at;
         if (at->parent == names->loaded || at->parent == names->registered) {
             *tag = at->parent == names->loaded ? WL_MODULE : WL_REGISTERED;
@@ -318,7 +319,8 @@ static bool push_first(lua_State *L, enum wl_tag tag, int name)
         return true;
     lua_pop(L, 1);
     if (tag == WL_REGISTERED) {
-        lua_pushfstring(L, "'%s' is not registered in this state (see weir.register)", lua_tostring(L, name));
+        lua_pushfstring(L, "'%s' is not registered in this state (see weir.register)",
+                        lua_tostring(L, name));
         return false;
     }
     lua_getglobal(L, "require");
@@ -338,7 +340,8 @@ bool wl_names_push(lua_State *L, enum wl_tag tag, int first, int count)
     }
     if (!lua_isnil(L, -1))
         return true;
-    lua_pushfstring(L, "'%s' has no '%s' in this state", lua_tostring(L, first), lua_tostring(L, first + count - 1));
+    lua_pushfstring(L, "'%s' has no '%s' in this state", lua_tostring(L, first),
+                    lua_tostring(L, first + count - 1));
     return false;
 }
 
@@ -350,13 +353,13 @@ static void check_free(lua_State *L)
     lua_pushvalue(L, 1);
     lua_rawget(L, -2);
     if (!lua_isnil(L, -1) && !lua_rawequal(L, -1, 2))
-        luaL_argerror(L, 1, lua_pushfstring(L, "'%s' is another metatable's name",
-                                            lua_tostring(L, 1)));
+        luaL_argerror(L, 1,
+                      lua_pushfstring(L, "'%s' is another metatable's name", lua_tostring(L, 1)));
     lua_pop(L, 1);
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
         if (lua_rawequal(L, -1, 2) && !lua_rawequal(L, -2, 1))
-            luaL_argerror(L, 2, lua_pushfstring(L, "it is registered as '%s'",
-                                                lua_tostring(L, -2)));
+            luaL_argerror(L, 2,
+                          lua_pushfstring(L, "it is registered as '%s'", lua_tostring(L, -2)));
 }
 
 int wl_register(lua_State *L)

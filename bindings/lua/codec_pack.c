@@ -215,7 +215,7 @@ static int refuse(wl_packer *p, int i)
 {
     lua_State *L = p->L;
     hold(p);
-    const char *what = lua_iscfunction(L, i)             ? "C function"
+    const char *what = lua_iscfunction(L, i)           ? "C function"
                        : lua_type(L, i) == LUA_TTHREAD ? "coroutine"
                                                        : luaL_typename(L, i);
     const char *why = lua_pushfstring(L, "%s cannot cross to another thread", what);
@@ -314,7 +314,8 @@ static void pack_metatable(wl_packer *p)
 
 static wl_key *key_of(wl_packer *p, const char *s)
 {
-    return &p->keys[(uint64_t)(uintptr_t)s * UINT64_C(0x9e3779b97f4a7c15) >> 32 & (WL_MAX_KEYS - 1)];
+    return &p->keys[(uint64_t)(uintptr_t)s * UINT64_C(0x9e3779b97f4a7c15) >> 32 &
+                    (WL_MAX_KEYS - 1)];
 }
 
 /* Most tables have the keys of others. */
@@ -552,11 +553,11 @@ static int pack_protected(wl_packer *p, int first, int n, wl_message **used)
     return attempt(p, first, n);
 }
 
-int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
-                 wl_message **used, wl_message **out)
+int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options, wl_message **used,
+                 wl_message **out)
 {
     static const wl_pack_options defaults;
-    wl_packer p;
+    wl_packer                    p;
     p.L = L;
     p.options = options ? options : &defaults;
     first = lua_absindex(L, first);

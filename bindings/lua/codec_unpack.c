@@ -25,9 +25,9 @@ typedef struct {
     int                  depth;
     bool                 has_objects;
     /* Where it is, for errors: in the value of that index, or in an object that is filled. */
-    int                  root;
-    uint32_t             filled;
-    int                  upvalue; /* of it, when it is a function */
+    int      root;
+    uint32_t filled;
+    int      upvalue; /* of it, when it is a function */
 } reader;
 
 static int malformed(reader *r) { return luaL_error(r->L, "malformed message"); }
@@ -133,7 +133,7 @@ static void push_reference(reader *r)
     lua_rawgeti(r->L, OBJECTS, (wl_index)number);
     if (lua_isboolean(r->L, -1)) {
         lua_pop(r->L, 1);
-        lua_rawgeti(r->L, OBJECTS, (wl_index)-(lua_Integer)number);
+        lua_rawgeti(r->L, OBJECTS, (wl_index) - (lua_Integer)number);
     } else if (!lua_istable(r->L, -1) && !lua_isfunction(r->L, -1)) {
         malformed(r); /* a cell is no value, and one that nobody needs was not kept */
     }

@@ -43,7 +43,10 @@ static inline void put_field(wl_packer *p, enum wl_tag tag, const void *field, s
     memcpy(at + 1, field, size);
 }
 
-static inline void put_u32(wl_packer *p, enum wl_tag tag, uint32_t n) { put_field(p, tag, &n, sizeof n); }
+static inline void put_u32(wl_packer *p, enum wl_tag tag, uint32_t n)
+{
+    put_field(p, tag, &n, sizeof n);
+}
 
 static inline void put_integer(wl_packer *p, int64_t n)
 {

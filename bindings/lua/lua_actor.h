@@ -48,12 +48,12 @@ enum wl_waker_kind { WL_UNPARKS, WL_UNBLOCKS, WL_MAILS };
 struct wl_waker {
     weir_notice        notice; /* first: a mailed one is found by it */
     _Atomic unsigned   refs;
-    _Atomic bool       told; /* it was fired */
-    enum wl_waker_kind kind; /* constant, as are the two below */
-    wl_actor          *actor; /* held */
-    wl_main           *main;  /* held */
+    _Atomic bool       told;   /* it was fired */
+    enum wl_waker_kind kind;   /* constant, as are the two below */
+    wl_actor          *actor;  /* held */
+    wl_main           *main;   /* held */
     pthread_t          thread; /* of main */
-    wl_waker          *next;  /* of the told in main */
+    wl_waker          *next;   /* of the told in main */
     /* Of an unblocking one alone. */
     pthread_mutex_t lock;
     pthread_cond_t  up;
@@ -61,7 +61,7 @@ struct wl_waker {
 };
 
 wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m); /* NULL: no memory */
-void      wl_waker_fire(wl_waker *k); /* once counts; any thread */
+void      wl_waker_fire(wl_waker *k);   /* once counts; any thread */
 void      wl_waker_forked(wl_waker *k); /* in a child: fires one that is of this thread */
 bool      wl_waker_wait(wl_waker *k, int64_t timeout_ns); /* an unblocking one; false: time is up */
 void      wl_waker_ref(wl_waker *k);
@@ -88,8 +88,16 @@ typedef struct {
     char text[240];
 } wl_item;
 
-enum wl_item_kind { WL_ITEM_VALUES, WL_ITEM_NIL, WL_ITEM_FALSE, WL_ITEM_TRUE, WL_ITEM_INT8,
-                    WL_ITEM_INT, WL_ITEM_FLOAT, WL_ITEM_TEXT };
+enum wl_item_kind {
+    WL_ITEM_VALUES,
+    WL_ITEM_NIL,
+    WL_ITEM_FALSE,
+    WL_ITEM_TRUE,
+    WL_ITEM_INT8,
+    WL_ITEM_INT,
+    WL_ITEM_FLOAT,
+    WL_ITEM_TEXT
+};
 
 /* Why nothing more will come. The first one stays. */
 enum wl_end { WL_OPEN_END, WL_DEAD, WL_PARENT_ENDED, WL_UNHELD, WL_CLOSED, WL_FORKED };
@@ -101,23 +109,23 @@ typedef struct {
 
 struct wl_channel {
     /* Set before anybody else knows of it. */
-    unsigned limit; /* most messages in it; 0: none */
+    unsigned limit;   /* most messages in it; 0: none */
     bool     refuses; /* one more; else who sends it waits */
     /* The writer's: one state, or under `writing` when it is shared. */
-    wl_chunk *tail;
-    uint32_t  size; /* of it, in use */
-    _Atomic uint64_t written; /* counted where there is a limit, as is read */
-    _Atomic(wl_chunk *) first; /* the reader's way in */
-    char apart[64];
+    wl_chunk           *tail;
+    uint32_t            size;    /* of it, in use */
+    _Atomic uint64_t    written; /* counted where there is a limit, as is read */
+    _Atomic(wl_chunk *) first;   /* the reader's way in */
+    char                apart[64];
     /* The reader's, likewise. */
-    wl_chunk *head;
-    uint32_t  at, known; /* in it: read, and seen to be there */
+    wl_chunk        *head;
+    uint32_t         at, known; /* in it: read, and seen to be there */
     _Atomic uint64_t read;
-    char apart_too[64];
+    char             apart_too[64];
     /* Anybody's. */
-    _Atomic bool shared; /* more than one state writes, or more than one reads */
-    _Atomic int  ended;
-    wl_queue     readers, writers;
+    _Atomic bool    shared; /* more than one state writes, or more than one reads */
+    _Atomic int     ended;
+    wl_queue        readers, writers;
     pthread_mutex_t lock, writing, reading;
 };
 
@@ -133,7 +141,7 @@ void wl_channel_end(wl_channel *c, enum wl_end why);
 void wl_channel_wake(wl_channel *c); /* everybody, to look again */
 void wl_channel_lock(wl_channel *c); /* all that is locked in it, for a fork */
 void wl_channel_unlock(wl_channel *c);
-void wl_channel_wait_for_wakes(void); /* while all are locked: none is on its way */
+void wl_channel_wait_for_wakes(void);  /* while all are locked: none is on its way */
 void wl_channel_forked(wl_channel *c); /* in the child, where the process has no other thread */
 void wl_queue_join(wl_channel *c, wl_queue *q, wl_node *n);
 void wl_queue_leave(wl_channel *c, wl_queue *q, wl_node *n);
@@ -141,9 +149,9 @@ void wl_queue_leave(wl_channel *c, wl_queue *q, wl_node *n);
 /* ---- actors: see lua_actor.c ----------------------------------------------------- */
 
 struct wl_actor {
-    weir_task        task; /* first: found by it */
-    _Atomic unsigned refs;    /* handles, its task, wakers, whoever is at it */
-    _Atomic unsigned holders; /* handles; without one nothing can be sent any more */
+    weir_task        task;       /* first: found by it */
+    _Atomic unsigned refs;       /* handles, its task, wakers, whoever is at it */
+    _Atomic unsigned holders;    /* handles; without one nothing can be sent any more */
     unsigned         generation; /* of the process: a forked child has none of its threads */
     wl_channel       in, out;
     /* Set by create, the running thread's from then on. */
@@ -156,10 +164,10 @@ struct wl_actor {
     char        *error; /* NULL: none, or there was no memory for it */
     size_t       error_size;
     char        *traceback; /* NULL: none */
-    _Atomic bool failed; /* and the error was not thrown yet */
+    _Atomic bool failed;    /* and the error was not thrown yet */
     /* Guarded by the crew's lock. */
-    wl_family *family; /* the parent's, held */
-    wl_actor  *next, *prev; /* in it */
+    wl_family *family;        /* the parent's, held */
+    wl_actor  *next, *prev;   /* in it */
     wl_actor  *older, *newer; /* of all there are */
 };
 
@@ -167,55 +175,55 @@ struct wl_actor {
 struct wl_family {
     _Atomic unsigned refs;
     unsigned         generation; /* of the process */
-    wl_actor        *first; /* guarded by the crew's lock */
+    wl_actor        *first;      /* guarded by the crew's lock */
 };
 
-void        wl_actor_ref(wl_actor *a);
-void        wl_actor_unref(wl_actor *a);
-bool        wl_actor_is_lost(const wl_actor *a); /* in a child of fork: from before that */
-bool        wl_actor_is_dead(wl_actor *a); /* what it sent before may still be there */
-void        wl_actor_register(lua_State *L);
-void        wl_actor_metatable(lua_State *L); /* -> the handles' metatable */
+void wl_actor_ref(wl_actor *a);
+void wl_actor_unref(wl_actor *a);
+bool wl_actor_is_lost(const wl_actor *a); /* in a child of fork: from before that */
+bool wl_actor_is_dead(wl_actor *a);       /* what it sent before may still be there */
+void wl_actor_register(lua_State *L);
+void wl_actor_metatable(lua_State *L); /* -> the handles' metatable */
 
 typedef struct {
     const char *path;
-    unsigned    limit; /* of each channel; 0: none */
+    unsigned    limit;   /* of each channel; 0: none */
     bool        refuses; /* what is above it; else its sender waits */
     wl_message *arguments;
 } wl_actor_options;
 
-void        wl_actor_slot(lua_State *L); /* -> handle of none; may raise */
+void wl_actor_slot(lua_State *L); /* -> handle of none; may raise */
 /* handle of none -> handle. NULL, or why there is none; takes the arguments over. */
 const char *wl_actor_create(lua_State *L, const wl_actor_options *o);
 /* What it fails with; see lua_failure.c. */
 void wl_failure_prepare(lua_State *L);
 void wl_failure_text(wl_actor *a, const char *text);
-void wl_failure_keep(lua_State *L, wl_actor *a);      /* error -> error */
-void wl_failure_of_script(lua_State *L, wl_actor *a); /* with its traceback */
+void wl_failure_keep(lua_State *L, wl_actor *a);       /* error -> error */
+void wl_failure_of_script(lua_State *L, wl_actor *a);  /* with its traceback */
 void wl_failure_push(lua_State *L, const wl_actor *a); /* -> error */
 
 /* -> function; may raise. The name stands in errors. */
-void        wl_script_load(lua_State *L, const char *path, const char *name, bool text_only);
+void wl_script_load(lua_State *L, const char *path, const char *name, bool text_only);
 
 /* ---- the threads of all actors: see lua_crew.c ------------------------------------------ */
 
-int         wl_crew_open(void); /* 0, or why there is none */
-int         wl_crew_run(weir_task *t); /* of an open one: 0, or why it was not accepted */
-unsigned    wl_crew_generation(void);  /* how often the process has forked from another */
-void        wl_crew_lock(void);
-void        wl_crew_unlock(void);
-bool        wl_crew_enter_locked(wl_actor *a); /* it lives from now on; false: too many do */
-void        wl_crew_ended_locked(const wl_actor *a);
-void        wl_crew_forget(wl_actor *a); /* its memory goes */
-unsigned    wl_crew_most_actors(void);
-unsigned    wl_crew_most_threads(void);
-bool        wl_crew_begin_block(void);
-void        wl_crew_end_block(void);
+int      wl_crew_open(void);        /* 0, or why there is none */
+int      wl_crew_run(weir_task *t); /* of an open one: 0, or why it was not accepted */
+unsigned wl_crew_generation(void);  /* how often the process has forked from another */
+void     wl_crew_lock(void);
+void     wl_crew_unlock(void);
+bool     wl_crew_enter_locked(wl_actor *a); /* it lives from now on; false: too many do */
+void     wl_crew_ended_locked(const wl_actor *a);
+void     wl_crew_forget(wl_actor *a); /* its memory goes */
+unsigned wl_crew_most_actors(void);
+unsigned wl_crew_most_threads(void);
+bool     wl_crew_begin_block(void);
+void     wl_crew_end_block(void);
 
 /* ---- the memory of its state: see lua_block.c ------------------------------------------ */
 
-lua_State  *wl_block_open(void); /* as luaL_newstate */
-void        wl_block_close(lua_State *L); /* one of wl_block_open; as lua_close */
+lua_State *wl_block_open(void);          /* as luaL_newstate */
+void       wl_block_close(lua_State *L); /* one of wl_block_open; as lua_close */
 
 /* ---- one value: see lua_item.c ------------------------------------------------------ */
 
@@ -228,8 +236,8 @@ void wl_item_drop(wl_item *item);
 
 /* A state's. */
 typedef struct {
-    wl_actor   *self; /* NULL: the state is no actor's */
-    const void *last; /* the worker last served: a name, never followed */
+    wl_actor   *self;      /* NULL: the state is no actor's */
+    const void *last;      /* the worker last served: a name, never followed */
     const void *metatable; /* of handles */
 } wl_talk;
 
@@ -237,31 +245,31 @@ enum wl_op_kind { WL_PEEK, WL_RECEIVE, WL_SEND };
 
 struct wl_op {
     enum wl_op_kind kind;
-    wl_talk  *t;
-    wl_waker *waker; /* while it is armed */
-    int64_t   deadline; /* negative: none */
-    wl_item  *item;     /* to send; owned */
-    int       n;
+    wl_talk        *t;
+    wl_waker       *waker;    /* while it is armed */
+    int64_t         deadline; /* negative: none */
+    wl_item        *item;     /* to send; owned */
+    int             n;
     struct {
         wl_actor *actor; /* held */
         wl_node   node;
     } at[];
 };
 
-wl_op *wl_op_push(lua_State *L, wl_talk *t, enum wl_op_kind kind, int n); /* -> op for n actors */
-void   wl_op_add(wl_op *op, wl_actor *a);
-wl_op *wl_op_check(lua_State *L, int index);
-int    wl_op_try(lua_State *L, wl_op *op); /* -> that many values */
-bool   wl_op_arm(lua_State *L, wl_op *op, enum wl_waker_kind kind); /* false: try again */
-void   wl_op_disarm(wl_op *op);
-int    wl_op_again(lua_State *L, wl_op *op); /* for an actor that parks: 0, and it is armed */
-int64_t wl_op_left(const wl_op *op); /* negative: without end */
-int    wl_op_expire(lua_State *L, wl_op *op); /* -> that many values: its time is up */
-int    wl_op_wait(lua_State *L, wl_op *op); /* op, on top -> what its function returns */
-int    wl_conclude(lua_State *L, int n); /* that many values -> what its function returns */
-void   wl_op_class_make(lua_State *L);  /* in every state that pushes ops */
-void   wl_await_register(lua_State *L); /* module -> module */
-void   wl_push_suspender(lua_State *L); /* -> function, or nil */
+wl_op  *wl_op_push(lua_State *L, wl_talk *t, enum wl_op_kind kind, int n); /* -> op for n actors */
+void    wl_op_add(wl_op *op, wl_actor *a);
+wl_op  *wl_op_check(lua_State *L, int index);
+int     wl_op_try(lua_State *L, wl_op *op);                          /* -> that many values */
+bool    wl_op_arm(lua_State *L, wl_op *op, enum wl_waker_kind kind); /* false: try again */
+void    wl_op_disarm(wl_op *op);
+int     wl_op_again(lua_State *L, wl_op *op);  /* for an actor that parks: 0, and it is armed */
+int64_t wl_op_left(const wl_op *op);           /* negative: without end */
+int     wl_op_expire(lua_State *L, wl_op *op); /* -> that many values: its time is up */
+int     wl_op_wait(lua_State *L, wl_op *op);   /* op, on top -> what its function returns */
+int     wl_conclude(lua_State *L, int n);      /* that many values -> what its function returns */
+void    wl_op_class_make(lua_State *L);        /* in every state that pushes ops */
+void    wl_await_register(lua_State *L);       /* module -> module */
+void    wl_push_suspender(lua_State *L);       /* -> function, or nil */
 
 void wl_talk_push(lua_State *L); /* -> the functions of weir.worker, in a table */
 

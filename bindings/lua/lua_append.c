@@ -44,7 +44,7 @@ static const char *write_all(int fd, const char *bytes, size_t size)
 /* path bytes -> true | nil, why. Neither follows a link nor waits for a reader. */
 static int append(lua_State *L)
 {
-    size_t      size;
+    size_t size;
     wl_need_unrestricted(L, "append");
     const char *path = luaL_checkstring(L, 1), *bytes = luaL_checklstring(L, 2, &size);
     int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;

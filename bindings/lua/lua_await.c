@@ -112,8 +112,11 @@ static bool is_plain_lua(lua_State *L)
     return true;
 }
 
-static bool can_yield(lua_State *L) { return lua_isyieldable ? lua_isyieldable(L) : is_plain_lua(L); }
-static int  yield(lua_State *L, wl_op *op)
+static bool can_yield(lua_State *L)
+{
+    return lua_isyieldable ? lua_isyieldable(L) : is_plain_lua(L);
+}
+static int yield(lua_State *L, wl_op *op)
 {
     (void)op;
     return lua_yield(L, 0);
@@ -192,7 +195,7 @@ void wl_push_suspender(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &key_su
 static bool has_loop(lua_State *L)
 {
     static const char *const names[] = {"weir.loop", "copas", "cqueues", "luv", NULL};
-    bool found = false;
+    bool                     found = false;
     lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
     for (int i = 0; !found && names[i]; i++) {
         lua_getfield(L, -1, names[i]);
@@ -316,8 +319,8 @@ static int op_block(lua_State *L)
         return 1;
     }
     wl_main *m = wl_main_get(L);
-    int  n;
-    bool goes_on = wl_main_sleep(L, m, wl_op_left(op), &n);
+    int      n;
+    bool     goes_on = wl_main_sleep(L, m, wl_op_left(op), &n);
     end_block(op);
     if (goes_on)
         return 0;

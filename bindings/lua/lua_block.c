@@ -32,7 +32,7 @@ enum { UNITS = (LUA_VERSION_NUM < 502 ? 48 : 32) * 1024 / UNIT };
 typedef struct {
     uint32_t used;            /* units; all behind them were never given */
     uint16_t back[SIZES + 1]; /* by size: the piece given back last, one more than its first unit */
-    bool     begins; /* what the state is made of comes from here, whatever its size */
+    bool     begins;          /* what the state is made of comes from here, whatever its size */
     bool     warns, goes_on;
     uint64_t units[UNITS];
 } block;

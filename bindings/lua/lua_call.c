@@ -14,8 +14,8 @@ static const char call_class[] = "weir.call";
 
 struct wl_call {
     _Atomic unsigned refs;
-    wl_main    *main; /* where it goes, held */
-    wl_message *in;   /* function and arguments */
+    wl_main         *main; /* where it goes, held */
+    wl_message      *in;   /* function and arguments */
     /* Written by the main's side before it finishes, read by the caller after. */
     wl_message *out;
     bool        ok;
@@ -226,8 +226,8 @@ static int push_failure(lua_State *L, const wl_call *c, int rc)
 static int run_in_main(lua_State *L)
 {
     static const wl_pack_options arguments = {.number = 1};
-    int        n = lua_gettop(L);
-    wl_worker *w = wl_worker_of(L);
+    int                          n = lua_gettop(L);
+    wl_worker                   *w = wl_worker_of(L);
     luaL_checktype(L, 1, LUA_TFUNCTION);
     if (!w || !w->job)
         return luaL_error(L, "weir.run_in_main: called outside a task");

@@ -28,7 +28,7 @@
 #define SHELL "/bin/sh"
 
 extern char **environ;
-extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int)
+extern int    posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int)
     __attribute__((weak));
 
 /* ---- a command ------------------------------------------------------------- */

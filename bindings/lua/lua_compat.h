@@ -21,7 +21,7 @@
 extern void *lua_upvalueid(lua_State *L, int function, int n) __attribute__((weak));
 extern void  lua_upvaluejoin(lua_State *L, int to, int n, int from, int m) __attribute__((weak));
 #undef lua_isyieldable
-extern int   lua_isyieldable(lua_State *L) __attribute__((weak));
+extern int lua_isyieldable(lua_State *L) __attribute__((weak));
 
 static inline int wl_absindex(lua_State *L, int index)
 {
@@ -115,7 +115,8 @@ static inline const char *wl_pushvfstring(lua_State *L, const char *format, va_l
     return text ? text : lua_pushfstring(L, "%s: not enough memory", format);
 }
 
-__attribute__((format(printf, 2, 3))) static inline int wl_error(lua_State *L, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static inline int wl_error(lua_State *L, const char *format,
+                                                                 ...)
 {
     va_list values;
     va_start(values, format);

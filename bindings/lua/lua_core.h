@@ -30,19 +30,19 @@
 
 #pragma GCC visibility push(hidden)
 
-typedef struct wl_pool   wl_pool;
-typedef struct wl_main   wl_main;
-typedef struct wl_job    wl_job;
-typedef struct wl_call   wl_call;
-typedef struct wl_worker wl_worker;
-typedef struct wl_waiter wl_waiter;
-typedef struct wl_state  wl_state;
-typedef struct wl_actor  wl_actor;
-typedef struct wl_waker  wl_waker;
-typedef struct wl_family wl_family;
-typedef struct wl_owner  wl_owner;
-typedef struct wl_packed wl_packed;
-typedef struct wl_rights wl_rights;
+typedef struct wl_pool     wl_pool;
+typedef struct wl_main     wl_main;
+typedef struct wl_job      wl_job;
+typedef struct wl_call     wl_call;
+typedef struct wl_worker   wl_worker;
+typedef struct wl_waiter   wl_waiter;
+typedef struct wl_state    wl_state;
+typedef struct wl_actor    wl_actor;
+typedef struct wl_waker    wl_waker;
+typedef struct wl_family   wl_family;
+typedef struct wl_owner    wl_owner;
+typedef struct wl_packed   wl_packed;
+typedef struct wl_rights   wl_rights;
 typedef struct wl_deadline wl_deadline;
 
 /* ---- a pool ---------------------------------------------------------------- */
@@ -56,25 +56,25 @@ typedef struct {
 struct wl_pool {
     weir_notice gone; /* first: found by it */
     /* Set by open, constant afterwards. */
-    weir_pool  *weir;
-    char       *name;
-    bool        waits; /* on_full = "wait" */
-    bool        lazy;  /* its threads come with tasks: no init fails the open */
-    bool        own_globals; /* each task has a table of its own for them */
-    wl_metatables metatables; /* what becomes of them where values cross */
-    unsigned    queue_limit; /* 0: none */
-    int         nice; /* of its threads: as setpriority's */
-    int64_t     cancel_ns; /* until a cancelled task is abandoned; negative: never */
-    wl_message *package, *setup; /* what every thread unpacks first: see lua_worker.c */
+    weir_pool    *weir;
+    char         *name;
+    bool          waits;           /* on_full = "wait" */
+    bool          lazy;            /* its threads come with tasks: no init fails the open */
+    bool          own_globals;     /* each task has a table of its own for them */
+    wl_metatables metatables;      /* what becomes of them where values cross */
+    unsigned      queue_limit;     /* 0: none */
+    int           nice;            /* of its threads: as setpriority's */
+    int64_t       cancel_ns;       /* until a cancelled task is abandoned; negative: never */
+    wl_message   *package, *setup; /* what every thread unpacks first: see lua_worker.c */
     /* Atomic. */
-    _Atomic unsigned uses; /* handles and unsettled jobs; the last one closes the pool */
-    _Atomic unsigned refs; /* threads, and one until the pool is gone; the last one frees */
-    _Atomic unsigned most; /* threads and spares that there may be */
+    _Atomic unsigned uses;      /* handles and unsettled jobs; the last one closes the pool */
+    _Atomic unsigned refs;      /* threads, and one until the pool is gone; the last one frees */
+    _Atomic unsigned most;      /* threads and spares that there may be */
     _Atomic uint64_t timed_out; /* futures that their timeout ended */
     /* The first; taken by who is told of a close. */
     _Atomic(wl_message *) exit_error;
-    _Atomic(char *) exit_text; /* of the exit error, until it was told */
-    pthread_mutex_t lock;
+    _Atomic(char *)       exit_text; /* of the exit error, until it was told */
+    pthread_mutex_t       lock;
     /* Guarded by lock. */
     wl_reason *init_error; /* of the first init that failed while it opened, else of the last */
     bool       opened;
@@ -82,18 +82,18 @@ struct wl_pool {
     unsigned   waits_begun; /* and ended: how often waiters changed */
 };
 
-wl_pool *wl_pool_check(lua_State *L, int index);
-bool     wl_pool_is(lua_State *L, int index);
-void     wl_pool_use(wl_pool *p);
-void     wl_pool_unuse(wl_pool *p);
-void     wl_pool_ref(wl_pool *p);
-void     wl_pool_unref(wl_pool *p);
-void     wl_pool_init_failed(wl_pool *p, wl_message *m); /* takes m; NULL: no memory */
-wl_reason *wl_pool_init_error(wl_pool *p); /* NULL: no memory */
-void     wl_reason_unref(wl_reason *r); /* NULL is allowed */
-void     wl_pool_tell_exit_error(wl_pool *p); /* to stderr, if nobody was told */
-void     wl_pool_class_make(lua_State *L); /* module -> module; before any function */
-void     wl_pool_register(lua_State *L);
+wl_pool          *wl_pool_check(lua_State *L, int index);
+bool              wl_pool_is(lua_State *L, int index);
+void              wl_pool_use(wl_pool *p);
+void              wl_pool_unuse(wl_pool *p);
+void              wl_pool_ref(wl_pool *p);
+void              wl_pool_unref(wl_pool *p);
+void              wl_pool_init_failed(wl_pool *p, wl_message *m); /* takes m; NULL: no memory */
+wl_reason        *wl_pool_init_error(wl_pool *p);                 /* NULL: no memory */
+void              wl_reason_unref(wl_reason *r);                  /* NULL is allowed */
+void              wl_pool_tell_exit_error(wl_pool *p); /* to stderr, if nobody was told */
+void              wl_pool_class_make(lua_State *L);    /* module -> module; before any function */
+void              wl_pool_register(lua_State *L);
 extern const char wl_pool_class[];
 
 /* A worker that waits for a job, or for space in its own pool's queue; on its stack. */
@@ -112,30 +112,30 @@ struct wl_worker {
     lua_State *L;
     wl_state  *state; /* L's record */
     wl_pool   *pool;
-    wl_job *volatile job; /* that runs; the handler of the signal reads what is volatile */
+    wl_job *volatile job;        /* that runs; the handler of the signal reads what is volatile */
     lua_State *volatile current; /* coroutine of L that runs */
-    volatile sig_atomic_t stopping; /* the task is being stopped */
-    volatile sig_atomic_t left; /* it has ended: what came of it is being kept */
-    wl_owner  *owner; /* of the mutexes that the task has locked, or NULL */
-    int        code; /* what its run returns */
-    bool       has_state; /* init was given: its value is every task's first argument */
-    bool       failed; /* to begin */
-    unsigned   blocking; /* depth of weir.blocking in the task that runs */
-    bool       patient; /* see lua_burst.c */
+    volatile sig_atomic_t stopping;  /* the task is being stopped */
+    volatile sig_atomic_t left;      /* it has ended: what came of it is being kept */
+    wl_owner             *owner;     /* of the mutexes that the task has locked, or NULL */
+    int                   code;      /* what its run returns */
+    bool                  has_state; /* init was given: its value is every task's first argument */
+    bool                  failed;    /* to begin */
+    unsigned              blocking;  /* depth of weir.blocking in the task that runs */
+    bool                  patient;   /* see lua_burst.c */
 };
 
-int        wl_worker_init(void *pool, void **worker);
-void       wl_worker_exit(void *pool, void *worker);
-int        wl_worker_run(weir_task *task, void *worker);
-int        wl_thread_nice(void); /* the calling thread's */
-int        wl_note_failure(lua_State *L); /* a message handler */
+int         wl_worker_init(void *pool, void **worker);
+void        wl_worker_exit(void *pool, void *worker);
+int         wl_worker_run(weir_task *task, void *worker);
+int         wl_thread_nice(void);                                  /* the calling thread's */
+int         wl_note_failure(lua_State *L);                         /* a message handler */
 wl_message *wl_pack_error(lua_State *L, wl_metatables metatables); /* error -> ... */
-wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
+wl_worker  *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 
 void  wl_command_register(lua_State *L); /* in a worker's new state, like the next */
 void  wl_stream_register(lua_State *L);
-void  wl_random_seed(lua_State *L); /* its libraries are open */
-void  wl_keep_sigpipe_register(lua_State *L); /* in core */
+void  wl_random_seed(lua_State *L);                  /* its libraries are open */
+void  wl_keep_sigpipe_register(lua_State *L);        /* in core */
 FILE *wl_stream_wrap(FILE *below, const char *mode); /* owns below; or is below */
 
 /* ---- bursts ----------------------------------------------------------------- */
@@ -145,12 +145,12 @@ void wl_burst_end(wl_worker *w); /* a command is about to start, which would inh
 
 /* ---- cancelling a task that runs -------------------------------------------- */
 
-int  wl_cancel_signal(void);
+int wl_cancel_signal(void);
 
 /* Condition variables on the monotonic clock: `until` is a time of that. */
 void wl_cond_init(pthread_cond_t *cond);
 int  wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until);
-void wl_cancel_prepare(void); /* before the first pool opens */
+void wl_cancel_prepare(void);                       /* before the first pool opens */
 void wl_cancel_current(wl_worker *w, lua_State *L); /* runs in w from now on */
 bool wl_cancel_begin(wl_worker *w, wl_job *j);
 void wl_cancel_leave(wl_worker *w); /* from here on it is not stopped any more */
@@ -161,12 +161,13 @@ void wl_cancel_left(wl_job *j);
 bool wl_cancel_asleep(wl_job *j, wl_main *m, wl_waker *k); /* one of them */
 bool wl_cancel_awake(wl_job *j);
 /* The job's one deadline, from now on; see lua_watch.c. */
-bool     wl_watch_abandon(wl_job *j, int64_t timeout_ns); /* then it is given up; false: it has none */
-int      wl_watch_limit(wl_job *j, int64_t timeout_ns); /* then its future is over; 0, or why it has none */
-void     wl_watch_remove(wl_job *j);
+bool wl_watch_abandon(wl_job *j, int64_t timeout_ns); /* then it is given up; false: it has none */
+int  wl_watch_limit(wl_job *j,
+                    int64_t timeout_ns); /* then its future is over; 0, or why it has none */
+void wl_watch_remove(wl_job *j);
 uint32_t wl_watch_take_due(wl_main *m); /* the key of who waits for a future that was ended so */
 void     wl_watch_drop_due(wl_main *m);
-void wl_coroutine_follow(lua_State *L, wl_worker *w); /* in its new state */
+void     wl_coroutine_follow(lua_State *L, wl_worker *w); /* in its new state */
 
 /* ---- a state and its mailbox ------------------------------------------------ */
 
@@ -178,14 +179,14 @@ struct wl_state {
     bool       over; /* being closed, while finalisers of the user's may still come */
     /* Keys: whoever waits for a job is found by a small number, for Lua finds those
      * fastest. One more than the main before had given out, until it is told. */
-    uint32_t *free_keys, n_free_keys, n_keys, max_keys;
-    uint64_t  keys_before;
-    lua_Hook   hook;   /* seen by the last wait; see lua_interrupt.c */
-    wl_actor  *actor;  /* whose state it is, or NULL; outlives it */
-    wl_family *family; /* of the actors that were made here */
-    bool       ended;  /* no more are */
-    wl_rights *rights; /* NULL: all; see lua_rights.h */
-    bool       sealed; /* they stay as they are */
+    uint32_t  *free_keys, n_free_keys, n_keys, max_keys;
+    uint64_t   keys_before;
+    lua_Hook   hook;    /* seen by the last wait; see lua_interrupt.c */
+    wl_actor  *actor;   /* whose state it is, or NULL; outlives it */
+    wl_family *family;  /* of the actors that were made here */
+    bool       ended;   /* no more are */
+    wl_rights *rights;  /* NULL: all; see lua_rights.h */
+    bool       sealed;  /* they stay as they are */
     bool       guarded; /* its library's functions ask for them */
 };
 
@@ -193,7 +194,7 @@ struct wl_main {
     _Atomic unsigned refs;
     /* Tasks that were submitted and were not told. Written by the owner's thread. */
     _Atomic unsigned in_flight;
-    wl_state *state; /* its owner's, while it is not closed */
+    wl_state        *state; /* its owner's, while it is not closed */
     /* Set before the mailbox closes: what is delivered from then on, here or on a
      * worker, only settles. Set under lock, which other threads hold while they post. */
     _Atomic bool    closed;
@@ -201,54 +202,54 @@ struct wl_main {
     /* Constant while it is not closed. */
     weir_main *weir;
     /* The owner's thread only. */
-    uint64_t   number;
-    bool       held; /* some loop watches it */
-    bool       polled; /* this thread is about to poll its descriptor itself */
-    bool       turning, quiet; /* see quieten in lua_mailbox.c */
-    int64_t    turning_since;
-    lua_State *blocked; /* inside a blocking call of the core, made from here; else NULL */
-    bool       lined_up; /* some wait for space: see weir/space.lua */
-    unsigned   cancelled; /* jobs that run on, and nobody waits for */
-    weir_notice look; /* posted to itself, while `looks` */
-    bool        looks;
-    wl_job    *jobs, **last_job; /* told, for Lua to take */
+    uint64_t     number;
+    bool         held;           /* some loop watches it */
+    bool         polled;         /* this thread is about to poll its descriptor itself */
+    bool         turning, quiet; /* see quieten in lua_mailbox.c */
+    int64_t      turning_since;
+    lua_State   *blocked;   /* inside a blocking call of the core, made from here; else NULL */
+    bool         lined_up;  /* some wait for space: see weir/space.lua */
+    unsigned     cancelled; /* jobs that run on, and nobody waits for */
+    weir_notice  look;      /* posted to itself, while `looks` */
+    bool         looks;
+    wl_job      *jobs, **last_job; /* told, for Lua to take */
     wl_deadline *due, **last_due;
-    wl_call   *calls, **last_call;
-    wl_waker  *wakers, **last_waker;
+    wl_call     *calls, **last_call;
+    wl_waker    *wakers, **last_waker;
 };
 
 void     wl_state_open(lua_State *L, wl_worker *w); /* once per state, before all else */
-void     wl_state_push(lua_State *L); /* -> the record, or nil */
-wl_main *wl_main_get(lua_State *L); /* the state's, opened on demand; may throw */
+void     wl_state_push(lua_State *L);               /* -> the record, or nil */
+wl_main *wl_main_get(lua_State *L);                 /* the state's, opened on demand; may throw */
 int      wl_main_open(lua_State *L); /* so that the next one throws nothing; 0, or why not */
 wl_main *wl_main_of(lua_State *L, wl_state *s); /* the same, of a state that is known */
-wl_main *wl_main_look(lua_State *L); /* the same, or NULL when none is open */
-void     wl_main_end(lua_State *L);  /* closes it: the task that it belongs to has ended */
+wl_main *wl_main_look(lua_State *L);            /* the same, or NULL when none is open */
+void     wl_main_end(lua_State *L); /* closes it: the task that it belongs to has ended */
 void     wl_main_ref(wl_main *m);
 void     wl_main_unref(wl_main *m);
 void     wl_main_tell(wl_main *m, wl_job *j);
-uint32_t wl_key_take(lua_State *L, wl_state *s); /* may throw */
+uint32_t wl_key_take(lua_State *L, wl_state *s);                     /* may throw */
 void     wl_key_push(lua_State *L, const wl_state *s, uint32_t key); /* -> number, 0 for none */
 void     wl_key_give(wl_state *s, uint32_t key);
 void     wl_main_tell_waker(wl_main *m, wl_waker *k); /* takes a reference of k */
 /* Waits for deliveries, at most so long. False: the task that waits was cancelled. */
-bool     wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n);
-void     wl_main_polled(wl_main *m, bool polled); /* whether its thread is about to poll it itself */
-bool     wl_main_has_told(const wl_main *m); /* something that an error kept from being taken */
-bool     wl_main_is_idle(lua_State *L); /* none is open, or nothing is to come and nothing was told */
-void     wl_main_look_idle(wl_main *m); /* something ended outside dispatch, and nobody may know */
-void     wl_main_register(lua_State *L);
+bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n);
+void wl_main_polled(wl_main *m, bool polled); /* whether its thread is about to poll it itself */
+bool wl_main_has_told(const wl_main *m);      /* something that an error kept from being taken */
+bool wl_main_is_idle(lua_State *L); /* none is open, or nothing is to come and nothing was told */
+void wl_main_look_idle(wl_main *m); /* something ended outside dispatch, and nobody may know */
+void wl_main_register(lua_State *L);
 
 /* ---- a state that belongs to a task, and its children: see lua_actor.h ------- */
 
 wl_actor   *wl_actor_of(lua_State *L); /* NULL in a state that is no actor's */
 void        wl_state_set_actor(lua_State *L, wl_actor *a);
-wl_family **wl_family_slot(lua_State *L); /* NULL: the state is being closed */
+wl_family **wl_family_slot(lua_State *L);  /* NULL: the state is being closed */
 wl_rights  *wl_state_rights(lua_State *L); /* the state's own reference; NULL: all */
 void        wl_state_set_rights(lua_State *L, wl_rights *r); /* takes the reference */
 wl_rights  *wl_state_seal(lua_State *L); /* the same, before it is closed: they change no more */
 void        wl_state_end_family(lua_State *L); /* its children are told */
-void        wl_family_end(wl_family *f); /* gives the reference back; NULL is allowed */
+void        wl_family_end(wl_family *f);       /* gives the reference back; NULL is allowed */
 void        wl_talk_register(lua_State *L);
 
 /* ---- a job: a task, an opening, a close or a mutex's turn, and its future ------- */
@@ -263,39 +264,39 @@ struct wl_job {
         weir_notice notice;
     } u; /* first: the core's callbacks find the job by it */
     enum wl_kind     kind;
-    _Atomic unsigned refs; /* its futures', the core's */
+    _Atomic unsigned refs;    /* its futures', the core's */
     _Atomic bool     settled; /* outcome, result and traceback are final */
     int              outcome;
     wl_pool         *pool; /* one use, until settled; NULL for signals */
     wl_main         *main;
     wl_main         *root; /* of the first task of the chain that submitted this one */
     /* The worker's until settled. */
-    wl_message *call, *result;
-    const char *failure; /* in place of a result: there was no memory for one, or no thread */
-    wl_reason  *reason;  /* likewise: an init failed */
-    char       *traceback;
+    wl_message  *call, *result;
+    const char  *failure; /* in place of a result: there was no memory for one, or no thread */
+    wl_reason   *reason;  /* likewise: an init failed */
+    char        *traceback;
     _Atomic bool failed_late; /* by an error of its own, after it was asked to stop */
     /* Set before it is submitted. */
-    bool        cancellable;
-    bool        limited; /* its future has a limit */
-    int         expired; /* the outcome of one that no thread started in time */
-    wl_deadline *deadline; /* guarded by the lock of lua_watch.c; NULL: none, or not any more */
+    bool            cancellable;
+    bool            limited;  /* its future has a limit */
+    int             expired;  /* the outcome of one that no thread started in time */
+    wl_deadline    *deadline; /* guarded by the lock of lua_watch.c; NULL: none, or not any more */
     pthread_mutex_t lock;
     /* Guarded by lock. */
-    pthread_t thread; /* where it runs, while it is on_thread */
-    bool      on_thread;
-    bool      left_thread, watched_over; /* once it was cancelled */
-    wl_main  *asleep_in; /* its task waits there, or at this, and can be woken */
-    wl_waker *asleep_at;
-    weir_notice wake;    /* posted to it then, once */
+    pthread_t   thread; /* where it runs, while it is on_thread */
+    bool        on_thread;
+    bool        left_thread, watched_over; /* once it was cancelled */
+    wl_main    *asleep_in;                 /* its task waits there, or at this, and can be woken */
+    wl_waker   *asleep_at;
+    weir_notice wake; /* posted to it then, once */
     /* The submitting thread's. */
-    bool    has_future, watched, submitted, given_up;
-    bool    read; /* its failure was told */
-    bool    gone; /* nothing of it is to be told any more */
-    bool    listed; /* among the told, until Lua takes it */
-    int     ended; /* 0, or what its future is over with, before its task was: doc/states.md */
-    uint32_t key; /* 0: none, nobody ever waited */
-    wl_job *next; /* of the told */
+    bool     has_future, watched, submitted, given_up;
+    bool     read;   /* its failure was told */
+    bool     gone;   /* nothing of it is to be told any more */
+    bool     listed; /* among the told, until Lua takes it */
+    int      ended;  /* 0, or what its future is over with, before its task was: doc/states.md */
+    uint32_t key;    /* 0: none, nobody ever waited */
+    wl_job  *next;   /* of the told */
 };
 
 /* A future, its memory in Lua. */
@@ -310,34 +311,35 @@ typedef struct {
         WL_KEPT_INTEGER,
         WL_KEPT_NUMBER,
         WL_KEPT_STRING /* a long one, in Lua */
-    } kept; /* what its job returned, which was read; then it has none */
+    } kept;            /* what its job returned, which was read; then it has none */
     union {
         lua_Integer integer;
         lua_Number  number;
     } value;
 } wl_future;
 
-wl_job  *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p); /* -> future; may throw */
-wl_future *wl_future_push(lua_State *L); /* -> future without a job; may throw */
-wl_future *wl_future_new(lua_State *L); /* the same, without its metatable */
-wl_job  *wl_job_check(lua_State *L, int index); /* of a future that is not over */
-void     wl_job_ref(wl_job *j);
-void     wl_job_unref(wl_job *j);
-int      wl_job_failed(wl_job *j, int outcome); /* no memory, thread or init: its outcome */
-void     wl_job_settle(wl_job *j, int outcome);
-bool     wl_job_end(wl_job *j, int how, int64_t abandon_ns); /* false: it is over already */
-bool     wl_job_is_over(const wl_job *j); /* for its state */
-bool     wl_job_is_untold(const wl_job *j); /* a failure that no future tells */
-void     wl_job_gone(wl_job *j); /* it was told, or will not be; its main's thread, main open */
-void     wl_job_register(lua_State *L);
-void     wl_future_class_make(lua_State *L); /* module -> module; before any function */
-void     wl_future_register(lua_State *L);
+wl_job    *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p); /* -> future; may throw */
+wl_future *wl_future_push(lua_State *L);          /* -> future without a job; may throw */
+wl_future *wl_future_new(lua_State *L);           /* the same, without its metatable */
+wl_job    *wl_job_check(lua_State *L, int index); /* of a future that is not over */
+void       wl_job_ref(wl_job *j);
+void       wl_job_unref(wl_job *j);
+int        wl_job_failed(wl_job *j, int outcome); /* no memory, thread or init: its outcome */
+void       wl_job_settle(wl_job *j, int outcome);
+bool       wl_job_end(wl_job *j, int how, int64_t abandon_ns); /* false: it is over already */
+bool       wl_job_is_over(const wl_job *j);                    /* for its state */
+bool       wl_job_is_untold(const wl_job *j);                  /* a failure that no future tells */
+void       wl_job_gone(wl_job *j); /* it was told, or will not be; its main's thread, main open */
+void       wl_job_register(lua_State *L);
+void       wl_future_class_make(lua_State *L); /* module -> module; before any function */
+void       wl_future_register(lua_State *L);
 extern const char wl_future_class[];
 
 /* ---- run_in_main ----------------------------------------------------------- */
 
 void wl_call_slot(lua_State *L); /* -> empty call; may throw */
-bool wl_call_fill(lua_State *L, int index, wl_main *m); /* the oldest into it; false: none is there */
+bool wl_call_fill(lua_State *L, int index,
+                  wl_main *m); /* the oldest into it; false: none is there */
 void wl_calls_drop(wl_main *m);
 void wl_call_register(lua_State *L);
 
@@ -355,9 +357,9 @@ void wl_append_register(lua_State *L);
 void wl_owner_end(wl_owner *o); /* gives back what it owns; NULL is allowed */
 void wl_mutex_register(lua_State *L);
 
-wl_packed *wl_packed_ref(wl_packed *p);
-void       wl_packed_unref(wl_packed *p); /* NULL is allowed */
-wl_packed **wl_packed_slot(lua_State *L); /* -> packed, empty; may throw */
+wl_packed  *wl_packed_ref(wl_packed *p);
+void        wl_packed_unref(wl_packed *p); /* NULL is allowed */
+wl_packed **wl_packed_slot(lua_State *L);  /* -> packed, empty; may throw */
 bool wl_packed_fill(lua_State *L, wl_packed **slot, int first, int n, const wl_pack_options *o);
 int  wl_packed_push(lua_State *L, const wl_packed *p); /* -> values...; may throw */
 void wl_packed_register(lua_State *L);
@@ -367,8 +369,8 @@ void wl_progress_register(lua_State *L); /* see weir/progress.lua */
 /* ---- small things ---------------------------------------------------------- */
 
 /* Calls fn(lightuserdata ud) protected: 0, or the status with a message pushed. */
-int  wl_protect(lua_State *L, lua_CFunction fn, void *ud);
-int  wl_push_refusal(lua_State *L, int code); /* -> nil, word; returns 2 */
+int wl_protect(lua_State *L, lua_CFunction fn, void *ud);
+int wl_push_refusal(lua_State *L, int code); /* -> nil, word; returns 2 */
 /* The function's upvalues are those below. table -> table */
 void wl_method(lua_State *L, const char *name, lua_CFunction fn);
 void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc);
@@ -405,14 +407,15 @@ static inline void *wl_is(lua_State *L, int index, int class)
     return same ? u : NULL;
 }
 
-void wl_no_argument(lua_State *L, const char *method); /* raises unless only the receiver is given */
+void wl_no_argument(lua_State  *L,
+                    const char *method); /* raises unless only the receiver is given */
 int  wl_fail_caller(lua_State *L, const char *format, ...); /* raises at the line of the caller's */
 void wl_require(lua_State *L, const char *type); /* weir, where the type is not known yet */
 const char *wl_word(int code);
 char       *wl_strdup(const char *s);
 int64_t     wl_nanoseconds(lua_Number seconds);
 int64_t     wl_some_nanoseconds(lua_Number seconds); /* where 0 means something else to the core */
-int64_t     wl_now(void); /* of a clock that never jumps */
+int64_t     wl_now(void);                            /* of a clock that never jumps */
 
 #pragma GCC visibility pop
 

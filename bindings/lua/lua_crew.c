@@ -29,7 +29,7 @@ static struct {
     enum { CLOSED, OPENING, OPEN } state;
     bool       told; /* while opening: it has an outcome */
     int        outcome;
-    weir_pool *pool; /* while open */
+    weir_pool *pool;   /* while open */
     wl_actor  *newest; /* of all there are */
     unsigned   living; /* those that have not ended */
     /* Atomic. */

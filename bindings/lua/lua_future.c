@@ -36,7 +36,10 @@ static wl_job *look(lua_State *L, const wl_future *f)
     return f->job;
 }
 
-static wl_job *look_at(lua_State *L, int index) { return look(L, wl_check(L, index, wl_future_class)); }
+static wl_job *look_at(lua_State *L, int index)
+{
+    return look(L, wl_check(L, index, wl_future_class));
+}
 
 wl_job *wl_job_check(lua_State *L, int index)
 {

@@ -206,7 +206,7 @@ static void gather(lua_State *L)
 static int loads(lua_State *L, const guard *g)
 {
     wl_need(L, g->place->full, WL_LOAD, NULL);
-    bool        is_text = lua_isstring(L, 1);
+    bool is_text = lua_isstring(L, 1);
     const char *name = luaL_optstring(L, 2, is_text ? lua_tostring(L, 1) : "=(load)");
     if (!is_text)
         luaL_checktype(L, 1, LUA_TFUNCTION);
@@ -281,14 +281,15 @@ static int searches(lua_State *L, const guard *g)
         lua_pushlstring(L, path, n);
         const char *file = luaL_gsub(L, lua_tostring(L, -1), "?", name);
         path += n + (path[n] == ';');
-        bool may = wl_rights_have(rights_of(L), WL_FS_READ, NULL) ||
-                   (wl_canonical(file, canonical) && wl_rights_have(rights_of(L), WL_FS_READ, canonical));
+        bool may =
+            wl_rights_have(rights_of(L), WL_FS_READ, NULL) ||
+            (wl_canonical(file, canonical) && wl_rights_have(rights_of(L), WL_FS_READ, canonical));
         FILE *there = may ? fopen(file, "r") : NULL;
         if (there) {
             fclose(there);
             if (wl_text_load_file(L, file) != 0)
-                return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s", lua_tostring(L, 1),
-                                  file, lua_tostring(L, -1));
+                return luaL_error(L, "error loading module '%s' from file '%s':\n\t%s",
+                                  lua_tostring(L, 1), file, lua_tostring(L, -1));
             lua_pushstring(L, file);
             return 2;
         }
@@ -315,7 +316,8 @@ static int searches_path(lua_State *L, const guard *g)
     return -1;
 }
 
-/* ---- installing --------------------------------------------------------------------------------- */
+/* ---- installing ---------------------------------------------------------------------------------
+ */
 
 static const place places[] = {
     {NULL, "load", "load", loads},
@@ -389,9 +391,9 @@ static void push_place(lua_State *L, const place *p, wl_state *s)
 static void wrap(lua_State *L, const place *p, wl_state *s)
 {
     static const lua_CFunction by_count[] = {guard0, guard1, guard2, guard3, guard4};
-    int           at = lua_gettop(L), n = 0;
-    lua_CFunction original = lua_tocfunction(L, at);
-    void         *address;
+    int                        at = lua_gettop(L), n = 0;
+    lua_CFunction              original = lua_tocfunction(L, at);
+    void                      *address;
     while (n <= MOST_UPVALUES && lua_getupvalue(L, at, n + 1))
         n++;
     if (!original || n > MOST_UPVALUES) {

@@ -228,9 +228,9 @@ bool wl_job_end(wl_job *j, int how, int64_t abandon_ns)
 static wl_job *task_make(lua_State *L, wl_pool *p)
 {
     wl_pack_options options = {.number = 1, .metatables = p->metatables};
-    int      n = lua_gettop(L) - 1;
-    wl_main *m = wl_main_of(L, wl_this(L));
-    wl_future *f = wl_future_new(L);
+    int             n = lua_gettop(L) - 1;
+    wl_main        *m = wl_main_of(L, wl_this(L));
+    wl_future      *f = wl_future_new(L);
     lua_pushvalue(L, lua_upvalueindex(WL_FUTURE));
     lua_setmetatable(L, -2);
     wl_job *j = f->job = make(L, WL_TASK, m, p);
@@ -354,7 +354,8 @@ static int job_post(lua_State *L)
     j->submitted = true;
     f->job = NULL; /* its reference becomes the core's */
     pthread_mutex_lock(&root->lock);
-    int rc = atomic_load(&root->closed) ? WEIR_ECLOSED : weir_run(j->pool->weir, &j->u.task, root->weir);
+    int rc =
+        atomic_load(&root->closed) ? WEIR_ECLOSED : weir_run(j->pool->weir, &j->u.task, root->weir);
     pthread_mutex_unlock(&root->lock);
     wl_main_unref(root);
     if (rc != 0) {

@@ -36,7 +36,7 @@ wl_rights *wl_state_seal(lua_State *L)
     return s ? s->rights : NULL;
 }
 
-void       wl_state_set_rights(lua_State *L, wl_rights *r) { state_of(L)->rights = r; }
+void wl_state_set_rights(lua_State *L, wl_rights *r) { state_of(L)->rights = r; }
 
 wl_family **wl_family_slot(lua_State *L)
 {
@@ -195,8 +195,8 @@ static void main_close(wl_main *m)
 
 void wl_main_end(lua_State *L)
 {
-    wl_state   *s = state_of(L);
-    wl_main *m = s->main;
+    wl_state *s = state_of(L);
+    wl_main  *m = s->main;
     s->main = NULL;
     if (!m)
         return;
@@ -285,7 +285,8 @@ static void looked(weir_notice *notice, int outcome)
  * something: then of this. */
 void wl_main_look_idle(wl_main *m)
 {
-    if (atomic_load(&m->closed) || !m->held || m->looks || weir_main_pending(m->weir) > m->cancelled)
+    if (atomic_load(&m->closed) || !m->held || m->looks ||
+        weir_main_pending(m->weir) > m->cancelled)
         return;
     m->look = (weir_notice){.fn = looked};
     if (weir_notice_expect(&m->look, m->weir) != 0)
@@ -464,8 +465,10 @@ static int wait(lua_State *L)
                         (int)most, (int)most);
         return 2;
     }
-    bool timed = w && j && !counts && seconds != 0; /* ends by itself, so it is no reason for an error */
-    bool spare = timed || (wl_this(L)->actor && (j || for_space)); /* nor does this: other threads end it */
+    bool timed =
+        w && j && !counts && seconds != 0; /* ends by itself, so it is no reason for an error */
+    bool spare =
+        timed || (wl_this(L)->actor && (j || for_space)); /* nor does this: other threads end it */
     if (spare)
         weir_blocking_begin();
     int  n = 0;

@@ -31,7 +31,7 @@ enum kind { NORMAL = 0, RECURSIVE, ERRORCHECK };
 struct wl_owner {
     _Atomic unsigned refs; /* whose it is; each mutex that it owns; each of its claims */
     /* Set when it is made. */
-    const void *state; /* the Lua state, a name only */
+    const void *state;   /* the Lua state, a name only */
     bool        is_main; /* the state's main program, or its thread as a whole */
     char        name[64];
     /* Guarded by all. */
@@ -202,7 +202,8 @@ static enum verdict refuse_locked(const mutex *m, const wl_owner *me, unsigned h
     else if (o->state == me->state && (how & BLOCKS || (how & MAIN_WAITS && o->is_main)))
         snprintf(why, 256, "would deadlock: the mutex is locked by %s, of this thread", o->name);
     else if (closes_circle_locked(m, me))
-        snprintf(why, 256, "would deadlock: the mutex is locked by %s, which waits for %s", o->name, me->name);
+        snprintf(why, 256, "would deadlock: the mutex is locked by %s, which waits for %s", o->name,
+                 me->name);
     else
         return HELD;
     return REFUSED;
@@ -253,7 +254,7 @@ static int owner_new(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
     lua_settop(L, 2);
-    wl_owner  **slot = lua_newuserdata(L, sizeof *slot);
+    wl_owner **slot = lua_newuserdata(L, sizeof *slot);
     *slot = NULL;
     wl_set_class(L, owner_class);
     *slot = make_owner(L, name, lua_toboolean(L, 2));
@@ -430,7 +431,8 @@ static int mutex_unlock(lua_State *L)
     if (!m->owner)
         snprintf(why, sizeof why, "unlock: this mutex is not locked");
     else if (m->owner != o)
-        snprintf(why, sizeof why, "unlock: this mutex is locked by %s, not by %s", m->owner->name, o->name);
+        snprintf(why, sizeof why, "unlock: this mutex is locked by %s, not by %s", m->owner->name,
+                 o->name);
     else if (--m->depth == 0) {
         next = give_up_locked(m);
         given_up = true;

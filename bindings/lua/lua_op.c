@@ -173,7 +173,8 @@ static int try_errors(lua_State *L, wl_op *op, bool *is_over)
         *is_over &= wl_actor_is_dead(op->at[i].actor);
     for (int i = 0; i < op->n; i++) {
         wl_actor *a = op->at[i].actor;
-        if (wl_actor_is_dead(a) && !wl_channel_ready(&a->out) && atomic_exchange(&a->failed, false)) {
+        if (wl_actor_is_dead(a) && !wl_channel_ready(&a->out) &&
+            atomic_exchange(&a->failed, false)) {
             lua_pushboolean(L, 0);
             wl_failure_push(L, a);
             return 2;
@@ -249,8 +250,9 @@ static int set_time(lua_State *L, wl_op *op)
     if (rc == 0)
         return 0;
     wl_op_disarm(op);
-    return push_failure(L, rc == WEIR_ENOMEM ? "not enough memory"
-                                             : "worker.receive_within: there is no thread to keep the time");
+    return push_failure(L, rc == WEIR_ENOMEM
+                               ? "not enough memory"
+                               : "worker.receive_within: there is no thread to keep the time");
 }
 
 int wl_op_again(lua_State *L, wl_op *op)

@@ -60,8 +60,8 @@ static wl_packed **check(lua_State *L) { return wl_check(L, 1, packed_class); }
 static int pack(lua_State *L)
 {
     static const wl_pack_options options = {.number = 1};
-    int         n = lua_gettop(L);
-    wl_packed **slot = wl_packed_slot(L);
+    int                          n = lua_gettop(L);
+    wl_packed                  **slot = wl_packed_slot(L);
     lua_insert(L, 1);
     if (!wl_packed_fill(L, slot, 2, n, &options)) {
         lua_pushnil(L);

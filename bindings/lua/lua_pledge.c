@@ -14,7 +14,7 @@
 
 typedef struct {
     const char *name;
-    unsigned    rights; /* bits by enum wl_right */
+    unsigned    rights;             /* bits by enum wl_right */
     bool        has_value, is_part; /* it takes a pattern; it is less than its right */
 } word;
 

@@ -203,7 +203,9 @@ static void read_crossing(lua_State *L, wl_pool *p)
     p->own_globals = lua_toboolean(L, -1);
     lua_getfield(L, 1, "metatables");
     const char *word = luaL_optstring(L, -1, "refuse");
-    p->metatables = strcmp(word, "copy") == 0 ? WL_COPY : strcmp(word, "drop") == 0 ? WL_DROP : WL_REFUSE;
+    p->metatables = strcmp(word, "copy") == 0   ? WL_COPY
+                    : strcmp(word, "drop") == 0 ? WL_DROP
+                                                : WL_REFUSE;
     lua_pop(L, 2);
 }
 
@@ -267,8 +269,8 @@ static int pool_open(lua_State *L)
     wl_pack_options what = {.what = "setup", .number = -5};
     luaL_checktype(L, 1, LUA_TTABLE);
     wl_need_unrestricted(L, "weir.pool"); /* its threads may do everything */
-    int      n = lua_gettop(L) - 1;
-    int      rc = wl_main_open(L);
+    int n = lua_gettop(L) - 1;
+    int rc = wl_main_open(L);
     if (rc != 0)
         return wl_push_refusal(L, rc);
     wl_pool *p = make(L);
@@ -337,7 +339,7 @@ static int pool_close_blocking(lua_State *L)
     lua_State *outer = m->blocked;
     m->blocked = L;
     rc = seconds < 0 ? weir_close(p->weir, mode_of(L, 2))
-                         : weir_close_within(p->weir, mode_of(L, 2), wl_nanoseconds(seconds));
+                     : weir_close_within(p->weir, mode_of(L, 2), wl_nanoseconds(seconds));
     m->blocked = outer;
     if (rc != 0)
         return wl_push_refusal(L, rc);
@@ -370,12 +372,15 @@ static int pool_stats(lua_State *L)
         const char *name;
         uint64_t    value;
     } fields[] = {
-        {"threads", s.threads},     {"idle", s.idle},           {"running", s.running},
-        {"queued", s.queued},       {"lost", s.lost},           {"blocked", s.blocked},
-        {"submitted", s.submitted}, {"ok", s.ok},               {"failed", s.failed},
-        {"cancelled", s.cancelled}, {"expired", s.expired},     {"closed", s.closed},
-        {"dropped", s.dropped},     {"refused", s.refused},     {"abandoned", s.abandoned},
-        {"grown", s.grown},         {"retired", s.retired},     {"timed_out", atomic_load(&p->timed_out)},
+        {"threads", s.threads},     {"idle", s.idle},
+        {"running", s.running},     {"queued", s.queued},
+        {"lost", s.lost},           {"blocked", s.blocked},
+        {"submitted", s.submitted}, {"ok", s.ok},
+        {"failed", s.failed},       {"cancelled", s.cancelled},
+        {"expired", s.expired},     {"closed", s.closed},
+        {"dropped", s.dropped},     {"refused", s.refused},
+        {"abandoned", s.abandoned}, {"grown", s.grown},
+        {"retired", s.retired},     {"timed_out", atomic_load(&p->timed_out)},
     };
     lua_newtable(L);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {

@@ -52,7 +52,8 @@ void wl_canonical_pattern(const char *pattern, char out[PATH_MAX]);
 bool wl_is_restricted(lua_State *L); /* pledged, or made by one that had */
 /* Raise, naming the function, when the state does not have the right. */
 void wl_need(lua_State *L, const char *function, enum wl_right right, const char *value);
-void wl_need_path(lua_State *L, const char *function, enum wl_right right, int i); /* and makes it canonical */
+void wl_need_path(lua_State *L, const char *function, enum wl_right right,
+                  int i);                             /* and makes it canonical */
 void wl_need_all(lua_State *L, const char *function); /* the state must not be restricted */
 
 /* As lua_load's status, with a function or a message pushed; never bytecode. See
@@ -60,7 +61,7 @@ void wl_need_all(lua_State *L, const char *function); /* the state must not be r
 int wl_text_load(lua_State *L, const char *name); /* text -> function or message */
 int wl_text_load_file(lua_State *L, const char *path);
 
-void wl_pledge_push(lua_State *L);   /* -> pledge */
+void wl_pledge_push(lua_State *L);    /* -> pledge */
 void wl_guards_install(lua_State *L); /* once per state */
 
 #pragma GCC visibility pop

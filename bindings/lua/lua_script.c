@@ -123,7 +123,10 @@ static void skip_first_lines(source *s, bool with_declaration)
         memset(at, ' ', (size_t)((line ? line : end) - at));
 }
 
-static bool is_text(const source *s, size_t at) { return at == s->size || s->text[at] != LUA_SIGNATURE[0]; }
+static bool is_text(const source *s, size_t at)
+{
+    return at == s->size || s->text[at] != LUA_SIGNATURE[0];
+}
 
 /* -> function, or message */
 static int load(lua_State *L, const source *s, const char *name, bool text_only)

@@ -45,7 +45,8 @@ static entry **find_locked(const char *key, size_t length)
     uint32_t hash = 2166136261u;
     for (size_t i = 0; i < length; i++)
         hash = (hash ^ (unsigned char)key[i]) * 16777619u;
-    entry **at = &shared.buckets[(hash ^ (hash >> 16)) % (sizeof shared.buckets / sizeof *shared.buckets)];
+    entry **at =
+        &shared.buckets[(hash ^ (hash >> 16)) % (sizeof shared.buckets / sizeof *shared.buckets)];
     while (*at && ((*at)->length != length || memcmp((*at)->key, key, length) != 0))
         at = &(*at)->next;
     return at;
@@ -117,7 +118,10 @@ static value number_at(lua_State *L, int index)
     return (value){.kind = NUMBER, .number = lua_tonumber(L, index)};
 }
 
-static lua_Number as_number(value v) { return v.kind == INTEGER ? (lua_Number)v.integer : v.number; }
+static lua_Number as_number(value v)
+{
+    return v.kind == INTEGER ? (lua_Number)v.integer : v.number;
+}
 
 /* As Lua adds: integers stay integers and wrap. Nothing counts as 0. */
 static value sum(value a, value b)
@@ -126,7 +130,8 @@ static value sum(value a, value b)
         return b;
     if (a.kind == INTEGER && b.kind == INTEGER)
         return (value){.kind = INTEGER,
-                       .integer = (lua_Integer)((unsigned long long)a.integer + (unsigned long long)b.integer)};
+                       .integer = (lua_Integer)((unsigned long long)a.integer +
+                                                (unsigned long long)b.integer)};
     return (value){.kind = NUMBER, .number = as_number(a) + as_number(b)};
 }
 

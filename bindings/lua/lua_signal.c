@@ -120,7 +120,7 @@ static int refused(lua_State *L, int *number, int error)
 }
 
 /* number -> catcher | nil, why */
-static int catch(lua_State *L)
+static int catch (lua_State *L)
 {
     wl_need_unrestricted(L, "catch");
     lua_Integer wanted = luaL_checkinteger(L, 1);
@@ -153,7 +153,10 @@ enum { MOST = 8 };
 static int poll_for(struct pollfd *fds, int n, int64_t ns)
 {
 #ifdef __APPLE__
-    return poll(fds, (nfds_t)n, ns < 0 ? -1 : ns > 2000000000000000 ? INT32_MAX : (int)((ns + 999999) / 1000000));
+    return poll(fds, (nfds_t)n,
+                ns < 0                  ? -1
+                : ns > 2000000000000000 ? INT32_MAX
+                                        : (int)((ns + 999999) / 1000000));
 #else
     struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
     return ppoll(fds, (nfds_t)n, ns < 0 ? NULL : &t, NULL);

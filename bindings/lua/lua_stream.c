@@ -196,7 +196,8 @@ static int close_below(void *cookie)
 /* A FILE in its place, or itself: without memory, and where nothing need be done. */
 FILE *wl_stream_wrap(FILE *below, const char *mode)
 {
-    static const cookie_io_functions_t functions = {read_below, write_below, seek_below, close_below};
+    static const cookie_io_functions_t functions = {read_below, write_below, seek_below,
+                                                    close_below};
     stream                            *s = may_wait(fileno(below)) ? malloc(sizeof *s) : NULL;
     if (!s)
         return below;
@@ -263,8 +264,9 @@ static void wrap_file(lua_State *L, int index, const char *mode)
 static int open_file(lua_State *L)
 {
     bool        plain = lua_isnoneornil(L, 2);
-    const char *mode = reading_mode(plain || lua_type(L, 2) != LUA_TSTRING ? "r" : lua_tostring(L, 2));
-    int         n = original(L);
+    const char *mode =
+        reading_mode(plain || lua_type(L, 2) != LUA_TSTRING ? "r" : lua_tostring(L, 2));
+    int n = original(L);
     if (mode)
         wrap_file(L, -n, mode);
     return n;

@@ -56,14 +56,14 @@ static int results(lua_State *L, int n)
     return n + WL_WRAPPED;
 }
 
-
 /* ---- the functions ------------------------------------------------------------------ */
 
 static unsigned read_limit(lua_State *L)
 {
     lua_Number n = lua_tonumber(L, -1);
     if (lua_type(L, -1) != LUA_TNUMBER || !(n >= 1 && n <= INT32_MAX && n == floor(n)))
-        wl_fail_caller(L, "worker.create: argument 1.limit must be a whole number from 1 on, got %s",
+        wl_fail_caller(L,
+                       "worker.create: argument 1.limit must be a whole number from 1 on, got %s",
                        show(L, -1));
     return (unsigned)n;
 }
@@ -72,7 +72,8 @@ static bool read_on_full(lua_State *L)
 {
     const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
     if (strcmp(word, "wait") != 0 && strcmp(word, "refuse") != 0)
-        wl_fail_caller(L, "worker.create: argument 1.on_full must be \"wait\" or \"refuse\", got %s",
+        wl_fail_caller(L,
+                       "worker.create: argument 1.on_full must be \"wait\" or \"refuse\", got %s",
                        show(L, -1));
     return *word == 'r';
 }
@@ -112,9 +113,9 @@ static void check_rights(lua_State *L, const char *path)
 static int worker_create(lua_State *L)
 {
     static const wl_pack_options how = {.number = 2, .metatables = WL_DROP, .data = true};
-    wl_actor_options o = {0};
-    int              n = lua_gettop(L) - 1;
-    bool             has_options = lua_istable(L, 1);
+    wl_actor_options             o = {0};
+    int                          n = lua_gettop(L) - 1;
+    bool                         has_options = lua_istable(L, 1);
     if (has_options)
         o = read_options(L);
     if (!lua_isstring(L, 1))
@@ -173,8 +174,8 @@ static int attempt(lua_State *L, wl_op *op)
 /* handles... -> a value for each */
 static int worker_receive(lua_State *L)
 {
-    wl_talk    *t = talk_of(L);
-    wl_item  item;
+    wl_talk  *t = talk_of(L);
+    wl_item   item;
     wl_actor *a;
     if (lua_gettop(L) == 1 && (a = look(L, t, 1)) && wl_channel_read(&a->out, &item)) {
         t->last = a;
@@ -191,8 +192,9 @@ static int worker_receive_within(lua_State *L)
 {
     lua_Number seconds = lua_tonumber(L, 1);
     if (lua_type(L, 1) != LUA_TNUMBER || !(seconds >= 0))
-        wl_fail_caller(L, "worker.receive_within: argument 1 must be a number of seconds, 0 or more, got %s",
-                       show(L, 1));
+        wl_fail_caller(
+            L, "worker.receive_within: argument 1 must be a number of seconds, 0 or more, got %s",
+            show(L, 1));
     wl_op  *op = receive_op(L, talk_of(L), 2, "worker.receive_within");
     int64_t ns = wl_nanoseconds(seconds), now = wl_now();
     op->deadline = ns < INT64_MAX - now ? now + ns : -1;
@@ -261,8 +263,8 @@ static int worker_message(lua_State *L)
 /* -> value */
 static int worker_peek(lua_State *L)
 {
-    wl_talk   *t = talk_of(L);
-    wl_item item;
+    wl_talk *t = talk_of(L);
+    wl_item  item;
     if (wl_channel_read(&t->self->in, &item)) {
         if (WL_WRAPPED)
             lua_pushboolean(L, 1);

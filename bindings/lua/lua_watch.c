@@ -28,7 +28,7 @@ struct wl_deadline {
     wl_pool        *pool;
     void (*passed)(wl_deadline *d); /* on the watch's thread */
     /* Guarded by the watch's lock. */
-    unsigned     heap; /* the number of the heap that it is in; 0: none */
+    unsigned     heap;                   /* the number of the heap that it is in; 0: none */
     wl_deadline *child, *sibling, *back; /* its parent, or the sibling before it */
     /* Its main's thread's, once its future has ended. */
     wl_deadline *next;

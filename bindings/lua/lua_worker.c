@@ -408,7 +408,7 @@ static bool is_stop(lua_State *L, int index)
 {
     static const char word[] = "cancelled";
     size_t            size = 0, n = sizeof word - 1;
-    const char *s = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &size) : "";
+    const char       *s = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &size) : "";
     return size >= n && strcmp(s + size - n, word) == 0 && (size == n || s[size - n - 1] == ' ');
 }
 

@@ -28,17 +28,17 @@ typedef struct slot {
     union {
         weir_task   task;
         weir_notice notice;
-    } u; /* first: the core hands its address back */
-    struct slot     *next; /* among the told, or the free */
-    weir_call       *call;
-    uint64_t         word; /* generation << 16 | references; atomic */
-    intnat           id;
-    weir_main       *main; /* where a task's done goes, a call, or a lend */
-    weir_pool       *pool; /* SLOT_TASK: a name for its pool, never followed */
-    unsigned         index;
-    int              code;
-    enum slot_kind   kind;
-    bool             told; /* SLOT_LEND: stands on the list */
+    } u;                 /* first: the core hands its address back */
+    struct slot   *next; /* among the told, or the free */
+    weir_call     *call;
+    uint64_t       word; /* generation << 16 | references; atomic */
+    intnat         id;
+    weir_main     *main; /* where a task's done goes, a call, or a lend */
+    weir_pool     *pool; /* SLOT_TASK: a name for its pool, never followed */
+    unsigned       index;
+    int            code;
+    enum slot_kind kind;
+    bool           told; /* SLOT_LEND: stands on the list */
 } slot;
 
 #pragma GCC visibility push(hidden)
@@ -51,7 +51,7 @@ slot *wml_slot_own(intnat id);
 void  wml_slot_drop(slot *s);
 void  wml_tell(slot *s, int code);
 /* Has this thread been told something that nobody has taken yet? */
-bool  wml_told(void);
+bool wml_told(void);
 
 /* Callbacks for the core. */
 int  wml_task_run(weir_task *task, void *state);
@@ -73,7 +73,7 @@ typedef struct {
     weir_main *dispatched;
 } wml_blocked;
 wml_blocked wml_block(weir_main *dispatched);
-void       wml_unblock(wml_blocked outer);
+void        wml_unblock(wml_blocked outer);
 /* What the core serves inside such a call, and does not only deliver, has to run at
  * once, under the core's frame, as has the task that a full queue's caller runs: the
  * OCaml registered as `name`, and cached in *f, with the slot's index. It contains

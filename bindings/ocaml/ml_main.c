@@ -54,10 +54,10 @@ value weir_ml_main_dispatch(value m, value max)
 
 value weir_ml_main_wait(value m, value timeout)
 {
-    weir_main *main = Main_val(m);
-    int64_t    ns = Long_val(timeout);
+    weir_main  *main = Main_val(m);
+    int64_t     ns = Long_val(timeout);
     wml_blocked outer = wml_block(main);
-    int        n = weir_main_wait(main, ns);
+    int         n = weir_main_wait(main, ns);
     wml_unblock(outer);
     return Val_int(n);
 }
@@ -138,7 +138,7 @@ value weir_ml_run_in_main(value m, value id)
     s->kind = SLOT_CALL;
     s->main = Main_val(m);
     wml_blocked outer = wml_block(NULL);
-    int        rc = weir_run_in_main(s->main, wml_call_fn, s, NULL);
+    int         rc = weir_run_in_main(s->main, wml_call_fn, s, NULL);
     wml_unblock(outer);
     return Val_int(rc);
 }

@@ -130,11 +130,11 @@ value weir_ml_pool_options(value v)
     weir_pool_options o = {.size = sizeof o};
     weir_pool_get_options(Pool_val(v), &o);
     const intnat fields[O_FIELDS] = {
-        [O_THREADS] = o.threads,         [O_THREADS_MAX] = o.threads_max,
-        [O_IDLE] = (intnat)o.idle_ns,    [O_BLOCKED] = o.max_blocked,
-        [O_LIMIT] = o.queue_limit,       [O_WHEN_FULL] = o.when_full,
-        [O_NORMAL] = o.max_running[0],   [O_HIGH] = o.max_running[1],
-        [O_LOW] = o.max_running[2],      [O_MEASURE] = o.measure,
+        [O_THREADS] = o.threads,       [O_THREADS_MAX] = o.threads_max,
+        [O_IDLE] = (intnat)o.idle_ns,  [O_BLOCKED] = o.max_blocked,
+        [O_LIMIT] = o.queue_limit,     [O_WHEN_FULL] = o.when_full,
+        [O_NORMAL] = o.max_running[0], [O_HIGH] = o.max_running[1],
+        [O_LOW] = o.max_running[2],    [O_MEASURE] = o.measure,
     };
     record = block_of(fields, O_FIELDS);
     Store_field(record, O_NAME, caml_copy_string(o.name));
@@ -204,7 +204,7 @@ value weir_ml_run_blocking(value v, value id, value main, value priority, value 
     weir_run_options o;
     weir_task       *task = prepare(v, id, main, priority, within, &o);
     weir_pool       *pool = Pool_val(v);
-    wml_blocked       outer = wml_block(NULL);
+    wml_blocked      outer = wml_block(NULL);
     int              rc = weir_run_with(pool, task, &o);
     wml_unblock(outer);
     CAMLreturn(Val_long(rc));
@@ -233,7 +233,7 @@ value weir_ml_close_within(value v, value drain, value timeout)
     weir_pool      *pool = Pool_val(v);
     weir_close_mode mode = Bool_val(drain) ? WEIR_DRAIN : WEIR_CLOSE;
     int64_t         ns = Long_val(timeout);
-    wml_blocked      outer = wml_block(NULL);
+    wml_blocked     outer = wml_block(NULL);
     int             rc = ns < 0 ? weir_close(pool, mode) : weir_close_within(pool, mode, ns);
     wml_unblock(outer);
     CAMLreturn(Val_long(rc));
@@ -281,17 +281,19 @@ value weir_ml_pool_stats(value v)
     weir_pool_stats s = {.size = sizeof s};
     weir_pool_get_stats(Pool_val(v), &s);
     const intnat fields[] = {
-        (intnat)s.threads,   (intnat)s.idle,    (intnat)s.running,       (intnat)s.queued,
-        (intnat)s.parked,    (intnat)s.wanted,  (intnat)s.lost,          (intnat)s.blocked,
-        (intnat)s.submitted, (intnat)s.ok,      (intnat)s.failed,        (intnat)s.cancelled,
-        (intnat)s.expired,   (intnat)s.closed,  (intnat)s.dropped,       (intnat)s.refused,
-        (intnat)s.abandoned, (intnat)s.wakes,   (intnat)s.lends_refused, (intnat)s.grown,
-        (intnat)s.retired,   0 /* Pool.stats counts timed_out */,
+        (intnat)s.threads,       (intnat)s.idle,
+        (intnat)s.running,       (intnat)s.queued,
+        (intnat)s.parked,        (intnat)s.wanted,
+        (intnat)s.lost,          (intnat)s.blocked,
+        (intnat)s.submitted,     (intnat)s.ok,
+        (intnat)s.failed,        (intnat)s.cancelled,
+        (intnat)s.expired,       (intnat)s.closed,
+        (intnat)s.dropped,       (intnat)s.refused,
+        (intnat)s.abandoned,     (intnat)s.wakes,
+        (intnat)s.lends_refused, (intnat)s.grown,
+        (intnat)s.retired,       0 /* Pool.stats counts timed_out */,
     };
     return block_of(fields, sizeof fields / sizeof *fields);
 }
 
-value weir_ml_strerror(value code)
-{
-    return caml_copy_string(weir_strerror((int)Long_val(code)));
-}
+value weir_ml_strerror(value code) { return caml_copy_string(weir_strerror((int)Long_val(code))); }

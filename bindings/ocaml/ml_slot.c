@@ -22,11 +22,11 @@ enum { CHUNK_BITS = 10, CHUNK = 1 << CHUNK_BITS, CHUNKS = 1 << 16, INDEX_BITS = 
 _Thread_local bool wml_settling;
 _Thread_local bool wml_runs_ocaml;
 
-static pthread_mutex_t      lock = PTHREAD_MUTEX_INITIALIZER;
-static slot                *chunks[CHUNKS];
-static unsigned             made;
-static slot                *free_slots;
-static _Thread_local slot  *first_told, **last_told;
+static pthread_mutex_t     lock = PTHREAD_MUTEX_INITIALIZER;
+static slot               *chunks[CHUNKS];
+static unsigned            made;
+static slot               *free_slots;
+static _Thread_local slot *first_told, **last_told;
 
 /* ---- fork: nobody else may hold the lock in the child -------------------- */
 

@@ -38,7 +38,7 @@ static void interrupt(void) { caml_record_signal(SIGVTALRM); }
 #else
 /* The domain that the pools' threads share. Caml_state is NULL in our thread. */
 static _Atomic(caml_domain_state *) domain;
-static void note_runtime(void) { domain = Caml_state; }
+static void                         note_runtime(void) { domain = Caml_state; }
 /* What systhreads' own tick does. */
 static void interrupt(void)
 {

@@ -17,10 +17,10 @@
 #include "ml.h"
 
 typedef struct {
-    int64_t          at;
-    const void      *task;
-    int              event, value;
-    char             pool[32];
+    int64_t     at;
+    const void *task;
+    int         event, value;
+    char        pool[32];
 } noted;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;

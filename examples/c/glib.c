@@ -40,11 +40,11 @@ static void hold(weir_main *context, bool busy, void *loop)
 
 int main(int argc, char **argv)
 {
-    weir_pool_options    opts = {.size = sizeof opts, .name = "count", .threads = 1};
-    g_autofree Count    *counts = g_new0(Count, argc);
+    weir_pool_options opts = {.size = sizeof opts, .name = "count", .threads = 1};
+    g_autofree Count *counts = g_new0(Count, argc);
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
-    weir_main           *context;
-    weir_pool           *pool;
+    weir_main *context;
+    weir_pool *pool;
     if (argc < 2) {
         g_printerr("usage: %s FILE...\n", argv[0]);
         return 2;

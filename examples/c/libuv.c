@@ -45,8 +45,11 @@ static void hold(weir_main *main, bool busy, void *watch) /* from weir_run and d
 
 int main(int argc, char **argv)
 {
-    weir_pool_options opts = {.size = sizeof opts, .name = "hash", .threads = 1,
-                              .init = make_buffer, .at_exit = free_buffer};
+    weir_pool_options opts = {.size = sizeof opts,
+                              .name = "hash",
+                              .threads = 1,
+                              .init = make_buffer,
+                              .at_exit = free_buffer};
     weir_task         task = {.run = hash_file, .done = hashed};
     uv_poll_t         watch;
     if (argc < 2) {

@@ -21,7 +21,8 @@ static int look_up(weir_task *task, void *state) /* on a worker: it may block */
     struct addrinfo *a, hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
     if (getaddrinfo(l->host, NULL, &hints, &a) != 0)
         return 1;
-    int rc = getnameinfo(a->ai_addr, a->ai_addrlen, l->address, NI_MAXHOST, NULL, 0, NI_NUMERICHOST);
+    int rc =
+        getnameinfo(a->ai_addr, a->ai_addrlen, l->address, NI_MAXHOST, NULL, 0, NI_NUMERICHOST);
     freeaddrinfo(a);
     return rc != 0;
 }

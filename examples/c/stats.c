@@ -52,8 +52,10 @@ int main(void)
     while (weir_main_pending(loop) > 0)
         weir_main_wait(loop, -1);
     weir_pool_get_stats(pool, &s);
-    printf("%" PRIu64 " submitted: %" PRIu64 " ok, %" PRIu64 " failed\n", s.submitted, s.ok, s.failed);
-    printf("%zu queued, %u running, %u of %u threads idle\n", s.queued, s.running, s.idle, s.threads);
+    printf("%" PRIu64 " submitted: %" PRIu64 " ok, %" PRIu64 " failed\n", s.submitted, s.ok,
+           s.failed);
+    printf("%zu queued, %u running, %u of %u threads idle\n", s.queued, s.running, s.idle,
+           s.threads);
     print_times(pool, WEIR_QUEUE_TIME, "waited");
     print_times(pool, WEIR_RUN_TIME, "ran");
     weir_pool_release(pool);

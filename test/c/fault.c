@@ -16,13 +16,14 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *const fault_names[FAULTS] = {"none",       "alloc",       "thread",      "descriptor",
-                                         "read EINTR", "read EAGAIN", "write EINTR", "write EAGAIN"};
+const char *const fault_names[FAULTS] = {"none",        "alloc",       "thread",
+                                         "descriptor",  "read EINTR",  "read EAGAIN",
+                                         "write EINTR", "write EAGAIN"};
 
 static _Atomic int  armed; /* enum fault */
 static _Atomic long countdown;
 static long         burst_length;
-static void       (*when_refused)(void);
+static void (*when_refused)(void);
 static _Atomic bool injected;
 static _Atomic long live, writes;
 

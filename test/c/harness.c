@@ -26,10 +26,10 @@
 #endif
 
 static struct {
-    const char *name;
+    const char         *name;
     const char *_Atomic stage;
-    int  threads, fds;
-    long blocks;
+    int                 threads, fds;
+    long                blocks;
 } now = {.name = "no test"};
 
 scenario *scenarios;
@@ -107,8 +107,7 @@ bool given_at(int code, const char *file, int line)
 {
     if (code == 0)
         return true;
-    if (fault_injected() &&
-        (code == WEIR_ENOMEM || code == WEIR_EAGAIN || code == WEIR_EMFILE))
+    if (fault_injected() && (code == WEIR_ENOMEM || code == WEIR_EAGAIN || code == WEIR_EMFILE))
         return false;
     failed(file, line, weir_strerror(code), code, 0);
 }

@@ -23,50 +23,50 @@
 /* ---- tests -------------------------------------------------------------- */
 
 /* A test that may assume that the system gives what is asked for. */
-#define TEST(name)                  \
-    static void name##_body(void);  \
-    START_TEST(name)                \
-    {                               \
-        test_begin(#name);          \
-        name##_body();              \
-        test_end();                 \
-    }                               \
-    END_TEST                        \
+#define TEST(name)                                                                                 \
+    static void name##_body(void);                                                                 \
+    START_TEST(name)                                                                               \
+    {                                                                                              \
+        test_begin(#name);                                                                         \
+        name##_body();                                                                             \
+        test_end();                                                                                \
+    }                                                                                              \
+    END_TEST                                                                                       \
     static void name##_body(void)
 
 /* A test that test_sweep.c also runs with the n-th request to the system failing:
  * what depends on an answer stands behind given(), and the end is always reached. */
-#define SCENARIO(name)                                            \
-    static void     name##_body(void);                            \
-    static scenario name##_scenario = {#name, name##_body, NULL}; \
-    __attribute__((constructor)) static void name##_enlist(void)  \
-    {                                                             \
-        scenario_enlist(&name##_scenario);                        \
-    }                                                             \
+#define SCENARIO(name)                                                                             \
+    static void                              name##_body(void);                                    \
+    static scenario                          name##_scenario = {#name, name##_body, NULL};         \
+    __attribute__((constructor)) static void name##_enlist(void)                                   \
+    {                                                                                              \
+        scenario_enlist(&name##_scenario);                                                         \
+    }                                                                                              \
     TEST(name)
 
 typedef struct scenario {
-    const char      *name;
-    void           (*body)(void);
+    const char *name;
+    void (*body)(void);
     struct scenario *next;
 } scenario;
 
 extern scenario *scenarios;
 void             scenario_enlist(scenario *s);
 
-#define SUITE(room, ...)                                             \
-    Suite *room##_suite(void);                                       \
-    Suite *room##_suite(void)                                        \
-    {                                                                \
-        const TTest *const tests[] = {__VA_ARGS__};                  \
-        return suite_of(#room, tests, sizeof tests / sizeof *tests); \
+#define SUITE(room, ...)                                                                           \
+    Suite *room##_suite(void);                                                                     \
+    Suite *room##_suite(void)                                                                      \
+    {                                                                                              \
+        const TTest *const tests[] = {__VA_ARGS__};                                                \
+        return suite_of(#room, tests, sizeof tests / sizeof *tests);                               \
     }
 
 Suite *suite_of(const char *room, const TTest *const *tests, size_t n);
 void   test_begin(const char *name);
 void   test_end(void);
 /* What the test does now, for the watchdog's message. */
-void   test_stage(const char *stage);
+void test_stage(const char *stage);
 
 /* n, scaled by WEIR_SCALE (a factor, default 1), at least 1. */
 unsigned scaled(unsigned n);
@@ -75,19 +75,19 @@ uint64_t test_seed(void);
 uint32_t rnd(uint64_t *state);
 int64_t  now_ns(void);
 
-#define SECONDS(n) ((int64_t)(n) * 1000000000)
-#define MILLIS(n)  ((int64_t)(n) * 1000000)
+#define SECONDS(n) ((int64_t)(n)*1000000000)
+#define MILLIS(n) ((int64_t)(n)*1000000)
 
 /* ---- expectations, on any thread ---------------------------------------- */
 
 _Noreturn void failed(const char *file, int line, const char *what, long long a, long long b);
 
 #define expect(cond) ((cond) ? (void)0 : failed(__FILE__, __LINE__, #cond, 0, 1))
-#define expect_op(a, op, b)                                                          \
-    do {                                                                             \
-        long long a_ = (long long)(a), b_ = (long long)(b);                          \
-        if (!(a_ op b_))                                                             \
-            failed(__FILE__, __LINE__, #a " " #op " " #b, a_, b_);                   \
+#define expect_op(a, op, b)                                                                        \
+    do {                                                                                           \
+        long long a_ = (long long)(a), b_ = (long long)(b);                                        \
+        if (!(a_ op b_))                                                                           \
+            failed(__FILE__, __LINE__, #a " " #op " " #b, a_, b_);                                 \
     } while (0)
 #define expect_eq(a, b) expect_op(a, ==, b)
 
@@ -106,8 +106,11 @@ typedef struct {
 
 typedef tally gate;
 
-#define TALLY {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0}
-#define GATE  TALLY
+#define TALLY                                                                                      \
+    {                                                                                              \
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0                                     \
+    }
+#define GATE TALLY
 
 long tally_add(tally *t, long n); /* returns the new value */
 long tally_get(tally *t);
@@ -117,8 +120,8 @@ void gate_wait(gate *g); /* stays open */
 void gate_shut(gate *g);
 
 typedef struct {
-    pthread_t    thread;
-    void       (*fn)(void *);
+    pthread_t thread;
+    void (*fn)(void *);
     void        *arg;
     gate         started;
     pid_t        tid;
@@ -169,22 +172,25 @@ void main_until(weir_main *m, tally *t, long n);
 
 /* A task that says what happened to it. The zero value returns 0 at once. */
 typedef struct {
-    weir_task    task;
-    gate        *entered, *leave; /* opened when run begins; waited for before it ends */
-    tally       *settled;         /* counts dones */
-    int          code;            /* what run returns */
-    int          id;
-    struct order *order;          /* where run writes id */
-    _Atomic int  runs, dones;
-    int          outcome;
-    bool         orphaned;
-    void        *state;
-    pthread_t    ran_on, done_on;
+    weir_task     task;
+    gate         *entered, *leave; /* opened when run begins; waited for before it ends */
+    tally        *settled;         /* counts dones */
+    int           code;            /* what run returns */
+    int           id;
+    struct order *order; /* where run writes id */
+    _Atomic int   runs, dones;
+    int           outcome;
+    bool          orphaned;
+    void         *state;
+    pthread_t     ran_on, done_on;
 } probe;
 
 int  probe_run(weir_task *task, void *state);
 void probe_done(weir_task *task);
-#define PROBE {.task = {.run = probe_run, .done = probe_done}}
+#define PROBE                                                                                      \
+    {                                                                                              \
+        .task = {.run = probe_run, .done = probe_done }                                            \
+    }
 
 typedef struct order {
     pthread_mutex_t lock;
@@ -195,7 +201,10 @@ typedef struct order {
  * mailbox; dispatches nothing. */
 void settle_undelivered(rig *r, probe *t, int n);
 
-#define ORDER {PTHREAD_MUTEX_INITIALIZER, 0, {0}}
+#define ORDER                                                                                      \
+    {                                                                                              \
+        PTHREAD_MUTEX_INITIALIZER, 0, { 0 }                                                        \
+    }
 void order_note(order *o, int id);
 
 /* A probe that holds its worker until plug_pull. */
@@ -218,7 +227,10 @@ typedef struct {
 } news;
 
 void news_tell(weir_notice *notice, int outcome);
-#define NEWS {.notice = {.fn = news_tell}}
+#define NEWS                                                                                       \
+    {                                                                                              \
+        .notice = {.fn = news_tell }                                                               \
+    }
 
 /* A snapshot whose sums were checked. */
 weir_pool_stats stats_of(weir_pool *pool);
@@ -227,9 +239,9 @@ weir_pool_stats stats_of(weir_pool *pool);
 
 enum fault {
     FAULT_NONE,
-    FAULT_ALLOC,       /* malloc, calloc, realloc, strdup */
-    FAULT_THREAD,      /* pthread_create */
-    FAULT_FD,          /* eventfd, pipe2 */
+    FAULT_ALLOC,  /* malloc, calloc, realloc, strdup */
+    FAULT_THREAD, /* pthread_create */
+    FAULT_FD,     /* eventfd, pipe2 */
     FAULT_READ_EINTR,
     FAULT_READ_EAGAIN,
     FAULT_WRITE_EINTR,

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* clang-format off */
 #define SUITES(X) \
     X(task) X(wait) X(queue) X(full) X(policy) X(deadline) X(main) X(main_close) X(notice) \
     X(busy) X(call) X(serve) X(deadlock) X(pool) X(options) X(cpus) X(grow) X(lazy) X(spare) X(measure) \
     X(close) X(ends) X(release) X(hold) X(unload) X(park) X(abandon) X(borrowed) X(lend) X(fork) X(fork_inside) X(fork_twice) \
     X(signals) X(spawning) X(nature) X(limits) X(sandbox) X(stress) X(sweep)
+/* clang-format on */
 
 #define DECLARE(room) Suite *room##_suite(void);
 SUITES(DECLARE)
@@ -20,7 +22,7 @@ SUITES(DECLARE)
 #define ROW(room) {#room, room##_suite},
 static const struct {
     const char *name;
-    Suite    *(*make)(void);
+    Suite *(*make)(void);
 } all[] = {SUITES(ROW)};
 
 static bool wanted(const char *name, int argc, char **argv)

@@ -13,13 +13,13 @@ static weir_pool_options borrowing(unsigned n)
 
 /* A host's thread: enters, serves, leaves. */
 typedef struct {
-    helper       h;
-    weir_pool   *pool;
-    _Atomic int  entered; /* what enter returned */
-    unsigned     index;
-    _Atomic int  served;
-    bool         deserts; /* leaves, lost, in the middle of its first task */
-    bool         goes;    /* the same, but says that it was its last call */
+    helper      h;
+    weir_pool  *pool;
+    _Atomic int entered; /* what enter returned */
+    unsigned    index;
+    _Atomic int served;
+    bool        deserts; /* leaves, lost, in the middle of its first task */
+    bool        goes;    /* the same, but says that it was its last call */
 } lent;
 
 static void serves(void *arg)
@@ -440,12 +440,12 @@ TEST(an_abandoned_lent_thread_is_told_to_leave)
 }
 
 SUITE(borrowed, a_lent_thread_serves_like_an_owned_one,
-      a_pool_wants_as_many_threads_as_it_asked_for, a_worker_that_leaves_with_its_task_fails_it, enter_is_refused_where_it_cannot_be,
-      a_worker_serves_by_hand, a_refused_thread_fails_the_open_after_the_others_left,
+      a_pool_wants_as_many_threads_as_it_asked_for, a_worker_that_leaves_with_its_task_fails_it,
+      enter_is_refused_where_it_cannot_be, a_worker_serves_by_hand,
+      a_refused_thread_fails_the_open_after_the_others_left,
       a_close_before_any_thread_came_waits_for_those_expected,
       a_lost_worker_fails_its_task_and_another_is_asked_for_in_the_main,
       a_pool_whose_lend_is_refused_serves_with_what_it_has,
       a_pool_that_loses_its_last_thread_for_good_closes,
       a_drain_ends_when_the_last_running_worker_is_lost,
-      a_blocked_main_lends_the_thread_that_it_waits_for,
-      an_abandoned_lent_thread_is_told_to_leave)
+      a_blocked_main_lends_the_thread_that_it_waits_for, an_abandoned_lent_thread_is_told_to_leave)

@@ -6,20 +6,23 @@
 
 /* One call, and what its fn does with it. */
 typedef struct {
-    weir_main   *main; /* to name; NULL: none */
-    int          code; /* to finish with */
-    void        *result;
-    bool         keeps; /* fn leaves the finishing to others */
-    weir_call   *call;
-    gate         begun;
-    _Atomic int  begins;
-    pthread_t    on;
-    weir_pool   *pool; /* what fn saw */
-    int          rc;   /* what the caller got */
-    void        *got;
+    weir_main  *main; /* to name; NULL: none */
+    int         code; /* to finish with */
+    void       *result;
+    bool        keeps; /* fn leaves the finishing to others */
+    weir_call  *call;
+    gate        begun;
+    _Atomic int begins;
+    pthread_t   on;
+    weir_pool  *pool; /* what fn saw */
+    int         rc;   /* what the caller got */
+    void       *got;
 } request;
 
-#define REQUEST {.begun = GATE, .rc = 1}
+#define REQUEST                                                                                    \
+    {                                                                                              \
+        .begun = GATE, .rc = 1                                                                     \
+    }
 
 static void answers(weir_call *call, void *arg)
 {
@@ -319,11 +322,9 @@ TEST(callers_race_with_the_close_and_each_is_answered_once)
 
 SUITE(call, a_task_is_answered_by_the_main_that_submitted_it,
       a_foreign_thread_is_answered_by_the_main_it_names_or_the_first,
-      fn_may_leave_the_answer_to_another_thread_for_later,
-      an_answer_may_come_from_a_foreign_thread,
-      a_call_on_its_own_main_or_without_function_is_an_error,
-      without_any_main_a_call_is_closed, where_no_loop_turns_yet_a_call_waits_for_one,
-      a_posted_call_is_withdrawn_when_its_main_closes,
+      fn_may_leave_the_answer_to_another_thread_for_later, an_answer_may_come_from_a_foreign_thread,
+      a_call_on_its_own_main_or_without_function_is_an_error, without_any_main_a_call_is_closed,
+      where_no_loop_turns_yet_a_call_waits_for_one, a_posted_call_is_withdrawn_when_its_main_closes,
       a_begun_call_is_failed_when_its_main_closes_and_its_finish_counted,
       with_every_worker_stuck_in_a_call_the_main_can_still_close,
       a_task_whose_main_has_closed_is_told_so,

@@ -168,8 +168,7 @@ TEST(this_process_has_no_more_threads_than_its_quota)
     expect(quota == 0 || threads_with(pool_of(0)) <= quota);
 }
 
-SUITE(cpus, a_thread_that_may_run_on_one_cpu_opens_a_pool_of_one,
-      a_pool_for_one_cpu_has_one_thread, a_pool_has_no_more_threads_than_cpus_that_are_there,
-      the_quota_of_version_2_is_rounded_up, the_least_quota_on_the_way_up_holds,
-      the_quota_of_version_1_stands_in_two_files, what_cannot_be_read_is_no_quota,
-      this_process_has_no_more_threads_than_its_quota)
+SUITE(cpus, a_thread_that_may_run_on_one_cpu_opens_a_pool_of_one, a_pool_for_one_cpu_has_one_thread,
+      a_pool_has_no_more_threads_than_cpus_that_are_there, the_quota_of_version_2_is_rounded_up,
+      the_least_quota_on_the_way_up_holds, the_quota_of_version_1_stands_in_two_files,
+      what_cannot_be_read_is_no_quota, this_process_has_no_more_threads_than_its_quota)

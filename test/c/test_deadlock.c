@@ -8,7 +8,7 @@ static rig        here;
 static int        answer; /* what the main got inside the call */
 static weir_call *kept;
 static bool       keeps;
-static int      (*tries)(void);
+static int (*tries)(void);
 
 static void on_main(weir_call *call, void *arg)
 {
@@ -226,10 +226,7 @@ TEST(a_wait_ends_when_a_resize_takes_the_last_spare)
 
 static probe visits;
 
-static void visits_when_full(void *pool)
-{
-    expect_eq(weir_run(pool, &visits.task, NULL), 0);
-}
+static void visits_when_full(void *pool) { expect_eq(weir_run(pool, &visits.task, NULL), 0); }
 
 TEST(a_wait_ends_when_the_last_visitor_leaves)
 {
@@ -280,6 +277,5 @@ SUITE(deadlock, a_call_may_not_close_the_pool_whose_task_waits_for_it,
       a_call_may_not_block_on_the_queue_of_a_pool_that_waits_for_it_whole,
       a_call_may_not_wait_for_a_task_of_a_pool_that_waits_for_it_whole,
       an_endless_wait_fails_the_calls_that_only_its_loop_could_finish,
-      a_call_of_another_pool_may_be_waited_beside,
-      a_wait_ends_when_a_resize_takes_the_last_spare, a_wait_ends_when_the_last_visitor_leaves,
-      a_wait_is_stuck_where_nobody_lends_the_spare)
+      a_call_of_another_pool_may_be_waited_beside, a_wait_ends_when_a_resize_takes_the_last_spare,
+      a_wait_ends_when_the_last_visitor_leaves, a_wait_is_stuck_where_nobody_lends_the_spare)

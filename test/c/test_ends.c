@@ -13,8 +13,8 @@ typedef enum { IN_A_TASK, IN_AT_EXIT, IN_ON_STOP, IN_A_DESTRUCTOR } place;
 static place         where;
 static _Atomic int   left;
 static pthread_key_t key;
-static int         (*inside)(void);
-static int           inside_rc;
+static int (*inside)(void);
+static int inside_rc;
 
 /* One thread of the pool stays there until the gate opens. */
 static void stay(place at)

@@ -426,11 +426,10 @@ TEST(a_child_that_waits_for_space_hears_that_there_is_none)
 }
 
 SUITE(fork, a_child_that_waits_for_space_hears_that_there_is_none,
-      a_child_settles_what_its_parent_had_begun_as_closed,
-      a_child_may_give_everything_back_at_once, a_child_may_open_a_pool_of_its_own,
+      a_child_settles_what_its_parent_had_begun_as_closed, a_child_may_give_everything_back_at_once,
+      a_child_may_open_a_pool_of_its_own,
       a_child_with_a_turning_loop_takes_no_wake_up_of_its_parent,
-      a_main_without_a_pool_is_renewed_too,
-      a_fork_while_others_submit_leaves_no_lock_behind,
+      a_main_without_a_pool_is_renewed_too, a_fork_while_others_submit_leaves_no_lock_behind,
       calls_of_the_parents_threads_do_not_run_in_the_child,
       a_call_that_has_ended_keeps_no_main_in_the_child, a_childs_descriptor_is_closed_by_exec_too,
       a_childs_descriptor_says_nothing_of_its_parent,

@@ -343,8 +343,8 @@ TEST(a_begun_call_whose_caller_forks_is_closed_in_the_child) { a_caller_forks(tr
 
 SUITE(fork_inside, a_done_may_fork, a_function_run_in_main_may_fork, a_wait_may_serve_a_fork,
       a_notice_may_fork, a_notice_told_inside_its_close_may_fork, a_lend_may_fork,
-      a_task_may_fork_and_its_child_has_no_right_to_the_state,
-      a_task_that_its_caller_runs_may_fork, a_task_without_done_that_its_caller_runs_may_fork,
+      a_task_may_fork_and_its_child_has_no_right_to_the_state, a_task_that_its_caller_runs_may_fork,
+      a_task_without_done_that_its_caller_runs_may_fork,
       a_close_that_serves_a_fork_forgets_who_waited_beside_it,
       a_posted_call_whose_caller_forks_is_closed_in_the_child,
       a_begun_call_whose_caller_forks_is_closed_in_the_child)

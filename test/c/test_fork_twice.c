@@ -206,5 +206,5 @@ TEST(a_child_of_a_tasks_child_may_return_from_run) { from_a_task(2, true); }
 SUITE(fork_twice, each_call_has_its_code_in_a_child, each_call_has_its_code_in_a_child_of_a_child,
       each_call_has_its_code_in_a_child_of_a_child_of_a_child,
       each_call_has_its_code_in_a_tasks_child, each_call_has_its_code_in_a_child_of_a_tasks_child,
-      a_childs_child_has_a_descriptor_where_the_child_had_none,
-      a_tasks_child_may_return_from_run, a_child_of_a_tasks_child_may_return_from_run)
+      a_childs_child_has_a_descriptor_where_the_child_had_none, a_tasks_child_may_return_from_run,
+      a_child_of_a_tasks_child_may_return_from_run)

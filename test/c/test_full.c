@@ -155,10 +155,10 @@ SCENARIO(blocked_submitters_lose_nothing)
 
 static void a_refused_one_hears(release_by how, int outcome)
 {
-    rig    r;
-    plug   p;
-    probe  queued[2], extra = PROBE;
-    news   h[2] = {NEWS, NEWS}; /* all are told */
+    rig   r;
+    plug  p;
+    probe queued[2], extra = PROBE;
+    news  h[2] = {NEWS, NEWS}; /* all are told */
     expect(full_pool(&r, &p, queued, 2, WEIR_REFUSE));
     expect_eq(weir_run(r.p, &extra.task, r.m), WEIR_EFULL);
     for (int i = 0; i < 2; i++)
@@ -319,13 +319,14 @@ TEST(a_main_that_closes_may_tell_one_that_submits_and_releases)
 }
 
 SUITE(full, a_refused_one_hears_when_the_main_of_what_is_queued_closes,
-      a_main_that_closes_may_tell_one_that_submits_and_releases, a_full_queue_refuses_and_leaves_the_task_untouched,
+      a_main_that_closes_may_tell_one_that_submits_and_releases,
+      a_full_queue_refuses_and_leaves_the_task_untouched,
       a_blocked_submitter_goes_on_when_a_task_starts,
       a_blocked_submitter_goes_on_when_one_is_cancelled,
-      a_blocked_submitter_goes_on_when_the_queue_is_purged,
-      a_blocked_submitter_is_told_of_a_close, a_blocked_submitter_is_told_of_a_drain,
-      a_worker_that_finds_its_own_queue_full_gets_an_error, blocked_submitters_lose_nothing,
-      a_refused_one_hears_when_a_task_starts, a_refused_one_hears_when_one_is_cancelled,
-      a_refused_one_hears_when_the_queue_is_purged, a_refused_one_hears_of_a_close,
-      a_refused_one_hears_of_a_drain, space_that_is_there_is_told_at_once,
-      who_asks_for_space_loses_nothing, a_main_that_closes_hears_there)
+      a_blocked_submitter_goes_on_when_the_queue_is_purged, a_blocked_submitter_is_told_of_a_close,
+      a_blocked_submitter_is_told_of_a_drain, a_worker_that_finds_its_own_queue_full_gets_an_error,
+      blocked_submitters_lose_nothing, a_refused_one_hears_when_a_task_starts,
+      a_refused_one_hears_when_one_is_cancelled, a_refused_one_hears_when_the_queue_is_purged,
+      a_refused_one_hears_of_a_close, a_refused_one_hears_of_a_drain,
+      space_that_is_there_is_told_at_once, who_asks_for_space_loses_nothing,
+      a_main_that_closes_hears_there)

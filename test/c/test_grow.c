@@ -384,7 +384,8 @@ TEST(resizes_at_random_lose_no_task)
     expect(rig_open_with(&r, &opts));
     for (int i = 0; i < n; i++) {
         t[i] = (probe){.task = {.run = i % 3 ? probe_run : run_resizes, .done = probe_done},
-                       .settled = &settled, .id = i};
+                       .settled = &settled,
+                       .id = i};
         expect_eq(weir_run(r.p, &t[i].task, i % 2 ? r.m : NULL), 0);
     }
     main_until(r.m, &settled, n);
@@ -398,10 +399,8 @@ SUITE(grow, a_pool_grows_while_tasks_find_no_idle_thread_and_no_further,
       threads_above_the_minimum_retire_when_idle, an_elastic_pool_has_an_idle_time,
       a_pool_that_cannot_grow_serves_with_what_it_has,
       a_thread_that_fails_to_start_later_does_not_close_the_pool, an_idle_pool_sleeps,
-      a_resize_starts_threads_and_sends_others_home,
-      a_resize_below_the_running_lets_them_finish,
-      a_resize_counts_the_threads_on_their_way,
-      a_resize_asks_again_at_once_after_a_refusal,
+      a_resize_starts_threads_and_sends_others_home, a_resize_below_the_running_lets_them_finish,
+      a_resize_counts_the_threads_on_their_way, a_resize_asks_again_at_once_after_a_refusal,
       a_resize_that_is_refused_serves_with_what_it_has, bad_sizes_and_closed_pools_are_refused,
       resizes_at_random_lose_no_task, threads_too_many_leave_at_once_and_not_after_their_idle_time,
       a_pool_that_was_refused_a_thread_does_not_ask_again_at_once)

@@ -514,7 +514,8 @@ static void serves(void *pool)
         return;
     if (host.leaves)
         gate_wait(host.leaves);
-    while (!host.unfit && weir_worker_next(w, true, &t) == 0 && weir_worker_settle(w, t, t->run(t, NULL)) == 0)
+    while (!host.unfit && weir_worker_next(w, true, &t) == 0 &&
+           weir_worker_settle(w, t, t->run(t, NULL)) == 0)
         continue;
     weir_worker_leave(w, false, host.unfit);
 }
@@ -778,9 +779,8 @@ SUITE(lazy, a_lazy_pool_is_open_at_once_and_has_no_thread,
       a_thread_is_lent_at_the_first_task,
       a_refused_lend_settles_what_waits_and_the_next_task_asks_again,
       a_lent_thread_that_turns_out_unfit_settles_what_waits_as_a_refused_one,
-      and_fails_no_task_that_comes_later,
-      a_drain_waits_for_the_lend_that_it_asked_for,
+      and_fails_no_task_that_comes_later, a_drain_waits_for_the_lend_that_it_asked_for,
       a_drain_ends_when_what_waits_for_a_lend_is_taken_back,
-      a_refused_lend_settles_nothing_while_another_is_to_come, where_the_lender_is_gone_what_waits_settles,
-      who_cannot_lend_cannot_be_lazy, no_task_is_lost_while_the_last_thread_retires,
-      nor_by_many_submitters_beside_many_threads)
+      a_refused_lend_settles_nothing_while_another_is_to_come,
+      where_the_lender_is_gone_what_waits_settles, who_cannot_lend_cannot_be_lazy,
+      no_task_is_lost_while_the_last_thread_retires, nor_by_many_submitters_beside_many_threads)

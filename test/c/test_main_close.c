@@ -213,8 +213,8 @@ TEST(done_may_open_and_close_other_mains)
     rig_close(&r);
 }
 
-static rig          again;
-static _Atomic int  rerun;
+static rig         again;
+static _Atomic int rerun;
 
 static void done_submits_more(weir_task *task)
 {

@@ -77,8 +77,8 @@ static struct {
     weir_pool  *pool;
 } trace;
 
-static void traces(void *arg, weir_trace_event event, const weir_pool *pool,
-                   const weir_task *task, int value)
+static void traces(void *arg, weir_trace_event event, const weir_pool *pool, const weir_task *task,
+                   int value)
 {
     weir_pool_options o = {.size = sizeof o};
     expect(arg == &trace && pool != NULL);
@@ -192,7 +192,7 @@ TEST(a_hook_is_called_with_its_own_argument)
 }
 
 static struct {
-    int n, event[8];
+    int              n, event[8];
     const weir_task *task; /* of no other */
 } steps;
 
@@ -328,5 +328,4 @@ SUITE(measure, a_measured_pool_knows_how_long_its_tasks_waited_and_ran,
       a_pool_that_does_not_measure_says_so, every_event_is_traced_once,
       what_a_closing_main_settles_is_traced, a_hook_is_called_with_its_own_argument,
       a_task_that_its_caller_ran_is_traced_as_queued_and_then_settled,
-      on_start_comes_before_init_and_on_stop_after_at_exit,
-      workers_run_on_the_cpus_that_were_named)
+      on_start_comes_before_init_and_on_stop_after_at_exit, workers_run_on_the_cpus_that_were_named)

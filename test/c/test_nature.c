@@ -105,12 +105,12 @@ typedef struct {
 typedef struct scene {
     weir_pool        *p;
     weir_pool_options opts;
-    void            (*bring)(struct scene *);
-    void            (*become)(void); /* unlike the opener, or NULL */
-    nature            opener, bringer;
-    spy               spies[SPIES];
-    tally             entered;
-    gate              leave;
+    void (*bring)(struct scene *);
+    void (*become)(void); /* unlike the opener, or NULL */
+    nature opener, bringer;
+    spy    spies[SPIES];
+    tally  entered;
+    gate   leave;
 } scene;
 
 static int spy_run(weir_task *task, void *state)
@@ -381,7 +381,8 @@ static void an_idle_one_brings(void)
     on_thread(NULL, opens, &s);
     on_thread(become_idle, brings, &s);
     for (int i = 0; i < SPIES; i++)
-        expect_eq(s.spies[i].seen.policy, may || !s.spies[i].brought ? s.opener.policy : SCHED_IDLE);
+        expect_eq(s.spies[i].seen.policy,
+                  may || !s.spies[i].brought ? s.opener.policy : SCHED_IDLE);
     scene_end(&s);
 }
 
@@ -423,6 +424,5 @@ SUITE(nature, a_thread_that_a_submitter_brings_is_as_the_first,
       the_thread_that_replaces_a_lost_one_is_as_the_first,
       a_spare_for_a_blocked_one_is_as_the_first, the_timer_is_as_the_first_thread,
       a_later_thread_of_a_pool_with_cpus_runs_on_those,
-      a_thread_stays_idle_where_the_system_refuses_more,
-      a_later_thread_is_real_time_as_the_first,
+      a_thread_stays_idle_where_the_system_refuses_more, a_later_thread_is_real_time_as_the_first,
       a_later_thread_is_what_a_resetting_opener_gives_its_first)

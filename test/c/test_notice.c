@@ -76,4 +76,5 @@ TEST(a_notice_needs_a_function_and_a_main)
 
 SUITE(notice, an_expected_notice_is_pending_until_it_is_delivered,
       a_notice_of_the_main_s_own_thread_waits_for_dispatch,
-      a_notice_that_comes_after_its_main_has_closed_comes_there, a_notice_needs_a_function_and_a_main)
+      a_notice_that_comes_after_its_main_has_closed_comes_there,
+      a_notice_needs_a_function_and_a_main)

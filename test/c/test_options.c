@@ -29,11 +29,11 @@ static void expect_refused(weir_pool_options opts, int code)
     expect(p == NULL);
 }
 
-#define refused(code, ...)                       \
-    do {                                         \
-        weir_pool_options o = pool_of(1);        \
-        __VA_ARGS__;                             \
-        expect_refused(o, code);                 \
+#define refused(code, ...)                                                                         \
+    do {                                                                                           \
+        weir_pool_options o = pool_of(1);                                                          \
+        __VA_ARGS__;                                                                               \
+        expect_refused(o, code);                                                                   \
     } while (0)
 
 TEST(bad_options_are_refused)
@@ -227,9 +227,9 @@ TEST(a_pool_may_have_many_threads)
     rig_close(&r);
 }
 
-SUITE(options, bad_options_are_refused,
-      a_borrowed_pool_is_opened_without_waiting_only, every_option_is_read_back,
-      zero_means_the_default, an_older_callers_shorter_options_are_understood,
+SUITE(options, bad_options_are_refused, a_borrowed_pool_is_opened_without_waiting_only,
+      every_option_is_read_back, zero_means_the_default,
+      an_older_callers_shorter_options_are_understood,
       a_newer_callers_longer_options_are_understood_while_zero,
-      workers_have_the_stack_that_was_asked_for,
-      a_stack_of_the_default_size_holds_a_megabyte, the_least_stack_lets_printf_run, a_pool_may_have_many_threads)
+      workers_have_the_stack_that_was_asked_for, a_stack_of_the_default_size_holds_a_megabyte,
+      the_least_stack_lets_printf_run, a_pool_may_have_many_threads)

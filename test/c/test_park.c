@@ -363,8 +363,8 @@ TEST(the_time_of_a_park_that_was_ended_is_not_the_next_ones)
     rig r;
     expect(rig_open(&r, 1));
     for (int while_it_runs = 0; while_it_runs < 2; while_it_runs++)
-        for (int64_t within = MILLIS(20);
-             !second_park_has_no_end(&r, within, while_it_runs); within *= 4)
+        for (int64_t within = MILLIS(20); !second_park_has_no_end(&r, within, while_it_runs);
+             within *= 4)
             continue;
     rig_close(&r);
 }
@@ -501,7 +501,7 @@ SUITE(park, a_parked_task_leaves_its_thread_and_runs_again_when_unparked,
       a_park_ends_by_itself_when_its_time_is_up,
       ten_thousand_parks_on_two_threads_end_each_in_its_time,
       the_time_of_a_park_that_was_ended_is_not_the_next_ones,
-      a_park_with_a_time_can_be_ended_before_by_an_unpark,
-      a_park_whose_time_is_negative_has_no_end, a_time_is_only_for_the_run_of_the_task_itself,
+      a_park_with_a_time_can_be_ended_before_by_an_unpark, a_park_whose_time_is_negative_has_no_end,
+      a_time_is_only_for_the_run_of_the_task_itself,
       a_park_that_ends_otherwise_leaves_the_times_of_others,
       the_time_races_with_unparks_and_a_cancel)

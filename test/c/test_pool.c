@@ -18,7 +18,10 @@ typedef struct {
     tally entered;
 } ledger;
 
-#define LEDGER {.lock = PTHREAD_MUTEX_INITIALIZER, .entered = TALLY}
+#define LEDGER                                                                                     \
+    {                                                                                              \
+        .lock = PTHREAD_MUTEX_INITIALIZER, .entered = TALLY                                        \
+    }
 
 static int init_notes(void *arg, void **state)
 {
@@ -87,8 +90,8 @@ SCENARIO(every_thread_has_a_state_made_and_given_back_on_it)
     if (rig_open_with(&r, &opts)) {
         expect_eq(l.inits, MANY); /* open has waited for them all */
         for (int i = 0; i < 30; i++) {
-            t[i] = (probe){.task = {.run = run_notes_state, .done = probe_done},
-                           .settled = &settled};
+            t[i] =
+                (probe){.task = {.run = run_notes_state, .done = probe_done}, .settled = &settled};
             expect(given(weir_run(r.p, &t[i].task, r.m)));
         }
         main_until(r.m, &settled, 30);

@@ -307,6 +307,5 @@ SUITE(queue, tasks_start_in_the_order_of_submission,
       every_32nd_pick_serves_the_lowest_level, the_32nd_pick_passes_over_the_middle_level,
       a_capped_level_leaves_the_other_threads_to_the_others,
       a_cap_is_never_passed_and_no_capped_task_is_forgotten,
-      nothing_starts_while_paused_and_running_tasks_go_on,
-      pause_and_resume_of_a_closed_pool_say_so,
+      nothing_starts_while_paused_and_running_tasks_go_on, pause_and_resume_of_a_closed_pool_say_so,
       purge_cancels_every_queued_task_and_says_how_many, bad_run_options_are_refused)

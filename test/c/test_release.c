@@ -78,10 +78,7 @@ static void notice_releases(weir_notice *notice, int outcome)
     news_tell(notice, outcome);
 }
 
-static void runs_it_here(void *task)
-{
-    expect_eq(weir_run(crowded.p, task, NULL), 0);
-}
+static void runs_it_here(void *task) { expect_eq(weir_run(crowded.p, task, NULL), 0); }
 
 /* The caller's thread is then the last one, and tells the notice. */
 TEST(a_notice_may_release_a_pool_whose_caller_ran_the_last_task)
@@ -148,8 +145,8 @@ TEST(a_pool_may_be_released_while_it_opens)
 
 enum { TASKS = 8, POOLS = 60 };
 
-static probe         poked[TASKS];
-static _Atomic bool  poking;
+static probe        poked[TASKS];
+static _Atomic bool poking;
 
 static void cancels(void *arg)
 {
@@ -280,5 +277,5 @@ SUITE(release, a_release_closes_without_waiting, only_the_last_of_several_releas
       a_done_may_release_the_pool_in_a_main_and_on_a_worker, a_task_may_release_its_own_pool,
       a_notice_may_release_a_pool_whose_caller_ran_the_last_task,
       a_pool_may_be_released_while_it_opens, a_cancel_may_meet_the_end_of_the_pool,
-      a_cancel_may_meet_a_task_that_moves_to_another_pool,
-      an_unpark_may_meet_the_end_of_the_pool, a_waiter_may_give_back_the_last_handle)
+      a_cancel_may_meet_a_task_that_moves_to_another_pool, an_unpark_may_meet_the_end_of_the_pool,
+      a_waiter_may_give_back_the_last_handle)

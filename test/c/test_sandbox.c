@@ -102,10 +102,7 @@ TEST(a_main_takes_no_pipe_when_descriptors_are_out)
         in_child(out_of_descriptors, EMFILE);
 }
 
-static void goes_on_in_a_child(void *main)
-{
-    serve_through(main);
-}
+static void goes_on_in_a_child(void *main) { serve_through(main); }
 
 /* The loop watches the number, whatever stands behind it. */
 static void forks_in_the_sandbox(void *error)

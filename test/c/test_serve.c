@@ -5,7 +5,7 @@
 #include "harness.h"
 
 /* What fn does on the main's thread while that thread blocks. */
-static void      (*inside)(void);
+static void (*inside)(void);
 static weir_call  *kept;
 static _Atomic int served;
 

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const int always_open[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,
+static const int always_open[] = {SIGSEGV, SIGBUS, SIGFPE,  SIGILL,
                                   SIGTRAP, SIGSYS, SIGABRT, SIGPROF};
 
 static bool is_always_open(int sig)
@@ -324,8 +324,7 @@ TEST(a_lent_thread_keeps_its_name)
 
 SUITE(signals, workers_block_all_but_the_synchronous_signals,
       workers_leave_the_one_signal_open_that_is_named, a_lent_thread_gets_its_own_mask_back,
-      a_host_can_block_before_it_makes_a_thread,
-      a_signal_to_the_process_never_lands_on_a_worker,
+      a_host_can_block_before_it_makes_a_thread, a_signal_to_the_process_never_lands_on_a_worker,
       a_handler_may_write_to_a_pipe_that_the_loop_polls,
       a_thread_that_waits_for_signals_may_call_anything,
       a_worker_is_named_after_its_pool_with_its_number, a_lent_thread_keeps_its_name)

@@ -320,14 +320,12 @@ TEST(blocking_has_no_effect_elsewhere)
 }
 
 SUITE(spare, each_waiting_worker_may_have_a_spare,
-      with_one_spare_too_few_the_last_wait_is_a_deadlock,
-      spares_go_when_they_are_no_more_needed,
+      with_one_spare_too_few_the_last_wait_is_a_deadlock, spares_go_when_they_are_no_more_needed,
       a_refused_spare_is_a_deadlock_told_and_not_suffered,
       a_wait_asks_for_a_spare_again_after_a_refusal,
       a_refusal_is_no_deadlock_while_a_thread_is_on_its_way,
       a_wait_is_a_deadlock_once_the_last_other_worker_has_left, no_spare_comes_while_nobody_blocks,
-      a_refused_spare_leaves_its_tasks_to_the_others,
-      a_worker_that_says_it_blocks_gets_a_spare,
+      a_refused_spare_leaves_its_tasks_to_the_others, a_worker_that_says_it_blocks_gets_a_spare,
       a_spare_comes_for_tasks_queued_before_the_worker_blocked, blocking_has_no_effect_elsewhere,
       a_wait_is_a_deadlock_once_the_spare_on_its_way_has_failed,
       a_wait_is_a_deadlock_once_the_last_other_thread_is_lost)

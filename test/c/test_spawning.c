@@ -75,7 +75,7 @@ static void expect_ends_by_term(pid_t pid)
 /* A task that does one thing. */
 typedef struct {
     weir_task task;
-    void    (*what)(void);
+    void (*what)(void);
 } job;
 
 static int run_job(weir_task *task, void *state)

@@ -9,26 +9,26 @@ enum { SLOTS = 48, USERS = 3, STEPS = 6000 };
 
 /* Of a user; only its thread runs it, anyone may call on it. */
 typedef struct {
-    weir_task       task;
-    struct user    *user;
-    int             parks;
-    _Atomic bool    busy; /* accepted and not done */
-    _Atomic int     dones_due;
-    _Atomic int     runs;
+    weir_task    task;
+    struct user *user;
+    int          parks;
+    _Atomic bool busy; /* accepted and not done */
+    _Atomic int  dones_due;
+    _Atomic int  runs;
 } slot;
 
 typedef struct user {
-    helper      h;
-    weir_pool  *pool;
-    weir_main  *m;
-    uint64_t    random;
-    slot        slot[SLOTS];
-    long        accepted;
+    helper       h;
+    weir_pool   *pool;
+    weir_main   *m;
+    uint64_t     random;
+    slot         slot[SLOTS];
+    long         accepted;
     _Atomic long done, calls;
 } user;
 
-static user users[USERS];
-static _Atomic bool over;
+static user             users[USERS];
+static _Atomic bool     over;
 static _Atomic unsigned steps; /* of all users: how far they are; relaxed, it orders nothing */
 
 static int run_as_told(weir_task *task, void *state)
@@ -76,8 +76,8 @@ static void submit(user *u, slot *s)
     if (atomic_load(&s->busy))
         return;
     o.deliver_to = r & 64 ? u->m : NULL;
-    s->task = (weir_task){.run = r & 128 && o.deliver_to ? run_asks : run_as_told,
-                          .done = done_once};
+    s->task =
+        (weir_task){.run = r & 128 && o.deliver_to ? run_asks : run_as_told, .done = done_once};
     s->user = u;
     s->parks = r & 256 ? (int)(r >> 9 & 3) : 0;
     s->runs = 0;
@@ -294,6 +294,5 @@ TEST(bursts_of_many_producers_are_done_exactly_once)
 }
 
 SUITE(stress, random_operations_lose_no_task, random_operations_on_a_small_queue_lose_no_task,
-      random_operations_with_caps_lose_no_task,
-      a_pool_that_closes_under_its_users_loses_no_task, a_burst_is_done_exactly_once,
-      bursts_of_many_producers_are_done_exactly_once)
+      random_operations_with_caps_lose_no_task, a_pool_that_closes_under_its_users_loses_no_task,
+      a_burst_is_done_exactly_once, bursts_of_many_producers_are_done_exactly_once)

@@ -320,8 +320,7 @@ TEST(a_done_on_a_worker_keeps_no_task_waiting)
 {
     rig   r;
     gate  entered = GATE;
-    probe first = {.task = {.run = probe_run,
-                            .done = done_frees_the_other_and_waits_for_the_next}};
+    probe first = {.task = {.run = probe_run, .done = done_frees_the_other_and_waits_for_the_next}};
     next_one = (probe)PROBE;
     next_one.entered = &entered;
     expect(rig_open(&r, 2) && plug_in(&other_worker, r.p, r.m) && weir_pool_pause(r.p) == 0);

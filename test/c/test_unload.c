@@ -15,10 +15,12 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* clang-format off */
 #define API(X)                                                                           \
     X(weir_main_open) X(weir_main_wait) X(weir_main_close) X(weir_pool_open)             \
     X(weir_run) X(weir_run_with) X(weir_wait) X(weir_close) X(weir_close_async)          \
     X(weir_pool_release) X(weir_trace)
+/* clang-format on */
 
 typedef struct {
     void *handle;
@@ -32,8 +34,8 @@ static void load(api *a)
     if (!a->handle)
         fprintf(stderr, "%s\n", dlerror());
     expect(a->handle);
-#define LOOK_UP(name)                                                    \
-    a->name = (__typeof__(&name))(uintptr_t)dlsym(a->handle, #name);     \
+#define LOOK_UP(name)                                                                              \
+    a->name = (__typeof__(&name))(uintptr_t)dlsym(a->handle, #name);                               \
     expect(a->name && a->name != &name);
     API(LOOK_UP)
 }

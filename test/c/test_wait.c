@@ -233,8 +233,7 @@ TEST(a_call_posted_as_a_wait_ends_reaches_the_loop)
 SUITE(wait, a_task_without_done_is_waited_for_and_may_run_again,
       wait_says_when_its_time_is_up_and_undoes_nothing,
       wait_is_refused_for_a_task_with_done_or_that_never_ran, many_waiters_wait_for_one_task,
-      a_task_that_waits_for_itself_is_told_so,
-      the_last_free_worker_may_not_wait_for_a_queued_task,
+      a_task_that_waits_for_itself_is_told_so, the_last_free_worker_may_not_wait_for_a_queued_task,
       wait_runs_no_done_and_leaves_the_descriptor_readable,
       a_completion_behind_a_call_that_a_wait_serves_reaches_the_loop,
       a_call_posted_as_a_wait_ends_reaches_the_loop)

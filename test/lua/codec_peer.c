@@ -574,13 +574,14 @@ static void class(lua_State *L, const char *name, const luaL_Reg *methods)
 /* -> module */
 int luaopen_codec_peer(lua_State *L)
 {
-    static const luaL_Reg message[] = {
-        {"__gc", message_gc},   {"bytes", message_bytes}, {"poke", message_poke},
-        {"cut", message_cut}, {NULL, NULL}};
-    static const luaL_Reg peers[] = {{"__gc", peer_gc},    {"run", peer_run},
-                                     {"give", peer_give},  {"take", peer_take},
-                                     {"call", peer_call},  {"clear", peer_clear},
-                                     {"close", peer_gc},   {NULL, NULL}};
+    static const luaL_Reg message[] = {{"__gc", message_gc},
+                                       {"bytes", message_bytes},
+                                       {"poke", message_poke},
+                                       {"cut", message_cut},
+                                       {NULL, NULL}};
+    static const luaL_Reg peers[] = {
+        {"__gc", peer_gc},   {"run", peer_run},     {"give", peer_give}, {"take", peer_take},
+        {"call", peer_call}, {"clear", peer_clear}, {"close", peer_gc},  {NULL, NULL}};
     static const luaL_Reg functions[] = {
         {"open", peer_open},         {"pack", peer_pack},       {"unpack", peer_unpack},
         {"alive", peer_alive},       {"threads", peer_threads}, {"fail_after", peer_fail_after},

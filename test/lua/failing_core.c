@@ -152,21 +152,17 @@ int luaopen_weir_core_failing(lua_State *L);
 /* -> module */
 int luaopen_weir_core_failing(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"lua", fail_lua},
-                                         {"own", fail_own},
-                                         {"everywhere", fail_everywhere},
-                                         {"alive", count},
-                                         {"fork", fork_here},
-                                         {"wait", wait_for},
-                                         {"fileno", descriptor},
-                                         {"flush_all", flush_all},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"lua", fail_lua},      {"own", fail_own},        {"everywhere", fail_everywhere},
+        {"alive", count},       {"fork", fork_here},      {"wait", wait_for},
+        {"fileno", descriptor}, {"flush_all", flush_all}, {NULL, NULL}};
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);
         lua_setfield(L, -2, f->name);
     }
-#ifdef __GLIBC__ /* whose FILEs tell their descriptor and give their lock back, whatever they are */
+#ifdef __GLIBC__ /* whose FILEs tell their descriptor and give their lock back, whatever they are  \
+                  */
     lua_pushboolean(L, true);
     lua_setfield(L, -2, "glibc");
 #endif

@@ -62,7 +62,8 @@ int main(void)
     weir_pool *p;
     *t = (weir_task){.run = run};
     ran[0] = 0;
-    must(weir_pool_open(&p, &(weir_pool_options){.size = sizeof(weir_pool_options)}) == 0, "by default");
+    must(weir_pool_open(&p, &(weir_pool_options){.size = sizeof(weir_pool_options)}) == 0,
+         "by default");
     must(weir_pool_pause(p) == 0 && weir_run(p, t, NULL) == 0, "a task is accepted");
     must(weir_wait(t, 1000000) == WEIR_ETIMEDOUT, "a wait ends on time");
     must(weir_pool_resume(p) == 0 && weir_wait(t, -1) == 0, "a task settles");

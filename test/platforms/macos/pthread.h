@@ -10,8 +10,8 @@
 int pthread_setname_np(const char *name);
 int pthread_cond_timedwait_relative_np(pthread_cond_t *cond, pthread_mutex_t *lock,
                                        const struct timespec *most);
-#define pthread_condattr_setclock      macos_has_no_condattr_setclock
-#define pthread_timedjoin_np           linux_has_pthread_timedjoin_np
-#define pthread_clockjoin_np           linux_has_pthread_clockjoin_np
-#define pthread_attr_setaffinity_np    linux_has_pthread_attr_setaffinity_np
+#define pthread_condattr_setclock macos_has_no_condattr_setclock
+#define pthread_timedjoin_np linux_has_pthread_timedjoin_np
+#define pthread_clockjoin_np linux_has_pthread_clockjoin_np
+#define pthread_attr_setaffinity_np linux_has_pthread_attr_setaffinity_np
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * cancel.pml: one task between run, park, unpark, cancel, abandon, its done and
- * its next run (csrc/pool.c, worker.c, task.c, abandon.c). A step is what happens
+ * its next run (csrc/pool/pool.c, worker.c, task.c, abandon.c). A step is what happens
  * under one hold of the pool's lock, or one atomic access.
  */
 //! ok    cancel-park          -DMAILS=2 -DCANCELS=1

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * close.pml: submitters that block on a full queue, workers, parked tasks, and
- * closes of every kind at once (csrc/pool.c, worker.c, close.c). A step is one
+ * closes of every kind at once (csrc/pool/pool.c, worker.c, close.c). A step is one
  * hold of the pool's lock.
  */
 //! ok    discard               -DCLOSE1=CLOSE

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * grow.pml: a pool grows while tasks find no idle thread, retires the idle ones it
- * has too many, and is resized meanwhile (csrc/grow.c, open.c, worker.c). A step is
+ * has too many, and is resized meanwhile (csrc/pool/grow.c, open.c, worker.c). A step is
  * one hold of the pool's lock; making a thread is a step of its own, and may be
  * refused.
  */

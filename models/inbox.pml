@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * inbox.pml: submits without the lock, `attend`, and a close that shuts the inbox
- * (csrc/queue.c, pool.c, grow.c, close.c). Pushes happen between any two steps, so
+ * (csrc/pool/queue.c, pool.c, grow.c, close.c). Pushes happen between any two steps, so
  * a hold of the lock has as many steps as it has looks at what pushes change.
  */
 //! ok    plain             -DW=2 -DN=3

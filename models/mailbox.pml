@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * mailbox.pml: posters, the descriptor, dispatch with a budget and nested
- * dispatch, weir_main_wait, and the descriptor's end (csrc/main.c).
+ * dispatch, weir_main_wait, and the descriptor's end (csrc/mailbox/main.c).
  */
 //! ok    loop
 //! ok    wait                 -DWAIT

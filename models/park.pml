@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * park.pml: the queue, the LIFO of idle workers with timeouts, and throttled,
- * chained wakes (csrc/pool.c, worker.c, grow.c). What happens under the pool's lock is one step;
+ * chained wakes (csrc/pool/pool.c, worker.c, grow.c). What happens under the pool's lock is one step;
  * popping a worker and unparking it are two.
  */
 //! ok    plain             -DW=2 -DN=4

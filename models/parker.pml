@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * parker.pml: the futex parker word by word: park with and without a deadline
- * against two unparks and the kernel's own steps (csrc/park.c).
+ * against two unparks and the kernel's own steps (csrc/base/park.c).
  */
 //! ok    whole
 //! found wait-no-compare  -DBUG_NO_COMPARE : invalid end state

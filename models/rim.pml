@@ -2,7 +2,7 @@
  *
  * rim.pml: run_in_main by a worker and by a thread of no pool, against a main that
  * turns its loop, sleeps in weir_main_wait, waits in weir_close for the worker's
- * pool, and closes (csrc/thread.c, call.c, main.c).
+ * pool, and closes (csrc/mailbox/thread.c, call.c, main.c).
  */
 //! ok    blocking-close    -DBLOCKING
 //! ok    main-close

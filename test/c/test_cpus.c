@@ -3,7 +3,7 @@
  * test_cpus.c: threads = 0 is as many as CPUs may be used. Control groups are folders
  * that the test makes: what is read is the same, but for where it stands.
  */
-#include "../../csrc/cpus.h"
+#include "../../csrc/base/cpus.h"
 #include "harness.h"
 
 #include <errno.h>

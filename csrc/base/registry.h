@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * registry.h: every open main and every pool of the process, for fork, for
+ * weir_main_close and for run_in_main without a main.
+ *
+ * Lock order, the one place where two are held: the registry's, then a pool's
+ * or a main's. Nobody takes the registry's lock while holding another.
+ */
+#ifndef WI_REGISTRY_H
+#define WI_REGISTRY_H
+
+#include "base/list.h"
+#include "base/platform.h"
+
+#pragma GCC visibility push(hidden)
+
+struct wi_registry {
+    wi_mutex lock;
+    wi_list  mains; /* oldest first; each holds its open reference */
+    wi_list  pools; /* each until its memory goes */
+};
+
+/* The one of this process, made at the first call. */
+struct wi_registry *wi_registry(void);
+
+void wi_register(wi_list *list, weir_link *element);
+void wi_unregister(weir_link *element);
+
+#pragma GCC visibility pop
+#endif

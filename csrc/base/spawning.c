@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * spawning.c: the signal mask of commands that a task starts.
+ *
+ * A thread of ours blocks nearly every signal, and a command inherits that: SIGTERM
+ * would not end it. So a forked child, and a worker between weir_spawning_begin and
+ * _end, have the mask of the thread that opened the pool. Who opens a pool inside
+ * another one passes that one's on.
+ */
+#include "base/spawning.h"
+
+#include "weir.h"
+
+#include <pthread.h>
+
+/* The calling thread's: whether it is a pool's, and what commands get there; how deep it
+ * is between begin and end, and its own mask meanwhile. */
+static _Thread_local struct {
+    bool     serves;
+    sigset_t commands;
+    unsigned depth;
+    sigset_t own;
+} here;
+
+void wi_spawning_note(sigset_t *commands)
+{
+    if (here.serves)
+        *commands = here.commands;
+    else
+        pthread_sigmask(SIG_SETMASK, NULL, commands);
+}
+
+void wi_spawning_serve(const sigset_t *commands)
+{
+    here.serves = true;
+    here.commands = *commands;
+}
+
+void wi_spawning_leave(void)
+{
+    wi_spawning_settle();
+    here.serves = false;
+}
+
+void wi_spawning_settle(void)
+{
+    if (here.depth)
+        pthread_sigmask(SIG_SETMASK, &here.own, NULL);
+    here.depth = 0;
+}
+
+void wi_spawning_forked(void)
+{
+    if (here.serves)
+        pthread_sigmask(SIG_SETMASK, &here.commands, NULL);
+    here.depth = 0; /* an end that comes must not block them again */
+}
+
+void weir_spawning_begin(void)
+{
+    if (here.serves && here.depth++ == 0)
+        pthread_sigmask(SIG_SETMASK, &here.commands, &here.own);
+}
+
+void weir_spawning_end(void)
+{
+    if (here.depth && --here.depth == 0)
+        pthread_sigmask(SIG_SETMASK, &here.own, NULL);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * task.c: claiming, telling, and the end of abandoned tasks.
+ *
+ * An abandoned task has two users left, its lost thread and whoever tells its
+ * done. Each raises its flag when it is through (LET_GO, TOLD); the second one
+ * to do so calls release. The task keeps a hold on its main until then.
+ */
+#include "mailbox/task.h"
+
+static _Thread_local weir_task *current;
+
+void       wi_task_set_current(weir_task *t) { current = t; }
+weir_task *weir_task_current(void) { return current; }
+weir_main *wi_task_main_current(void) { return current ? current->weir.main : NULL; }
+
+static bool swap_state(weir_task *t, unsigned from, unsigned to)
+{
+    return __atomic_compare_exchange_n(&t->weir.state, &from, to, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+}
+
+bool wi_task_claim(weir_task *t, unsigned *was)
+{
+    if (swap_state(t, *was = WEIR_TASK_IDLE, WI_TASK_CLAIMED))
+        return true;
+    *was = WEIR_TASK_SETTLED;
+    return !t->done && !(wi_task_flags(t) & WI_ABANDONED) &&
+           swap_state(t, WEIR_TASK_SETTLED, WI_TASK_CLAIMED);
+}
+
+bool wi_task_aim(weir_task *t, weir_main *m)
+{
+    t->weir.main = m;
+    if (!m)
+        return true;
+    if (t->done)
+        return wi_main_expect(m);
+    if (atomic_load(&m->closed))
+        return false;
+    wi_main_hold(m);
+    return true;
+}
+
+void wi_task_unaim(weir_task *t)
+{
+    weir_main *m = t->weir.main;
+    if (m && t->done)
+        wi_main_came(m);
+    else if (m)
+        wi_main_release(m);
+}
+
+void wi_task_tell(weir_task *t)
+{
+    weir_main *m = t->weir.main;
+    bool       abandoned = wi_task_flags(t) & WI_ABANDONED;
+    if (!abandoned)
+        wi_task_move(t, WEIR_TASK_IDLE);
+    t->done(t); /* unless abandoned, *t may be gone now */
+    if (abandoned && (wi_task_flag(t, WI_TOLD) & WI_LET_GO))
+        wi_task_let_go(t);
+    if (m)
+        wi_main_came(m);
+}
+
+void wi_task_delivered(weir_link *e, weir_main *m)
+{
+    (void)m;
+    wi_task_tell(wi_task_of(e));
+}
+
+void wi_task_let_go(weir_task *t)
+{
+    if (!(wi_task_flag(t, WI_LET_GO) & WI_TOLD))
+        return;
+    weir_main *m = t->weir.main;
+    wi_task_unflag(t, ~0u);
+    if (t->done)
+        wi_task_move(t, WEIR_TASK_IDLE);
+    t->release(t);
+    if (m)
+        wi_main_release(m);
+}
+
+/* ---- what anyone may ask ------------------------------------------------ */
+
+bool weir_cancel_requested(const weir_task *t) { return wi_task_flags(t) & WI_CANCEL; }
+bool weir_task_orphaned(const weir_task *t) { return wi_task_flags(t) & WI_ORPHANED; }
+int  weir_task_outcome(const weir_task *t) { return t->weir.outcome; }
+
+weir_task_state weir_task_get_state(const weir_task *t)
+{
+    unsigned state = wi_task_state(t);
+    if (state == WI_TASK_OFFERED)
+        return WEIR_TASK_QUEUED;
+    return state == WI_TASK_CLAIMED ? WEIR_TASK_IDLE : (weir_task_state)state;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * task.h: a task's states and how its done is told.
+ *
+ *   IDLE -> CLAIMED -> QUEUED -> RUNNING -> SETTLED -> IDLE
+ *             |  |       ^ ^ |       |  ^        ^
+ *   (refused: |  v       | | |       v  |        |
+ *       IDLE) OFFERED ---+ +-(unpark) PARKED ----+  (QUEUED -> SETTLED too: cancel, close)
+ *
+ * CLAIMED lasts inside weir_run: of two runs of one task the first wins, the
+ * other gets WEIR_EBUSY. OFFERED is a task in the inbox of its pool's queue, or
+ * about to be; whoever next holds the pool's lock makes it QUEUED. From there to
+ * SETTLED every change is made under that lock. The state word is atomic because
+ * weir_cancel, weir_wait and weir_task_unpark read it before they know which
+ * lock to take.
+ */
+#ifndef WI_TASK_H
+#define WI_TASK_H
+
+#include "mailbox/main.h"
+#include "weir.h"
+
+#pragma GCC visibility push(hidden)
+
+enum { WI_TASK_CLAIMED = WEIR_TASK_SETTLED + 1, WI_TASK_OFFERED };
+
+enum wi_task_flags {
+    WI_CANCEL = 1,    /* asked to stop */
+    WI_ORPHANED = 2,  /* its main closed with WEIR_DETACH */
+    WI_UNPARKED = 4,  /* an unpark came while it ran */
+    WI_ABANDONED = 8, /* settled, but its thread still runs it */
+    WI_LET_GO = 16,   /* abandoned: run has returned */
+    WI_TOLD = 32      /* abandoned: done has returned */
+};
+
+/* Acquire and release are each other's partner: who sees a state sees what was
+ * written before the move to it. */
+static inline unsigned wi_task_state(const weir_task *t)
+{
+    return __atomic_load_n(&t->weir.state, __ATOMIC_ACQUIRE);
+}
+static inline void wi_task_move(weir_task *t, unsigned state)
+{
+    __atomic_store_n(&t->weir.state, state, __ATOMIC_RELEASE);
+}
+static inline unsigned wi_task_flags(const weir_task *t)
+{
+    return __atomic_load_n(&t->weir.flags, __ATOMIC_SEQ_CST);
+}
+static inline unsigned wi_task_flag(weir_task *t, unsigned flag)
+{
+    return __atomic_fetch_or(&t->weir.flags, flag, __ATOMIC_SEQ_CST);
+}
+/* Relaxed: of a claimed task, published by the move that follows. */
+static inline void wi_task_clear_flags(weir_task *t)
+{
+    __atomic_store_n(&t->weir.flags, 0, __ATOMIC_RELAXED);
+}
+static inline void wi_task_unflag(weir_task *t, unsigned flags)
+{
+    if (wi_task_flags(t) & flags)
+        __atomic_fetch_and(&t->weir.flags, ~flags, __ATOMIC_SEQ_CST);
+}
+
+/* Relaxed: published by the move to OFFERED, QUEUED or RUNNING that follows. */
+static inline void wi_task_set_pool(weir_task *t, weir_pool *p)
+{
+    __atomic_store_n(&t->weir.pool, p, __ATOMIC_RELAXED);
+}
+/* The pool that has the task offered, queued, running or parked, or NULL. Certain under
+ * that pool's lock; before, a hint which lock to take. */
+static inline weir_pool *wi_task_pool(const weir_task *t)
+{
+    unsigned state = wi_task_state(t);
+    bool     ours =
+        state == WI_TASK_OFFERED || (state >= WEIR_TASK_QUEUED && state <= WEIR_TASK_PARKED);
+    return ours ? __atomic_load_n(&t->weir.pool, __ATOMIC_RELAXED) : NULL;
+}
+
+static inline weir_task *wi_task_of(weir_link *e) { return wi_container(e, weir_task, weir.link); }
+
+/* IDLE -> CLAIMED; a settled task without done counts as idle. *was: the state to
+ * go back to. */
+bool wi_task_claim(weir_task *t, unsigned *was);
+
+/* Ties the task to the main its done is told on, and back. A task without done
+ * only keeps the main's memory. False: the main is closed. */
+bool wi_task_aim(weir_task *t, weir_main *m);
+void wi_task_unaim(weir_task *t);
+
+/* Runs done of a settled task here and ends its tie to the main. */
+void wi_task_tell(weir_task *t);
+/* An abandoned task's run has returned. */
+void wi_task_let_go(weir_task *t);
+
+/* The task that this thread runs, and the main it is aimed at. */
+void       wi_task_set_current(weir_task *t);
+weir_main *wi_task_main_current(void);
+
+#pragma GCC visibility pop
+#endif

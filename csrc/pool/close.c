@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * close.c: pools wind down.
+ *
+ * A close only starts the end: it empties the queue (or lets it run dry) and
+ * wakes everybody; threads leave by themselves; whoever finds nobody left makes
+ * the pool CLOSED and gives the notices. A close has ended when those are given.
+ * So any number of closes may meet, each waits for the same moment.
+ */
+#include "pool/pool.h"
+#include "base/registry.h"
+
+#include <stdlib.h>
+
+/* ---- the steps ---------------------------------------------------------- */
+
+/* They find the pool closing, and return. */
+static void wake_submitters_locked(weir_pool *p)
+{
+    weir_link *e;
+    while ((e = wi_list_pop(&p->space_waiters)))
+        wi_unpark(wi_container(e, wi_waiter, link)->parker);
+    wi_pool_tell_space_locked(p, WEIR_ECLOSED);
+}
+
+static void empty_locked(weir_pool *p)
+{
+    weir_link *e;
+    p->state = WI_CLOSING;
+    wi_queue_shut(&p->queue);
+    wake_submitters_locked(p);
+    wi_pool_empty_queue_locked(p, WEIR_ECLOSED);
+    while ((e = wi_list_first(&p->parked))) {
+        wi_pool_unlist_parked_locked(p, wi_task_of(e));
+        wi_pool_settle_locked(p, wi_task_of(e), WEIR_ECLOSED);
+    }
+    wi_pool_wake_idle_locked(p);
+    if (p->timer)
+        wi_unpark(&p->timer_parker);
+}
+
+static bool is_deserted(const weir_pool *p) { return p->serving + p->expected == 0; }
+
+/* A drain needs a thread that runs what is queued: with none it is a close, where the
+ * pool may not hire one. */
+static bool has_run_dry(weir_pool *p)
+{
+    if (p->state != WI_DRAINING)
+        return false;
+    bool dry = wi_queue_count(&p->queue) == 0 && wi_list_empty(&p->running);
+    return dry || (is_deserted(p) && !p->hires);
+}
+
+static void over_locked(weir_pool *p)
+{
+    p->state = WI_CLOSED;
+    p->notices = WI_DUE;
+    p->teller = pthread_self();
+    if (p->ready && !p->reported) {
+        p->ready->weir.outcome = p->open_rc;
+        wi_list_push(&p->closed, &p->ready->weir.link);
+    }
+    p->reported = true;
+    wi_wake_waiters_locked(&p->waiters, NULL);
+}
+
+void wi_pool_step_locked(weir_pool *p)
+{
+    if (has_run_dry(p))
+        empty_locked(p);
+    bool lost = is_deserted(p) && p->wanted == 0 && p->visiting == 0 && !p->hires;
+    if (p->state < WI_CLOSING && lost)
+        empty_locked(p); /* nobody will ever serve it again */
+    if (p->state == WI_CLOSING && is_deserted(p) && p->visiting == 0 && !p->timer)
+        over_locked(p);
+}
+
+void wi_pool_begin_close_locked(weir_pool *p, weir_close_mode mode)
+{
+    if (p->state == WI_OPENING && p->open_rc == 0)
+        p->open_rc = WEIR_ECLOSED;
+    p->paused = false;
+    if (p->state < WI_CLOSING && (mode == WEIR_CLOSE || p->state == WI_OPENING))
+        empty_locked(p);
+    else if (p->state == WI_OPEN) {
+        p->state = WI_DRAINING;
+        wi_queue_shut(&p->queue);
+    }
+    wi_pool_wake_idle_locked(p);
+    wake_submitters_locked(p);
+    wi_pool_step_locked(p);
+}
+
+bool wi_pool_is_over_locked(const weir_pool *p)
+{
+    return p->state == WI_CLOSED && p->notices == WI_NOTHING && wi_list_empty(&p->closed);
+}
+
+/* ---- close -------------------------------------------------------------- */
+
+/* The caller holds the pool. */
+static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
+{
+    wi_lock(&p->lock);
+    if (p->state < WI_CLOSING)
+        wi_pool_begin_close_locked(p, mode);
+    wi_kick kick = wi_pool_kick_locked(p); /* a drain has resumed what was paused */
+    if (closed)
+        wi_list_append(&p->closed, &closed->weir.link);
+    if (closed && p->state == WI_CLOSED && p->notices == WI_NOTHING) {
+        p->notices = WI_DUE;
+        p->teller = pthread_self();
+    }
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+    wi_pool_after(p);
+}
+
+static bool is_wrong(const weir_pool *p, weir_close_mode mode)
+{
+    return !p || (mode != WEIR_CLOSE && mode != WEIR_DRAIN);
+}
+
+int weir_close_async(weir_pool *p, weir_close_mode mode, weir_main *main, weir_notice *closed)
+{
+    if (is_wrong(p, mode))
+        return WEIR_EINVAL;
+    wi_stay stay;
+    wi_pool_hold(&stay, p);
+    int rc = wi_notice_expect(closed, main);
+    if (rc == 0 && closed)
+        closed->weir.outcome = 0;
+    if (rc == 0)
+        start(p, mode, closed);
+    wi_pool_go(&stay);
+    return rc;
+}
+
+/* Who gives the notices and closes inside one has only itself to wait for. */
+static bool is_over(void *pool)
+{
+    weir_pool *p = pool;
+    bool       teller = p->notices == WI_TELLING && pthread_equal(p->teller, pthread_self());
+    return wi_pool_is_over_locked(p) || (p->state == WI_CLOSED && teller);
+}
+static bool is_joined(void *pool) { return !((weir_pool *)pool)->joining; }
+
+enum { SLICE_MS = 10 };
+
+/* A destructor of the last thread's may call our main, so its owner looks there between
+ * two slices of the join: nothing else wakes it. */
+static bool join_serving(const weir_pool *p, pthread_t last, wi_thread *self, int64_t deadline)
+{
+    bool slices = self && wi_has_timed_join(), joined = false, late = false;
+    while (!joined && !late) {
+        while (slices && wi_mains_serve(self, NULL)) {
+        }
+        if (!p->joining)
+            return true; /* what it served has forked, and the thread stayed behind */
+        int64_t slice = wi_deadline((int64_t)SLICE_MS * 1000000);
+        late = !slices || (deadline >= 0 && deadline <= slice);
+        joined = wi_thread_join(last, late ? deadline : slice);
+    }
+    return joined;
+}
+
+/* The last thread is past everything of ours but its own exit, where destructors of the
+ * user's may run. Of several closers one joins it, the others wait for that, and try
+ * when its time is up. */
+static int join_last_locked(weir_pool *p, wi_waiter *w, int64_t deadline)
+{
+    int rc;
+    while ((rc = wi_wait_until(w, &p->lock, &p->waiters, is_joined, p, deadline)) == 0 &&
+           p->has_last && !pthread_equal(p->last, pthread_self())) {
+        if (deadline >= 0 && !wi_has_timed_join())
+            return 0; /* who closes without a limit joins it */
+        pthread_t last = p->last;
+        p->has_last = false;
+        p->joining = true;
+        wi_unlock(&p->lock);
+        bool joined = join_serving(p, last, w->thread, deadline);
+        wi_lock(&p->lock);
+        p->joining = false;
+        p->has_last = !joined;
+        wi_wake_waiters_locked(&p->waiters, NULL);
+        if (!joined)
+            return WEIR_ETIMEDOUT;
+    }
+    return rc;
+}
+
+static int close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
+{
+    weir_task *t = weir_task_current(); /* with CALLER_RUNS we may be our own task */
+    if (!p->forked && (wi_thread_pool() == p->serial || (t && wi_task_pool(t) == p)))
+        return WEIR_EDEADLK;
+    int64_t deadline = wi_deadline(timeout_ns);
+    if (deadline < 0 && wi_mains_calls_on_stack(wi_thread_self(), p, p->serial))
+        return WEIR_EDEADLK;
+    if (deadline < 0)
+        wi_mains_fail_returned(wi_thread_self(), p, p->serial);
+    start(p, mode, NULL);
+    wi_waiter w;
+    wi_wait_begin(&w, NULL);
+    wi_lock(&p->lock);
+    int rc = wi_wait_until(&w, &p->lock, &p->waiters, is_over, p, deadline);
+    if (rc == 0)
+        rc = join_last_locked(p, &w, deadline);
+    wi_unlock(&p->lock);
+    wi_wait_end(&w);
+    if (rc != 0)
+        start(p, WEIR_CLOSE, NULL);
+    return rc;
+}
+
+int weir_close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
+{
+    if (is_wrong(p, mode))
+        return WEIR_EINVAL;
+    wi_stay stay;
+    wi_pool_hold(&stay, p);
+    int rc = close_within(p, mode, timeout_ns);
+    wi_pool_go(&stay);
+    return rc;
+}
+
+int weir_close(weir_pool *p, weir_close_mode mode) { return weir_close_within(p, mode, -1); }
+
+/* ---- the pool's memory -------------------------------------------------- */
+
+void wi_pool_ref_locked(weir_pool *p) { p->refs++; }
+
+void wi_pool_discard(weir_pool *p)
+{
+    wi_parker_destroy(&p->timer_parker);
+    wi_mutex_destroy(&p->timer_lock);
+    wi_mutex_destroy(&p->lock);
+    free(p->cpus);
+    free(p->name);
+    free(p);
+}
+
+void wi_pool_unref(weir_pool *p)
+{
+    wi_lock(&p->lock);
+    bool last = --p->refs == 0;
+    wi_unlock(&p->lock);
+    if (!last)
+        return;
+    wi_unregister(&p->registered);
+    if (p->has_last) /* nobody waited for the close: nobody waits here */
+        pthread_detach(p->last);
+    if (p->main)
+        wi_main_release(p->main);
+    wi_pool_discard(p);
+}
+
+static _Thread_local wi_stay *stays;
+
+void wi_pool_stay(wi_stay *s, weir_pool *p)
+{
+    *s = (wi_stay){p, stays};
+    stays = s;
+}
+
+void wi_pool_hold(wi_stay *s, weir_pool *p)
+{
+    wi_lock(&p->lock);
+    wi_pool_ref_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_stay(s, p);
+}
+
+void wi_pool_go(wi_stay *s)
+{
+    stays = s->outer;
+    wi_pool_unref(s->pool);
+}
+
+unsigned wi_pool_stays(const weir_pool *p)
+{
+    unsigned n = 0;
+    for (const wi_stay *s = stays; s; s = s->outer)
+        n += s->pool == p;
+    return n;
+}
+
+void weir_pool_retain(weir_pool *p)
+{
+    wi_lock(&p->lock);
+    p->handles++;
+    wi_pool_ref_locked(p);
+    wi_unlock(&p->lock);
+}
+
+void weir_pool_release(weir_pool *p)
+{
+    if (!p)
+        return;
+    wi_stay stay; /* the handle's reference */
+    wi_lock(&p->lock);
+    bool last = --p->handles == 0;
+    wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
+    if (last)
+        start(p, WEIR_CLOSE, NULL);
+    wi_pool_go(&stay);
+}

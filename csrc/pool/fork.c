@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * fork.c: what a child of fork finds.
+ *
+ * prepare takes every lock of ours: the registry's, each pool's, each main's.
+ * The parent lets them go. In the child the one thread left holds them all, so it
+ * may put everything in order before user code runs: every pool is CLOSED with
+ * its unsettled tasks settled as closed, in the mailboxes of the mains that have
+ * kept their thread; every such main has a descriptor of its own on the number
+ * that its loop watches, else the child would read the parent's wake-ups. A thread
+ * of a pool blocks signals that a command must hear: the child does not.
+ */
+#include "pool/pool.h"
+#include "base/registry.h"
+
+static void each_pool(void (*fn)(weir_pool *))
+{
+    wi_list *l = &wi_registry()->pools;
+    for (weir_link *e = wi_list_first(l); e; e = wi_list_after(l, e))
+        fn(wi_container(e, weir_pool, registered));
+}
+
+static void each_main(void (*fn)(weir_main *))
+{
+    wi_list *l = &wi_registry()->mains;
+    for (weir_link *e = wi_list_first(l); e; e = wi_list_after(l, e))
+        fn(wi_container(e, weir_main, registered));
+}
+
+static void lock_pool(weir_pool *p) { pthread_mutex_lock(&p->lock); }
+static void lock_main(weir_main *m) { pthread_mutex_lock(&m->lock); }
+static void unlock_pool(weir_pool *p) { pthread_mutex_unlock(&p->lock); }
+static void unlock_main(weir_main *m) { pthread_mutex_unlock(&m->lock); }
+
+static void prepare(void)
+{
+    pthread_mutex_lock(&wi_registry()->lock);
+    each_pool(lock_pool);
+    each_main(lock_main);
+}
+
+static void parent(void)
+{
+    each_main(unlock_main);
+    each_pool(unlock_pool);
+    pthread_mutex_unlock(&wi_registry()->lock);
+}
+
+/* ---- the child ---------------------------------------------------------- */
+
+static bool has_thread(const weir_main *m) { return m->owner == wi_thread_self() && !m->closed; }
+
+/* The thread left is their owner: straight into the batches. */
+static void post_notice_locked(weir_notice *n, int outcome)
+{
+    n->weir.outcome = outcome;
+    n->weir.link.kind = WI_NOTICE;
+    if (n->weir.main && has_thread(n->weir.main))
+        wi_list_append(&n->weir.main->batch.all, &n->weir.link);
+}
+
+static void post_locked(weir_pool *p)
+{
+    weir_link *e;
+    while ((e = wi_list_pop(&p->outbox))) {
+        if (e->kind == WI_NOTICE) {
+            weir_notice *n = wi_container(e, weir_notice, weir.link);
+            post_notice_locked(n, n->weir.outcome);
+            continue;
+        }
+        weir_main *m = wi_task_of(e)->weir.main;
+        wi_list_append(has_thread(m) ? &m->batch.all : &p->settled, e);
+    }
+}
+
+static void settle_all_locked(weir_pool *p)
+{
+    weir_task *t;
+    weir_link *e;
+    wi_queue_shut(&p->queue);
+    wi_pool_tell_space_locked(p, WEIR_ECLOSED);
+    while ((t = wi_queue_first(&p->queue))) {
+        wi_queue_remove(&p->queue, t);
+        wi_pool_settle_locked(p, t, WEIR_ECLOSED);
+    }
+    while ((e = wi_list_pop(&p->running)) || (e = wi_list_pop(&p->parked)))
+        wi_pool_settle_locked(p, wi_task_of(e), WEIR_ECLOSED);
+    post_locked(p);
+}
+
+static void post_notices_locked(weir_pool *p)
+{
+    weir_link *e;
+    if (p->ready && !p->reported)
+        post_notice_locked(p->ready, WEIR_ECLOSED);
+    p->reported = true;
+    while ((e = wi_list_pop(&p->closed)))
+        post_notice_locked(wi_container(e, weir_notice, weir.link), 0);
+}
+
+static void forget_threads(weir_pool *p)
+{
+    while (wi_list_pop(&p->workers)) {
+    }
+    while (wi_list_pop(&p->idle)) {
+    }
+    p->serving = p->leaving = p->expected = p->wanted = p->lost = p->visiting = 0;
+    p->blocked = p->in_wait = p->timed = 0;
+    p->searching = p->lingering = p->has_last = p->joining = p->timer = false;
+    wi_mutex_init(&p->timer_lock);
+    wi_parker_init(&p->timer_parker); /* the parent's timer may sleep in it */
+    wi_unpark(&p->timer_parker);      /* or is us, in a done: it has to leave */
+    p->deadlines.root = NULL;
+    p->refs = p->handles + p->lend_posted + (weir_pool_current() == p) + wi_pool_stays(p);
+}
+
+/* Nobody wakes these any more. One by one, for this thread may be among them, in a wait
+ * that served the fork: it finds itself off the list and looks again. The stacks of the
+ * others are still mapped. */
+static void forget_waiters(weir_pool *p)
+{
+    while (wi_list_pop(&p->waiters) || wi_list_pop(&p->task_waiters) ||
+           wi_list_pop(&p->space_waiters)) {
+    }
+}
+
+static void kill_pool(weir_pool *p)
+{
+    bool lost = p->forked || p->state != WI_CLOSED; /* now, or in a fork before */
+    if (p->main)
+        p->main->pools++; /* its hold on the main stays */
+    forget_waiters(p);
+    settle_all_locked(p);
+    post_notices_locked(p);
+    forget_threads(p);
+    p->state = WI_CLOSED;
+    p->notices = WI_NOTHING;
+    p->forked = lost;
+}
+
+static void take_arrivals(weir_main *m)
+{
+    if (has_thread(m))
+        wi_main_take_arrivals(m); /* they come before what the pools settle */
+}
+
+static void child(void)
+{
+    each_main(take_arrivals);
+    each_pool(kill_pool);
+    each_main(wi_main_forked_locked);
+    wi_spawning_forked();
+    parent();
+}
+
+static void install(void) { pthread_atfork(prepare, parent, child); }
+
+void wi_fork_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install);
+}

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * grow.c: how many threads a pool has, and who wakes whom.
+ *
+ * A pool grows by one thread at a time: when a task is queued, nobody is idle,
+ * nobody is on the way, and fewer serve than may. Whoever sees that asks for the
+ * thread: the submitter, or the worker that took a task and sees more; the new
+ * thread sees it again when it takes its first task. So a burst costs its
+ * submitter at most one thread, and stuck workers starve nobody.
+ *
+ * A submit that need not see to that takes no lock: it offers its task to the
+ * queue's inbox and then reads `attend`. Here `attend` is set first and the inbox
+ * read then, so that of an offer and a worker that falls asleep one sees the
+ * other. `attend` may be true too long, which costs a lock, but never false.
+ *
+ * Before it sleeps one worker lingers: it looks out for the next task a little longer
+ * than a wake-up takes, where the pool may run on more than one CPU. It counts as
+ * `searching` meanwhile, for it is on its way to look: nobody else is woken, and a
+ * submit takes no lock. Who brings something else than an offered task calls it.
+ *
+ * A pool whose minimum is or was 0 (`hires`) may be without a thread. Then it is not
+ * lost but has the right to hire, which is used like this:
+ *
+ *   at rest, nobody       a task is queued: who sees that hires, whatever was refused before
+ *   hiring (expected or   the thread enters and looks; or it is refused, or its init
+ *     wanted is 1)          fails, and if nobody else is there what is queued settles
+ *                           with that code: at rest
+ *   the last one retires  it idled, so `attend` is true since then, and stays so until
+ *                           somebody is present: whatever was offered since sees that,
+ *                           and what came before the thread has looked for
+ *   a close               counts who is hired already; a drain hires on as long as tasks
+ *                           are queued
+ *
+ * So `attend` is true while nobody is there, but where the pool is paused: its resume,
+ * and the drain that ends the pause, look into the queue themselves.
+ *
+ * It shrinks at its workers' next look. Of the idle ones only as many as are too
+ * many have a timeout, so that each wakes once, to retire, and nobody else does.
+ */
+#include "pool/pool.h"
+
+enum { LINGER_NS = 20000, PAUSE_NS = 2000, LOT_NS = 32 };
+
+unsigned wi_pool_present_locked(const weir_pool *p) { return p->serving - p->leaving; }
+
+unsigned wi_pool_limit_locked(const weir_pool *p)
+{
+    unsigned spares = p->blocked < p->opts.max_blocked ? p->blocked : p->opts.max_blocked;
+    return p->opts.threads_max + spares + p->swapping;
+}
+
+/* ---- growing ------------------------------------------------------------ */
+
+/* With nobody there no refusal of before counts, for a task would wait for ever. */
+static bool may_try_locked(weir_pool *p)
+{
+    bool somebody = wi_pool_present_locked(p) > 0;
+    if (somebody && p->refused_until && wi_now() < p->refused_until)
+        return false;
+    p->refused_until = 0;
+    return true;
+}
+
+bool wi_pool_can_ask(const weir_pool *p) { return !p->opts.borrowed || wi_pool_can_lend(p); }
+
+static bool want_one_locked(weir_pool *p)
+{
+    return wi_pool_can_ask(p) && p->state >= WI_OPEN && p->state <= WI_DRAINING &&
+           p->expected + p->wanted == 0 && wi_pool_present_locked(p) < wi_pool_limit_locked(p) &&
+           may_try_locked(p);
+}
+
+/* A task in the queue would have somebody woken or started. While this is false
+ * whoever makes it true again, or is on its way, looks into the queue itself. */
+static bool must_attend_locked(const weir_pool *p)
+{
+    return !p->searching && !p->paused && p->state != WI_OPENING &&
+           (!wi_list_empty(&p->idle) || wi_pool_present_locked(p) < wi_pool_limit_locked(p));
+}
+
+bool wi_pool_attend_locked(weir_pool *p)
+{
+    bool must = must_attend_locked(p);
+    if (must != atomic_load(&p->attend))
+        atomic_store(&p->attend, must);
+    return must;
+}
+
+wi_kick wi_pool_kick_locked(weir_pool *p)
+{
+    wi_pool_call_locked(p);
+    wi_kick kick = {.timer = p->timer && wi_timer_is_late_locked(p)};
+    if (kick.timer)
+        wi_pool_ref_locked(p);
+    if (!wi_pool_attend_locked(p) || !wi_queue_ready(&p->queue))
+        return kick;
+    if ((kick.wake = wi_pool_pop_idle_locked(p))) {
+        p->searching = kick.wake->woken = true;
+        wi_pool_attend_locked(p);
+    } else if (want_one_locked(p)) {
+        kick.grow = true;
+        p->stats.grown++;
+        wi_pool_ref_locked(p);
+        p->expected += !p->opts.borrowed;
+        p->wanted += p->opts.borrowed, p->lends_due += p->opts.borrowed;
+    }
+    return kick;
+}
+
+static int grow(weir_pool *p)
+{
+    wi_stay stay; /* the kick's reference */
+    wi_pool_stay(&stay, p);
+    wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
+    int rc = p->opts.borrowed ? wi_pool_post_lend(p) ? 0 : WEIR_EAGAIN : wi_pool_spawn(p, 1);
+    wi_pool_go(&stay);
+    return rc;
+}
+
+int wi_pool_kick(weir_pool *p, wi_kick kick)
+{
+    if (kick.wake)
+        wi_unpark(&kick.wake->parker);
+    if (kick.timer) {
+        wi_unpark(&p->timer_parker);
+        wi_pool_unref(p);
+    }
+    return kick.grow ? grow(p) : 0;
+}
+
+/* ---- idling ------------------------------------------------------------- */
+
+static void not_idle_locked(weir_pool *p, weir_worker *w)
+{
+    wi_unlink(&w->of_idle);
+    p->timed -= w->timed;
+    w->timed = false;
+}
+
+weir_worker *wi_pool_pop_idle_locked(weir_pool *p)
+{
+    weir_link *e = wi_list_first(&p->idle);
+    if (!e)
+        return NULL;
+    weir_worker *w = wi_container(e, weir_worker, of_idle);
+    not_idle_locked(p, w);
+    p->stats.wakes++;
+    return w;
+}
+
+/* Under the lock: this is rare, and the list must not change meanwhile. */
+void wi_pool_wake_idle_locked(weir_pool *p)
+{
+    weir_worker *w;
+    wi_pool_call_locked(p);
+    while ((w = wi_pool_pop_idle_locked(p)))
+        wi_unpark(&w->parker);
+}
+
+static unsigned extra_locked(const weir_pool *p)
+{
+    unsigned present = wi_pool_present_locked(p);
+    unsigned kept = p->opts.threads + p->swapping;
+    return present > kept ? present - kept : 0;
+}
+
+static void leave_locked(weir_pool *p, weir_worker *w)
+{
+    w->leaving = true;
+    p->leaving++;
+}
+
+bool wi_pool_must_leave_locked(weir_pool *p, weir_worker *w)
+{
+    if (!w->leaving && p->state < WI_CLOSING &&
+        wi_pool_present_locked(p) > wi_pool_limit_locked(p)) {
+        p->stats.retired++;
+        leave_locked(p, w);
+    }
+    return w->leaving || p->state >= WI_CLOSING;
+}
+
+/* Nobody popped us: we retire if we are still too many. Else whoever popped us
+ * has left a token, or is about to. */
+static void timed_out_locked(weir_pool *p, weir_worker *w)
+{
+    if (!wi_linked(&w->of_idle)) {
+        wi_unlock(&p->lock);
+        wi_park(&w->parker, -1);
+        wi_lock(&p->lock);
+        return;
+    }
+    not_idle_locked(p, w);
+    if (extra_locked(p) && p->state < WI_CLOSING) {
+        p->stats.retired++;
+        leave_locked(p, w);
+    }
+}
+
+void wi_pool_call_locked(weir_pool *p)
+{
+    if (p->lingering)
+        atomic_store(&p->called, true);
+}
+
+/* How long between two looks: the more tasks the last lot had, the more are on their
+ * way, and each look takes the inbox's cache line from who submits them. */
+static int64_t pause_locked(weir_pool *p)
+{
+    int64_t lot = (int64_t)(wi_queue_picks(&p->queue) - p->picked);
+    p->picked += (uint64_t)lot;
+    int64_t pause = lot < LINGER_NS / LOT_NS ? lot * LOT_NS : LINGER_NS;
+    return pause > PAUSE_NS ? pause : PAUSE_NS;
+}
+
+static void look_out(weir_pool *p, int64_t pause)
+{
+    int64_t now = wi_now(), until = now + LINGER_NS;
+    do {
+        for (int64_t next = now + pause; now < next; now = wi_now())
+            wi_relax();
+    } while (!wi_queue_was_offered(&p->queue) && !atomic_load(&p->called) && now < until);
+}
+
+bool wi_pool_linger_locked(weir_pool *p, weir_worker *w)
+{
+    if (!p->lingers || p->searching || p->paused || p->state == WI_OPENING)
+        return false;
+    int64_t pause = pause_locked(p);
+    p->lingering = p->searching = w->woken = true;
+    atomic_store(&p->called, false);
+    wi_pool_attend_locked(p);
+    wi_unlock(&p->lock);
+    look_out(p, pause);
+    wi_lock(&p->lock);
+    p->lingering = p->searching = w->woken = false;
+    return true;
+}
+
+void wi_pool_sleep_locked(weir_pool *p, weir_worker *w)
+{
+    int64_t idle_ns = p->opts.idle_ns;
+    w->timed = p->timed < extra_locked(p);
+    p->timed += w->timed;
+    bool timed = w->timed;
+    wi_list_push(&p->idle, &w->of_idle);
+    if (wi_pool_attend_locked(p) && wi_queue_was_offered(&p->queue)) {
+        not_idle_locked(p, w); /* offered before it could be seen that we sleep */
+        return;
+    }
+    wi_unlock(&p->lock);
+    bool woken = wi_park(&w->parker, timed ? wi_deadline(idle_ns) : -1);
+    wi_lock(&p->lock);
+    if (!woken)
+        timed_out_locked(p, w);
+    if (w->woken)
+        p->searching = w->woken = false;
+}
+
+/* ---- resizing ----------------------------------------------------------- */
+
+static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
+{
+    p->opts.threads = min, p->opts.threads_max = max;
+    p->opts.lazy = min == 0;
+    p->hires |= min == 0;
+    p->refused_until = 0;
+    wi_pool_attend_locked(p);
+    wi_pool_wake_idle_locked(p);                    /* some must leave, others get a timeout now */
+    wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
+    unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted;
+    unsigned n = there < min ? min - there : 0;
+    p->stats.grown += n;
+    p->expected += p->opts.borrowed ? 0 : n;
+    return n;
+}
+
+static int have_more(weir_pool *p, unsigned n)
+{
+    if (n == 0)
+        return 0;
+    if (!p->opts.borrowed)
+        return wi_pool_spawn(p, n);
+    while (n && wi_pool_ask_lend(p))
+        n--;
+    return n ? WEIR_EAGAIN : 0;
+}
+
+int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
+{
+    if (!p || max == 0 || max < min || max > WEIR_MAX_THREADS || (min == 0 && !wi_pool_can_ask(p)))
+        return WEIR_EINVAL;
+    wi_stay stay;
+    wi_lock(&p->lock);
+    if (p->state > WI_OPEN) {
+        wi_unlock(&p->lock);
+        return WEIR_ECLOSED;
+    }
+    wi_pool_ref_locked(p);
+    unsigned n = set_bounds_locked(p, min, max);
+    wi_kick  kick = n ? (wi_kick){0} : wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
+    wi_pool_kick(p, kick);
+    int rc = have_more(p, n);
+    wi_pool_go(&stay);
+    return rc;
+}
+
+/* ---- blocking ----------------------------------------------------------- */
+
+void wi_pool_block_locked(weir_pool *p, weir_worker *w) { p->blocked += w->blocked++ == 0; }
+
+void wi_pool_unblock_locked(weir_pool *p, weir_worker *w)
+{
+    p->blocked -= --w->blocked == 0;
+    if (wi_pool_present_locked(p) > wi_pool_limit_locked(p)) {
+        weir_worker *idle = wi_pool_pop_idle_locked(p); /* a spare, to leave */
+        if (idle)
+            wi_unpark(&idle->parker);
+    }
+}
+
+void weir_blocking_begin(void)
+{
+    weir_worker *w = weir_worker_current();
+    if (!w)
+        return;
+    wi_kick kick = {0};
+    wi_lock(&w->pool->lock);
+    if (!w->lost) {
+        wi_pool_block_locked(w->pool, w);
+        kick = wi_pool_kick_locked(w->pool);
+    }
+    wi_unlock(&w->pool->lock);
+    wi_pool_kick(w->pool, kick);
+}
+
+/* A lost worker's depth went when it was lost. */
+void weir_blocking_end(void)
+{
+    weir_worker *w = weir_worker_current();
+    if (!w)
+        return;
+    wi_lock(&w->pool->lock);
+    if (w->blocked)
+        wi_pool_unblock_locked(w->pool, w);
+    wi_unlock(&w->pool->lock);
+}

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * open.c: a pool and its first threads come to be.
+ *
+ * Every thread reports exactly once: it entered, or it was refused (could not be
+ * made, or its init failed). The last report opens the pool; the first refusal
+ * turns OPENING into CLOSING, and the open has failed when the others are gone.
+ */
+#include "base/cpus.h"
+#include "pool/pool.h"
+#include "base/registry.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- options ------------------------------------------------------------ */
+
+enum { IDLE_DEFAULT_S = 10 };
+
+/* A newer caller may know more options: what is set there we cannot do. */
+static int read_options(weir_pool_options *o, const weir_pool_options *given)
+{
+    if (!given || given->size == 0)
+        return WEIR_EINVAL;
+    const unsigned char *tail = (const unsigned char *)given;
+    for (size_t i = sizeof *o; i < given->size; i++)
+        if (tail[i] != 0)
+            return WEIR_ENOTSUP;
+    memset(o, 0, sizeof *o);
+    memcpy(o, given, given->size < sizeof *o ? given->size : sizeof *o);
+    o->size = sizeof *o;
+    return 0;
+}
+
+static bool has_wrong_threads(const weir_pool_options *o)
+{
+    return o->threads > WEIR_MAX_THREADS || o->threads_max > WEIR_MAX_THREADS ||
+           (o->threads_max && o->threads_max < o->threads) || o->max_blocked > WEIR_MAX_THREADS ||
+           o->idle_ns < 0;
+}
+
+static bool is_wrong(const weir_pool_options *o)
+{
+    bool stack = o->stack_size &&
+                 (o->stack_size < (size_t)PTHREAD_STACK_MIN || o->stack_size < WEIR_MIN_STACK);
+    bool signal = o->worker_signal < 0 || o->worker_signal >= NSIG;
+    bool owned = o->init || o->at_exit || o->stack_size || o->n_cpus || o->on_start || o->on_stop;
+    bool kind = o->borrowed ? owned : o->lend != NULL;
+    bool cpus = (o->n_cpus != 0) != (o->cpus != NULL);
+    return stack || signal || kind || cpus || has_wrong_threads(o) ||
+           (unsigned)o->when_full > WEIR_DROP_OLDEST;
+}
+
+static void fill_in(weir_pool_options *o)
+{
+    if (o->threads == 0)
+        o->threads = wi_cpus(o->cpus, o->n_cpus);
+    if (o->threads_max && o->threads_max < o->threads)
+        o->threads = o->threads_max;
+    if (o->threads_max == 0)
+        o->threads_max = o->threads;
+    if (o->lazy)
+        o->threads = 0;
+    if (o->idle_ns == 0)
+        o->idle_ns = (int64_t)IDLE_DEFAULT_S * 1000000000;
+    if (!o->name)
+        o->name = "weir";
+}
+
+int weir_pool_get_options(const weir_pool *pool, weir_pool_options *out)
+{
+    weir_pool *p = (weir_pool *)(uintptr_t)pool;
+    if (!p || !out || out->size == 0 || out->size > sizeof *out)
+        return WEIR_EINVAL;
+    size_t size = out->size;
+    wi_lock(&p->lock);
+    memcpy(out, &p->opts, size);
+    wi_unlock(&p->lock);
+    out->size = size;
+    return 0;
+}
+
+/* ---- reports ------------------------------------------------------------ */
+
+void wi_pool_entered_locked(weir_pool *p, weir_worker *w)
+{
+    p->serving++;
+    wi_list_append(&p->workers, &w->of_workers);
+}
+
+/* Tasks start after `ready` was posted, so that no done comes before it. */
+static bool must_report(weir_pool *p)
+{
+    wi_lock(&p->lock);
+    bool must = p->state == WI_OPENING && p->expected == 0 && !p->reported;
+    p->reported |= must;
+    wi_unlock(&p->lock);
+    return must;
+}
+
+static void open_if_all_reported(weir_pool *p)
+{
+    bool opens = must_report(p);
+    if (opens)
+        wi_notice_post(p->ready, 0);
+    wi_lock(&p->lock);
+    if (opens && p->state == WI_OPENING) {
+        p->state = WI_OPEN;
+        wi_wake_waiters_locked(&p->waiters, NULL);
+    }
+    /* Later this thread's own first pick does: before, it would count itself out. */
+    wi_kick kick = opens ? wi_pool_kick_locked(p) : (wi_kick){0};
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+}
+
+void wi_pool_entered(weir_pool *p)
+{
+    open_if_all_reported(p);
+    wi_trace(WEIR_TRACE_THREAD, p, NULL, 1);
+}
+
+/* A thread that is on its way out takes nothing from the queue any more. */
+static bool nobody_comes_locked(const weir_pool *p)
+{
+    return wi_pool_present_locked(p) + p->expected + p->wanted == 0;
+}
+
+/* After the open a refusal only matters when nobody is left to serve: then what waits
+ * settles with the reason, and a pool that may hire tries again with its next task. */
+void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
+{
+    if (p->state == WI_OPENING && !p->reported) {
+        p->open_rc = code;
+        wi_pool_begin_close_locked(p, WEIR_CLOSE);
+    } else if (p->state < WI_CLOSING) {
+        p->stats.lends_refused += n;
+        p->refused_until = wi_now() + (int64_t)WI_RETRY_MS * 1000000;
+        wi_pool_attend_locked(p);                       /* a later submit tries again */
+        wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
+        if (p->hires && nobody_comes_locked(p))
+            wi_pool_empty_queue_locked(p, code);
+    }
+    wi_pool_step_locked(p);
+}
+
+void wi_pool_note_init_error_locked(weir_pool *p, int code)
+{
+    if (code && (p->init_error == 0 || p->state != WI_OPENING))
+        p->init_error = code;
+}
+
+int weir_pool_init_error(const weir_pool *pool)
+{
+    weir_pool *p = (weir_pool *)(uintptr_t)pool;
+    if (!p)
+        return WEIR_EINVAL;
+    wi_lock(&p->lock);
+    int code = p->init_error;
+    wi_unlock(&p->lock);
+    return code;
+}
+
+/* ---- owned threads ------------------------------------------------------ */
+
+static void begin(weir_pool *p, weir_worker *w)
+{
+    char number[12];
+    wi_worker_set_self(w);
+    wi_thread_belong(p->serial);
+    if (w->later)
+        wi_nature_take(&p->nature, !p->cpus);
+    wi_spawning_serve(&p->commands);
+    snprintf(number, sizeof number, "%u", w->index);
+    wi_thread_name(p->name, number);
+    if (p->opts.on_start)
+        p->opts.on_start(p->opts.arg, w->index);
+}
+
+static void enter(weir_pool *p, weir_worker *w)
+{
+    wi_lock(&p->lock);
+    p->expected--;
+    wi_pool_entered_locked(p, w);
+    wi_unlock(&p->lock);
+    wi_pool_entered(p);
+}
+
+static void serve_until_told(weir_pool *p, weir_worker *w)
+{
+    weir_task *t = NULL;
+    enter(p, w);
+    while ((t || weir_worker_next(w, true, &t) == 0) &&
+           wi_worker_turn(w, t, t->run(t, w->state), &t) == 0) {
+    }
+    if (p->opts.at_exit && !p->forked) /* a child has no right to the parent's state */
+        p->opts.at_exit(p->opts.arg, w->state);
+}
+
+static void *serve(void *arg)
+{
+    weir_worker *w = arg;
+    weir_pool   *p = w->pool;
+    begin(p, w);
+    int rc = p->opts.init ? p->opts.init(p->opts.arg, &w->state) : 0;
+    if (rc == 0)
+        serve_until_told(p, w);
+    if (p->opts.on_stop)
+        p->opts.on_stop(p->opts.arg, w->index);
+    wi_worker_retire(w, rc ? WEIR_EINIT : 0, rc);
+    return NULL;
+}
+
+static int start(weir_pool *p, unsigned index, bool later)
+{
+    wi_thread_kind kind = {p->opts.stack_size, p->cpus, p->opts.n_cpus};
+    weir_worker   *w = calloc(1, sizeof *w);
+    pthread_t      thread;
+    if (!w)
+        return WEIR_ENOMEM;
+    wi_worker_init(w, p, true);
+    w->index = index;
+    w->later = later;
+    int rc = wi_thread_start(&thread, &kind, serve, w);
+    if (rc != 0)
+        wi_worker_free(w);
+    return rc;
+}
+
+static void not_started(weir_pool *p, unsigned n, int code)
+{
+    wi_stay stay; /* the thread's reference */
+    wi_pool_stay(&stay, p);
+    wi_lock(&p->lock);
+    p->expected -= n;
+    wi_pool_refused_locked(p, n, code);
+    wi_unlock(&p->lock);
+    wi_pool_after(p);
+    wi_pool_go(&stay);
+}
+
+static int spawn(weir_pool *p, unsigned n, bool later)
+{
+    sigset_t old;
+    int      rc = 0;
+    wi_signals_block(p->opts.worker_signal, &old);
+    for (unsigned i = 0; rc == 0 && i < n; i++) {
+        wi_lock(&p->lock);
+        wi_pool_ref_locked(p); /* the thread's */
+        unsigned index = p->started++;
+        wi_unlock(&p->lock);
+        if ((rc = start(p, index, later)) != 0)
+            not_started(p, n - i, rc);
+    }
+    wi_signals_restore(&old);
+    return rc;
+}
+
+int wi_pool_spawn(weir_pool *p, unsigned n) { return spawn(p, n, true); }
+
+/* ---- open --------------------------------------------------------------- */
+
+static bool copy_options(weir_pool *p, const weir_pool_options *o)
+{
+    size_t cpus = (o->n_cpus + 63) / 64 * sizeof *p->cpus;
+    p->opts = *o;
+    if (!(p->opts.name = p->name = strdup(o->name)))
+        return false;
+    if (!cpus)
+        return true;
+    if (!(p->opts.cpus = p->cpus = malloc(cpus)))
+        return false;
+    memcpy(p->cpus, o->cpus, cpus);
+    return true;
+}
+
+static weir_pool *make(const weir_pool_options *o, weir_main *main)
+{
+    weir_pool *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    wi_mutex_init(&p->lock), wi_mutex_init(&p->timer_lock);
+    wi_parker_init(&p->timer_parker);
+    if (!copy_options(p, o)) {
+        wi_pool_discard(p);
+        return NULL;
+    }
+    static _Atomic uint64_t serials;
+    p->serial = atomic_fetch_add(&serials, 1) + 1;
+    p->main = main;
+    p->lend.deliver = wi_pool_lend_delivered;
+    p->lingers = wi_has_cpus();
+    wi_spawning_note(&p->commands);
+    wi_nature_note(&p->nature);
+    p->handles = p->refs = 1;
+    p->expected = o->threads;
+    p->hires = o->lazy;
+    p->timer_until = -1;
+    wi_queue_init(&p->queue, o->max_running);
+    if (o->queue_limit)
+        wi_queue_shut(&p->queue); /* counting needs the lock */
+    wi_list *lists[] = {&p->parked,        &p->running, &p->outbox,       &p->settled,
+                        &p->workers,       &p->idle,    &p->waiters,      &p->task_waiters,
+                        &p->space_waiters, &p->closed,  &p->space_notices};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        wi_list_init(lists[i]);
+    return p;
+}
+
+/* Without threads there is nobody to report: the opener does. */
+static void open_at_once(weir_pool *p)
+{
+    wi_stay stay; /* `ready` may release p */
+    wi_pool_hold(&stay, p);
+    open_if_all_reported(p);
+    wi_pool_go(&stay);
+}
+
+int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_main *main,
+                         weir_notice *ready)
+{
+    weir_pool_options o;
+    int               rc = out ? read_options(&o, opts) : WEIR_EINVAL;
+    if (rc == 0 && (is_wrong(&o) || (o.lazy && o.borrowed && !(o.lend && main))))
+        rc = WEIR_EINVAL;
+    if (rc != 0)
+        return rc;
+    fill_in(&o);
+    weir_pool *p = make(&o, main);
+    if (!p)
+        return WEIR_ENOMEM;
+    if ((rc = wi_notice_expect(ready, main)) != 0) {
+        wi_pool_discard(p);
+        return rc;
+    }
+    p->ready = ready;
+    if (main)
+        wi_main_hold(main);
+    wi_fork_init();
+    wi_register(&wi_registry()->pools, &p->registered);
+    *out = p;
+    if (o.lazy)
+        open_at_once(p);
+    else if (!o.borrowed)
+        spawn(p, o.threads, false); /* a refusal comes as the open's outcome */
+    return 0;
+}
+
+static bool has_opened(void *pool)
+{
+    weir_pool *p = pool;
+    return p->state == WI_OPEN || wi_pool_is_over_locked(p);
+}
+
+static int wait_for_open(weir_pool *p)
+{
+    wi_waiter w;
+    wi_wait_begin(&w, NULL);
+    wi_lock(&p->lock);
+    wi_wait_until(&w, &p->lock, &p->waiters, has_opened, p, -1);
+    int rc = p->state == WI_OPEN ? 0 : p->open_rc;
+    wi_unlock(&p->lock);
+    wi_wait_end(&w);
+    return rc;
+}
+
+int weir_pool_open(weir_pool **out, const weir_pool_options *opts)
+{
+    weir_pool_options o;
+    weir_pool        *p;
+    if (!out || (read_options(&o, opts) == 0 && o.borrowed))
+        return WEIR_EINVAL;
+    int rc = weir_pool_open_async(&p, opts, NULL, NULL);
+    if (rc == 0 && (rc = wait_for_open(p)) != 0) {
+        weir_close(p, WEIR_CLOSE); /* joins */
+        weir_pool_release(p);
+    } else if (rc == 0) {
+        *out = p;
+    }
+    return rc;
+}

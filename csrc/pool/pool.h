@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * pool.h: a pool's state, and who changes it.
+ *
+ *   OPENING --every thread reported--> OPEN --> DRAINING --> CLOSING --> CLOSED
+ *      |                                |                      ^
+ *      +--an init failed, or a close----+----------------------+
+ *
+ * Never back. A lazy pool has no thread to report, and is OPEN from the start.
+ * Nothing is queued or parked once CLOSING; CLOSED comes when no thread serves and
+ * none is expected. Rooms: open.c (threads come), pool.c (run,
+ * cancel, unpark), wait.c, worker.c (next, settle, threads go), settle.c (how tasks
+ * end), grow.c (how many threads, who wakes whom), close.c, abandon.c, timer.c,
+ * fork.c, spawning.c, stats.c.
+ */
+#ifndef WI_POOL_H
+#define WI_POOL_H
+
+#include "base/heap.h"
+#include "pool/queue.h"
+#include "base/spawning.h"
+#include "mailbox/task.h"
+#include "mailbox/thread.h"
+
+#pragma GCC visibility push(hidden)
+
+enum wi_pool_state { WI_OPENING, WI_OPEN, WI_DRAINING, WI_CLOSING, WI_CLOSED };
+
+enum { WI_RETRY_MS = 100 }; /* until a pool tries to grow again after a refusal */
+
+struct weir_pool {
+    /* Set by open, constant afterwards. */
+    char      *name;
+    uint64_t  *cpus;
+    sigset_t   commands; /* the mask of commands that its threads start */
+    wi_nature  nature;   /* of the threads that its opener made; those to come take it on */
+    uint64_t   serial;   /* no other pool's, ever */
+    weir_main *main;     /* that opened it, held; where lends go */
+    weir_link  registered;
+
+    bool lingers;
+
+    /* Written under lock, read by submitters without it: see grow.c. */
+    _Atomic bool attend;
+    _Atomic bool called; /* who lingers is to look into the queue */
+
+    wi_apart apart;
+    wi_mutex lock;
+    /* Guarded by lock. */
+    weir_pool_options  opts; /* resize changes threads, threads_max, lazy */
+    enum wi_pool_state state;
+    bool               paused;
+    bool               forked;   /* we are a child: its threads stayed behind */
+    bool               reported; /* ready was posted */
+    bool               traced_close;
+    enum { WI_NOTHING, WI_DUE, WI_TELLING } notices; /* of `closed`, once CLOSED */
+    pthread_t teller; /* while not NOTHING: gives them after its unlock */
+    int       open_rc;
+    int       init_error;
+    unsigned  handles; /* weir_pool_retain */
+    unsigned  refs;    /* handles + threads + a posted lend + calls under way */
+    bool      hires;   /* its minimum is or was 0: without a thread it stays open, see grow.c */
+
+    wi_queue queue;     /* its inbox without lock */
+    wi_heap  deadlines; /* of queued tasks */
+    wi_list  parked;
+    wi_list  running; /* tasks, abandoned ones not */
+    wi_list  outbox;  /* for mains, not posted yet: what settled, notices of space */
+    wi_list  settled; /* settled, for a worker to tell */
+
+    wi_list  workers;   /* those that serve */
+    wi_list  idle;      /* of them, asleep; the last to sleep first */
+    bool     searching; /* an idle worker was woken and has not looked yet, or lingers */
+    bool     lingering;
+    uint64_t picked; /* when one last began to linger */
+    unsigned serving;
+    unsigned leaving;  /* of them: will look for no more work */
+    unsigned blocked;  /* of them, inside weir_blocking_begin or weir_wait */
+    unsigned in_wait;  /* of them, in an endless weir_wait for a task of this pool */
+    unsigned timed;    /* of them, idle, and to retire if nobody wakes them */
+    unsigned visiting; /* threads of callers that run a task themselves */
+    unsigned swapping; /* abandons under way, each with one thread more than may stay */
+    unsigned expected; /* threads that will report, certainly */
+    unsigned started;  /* threads ever: the next one's number */
+    unsigned wanted;   /* lends asked for: they may never be answered */
+    unsigned lost;
+    int64_t  refused_until; /* no growth before: the system refused a thread */
+
+    wi_list waiters;       /* for a change of state */
+    wi_list task_waiters;  /* in weir_wait */
+    wi_list space_waiters; /* in weir_run on a full queue */
+    wi_list space_notices; /* of who was refused, and wants to hear of space */
+
+    weir_notice *ready;
+    wi_list      closed; /* notices, told once CLOSED */
+    wi_lend      lend;
+    bool         lend_posted;
+    unsigned     lends_due; /* of `wanted`, not asked for yet */
+
+    wi_parker timer_parker;
+    int64_t   timer_until; /* when the timer looks next; negative: when unparked */
+    bool      timer;       /* its thread lives */
+
+    pthread_t last; /* the thread of ours that left last, to be joined */
+    bool      has_last;
+    bool      joining; /* weir_close joins it */
+
+    uint64_t        histogram[2][WEIR_BUCKETS];
+    weir_pool_stats stats; /* the counters; the rest is filled in by a snapshot */
+
+    /* Held while the timer is made: taken before the pool's. */
+    wi_mutex timer_lock;
+};
+
+struct weir_worker {
+    weir_pool *pool; /* constant, and index, owned, later */
+    unsigned   index;
+    bool       owned;
+    bool       later;    /* not the open made it, but whoever wanted one more */
+    sigset_t   old_mask; /* borrowed */
+    wi_parker  parker;
+    /* The worker's thread alone. */
+    void      *state;
+    weir_task *task; /* between next and settle */
+    /* Guarded by the pool's lock. */
+    weir_link of_workers, of_idle;
+    bool      woken; /* popped by a kick: it is the searcher */
+    bool      lost;  /* its task was abandoned */
+    bool      timed; /* idle, and counted in pool.timed */
+    bool      leaving;
+    bool      in_wait;
+    unsigned  blocked; /* depth of weir_blocking_begin */
+};
+
+/* ---- references --------------------------------------------------------- */
+
+void wi_pool_ref_locked(weir_pool *p);
+void wi_pool_unref(weir_pool *p);
+
+/* A reference of a call of this thread inside which user code may run, and fork. The
+ * child keeps it, unlike those of the threads that it has lost. */
+typedef struct wi_stay {
+    weir_pool      *pool;
+    struct wi_stay *outer;
+} wi_stay;
+
+void     wi_pool_stay(wi_stay *s, weir_pool *p); /* takes a reference over */
+void     wi_pool_hold(wi_stay *s, weir_pool *p); /* takes one of its own; no lock held */
+void     wi_pool_go(wi_stay *s);                 /* gives it back */
+unsigned wi_pool_stays(const weir_pool *p);      /* of this thread */
+void     wi_pool_discard(weir_pool *p);          /* one that nobody else has seen */
+
+/* Locks the pool that has t queued, running or parked, or returns NULL. */
+weir_pool *wi_task_lock_pool(const weir_task *t);
+
+/* ---- settle.c ----------------------------------------------------------- */
+
+/* The one place where a task settles: it goes to the outbox or to `settled`; one
+ * without done is not ours any more. */
+void wi_pool_settle_locked(weir_pool *p, weir_task *t, int outcome);
+/* Ends a task that ran, and is off every list: settles, parks or requeues it. */
+bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code); /* it settled */
+/* After an unlock under which tasks may have settled or the pool have closed:
+ * posts, tells, gives notice. The caller keeps the pool alive. */
+void wi_pool_after(weir_pool *p);
+/* Tells what stands on p->settled; called and left with the lock held. */
+void wi_pool_tell_settled_locked(weir_pool *p);
+
+/* ---- pool.c ------------------------------------------------------------- */
+
+/* Takes a queued task out of the queue and its deadline off the heap. */
+void wi_pool_unqueue_locked(weir_pool *p, weir_task *t);
+void wi_pool_wake_space_locked(weir_pool *p);
+/* Takes a parked task off the list of those, and its deadline off the heap. */
+void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t);
+/* The same, and queues it again. */
+void wi_pool_unpark_locked(weir_pool *p, weir_task *t);
+/* Settles all that is queued; how many that was. */
+size_t wi_pool_empty_queue_locked(weir_pool *p, int outcome);
+/* Every notice of space goes to the outbox. */
+void wi_pool_tell_space_locked(weir_pool *p, int outcome);
+
+/* ---- grow.c ------------------------------------------------------------- */
+
+/* What to do after the unlock for work that waits: wake an idle worker, or start
+ * a thread; unpark the timer for an earlier deadline. The last two hold the pool. */
+typedef struct {
+    weir_worker *wake;
+    bool         grow; /* counted in expected already, or to be asked for */
+    bool         timer;
+} wi_kick;
+
+wi_kick wi_pool_kick_locked(weir_pool *p);
+/* Sets p->attend: after what may make a queued task need a wake or a thread. */
+bool wi_pool_attend_locked(weir_pool *p);
+int  wi_pool_kick(weir_pool *p, wi_kick kick); /* 0 or the refusal of a thread */
+/* Pops the worker that fell asleep last, or NULL. */
+weir_worker *wi_pool_pop_idle_locked(weir_pool *p);
+/* Unparks every idle worker, under the lock. */
+void wi_pool_wake_idle_locked(weir_pool *p);
+/* Whether this worker is one too many, or the pool is closing. */
+bool wi_pool_must_leave_locked(weir_pool *p, weir_worker *w);
+void wi_pool_sleep_locked(weir_pool *p, weir_worker *w);
+/* Looks out for a task before it sleeps. False: that is not for this worker now. */
+bool wi_pool_linger_locked(weir_pool *p, weir_worker *w);
+/* Whoever lingers has something else to do. */
+void wi_pool_call_locked(weir_pool *p);
+/* Serving and not on its way out, and the most there may be of those now. */
+unsigned wi_pool_present_locked(const weir_pool *p);
+unsigned wi_pool_limit_locked(const weir_pool *p);
+bool     wi_pool_can_ask(const weir_pool *p); /* for a thread: its own, or its host's */
+void     wi_pool_block_locked(weir_pool *p, weir_worker *w);
+void     wi_pool_unblock_locked(weir_pool *p, weir_worker *w);
+
+/* ---- timer.c, trace.c --------------------------------------------------- */
+
+int  wi_timer_need(weir_pool *p);           /* 0 or the refusal of its thread */
+bool wi_timer_is_late_locked(weir_pool *p); /* the timer must be unparked */
+void wi_measure_locked(weir_pool *p, weir_histogram which, weir_task *t);
+void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, int value);
+
+/* ---- open.c, worker.c: threads come and go ------------------------------- */
+
+/* Starts n owned threads past the open, which are expected; 0 or the refusal's code. */
+int wi_pool_spawn(weir_pool *p, unsigned n);
+/* Settles t and, if another task is ready, begins that: *next, or NULL. */
+int  wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next);
+void wi_worker_init(weir_worker *w, weir_pool *p, bool owned);
+void wi_worker_free(weir_worker *w);
+/* A thread reports, its expectation already taken back under the same lock: it
+ * serves from now on (wi_pool_entered after the unlock), or did not come. */
+void wi_pool_entered_locked(weir_pool *p, weir_worker *w);
+void wi_pool_entered(weir_pool *p);
+void wi_pool_refused_locked(weir_pool *p, unsigned n, int code);
+void wi_pool_note_init_error_locked(weir_pool *p, int code);
+/* The end of a worker's tie to its pool; code != 0: it never served. */
+void wi_worker_retire(weir_worker *w, int code, int init_error);
+/* The calling thread, one of ours, is about to leave: joins the one before it. */
+void wi_pool_join_before(weir_pool *p);
+void wi_worker_set_self(weir_worker *w);
+/* Asks the host of a borrowed pool for one more thread. False: nobody to ask. The
+ * second half, for who has counted it in wanted and lends_due. */
+void wi_pool_lend_delivered(weir_link *e);
+bool wi_pool_can_lend(const weir_pool *p);
+bool wi_pool_ask_lend(weir_pool *p);
+bool wi_pool_post_lend(weir_pool *p);
+
+/* ---- close.c ------------------------------------------------------------ */
+
+/* Moves on towards CLOSED as far as it goes. */
+void wi_pool_begin_close_locked(weir_pool *p, weir_close_mode mode);
+/* DRAINING and run dry: CLOSING. CLOSING and nobody left: CLOSED, notices due. */
+void wi_pool_step_locked(weir_pool *p);
+bool wi_pool_is_over_locked(const weir_pool *p); /* CLOSED, everybody told */
+
+/* ---- fork.c ------------------------------------------------------------- */
+
+void wi_fork_init(void); /* installs the handlers, once */
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * queue.h: the tasks that wait, three levels, FIFO within each.
+ *
+ * In front of the levels stands an inbox to which a submitter offers a normal task
+ * without the pool's lock. All else needs that lock, and takes in what was offered
+ * before that could matter, so under the lock the queue is whole. Nothing outside
+ * queue.c looks into the struct.
+ */
+#ifndef WI_QUEUE_H
+#define WI_QUEUE_H
+
+#include "base/list.h"
+#include "base/platform.h"
+#include "base/stack.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct {
+    wi_apart before;
+    wi_stack inbox; /* tasks OFFERED, all normal, newest first */
+    wi_apart after;
+    wi_list  level[WEIR_LEVELS];       /* by weir_priority */
+    unsigned running[WEIR_LEVELS];     /* picked and not put back by wi_queue_ended */
+    unsigned max_running[WEIR_LEVELS]; /* 0: no limit */
+    size_t   n;                        /* in the levels */
+    uint64_t picks, taken_in;
+} wi_queue;
+
+void wi_queue_init(wi_queue *q, const unsigned max_running[WEIR_LEVELS]);
+/* A normal task. Any thread, no lock. False: the inbox is shut, it stays the caller's. */
+bool wi_queue_offer(wi_queue *q, weir_task *t);
+/* Whether something was offered that nobody has taken in: a look, no more. */
+bool wi_queue_was_offered(const wi_queue *q);
+/* From now on every offer is refused. */
+void wi_queue_shut(wi_queue *q);
+void wi_queue_take_in(wi_queue *q);
+/* How many wait, and how many of all came through the inbox. */
+size_t   wi_queue_count(wi_queue *q);
+uint64_t wi_queue_picks(const wi_queue *q);
+uint64_t wi_queue_taken_in(const wi_queue *q);
+void     wi_queue_append(wi_queue *q, weir_task *t);
+void     wi_queue_remove(wi_queue *q, weir_task *t);
+/* Whether pick would find one that its level's limit lets run. */
+bool wi_queue_ready(wi_queue *q);
+/* The next task, or NULL; it counts as running until wi_queue_ended. */
+weir_task *wi_queue_pick(wi_queue *q);
+void       wi_queue_ended(wi_queue *q, const weir_task *t);
+/* A task that its submitter runs counts as running too. */
+void wi_queue_visit(wi_queue *q, const weir_task *t);
+/* The oldest of the highest level whatever the limits, or NULL: for emptying. */
+weir_task *wi_queue_first(wi_queue *q);
+/* The oldest of the lowest non-empty level that is not above p, or NULL. */
+weir_task *wi_queue_victim(wi_queue *q, weir_priority p);
+
+#pragma GCC visibility pop
+#endif

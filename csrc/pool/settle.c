@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * settle.c: how tasks end, and how that is told.
+ *
+ * A task that settles goes to a list of the pool. Its worker moves it on at once,
+ * in the same lock section; what settles elsewhere is delivered after the unlock,
+ * by wi_pool_after. It moves from the pool to the mailbox under the pool's lock, so
+ * that a fork, which takes it, finds it in one of them.
+ */
+#include "pool/pool.h"
+
+static void count_outcome(weir_pool *p, int outcome)
+{
+    switch (outcome) {
+    case 0: p->stats.ok++; break;
+    case WEIR_ECANCELED: p->stats.cancelled++; break;
+    case WEIR_EEXPIRED: p->stats.expired++; break;
+    case WEIR_ECLOSED: p->stats.closed++; break;
+    case WEIR_EFULL: p->stats.dropped++; break;
+    default: p->stats.failed++;
+    }
+}
+
+static void settle_locked(weir_pool *p, weir_task *t, int outcome)
+{
+    t->weir.outcome = outcome;
+    if (t->done) {
+        wi_task_move(t, WEIR_TASK_SETTLED);
+        t->weir.link.kind = WI_TASK;
+        wi_list_append(t->weir.main ? &p->outbox : &p->settled, &t->weir.link);
+        return;
+    }
+    if (!(wi_task_flags(t) & WI_ABANDONED))
+        wi_task_unaim(t);
+    wi_task_move(t, WEIR_TASK_SETTLED); /* a waiter may free it from here on */
+    wi_wake_waiters_locked(&p->task_waiters, t);
+}
+
+void wi_pool_settle_locked(weir_pool *p, weir_task *t, int outcome)
+{
+    count_outcome(p, outcome);
+    settle_locked(p, t, outcome);
+}
+
+static bool park_or_requeue_locked(weir_pool *p, weir_task *t)
+{
+    unsigned flags = wi_task_flags(t);
+    if (flags & WI_CANCEL) {
+        wi_pool_settle_locked(p, t, WEIR_ECANCELED);
+        return true;
+    }
+    if (p->state >= WI_CLOSING) {
+        wi_pool_settle_locked(p, t, WEIR_ECLOSED);
+        return true;
+    }
+    if (flags & WI_UNPARKED) {
+        t->weir.deadline = 0; /* of the park, which is over */
+        wi_task_move(t, WEIR_TASK_QUEUED);
+        wi_queue_append(&p->queue, t);
+    } else {
+        wi_task_move(t, WEIR_TASK_PARKED);
+        wi_list_append(&p->parked, &t->weir.link);
+        if (t->weir.deadline)
+            wi_heap_insert(&p->deadlines, t);
+    }
+    return false;
+}
+
+/* What comes from run counts as run's, whatever code it chose. */
+bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code)
+{
+    wi_measure_locked(p, WEIR_RUN_TIME, t);
+    wi_queue_ended(&p->queue, t);
+    if (code == WEIR_PARK)
+        return park_or_requeue_locked(p, t);
+    p->stats.ok += code == 0;
+    p->stats.cancelled += code == WEIR_ECANCELED;
+    p->stats.failed += code != 0 && code != WEIR_ECANCELED;
+    settle_locked(p, t, code);
+    return true;
+}
+
+/* ---- delivering --------------------------------------------------------- */
+
+void wi_pool_tell_settled_locked(weir_pool *p)
+{
+    weir_link *e;
+    while ((e = wi_list_pop(&p->settled))) {
+        wi_kick kick = wi_pool_kick_locked(p); /* a done may take its time */
+        wi_unlock(&p->lock);
+        wi_pool_kick(p, kick);
+        wi_trace(WEIR_TRACE_SETTLED, p, wi_task_of(e), wi_task_of(e)->weir.outcome);
+        wi_task_tell(wi_task_of(e));
+        wi_lock(&p->lock);
+    }
+}
+
+static void post_task_locked(weir_pool *p, weir_link *e)
+{
+    weir_main *m = wi_task_of(e)->weir.main;
+    wi_debt    debt;
+    int        outcome = wi_task_of(e)->weir.outcome;
+    if (!wi_main_append(m, e, WI_TASK, &debt)) {
+        wi_task_flag(wi_task_of(e), WI_ORPHANED);
+        wi_list_append(&p->settled, e);
+        return;
+    }
+    wi_unlock(&p->lock);
+    wi_main_pay(m, debt);
+    wi_trace(WEIR_TRACE_SETTLED, p, wi_task_of(e), outcome);
+    wi_lock(&p->lock);
+}
+
+static void post_notice_locked(weir_pool *p, weir_link *e)
+{
+    weir_notice *n = wi_container(e, weir_notice, weir.link);
+    weir_main   *m = n->weir.main;
+    wi_debt      debt;
+    bool         open = wi_main_append(m, e, WI_NOTICE, &debt);
+    wi_unlock(&p->lock);
+    if (open)
+        wi_main_pay(m, debt);
+    else
+        wi_notice_delivered(e, m); /* here: its main has closed */
+    wi_lock(&p->lock);
+}
+
+static void post_outbox_locked(weir_pool *p)
+{
+    weir_link *e;
+    while ((e = wi_list_pop(&p->outbox))) {
+        if (e->kind == WI_NOTICE)
+            post_notice_locked(p, e);
+        else
+            post_task_locked(p, e);
+    }
+}
+
+static void give_notice_locked(weir_pool *p)
+{
+    weir_link *e;
+    if (p->notices != WI_DUE || !pthread_equal(p->teller, pthread_self()))
+        return; /* not due, or on its way: who found the end tells it */
+    p->notices = WI_TELLING;
+    bool first = !p->traced_close;
+    p->traced_close = true;
+    wi_unlock(&p->lock);
+    if (first)
+        wi_trace(WEIR_TRACE_CLOSED, p, NULL, 0);
+    wi_lock(&p->lock);
+    while ((e = wi_list_pop(&p->closed))) {
+        weir_notice *n = wi_container(e, weir_notice, weir.link);
+        wi_unlock(&p->lock);
+        wi_notice_post(n, n->weir.outcome);
+        wi_lock(&p->lock);
+    }
+    p->notices = WI_NOTHING;
+    wi_wake_waiters_locked(&p->waiters, NULL);
+}
+
+/* A done without a main runs on a worker; here, when the pool has none. */
+void wi_pool_after(weir_pool *p)
+{
+    weir_worker *w = NULL;
+    wi_lock(&p->lock);
+    post_outbox_locked(p);
+    if (p->serving + p->expected == 0)
+        wi_pool_tell_settled_locked(p);
+    else if (!wi_list_empty(&p->settled)) {
+        wi_pool_call_locked(p);
+        if ((w = wi_pool_pop_idle_locked(p)))
+            wi_unpark(&w->parker);
+    }
+    give_notice_locked(p);
+    wi_unlock(&p->lock);
+}

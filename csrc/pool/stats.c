@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * stats.c: one consistent snapshot.
+ */
+#include "pool/pool.h"
+
+#include <string.h>
+
+static unsigned count(const wi_list *l)
+{
+    unsigned n = 0;
+    for (weir_link *e = wi_list_first(l); e; e = wi_list_after(l, e))
+        n++;
+    return n;
+}
+
+int weir_pool_get_stats(weir_pool *p, weir_pool_stats *out)
+{
+    if (!p || !out || out->size == 0 || out->size > sizeof *out)
+        return WEIR_EINVAL;
+    wi_lock(&p->lock);
+    weir_pool_stats s = p->stats;
+    s.threads = p->serving;
+    s.running = count(&p->running);
+    s.idle = s.threads - (s.running - p->visiting);
+    s.queued = wi_queue_count(&p->queue);
+    s.submitted += wi_queue_taken_in(&p->queue);
+    s.parked = count(&p->parked);
+    s.wanted = p->wanted;
+    s.lost = p->lost;
+    s.blocked = p->blocked;
+    wi_unlock(&p->lock);
+    s.size = out->size;
+    memcpy(out, &s, s.size);
+    return 0;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * wait.c: waiting for a task to settle.
+ */
+#include "pool/pool.h"
+
+/* A task that settles and runs again elsewhere between the look and the lock is
+ * looked at again. One that is OFFERED still is inside its weir_run: as if not
+ * run yet. */
+weir_pool *wi_task_lock_pool(const weir_task *t)
+{
+    weir_pool *p;
+    while (t && (p = wi_task_pool(t))) {
+        wi_lock(&p->lock);
+        wi_queue_take_in(&p->queue);
+        bool offered = wi_task_state(t) == WI_TASK_OFFERED;
+        if (wi_task_pool(t) == p && !offered)
+            return p;
+        wi_unlock(&p->lock);
+        if (offered)
+            break;
+    }
+    return NULL;
+}
+
+static bool has_settled(void *task) { return wi_task_state(task) == WEIR_TASK_SETTLED; }
+
+/* Every thread that is there or may still come waits without end for a task of this
+ * pool. Who finds that leaves with WEIR_EDEADLK, and the others may go on. */
+static bool is_stuck_locked(const weir_pool *p)
+{
+    unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted + p->visiting;
+    bool no_more = !wi_pool_can_ask(p) || there >= wi_pool_limit_locked(p) || p->refused_until != 0;
+    return p->in_wait >= there && no_more;
+}
+
+typedef struct {
+    weir_task   *task;
+    weir_worker *worker;
+} wait_of_worker;
+
+static bool has_settled_or_is_stuck(void *arg)
+{
+    wait_of_worker *w = arg;
+    return has_settled(w->task) || (w->worker->in_wait && is_stuck_locked(w->worker->pool));
+}
+
+/* Of a worker for a task of its own pool: it takes a thread away, so a spare may
+ * start. A refusal, of long ago too, is tried again: this wait must know. */
+static int wait_as_worker_locked(weir_pool *p, weir_task *t, wi_waiter *waiter, int64_t deadline)
+{
+    weir_worker   *w = weir_worker_current();
+    wait_of_worker arg = {t, w};
+    w->in_wait = deadline < 0;
+    p->in_wait += w->in_wait;
+    p->refused_until = 0;
+    wi_pool_block_locked(p, w);
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+    wi_lock(&p->lock);
+    int rc =
+        wi_wait_until(waiter, &p->lock, &p->task_waiters, has_settled_or_is_stuck, &arg, deadline);
+    if (rc == 0 && !has_settled(t))
+        rc = WEIR_EDEADLK;
+    p->in_wait -= w->in_wait;
+    w->in_wait = false;
+    if (w->blocked) /* 0 when it was lost meanwhile */
+        wi_pool_unblock_locked(p, w);
+    return rc;
+}
+
+static int wait_locked(weir_pool *p, weir_task *t, wi_waiter *w, int64_t deadline)
+{
+    weir_worker *self = weir_worker_current();
+    if (self && self->pool == p && !self->lost)
+        return wait_as_worker_locked(p, t, w, deadline);
+    return wi_wait_until(w, &p->lock, &p->task_waiters, has_settled, t, deadline);
+}
+
+int weir_wait(weir_task *t, int64_t timeout_ns)
+{
+    if (!t || t->done)
+        return WEIR_EINVAL;
+    if (t == weir_task_current())
+        return WEIR_EDEADLK;
+    weir_pool *hint = timeout_ns < 0 ? wi_task_pool(t) : NULL;
+    unsigned   stuck = hint ? wi_mains_calls_on_stack(wi_thread_self(), hint, 0) : 0;
+    if (hint)
+        wi_mains_fail_returned(wi_thread_self(), hint, 0);
+    wi_waiter w;
+    wi_stay   stay;
+    wi_wait_begin(&w, t);
+    weir_pool *p = wi_task_lock_pool(t);
+    int        rc = p || has_settled(t) ? 0 : WEIR_EINVAL;
+    if (p) {
+        wi_pool_ref_locked(p);
+        wi_pool_stay(&stay, p);
+        rc = stuck && stuck >= wi_pool_limit_locked(p)
+                 ? WEIR_EDEADLK /* every thread that could run it waits for us */
+                 : wait_locked(p, t, &w, wi_deadline(timeout_ns));
+        wi_unlock(&p->lock);
+    }
+    wi_wait_end(&w);
+    if (p)
+        wi_pool_go(&stay);
+    return rc;
+}

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * worker.c: what a thread does while it serves a pool, owned or borrowed.
+ *
+ * A thread of ours that leaves joins the one that left before it; who closes the
+ * pool joins the last. So no thread outlives a close, and none waits for two.
+ */
+#include "pool/pool.h"
+
+#include <stdlib.h>
+
+static _Thread_local weir_worker *self;
+
+void         wi_worker_set_self(weir_worker *w) { self = w; }
+weir_worker *weir_worker_current(void) { return self; }
+weir_pool   *weir_pool_current(void) { return self ? self->pool : NULL; }
+unsigned     weir_worker_index(const weir_worker *w) { return w->index; }
+
+void wi_worker_init(weir_worker *w, weir_pool *p, bool owned)
+{
+    w->pool = p;
+    w->owned = owned;
+    wi_parker_init(&w->parker);
+}
+
+void wi_worker_free(weir_worker *w)
+{
+    wi_parker_destroy(&w->parker);
+    free(w);
+}
+
+/* ---- next --------------------------------------------------------------- */
+
+static weir_task *pick_locked(weir_pool *p, weir_worker *w)
+{
+    if (p->paused || p->state == WI_OPENING)
+        return NULL;
+    weir_task *t = wi_queue_pick(&p->queue);
+    if (!t)
+        return NULL;
+    if (t->weir.deadline)
+        wi_heap_remove(&p->deadlines, t);
+    t->weir.deadline = 0;
+    wi_task_unflag(t, WI_UNPARKED);
+    t->weir.worker = w;
+    wi_measure_locked(p, WEIR_QUEUE_TIME, t);
+    wi_task_move(t, WEIR_TASK_RUNNING);
+    wi_list_append(&p->running, &t->weir.link);
+    wi_pool_wake_space_locked(p);
+    return t;
+}
+
+/* Returns the task, or NULL with *rc. */
+static weir_task *next_locked(weir_pool *p, weir_worker *w, bool wait, int *rc)
+{
+    for (bool lingered = false;;) {
+        wi_pool_tell_settled_locked(p);
+        wi_pool_step_locked(p);
+        bool       leaves = wi_pool_must_leave_locked(p, w);
+        weir_task *t = leaves ? NULL : pick_locked(p, w);
+        if (t)
+            return t;
+        *rc = leaves ? WEIR_ECLOSED : WEIR_EAGAIN;
+        if (leaves || !wait)
+            return NULL;
+        if (!lingered && wi_pool_linger_locked(p, w))
+            lingered = true;
+        else
+            wi_pool_sleep_locked(p, w);
+    }
+}
+
+static void begin_task(weir_worker *w, weir_task *t)
+{
+    w->task = t;
+    wi_task_set_current(t);
+    wi_trace(WEIR_TRACE_STARTED, w->pool, t, 0);
+}
+
+int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
+{
+    if (!w || !out)
+        return WEIR_EINVAL;
+    if (w != self || w->task)
+        return WEIR_EPERM;
+    weir_pool *p = w->pool;
+    int        rc = 0;
+    wi_lock(&p->lock);
+    weir_task *t = next_locked(p, w, wait, &rc);
+    rc = t ? 0 : rc;
+    bool    after = !wi_list_empty(&p->outbox);
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+    if (after)
+        wi_pool_after(p);
+    if (t) {
+        begin_task(w, t);
+        *out = t;
+    }
+    return rc;
+}
+
+/* ---- settle ------------------------------------------------------------- */
+
+/* What the settling worker delivers itself: its task goes to the mailbox in the
+ * same lock section, or is told here when it has no main. */
+typedef struct {
+    weir_main *main;
+    wi_debt    debt;
+    bool       tell;
+} own_delivery;
+
+static own_delivery deliver_own_locked(weir_task *t)
+{
+    own_delivery d = {.main = t->weir.main};
+    wi_unlink(&t->weir.link);
+    if (d.main && wi_main_append(d.main, &t->weir.link, WI_TASK, &d.debt))
+        return d;
+    if (d.main)
+        wi_task_flag(t, WI_ORPHANED);
+    d.main = NULL;
+    d.tell = true;
+    return d;
+}
+
+static void finish_delivery(own_delivery d, weir_task *t)
+{
+    if (d.main)
+        wi_main_pay(d.main, d.debt);
+    if (d.tell)
+        wi_task_tell(t);
+}
+
+/* The task that can follow at once, in the same lock section. */
+static weir_task *follow_locked(weir_pool *p, weir_worker *w, own_delivery d)
+{
+    bool first = d.tell || !wi_list_empty(&p->settled) || !wi_list_empty(&p->outbox);
+    return first || wi_pool_must_leave_locked(p, w) ? NULL : pick_locked(p, w);
+}
+
+/* Ours: neither abandoned nor left behind by a fork. */
+static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, weir_task **next)
+{
+    own_delivery d = {0};
+    bool         has_done = t->done != NULL;
+    wi_lock(&p->lock);
+    if (p->forked || w->lost) {
+        wi_unlock(&p->lock);
+        return false;
+    }
+    wi_unlink(&t->weir.link);
+    bool settled = wi_pool_end_task_locked(p, t, code);
+    if (settled && has_done)
+        d = deliver_own_locked(t);
+    wi_pool_step_locked(p);
+    if (next)
+        *next = follow_locked(p, w, d);
+    bool    after = !wi_list_empty(&p->outbox);
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    if (settled)
+        wi_trace(WEIR_TRACE_SETTLED, p, t, code);
+    finish_delivery(d, t);
+    wi_pool_kick(p, kick);
+    if (after) /* a drain has run dry, or the next one left its place in the queue */
+        wi_pool_after(p);
+    return true;
+}
+
+int wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next)
+{
+    w->task = NULL;
+    wi_task_set_current(NULL);
+    wi_spawning_settle();
+    if (settle_ours(w->pool, w, t, code, next)) {
+        if (next && *next)
+            begin_task(w, *next);
+        return 0;
+    }
+    if (!w->pool->forked)
+        wi_task_let_go(t);
+    return WEIR_ECLOSED;
+}
+
+int weir_worker_settle(weir_worker *w, weir_task *t, int code)
+{
+    if (!w || !t)
+        return WEIR_EINVAL;
+    if (w != self || w->task != t)
+        return WEIR_EPERM;
+    return wi_worker_turn(w, t, code, NULL);
+}
+
+/* ---- enter -------------------------------------------------------------- */
+
+static int may_enter_locked(weir_pool *p)
+{
+    if (p->expected)
+        p->expected--;
+    else if (p->state >= WI_CLOSING)
+        return WEIR_ECLOSED;
+    else if (p->wanted)
+        p->wanted--;
+    else
+        return WEIR_EFULL;
+    return 0;
+}
+
+int weir_worker_enter(weir_pool *p, weir_worker **out)
+{
+    if (!p || !out || !p->opts.borrowed)
+        return WEIR_EINVAL;
+    if (self)
+        return WEIR_EPERM;
+    weir_worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return WEIR_ENOMEM;
+    wi_worker_init(w, p, false);
+    wi_lock(&p->lock);
+    int rc = may_enter_locked(p);
+    if (rc != 0)
+        goto refused;
+    wi_pool_ref_locked(p);
+    w->index = p->started++;
+    wi_pool_entered_locked(p, w);
+    wi_unlock(&p->lock);
+    wi_signals_block(p->opts.worker_signal, &w->old_mask);
+    wi_spawning_serve(&p->commands);
+    wi_thread_belong(p->serial);
+    self = *out = w;
+    wi_pool_entered(p);
+    return 0;
+
+refused:
+    wi_unlock(&p->lock);
+    wi_worker_free(w);
+    return rc;
+}
+
+static bool is_systems(int code) { return code == WEIR_EAGAIN || code == WEIR_ENOMEM; }
+
+static void refuse_locked(weir_pool *p, int code)
+{
+    wi_pool_note_init_error_locked(p, is_systems(code) ? 0 : code);
+    wi_pool_refused_locked(p, 1, is_systems(code) ? code : WEIR_EINIT);
+}
+
+void weir_worker_refuse(weir_pool *p, int code)
+{
+    if (!p || !p->opts.borrowed)
+        return;
+    wi_stay stay;
+    wi_lock(&p->lock);
+    wi_pool_ref_locked(p);
+    unsigned *asked = p->expected ? &p->expected : &p->wanted;
+    if (*asked) {
+        --*asked;
+        refuse_locked(p, code);
+    }
+    wi_unlock(&p->lock);
+    wi_pool_stay(&stay, p);
+    wi_pool_after(p);
+    wi_pool_go(&stay);
+}
+
+/* ---- leave -------------------------------------------------------------- */
+
+void wi_pool_join_before(weir_pool *p)
+{
+    wi_lock(&p->lock);
+    pthread_t before = p->last;
+    bool      joins = p->has_last;
+    p->last = pthread_self(), p->has_last = true;
+    wi_unlock(&p->lock);
+    if (joins)
+        pthread_join(before, NULL);
+}
+
+/* A borrowed one that is unfit has entered: nobody must count on it when that is told. */
+static void leave_locked(weir_pool *p, weir_worker *w, int code, int init_error)
+{
+    bool unfit = code != 0 && !w->owned && !w->lost;
+    if (code != 0 && w->owned) {
+        p->expected--;
+        wi_pool_note_init_error_locked(p, init_error);
+        wi_pool_refused_locked(p, 1, code);
+    }
+    wi_pool_tell_settled_locked(p);
+    if (wi_linked(&w->of_workers)) {
+        wi_unlink(&w->of_workers);
+        p->serving--;
+        p->leaving -= w->leaving;
+        wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
+    }
+    if (w->lost && p->lost) /* a forked child has forgotten it */
+        p->lost--;
+    if (unfit)
+        refuse_locked(p, code);
+    wi_pool_step_locked(p);
+}
+
+static bool is_lost(weir_worker *w)
+{
+    wi_lock(&w->pool->lock);
+    bool lost = w->lost;
+    wi_unlock(&w->pool->lock);
+    return lost;
+}
+
+/* A lost thread is nobody's to join: close does not wait for it. */
+void wi_worker_retire(weir_worker *w, int code, int init_error)
+{
+    weir_pool *p = w->pool;
+    if (w->owned && is_lost(w))
+        pthread_detach(pthread_self());
+    else if (w->owned)
+        wi_pool_join_before(p);
+    wi_lock(&p->lock);
+    leave_locked(p, w, code, init_error);
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+    wi_pool_after(p);
+    wi_trace(WEIR_TRACE_THREAD, p, NULL, 0);
+    self = NULL;
+    wi_worker_free(w);
+    wi_pool_unref(p);
+}
+
+/* Counted as leaving before, so that the replacement is not one too many. */
+static void ask_for_replacement(weir_worker *w)
+{
+    wi_lock(&w->pool->lock);
+    bool asks = !w->lost;
+    w->pool->leaving += asks && !w->leaving;
+    w->leaving |= asks;
+    wi_unlock(&w->pool->lock);
+    if (asks)
+        wi_pool_ask_lend(w->pool);
+}
+
+/* The replacement is asked for first, so that the pool is never without a thread
+ * served or wanted while one can still be had. */
+void weir_worker_leave(weir_worker *w, bool lost, int code)
+{
+    if (!w || w != self)
+        return;
+    sigset_t mask = w->old_mask;
+    bool     owned = w->owned;
+    int      unfit = lost || w->task ? 0 : code;
+    if (lost)
+        ask_for_replacement(w);
+    if (w->task)
+        weir_worker_settle(w, w->task, code);
+    wi_worker_retire(w, owned ? 0 : unfit, 0);
+    if (owned)
+        return;
+    wi_spawning_leave();
+    wi_thread_belong(0);
+    wi_signals_restore(&mask);
+}
+
+void weir_block_signals(const weir_pool *p, void *old)
+{
+    wi_signals_block(p ? p->opts.worker_signal : 0, old);
+}
+void weir_restore_signals(const void *old) { wi_signals_restore(old); }

@@ -1,53 +1,56 @@
 # SPDX-License-Identifier: ISC
 #
-# The commands of a clone. Each says what is missing, or on Debian as root
-# installs it; the work is done by the scripts in .ci/, cmake and dune.
-.PHONY: help build check test lua-trust demo bench models mutants clean
+# The commands of a clone; the work is done by cmake, dune and the scripts in tools/.
+.PHONY: help deps build check test lua-trust demo bench models mutants clean
 
 help:
+	@echo 'make deps       installs what the others need: on Debian, as root'
 	@echo 'make build      the C library in build/, the OCaml libraries in _build/'
 	@echo 'make check      the C, OCaml and Lua tests without sanitizers, in about a minute'
 	@echo 'make test       everything that one machine can check'
 	@echo 'make demo       what a pool does for an HTTP server, on Lwt and on Copas'
 	@echo 'make bench      the benchmarks, beside other libraries for the same job'
 	@echo 'make models     the models of the races, searched exhaustively'
-	@echo 'make mutants    changes one line of C at a time: which test fails?'
+	@echo 'make mutants    mutation testing: changes one line of C, checks that a test fails'
 	@echo 'make lua-trust  the Lua tests under sanitizers, memcheck and checked interpreters'
 	@echo 'make clean      removes what these made'
 	@echo
-	@echo 'On Debian as root each of these installs what it needs; elsewhere it names it.'
+	@echo 'make test and make demo install what they need, as make deps does; the others name it.'
+
+deps:
+	@for what in test demo bench; do tools/need --install $$what || exit 1; done
 
 build:
-	@.ci/need check
+	@tools/need check
 	cmake -S . -B build
 	cmake --build build
 	dune build --root . @install
 
 check:
-	@.ci/need check
-	@.ci/check
+	@tools/need check
+	@tools/check
 
 test:
-	@.ci/need test
-	@.ci/test
+	@tools/need --install test
+	@tools/test
 
 lua-trust:
-	@.ci/need test
-	@.ci/lua-trust
+	@tools/need test
+	@tools/lua-trust
 
 demo:
-	@.ci/need demo
+	@tools/need --install demo
 	@examples/demo.sh
 
 bench:
-	@.ci/need bench
+	@tools/need bench
 	@bench/run
 
 models:
 	@models/run.sh
 
 mutants:
-	@.ci/need check
+	@tools/need check
 	@test/mutants/run
 
 clean:

@@ -108,7 +108,7 @@ line_of() { # what, file
   echo "  $2:${n%%:*}"
 }
 
-.ci/need demo
+tools/need demo
 need_lists
 mkfifo "$work/url"
 errors=0 rows="" gains=() answers=()

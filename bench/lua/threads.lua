@@ -2,7 +2,7 @@
 --
 -- threads.lua: what weir.thread costs, with few threads and with many. Run it as
 --    lua bench/lua/threads.lua
--- with the paths that .ci/lua sets. Prints name, how many, value, unit.
+-- with the paths that tools/lua sets. Prints name, how many, value, unit.
 
 local thread = require "weir.thread"
 local event = require "weir.event"

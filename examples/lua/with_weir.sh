@@ -26,7 +26,7 @@ if [ ! "$out/weir/core.so" -nt "$newest" ]; then
     "${CC:-gcc}" -std=gnu11 -O2 -fPIC -DWEIR_PRIVATE "-I$root/csrc" "-I$headers" -c)
   "${CC:-gcc}" -shared -o "$out/weir/core.so" "$objects"/*.o -lpthread -ldl
 fi
-"$root/.ci/copas" "$build" >&2 || echo "Copas 4 cannot be had here" >&2
+"$root/tools/copas" "$build" >&2 || echo "Copas 4 cannot be had here" >&2
 
 machine=$("${CC:-gcc}" -dumpmachine)
 export LUA_CPATH="$out/?.so;/usr/lib/$machine/lua/$version/?.so;;"

@@ -30,7 +30,7 @@ report() { # NAME
     local name=$1 log rc=1 seconds=0 passed failed skipped verdict=ok
     log=$(log_of "$name")
     read -r rc seconds <"$log.end"
-    read -r passed failed skipped < <(.ci/count "$log")
+    read -r passed failed skipped < <(tools/count "$log")
     if [ "$rc" != 0 ] && [ "$failed" = 0 ]; then
         echo "part '$name' ended with exit code $rc" >>"$log"
         failed=1

@@ -20,6 +20,11 @@
  *
  * A write keeps the lock: what it has written is not yet taken off the buffer then.
  *
+ * Standard input is one FILE for the whole process: what a thread has read ahead must
+ * reach the next reader, whichever thread that is. So the io.stdin of every pool thread
+ * is one other FILE, without a buffer, around it. That one waits as above until there is
+ * something to read, and only then takes stdin's lock and what its buffer gives.
+ *
  * A reader on musl cannot do 1: what stdio locked for itself it cannot have back. It
  * waits with the lock for what there is to read or for `ended`, which b makes readable,
  * gives the lock back then and stays. So fflush(NULL), which io.popen calls, waits there
@@ -31,6 +36,7 @@
 #include "lua_core.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,8 +51,10 @@ typedef off64_t place;
 typedef off_t place;
 #define seek_fd lseek
 #define WRITE_FAILED(done) ((void)(done), (ssize_t)-1)
-#include <poll.h>
+#include <stdio_ext.h>
 #include <sys/eventfd.h>
+#endif
+#if defined(GIVES_LOCK_BACK) || defined(WAITS_FOR_END)
 #include <sys/stat.h>
 #endif
 
@@ -74,23 +82,40 @@ static _Atomic bool over;
  * a task, and before the C library's own end. */
 __attribute__((destructor)) static void end(void) { atomic_store(&over, true); }
 
+static void come_back(FILE *face)
+{
+    int error = errno;
+    flockfile(face);
+    if (atomic_load(&over)) {
+        funlockfile(face);
+        stay();
+    }
+    errno = error;
+}
+
+/* For a reader that holds face's lock: waits until a read of fd would not. */
+static bool wait_for_input(FILE *face, int fd)
+{
+    funlockfile(face);
+    int rc = poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
+    come_back(face);
+    return rc >= 0;
+}
+
 static ssize_t read_below(void *cookie, char *to, size_t n)
 {
     const stream *s = cookie;
     funlockfile(s->face);
     ssize_t got = read(s->fd, to, n);
-    int     error = errno;
-    flockfile(s->face);
-    if (atomic_load(&over)) {
-        funlockfile(s->face);
-        stay();
-    }
-    errno = error;
+    come_back(s->face);
     return got;
 }
 
+/* Of stdin, whose lock is held: how much was read and not taken yet. */
+static size_t read_ahead(void) { return (size_t)(stdin->_IO_read_end - stdin->_IO_read_ptr); }
+
 /* C modules want to know a FILE's descriptor. */
-static void show_fd(const stream *s) { s->face->_fileno = s->fd; }
+static void show_fd(FILE *face, int fd) { face->_fileno = fd; }
 static bool may_wait(int fd)
 {
     (void)fd;
@@ -138,22 +163,30 @@ static void give_back(FILE *face)
     funlockfile(face);
 }
 
+/* For a reader that holds face's lock: waits until a read of fd would not. */
+static bool wait_for_input(FILE *face, int fd)
+{
+    struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
+                            {.fd = atomic_load(&ended), .events = POLLIN}};
+    if (poll(fds, 2, -1) < 0)
+        return false;
+    if (fds[1].revents) {
+        give_back(face);
+        stay();
+    }
+    return true;
+}
+
 static ssize_t read_below(void *cookie, char *to, size_t n)
 {
     const stream *s = cookie;
-    struct pollfd fds[2] = {{.fd = s->fd, .events = POLLIN},
-                            {.fd = atomic_load(&ended), .events = POLLIN}};
-    if (poll(fds, 2, -1) < 0)
-        return -1;
-    if (fds[1].revents) {
-        give_back(s->face);
-        stay();
-    }
-    return read(s->fd, to, n);
+    return wait_for_input(s->face, s->fd) ? read(s->fd, to, n) : -1;
 }
 
+static size_t read_ahead(void) { return __freadahead(stdin); }
+
 /* There is no way to tell it. So what never waits stays what it was. */
-static void show_fd(const stream *s) { (void)s; }
+static void show_fd(FILE *face, int fd) { (void)face, (void)fd; }
 static bool may_wait(int fd)
 {
     struct stat st;
@@ -207,8 +240,59 @@ FILE *wl_stream_wrap(FILE *below, const char *mode)
         free(s);
         return below;
     }
-    show_fd(s);
+    show_fd(s->face, s->fd);
     return s->face;
+}
+
+/* ---- stdin ---- */
+
+static FILE *shared_stdin; /* constant once it was made; NULL: stdin serves as it is */
+
+/* Whether a read of stdin gives at once; its lock is held. */
+static bool has_input(void)
+{
+    struct pollfd fd = {.fd = fileno(stdin), .events = POLLIN};
+    return read_ahead() != 0 || poll(&fd, 1, 0) != 0;
+}
+
+static ssize_t read_stdin(void *cookie, char *to, size_t n)
+{
+    (void)cookie;
+    flockfile(stdin);
+    while (!has_input()) {
+        funlockfile(stdin);
+        if (!wait_for_input(shared_stdin, fileno(stdin)))
+            return -1;
+        flockfile(stdin);
+    }
+    size_t got = 0;
+    for (int c; got < n && (got == 0 || read_ahead() != 0) && (c = getc_unlocked(stdin)) != EOF;)
+        to[got++] = (char)c;
+    bool failed = got == 0 && !feof(stdin);
+    funlockfile(stdin);
+    return failed ? -1 : (ssize_t)got;
+}
+
+static void share_stdin(void)
+{
+    static const cookie_io_functions_t functions = {.read = read_stdin};
+    struct stat                        st;
+    if (fstat(fileno(stdin), &st) != 0 || S_ISREG(st.st_mode) || !may_wait(fileno(stdin)))
+        return;
+    FILE *face = fopencookie(NULL, "r", functions);
+    if (!face)
+        return;
+    setvbuf(face, NULL, _IONBF, 0);
+    show_fd(face, fileno(stdin));
+    shared_stdin = face;
+}
+
+/* What io.stdin of a pool thread reads from. */
+static FILE *stdin_of_threads(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, share_stdin);
+    return shared_stdin ? shared_stdin : stdin;
 }
 
 #else
@@ -218,6 +302,8 @@ FILE *wl_stream_wrap(FILE *below, const char *mode)
     (void)mode;
     return below;
 }
+
+static FILE *stdin_of_threads(void) { return stdin; }
 
 #endif
 
@@ -311,10 +397,21 @@ static void replace(lua_State *L, const char *name, lua_CFunction fn)
     lua_pop(L, 1);
 }
 
+/* io -> io */
+static void share_input(lua_State *L)
+{
+    lua_getfield(L, -1, "stdin");
+    FILE **slot = lua_touserdata(L, -1);
+    if (slot && *slot == stdin)
+        *slot = stdin_of_threads();
+    lua_pop(L, 1);
+}
+
 /* -> ; in a worker's new state */
 void wl_stream_register(lua_State *L)
 {
     lua_getglobal(L, "io");
+    share_input(L);
     replace(L, "open", open_file);
     replace(L, "input", input);
     replace(L, "lines", lines);

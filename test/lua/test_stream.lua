@@ -200,3 +200,39 @@ describe("a file that a task reads", function()
     end
   end)
 end)
+
+describe("the standard input of a task", function()
+  local function fed(text, program)
+    return run(program, false, ("printf '%%b' '%s' |"):format(text))
+  end
+
+  it("goes on where another thread stopped", function()
+    assert.are.equal("main one\ntask two\ntask 12\ntask \nmain three\ntask four\ntask nil\nmain nil\nexit 0\n",
+      fed("one\\ntwo\\n12\\nthree\\nfour", [[
+        local a, b = assert(weir.pool { threads = 1 }), assert(weir.pool { threads = 1 })
+        local function task(pool, ...) print("task " .. tostring(select(2, pool:run(io.read, ...):get()))) end
+        print("main " .. io.read())
+        task(a)
+        task(b, "*n")
+        task(b)
+        print("main " .. io.read())
+        task(a, "*a")
+        task(b)
+        print("main " .. tostring(io.read()))
+        a:close()
+        b:close()
+      ]]))
+  end)
+
+  it("is read by lines, whole, and closed by nobody", function()
+    assert.are.equal("2000\t20\tfalse\nexit 0\n", run([[
+      local pool = assert(weir.pool { threads = 1 })
+      print(select(2, pool:run(function()
+        local lines, last = 0
+        for line in io.lines() do lines, last = lines + 1, line end
+        return lines, #last, (pcall(io.stdin.close, io.stdin)) and io.type(io.stdin) == "closed file"
+      end):get()))
+      pool:close()
+    ]], false, "for i in $(seq 2000); do printf '%020d\\n' $i; done |"))
+  end)
+end)

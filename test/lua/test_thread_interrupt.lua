@@ -23,14 +23,15 @@ print("exit " .. thread.run(arg[1]))
 ]]
 
 -- Runs the program; sends SIGINT when it has printed a line that matches `mark`, and again
--- and again until it is gone after the line "busy".
+-- and again until it is gone after the line "busy". The last line says how it ended: 124,
+-- if it hung.
 local function run(program, mark)
   local prelude, name, input = file_of(PRELUDE), file_of(program), os.tmpname()
   os.remove(input)
   local script = file_of(([[
     mkfifo %s
     exec 3<>%s
-    timeout %d sh -c 'echo $$; exec %s %s %s' <&3 2>&1 | {
+    { timeout %d sh -c 'echo $$; exec %s %s %s' <&3 2>&1; echo "ended $?"; } | {
       read -r pid
       while read -r line; do
         echo "$line"
@@ -49,7 +50,7 @@ end
 
 describe("^c", function()
   it("documented example 10: is the signal `interrupted`, also while a thread reads", function()
-    assert.are.equal("main program\ninput: cleaning up resources\nexit 0\n", run([[
+    assert.are.equal("main program\ninput: cleaning up resources\nexit 0\nended 0\n", run([[
       local thread = require("thread")
       local event = require("event")
       local cleanup_thread = thread.create(function()
@@ -69,7 +70,7 @@ describe("^c", function()
   end)
 
   it("carries the time, and may come any number of times", function()
-    assert.are.equal("ready\ninterrupted number\nready\ninterrupted number\nexit 3\n", run([[
+    assert.are.equal("ready\ninterrupted number\nready\ninterrupted number\nexit 3\nended 0\n", run([[
       local event = require "event"
       for _ = 1, 2 do
         print "ready"
@@ -81,6 +82,6 @@ describe("^c", function()
   end)
 
   it("ends a program that does not look any more", function()
-    assert.are.equal("busy\n", run('print "busy" while true do end', "none"))
+    assert.are.equal("busy\nended 130\n", run('print "busy" while true do end', "none"))
   end)
 end)

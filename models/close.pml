@@ -169,7 +169,7 @@ inline wake_submitters()
 #endif
 }
 
-/* wi_pool_step_locked() */
+/* wi_pool_advance_locked() */
 inline step()
 {
     draining = (state == DRAINING);

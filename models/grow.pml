@@ -245,7 +245,7 @@ end_park:
     if
     :: atomic { token[me] -> token[me] = false; clear_searcher(); goto look }
     :: atomic { mine -> mine = false } /* its timeout passes */
-        atomic { /* timed_out_locked() */
+        atomic { /* timed_out_relocks() */
             leave_idle(found);
             if
 #ifdef BUG_RETIRES_BLINDLY

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * inbox.pml: submits without the lock, `attend`, and a close that shuts the inbox
+ * inbox.pml: submits without the lock, `must_lock`, and a close that shuts the inbox
  * (csrc/pool/queue.c, pool.c, grow.c, close.c). Pushes happen between any two steps, so
  * a hold of the lock has as many steps as it has looks at what pushes change.
  */
@@ -11,9 +11,9 @@
 //! ok    lingering-closed  -DW=2 -DN=3 -DLINGER -DCLOSE
 //! found offers-blindly    -DW=1 -DN=2 -DBUG_OFFER_BLIND : assertion violated
 //! found sleep-without-look -DW=1 -DN=2 -DBUG_SLEEP_BLIND : assertion violated
-//! found look-then-attend  -DW=1 -DN=2 -DBUG_LOOK_FIRST : assertion violated
+//! found look-then-must-lock -DW=1 -DN=2 -DBUG_LOOK_FIRST : assertion violated
 //! found kick-looks-first  -DW=2 -DN=3 -DBLOCK=1 -DBUG_KICK_LOOKS_FIRST : assertion violated
-//! found attend-forgotten  -DW=2 -DN=3 -DBLOCK=1 -DBUG_ATTEND_FORGOTTEN : assertion violated
+//! found must-lock-forgotten -DW=2 -DN=3 -DBLOCK=1 -DBUG_MUST_LOCK_FORGOTTEN : assertion violated
 //! found linger-searches   -DW=2 -DN=3 -DLINGER -DBUG_LINGER_SEARCHES : assertion violated
 //! found linger-blind      -DW=2 -DN=3 -DLINGER -DBUG_LINGER_BLIND : assertion violated
 //! found not-shut          -DW=1 -DN=2 -DCLOSE -DBUG_NOT_SHUT : assertion violated
@@ -31,7 +31,7 @@
 
 chan inbox = [N] of { byte };
 byte n_in = 0;
-bool shut, attend;
+bool shut, must_lock;
 
 bool lock;
 /* Guarded by lock. */
@@ -43,7 +43,7 @@ bool searching, woken[W], closing;
 bool token[W];
 byte started = 0, closed = 0, refused = 0, gone = 0, ran[N];
 
-#define must_attend (!searching && n_idle > 0)
+#define must_lock_now (!searching && n_idle > 0)
 #define all_over    (started + closed + refused == N)
 
 inline take_in()
@@ -71,22 +71,22 @@ inline kick_and_unlock(w)
     w = NONE;
 #ifdef BUG_KICK_LOOKS_FIRST
     atomic { take_in() }
-    attend = must_attend;
-#elif defined(BUG_ATTEND_FORGOTTEN)
+    must_lock = must_lock_now;
+#elif defined(BUG_MUST_LOCK_FORGOTTEN)
     take_in();
 #else
-    attend = must_attend;
+    must_lock = must_lock_now;
 #endif
     atomic {
         if
-        :: must_attend ->
+        :: must_lock_now ->
 #ifndef BUG_KICK_LOOKS_FIRST
             take_in_if_out();
 #endif
             if
             :: n_queued > 0 ->
                 n_idle--; w = idle[n_idle]; idle[n_idle] = 0;
-                searching = true; woken[w] = true; attend = false
+                searching = true; woken[w] = true; must_lock = false
             :: else
             fi
         :: else
@@ -105,7 +105,7 @@ active [2] proctype submitter()
     do
     :: t < N ->
         if
-        :: attend -> goto locked
+        :: must_lock -> goto locked
         :: else
         fi;
         if
@@ -113,7 +113,7 @@ active [2] proctype submitter()
         :: atomic { !shut -> inbox!t; n_in++ }
 #ifndef BUG_OFFER_BLIND
             if
-            :: attend -> acquire(); kick_and_unlock(w)
+            :: must_lock -> acquire(); kick_and_unlock(w)
             :: else
             fi
 #endif
@@ -172,7 +172,7 @@ proctype worker(byte me)
 look:
     lingered = LINGERED;
     acquire();
-look_on: /* next_locked() */
+look_on: /* next_relocks() */
     atomic {
         take_in_if_out();
         if
@@ -181,10 +181,10 @@ look_on: /* next_locked() */
         :: else
         fi
     }
-    /* wi_pool_linger_locked(): for any time, once */
+    /* wi_pool_linger_relocks(): for any time, once */
     if
     :: atomic { !lingered && !searching ->
-            lingered = true; searching = true; woken[me] = true; attend = false; lock = false }
+            lingered = true; searching = true; woken[me] = true; must_lock = false; lock = false }
         atomic { !lock -> lock = true
 #ifndef BUG_LINGER_SEARCHES
             searching = false
@@ -196,18 +196,18 @@ look_on: /* next_locked() */
 #endif
     :: lingered || searching
     fi;
-    /* wi_pool_sleep_locked() */
+    /* wi_pool_sleep_relocks() */
 #ifdef BUG_LOOK_FIRST
     if
     :: n_in > 0 -> goto look_on
     :: else
     fi;
 #endif
-    atomic { idle[n_idle] = me; n_idle++; attend = must_attend }
+    atomic { idle[n_idle] = me; n_idle++; must_lock = must_lock_now }
 #if !defined(BUG_LOOK_FIRST) && !defined(BUG_SLEEP_BLIND)
     atomic {
         if
-        :: attend && n_in > 0 -> n_idle--; idle[n_idle] = 0; goto look_on /* ours is the last */
+        :: must_lock && n_in > 0 -> n_idle--; idle[n_idle] = 0; goto look_on /* ours is the last */
         :: else
         fi
     }

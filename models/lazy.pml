@@ -10,7 +10,7 @@
 //! ok    drained            -DN=3 -DREFUSALS=1 -DDRAIN
 //! ok    drained-paused     -DN=2 -DPAUSE -DDRAIN
 //! ok    closed             -DN=3 -DREFUSALS=1 -DDRAIN -DCLOSE
-//! found attend-forgotten   -DN=2 -DBUG_ATTEND_IDLE_ONLY : assertion violated
+//! found must-lock-forgotten -DN=2 -DBUG_MUST_LOCK_IDLE_ONLY : assertion violated
 //! found offers-blindly     -DN=2 -DBUG_OFFER_BLIND : assertion violated
 //! found refused-keeps      -DN=2 -DREFUSALS=1 -DBUG_REFUSED_KEEPS : assertion violated
 //! found refused-for-long   -DN=3 -DREFUSALS=1 -DBUG_REFUSED_UNTIL : assertion violated
@@ -29,7 +29,7 @@
 
 chan inbox = [N] of { byte };
 byte n_in = 0;
-bool shut, attend = true;
+bool shut, must_lock = true;
 
 bool lock;
 /* Guarded by lock. */
@@ -50,10 +50,10 @@ byte started = 0, settled = 0, turned_away = 0, ran[N];
 #else
 #define room (present < 1)
 #endif
-#ifdef BUG_ATTEND_IDLE_ONLY
-#define must_attend (!searching && !paused && idle != NONE)
+#ifdef BUG_MUST_LOCK_IDLE_ONLY
+#define must_lock_now (!searching && !paused && idle != NONE)
 #else
-#define must_attend (!searching && !paused && (idle != NONE || room))
+#define must_lock_now (!searching && !paused && (idle != NONE || room))
 #endif
 #ifdef BUG_EXPECTED_FORGOTTEN
 #define nobody_comes true
@@ -86,7 +86,7 @@ inline settle_queued()
 
 inline acquire() { atomic { !lock -> lock = true } }
 
-/* wi_pool_step_locked() */
+/* wi_pool_advance_locked() */
 inline move_on()
 {
     if
@@ -111,17 +111,17 @@ inline move_on()
 inline kick_and_unlock(w)
 {
     w = NONE; more = false;
-    attend = must_attend;
+    must_lock = must_lock_now;
     atomic {
         if
-        :: must_attend ->
+        :: must_lock_now ->
             if
             :: n_queued == 0 -> take_in()
             :: else
             fi;
             if
             :: n_queued > 0 && idle != NONE ->
-                w = idle; idle = NONE; searching = true; woken[w] = true; attend = false
+                w = idle; idle = NONE; searching = true; woken[w] = true; must_lock = false
             :: n_queued > 0 && idle == NONE && nobody_comes && room && may_try && !closing ->
                 more = true; expected++; refused_lately = false;
                 assert(present + expected <= 1)
@@ -162,7 +162,7 @@ active [2] proctype submitter()
     do
     :: t < N ->
         if
-        :: attend -> goto locked
+        :: must_lock -> goto locked
         :: else
         fi;
         if
@@ -170,7 +170,7 @@ active [2] proctype submitter()
         :: atomic { !shut -> inbox!t; n_in++ }
 #ifndef BUG_OFFER_BLIND
             if
-            :: attend -> acquire(); kick_and_unlock(w)
+            :: must_lock -> acquire(); kick_and_unlock(w)
             :: else
             fi
 #endif
@@ -257,7 +257,7 @@ proctype worker(byte me)
     atomic { !lock -> expected--; serving++ } /* wi_pool_entered_locked() */
 look:
     acquire();
-look_on: /* next_locked() */
+look_on: /* next_relocks() */
     atomic {
         move_on();
         if
@@ -270,11 +270,11 @@ look_on: /* next_locked() */
         :: else
         fi
     }
-    /* wi_pool_sleep_locked() */
-    atomic { idle = me; attend = must_attend }
+    /* wi_pool_sleep_relocks() */
+    atomic { idle = me; must_lock = must_lock_now }
     atomic {
         if
-        :: attend && n_in > 0 -> idle = NONE; goto look_on
+        :: must_lock && n_in > 0 -> idle = NONE; goto look_on
         :: else
         fi
     }
@@ -288,7 +288,7 @@ end_park:
             fi;
             goto look_on
         }
-    :: skip; /* its timeout passes: timed_out_locked() */
+    :: skip; /* its timeout passes: timed_out_relocks() */
         acquire();
         if
         :: atomic { idle == me -> idle = NONE; leaving++; goto leave }

@@ -215,7 +215,7 @@ end_park:
 #endif
     fi;
 #ifdef TIMED
-expired: /* timed_out_locked() */
+expired: /* timed_out_relocks() */
     atomic {
         leave_idle(found);
         if

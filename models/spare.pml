@@ -151,7 +151,7 @@ end_too_late:
 }
 #endif
 
-/* wait_as_worker_locked() */
+/* wait_as_worker_relocks() */
 inline wait_for(t)
 {
     atomic {

@@ -11,16 +11,16 @@
 void wi_pool_lend_delivered(weir_link *e)
 {
     weir_pool *p = wi_container(e, weir_pool, lend.link);
-    wi_stay    stay; /* the reference of what was posted */
+    wi_pin     pin; /* the reference of what was posted */
     wi_lock(&p->lock);
     unsigned due = p->state < WI_CLOSING ? p->lends_due : 0;
     p->lends_due = 0;
     p->lend_posted = false;
     wi_unlock(&p->lock);
-    wi_pool_stay(&stay, p);
+    wi_pool_pin(&pin, p);
     for (; due; due--)
         p->opts.lend(p, p->opts.arg);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
 }
 
 bool wi_pool_can_lend(const weir_pool *p) { return p->opts.lend && p->main; }
@@ -28,8 +28,8 @@ bool wi_pool_can_lend(const weir_pool *p) { return p->opts.lend && p->main; }
 /* The main that lends go to is closed: nobody will answer, whoever asked. */
 static void no_lends(weir_pool *p)
 {
-    wi_stay stay; /* the reference of what was not posted */
-    wi_pool_stay(&stay, p);
+    wi_pin pin; /* the reference of what was not posted */
+    wi_pool_pin(&pin, p);
     wi_lock(&p->lock);
     unsigned n = p->lends_due;
     p->wanted -= n;
@@ -38,7 +38,7 @@ static void no_lends(weir_pool *p)
     wi_pool_refused_locked(p, n, WEIR_EAGAIN);
     wi_unlock(&p->lock);
     wi_pool_after(p);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
 }
 
 bool wi_pool_post_lend(weir_pool *p)
@@ -101,7 +101,7 @@ static void lose_locked(weir_pool *p, weir_task *t, weir_worker *w)
         wi_main_hold(t->weir.main);                 /* until release: run may still call it */
     wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     wi_pool_settle_locked(p, t, WEIR_ECANCELED);
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
 }
 
 /* The task ended while its replacement was on its way. An owned thread too many
@@ -151,9 +151,9 @@ int weir_task_abandon(weir_task *t)
     wi_unlock(&p->lock);
     if (!running)
         return WEIR_EINVAL;
-    wi_stay stay;
-    wi_pool_stay(&stay, p);
+    wi_pin pin;
+    wi_pool_pin(&pin, p);
     int rc = swap_thread(p, t, w, have_one_more(p));
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
     return rc;
 }

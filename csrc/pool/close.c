@@ -64,7 +64,7 @@ static void over_locked(weir_pool *p)
     wi_wake_waiters_locked(&p->waiters, NULL);
 }
 
-void wi_pool_step_locked(weir_pool *p)
+void wi_pool_advance_locked(weir_pool *p)
 {
     if (has_run_dry(p))
         empty_locked(p);
@@ -88,7 +88,7 @@ void wi_pool_begin_close_locked(weir_pool *p, weir_close_mode mode)
     }
     wi_pool_wake_idle_locked(p);
     wake_submitters_locked(p);
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
 }
 
 bool wi_pool_is_over_locked(const weir_pool *p)
@@ -125,14 +125,14 @@ int weir_close_async(weir_pool *p, weir_close_mode mode, weir_main *main, weir_n
 {
     if (is_wrong(p, mode))
         return WEIR_EINVAL;
-    wi_stay stay;
-    wi_pool_hold(&stay, p);
+    wi_pin pin;
+    wi_pool_hold(&pin, p);
     int rc = wi_notice_expect(closed, main);
     if (rc == 0 && closed)
         closed->weir.outcome = 0;
     if (rc == 0)
         start(p, mode, closed);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
     return rc;
 }
 
@@ -167,7 +167,7 @@ static bool join_serving(const weir_pool *p, pthread_t last, wi_thread *self, in
 /* The last thread is past everything of ours but its own exit, where destructors of the
  * user's may run. Of several closers one joins it, the others wait for that, and try
  * when its time is up. */
-static int join_last_locked(weir_pool *p, wi_waiter *w, int64_t deadline)
+static int join_last_relocks(weir_pool *p, wi_waiter *w, int64_t deadline)
 {
     int rc;
     while ((rc = wi_wait_until(w, &p->lock, &p->waiters, is_joined, p, deadline)) == 0 &&
@@ -205,7 +205,7 @@ static int close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
     wi_lock(&p->lock);
     int rc = wi_wait_until(&w, &p->lock, &p->waiters, is_over, p, deadline);
     if (rc == 0)
-        rc = join_last_locked(p, &w, deadline);
+        rc = join_last_relocks(p, &w, deadline);
     wi_unlock(&p->lock);
     wi_wait_end(&w);
     if (rc != 0)
@@ -217,10 +217,10 @@ int weir_close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
 {
     if (is_wrong(p, mode))
         return WEIR_EINVAL;
-    wi_stay stay;
-    wi_pool_hold(&stay, p);
+    wi_pin pin;
+    wi_pool_hold(&pin, p);
     int rc = close_within(p, mode, timeout_ns);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
     return rc;
 }
 
@@ -255,32 +255,32 @@ void wi_pool_unref(weir_pool *p)
     wi_pool_discard(p);
 }
 
-static _Thread_local wi_stay *stays;
+static _Thread_local wi_pin *pins;
 
-void wi_pool_stay(wi_stay *s, weir_pool *p)
+void wi_pool_pin(wi_pin *s, weir_pool *p)
 {
-    *s = (wi_stay){p, stays};
-    stays = s;
+    *s = (wi_pin){p, pins};
+    pins = s;
 }
 
-void wi_pool_hold(wi_stay *s, weir_pool *p)
+void wi_pool_hold(wi_pin *s, weir_pool *p)
 {
     wi_lock(&p->lock);
     wi_pool_ref_locked(p);
     wi_unlock(&p->lock);
-    wi_pool_stay(s, p);
+    wi_pool_pin(s, p);
 }
 
-void wi_pool_go(wi_stay *s)
+void wi_pool_unpin(wi_pin *s)
 {
-    stays = s->outer;
+    pins = s->outer;
     wi_pool_unref(s->pool);
 }
 
-unsigned wi_pool_stays(const weir_pool *p)
+unsigned wi_pool_pins(const weir_pool *p)
 {
     unsigned n = 0;
-    for (const wi_stay *s = stays; s; s = s->outer)
+    for (const wi_pin *s = pins; s; s = s->outer)
         n += s->pool == p;
     return n;
 }
@@ -297,12 +297,12 @@ void weir_pool_release(weir_pool *p)
 {
     if (!p)
         return;
-    wi_stay stay; /* the handle's reference */
+    wi_pin pin; /* the handle's reference */
     wi_lock(&p->lock);
     bool last = --p->handles == 0;
     wi_unlock(&p->lock);
-    wi_pool_stay(&stay, p);
+    wi_pool_pin(&pin, p);
     if (last)
         start(p, WEIR_CLOSE, NULL);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
 }

@@ -111,7 +111,7 @@ static void forget_threads(weir_pool *p)
     wi_parker_init(&p->timer_parker); /* the parent's timer may sleep in it */
     wi_unpark(&p->timer_parker);      /* or is us, in a done: it has to leave */
     p->deadlines.root = NULL;
-    p->refs = p->handles + p->lend_posted + (weir_pool_current() == p) + wi_pool_stays(p);
+    p->refs = p->handles + p->lend_posted + (weir_pool_current() == p) + wi_pool_pins(p);
 }
 
 /* Nobody wakes these any more. One by one, for this thread may be among them, in a wait

@@ -9,14 +9,15 @@
  * submitter at most one thread, and stuck workers starve nobody.
  *
  * A submit that need not see to that takes no lock: it offers its task to the
- * queue's inbox and then reads `attend`. Here `attend` is set first and the inbox
+ * queue's inbox and then reads `must_lock`. Here `must_lock` is set first and the inbox
  * read then, so that of an offer and a worker that falls asleep one sees the
- * other. `attend` may be true too long, which costs a lock, but never false.
+ * other. `must_lock` may be true too long, which costs a lock, but never false.
  *
  * Before it sleeps one worker lingers: it looks out for the next task a little longer
  * than a wake-up takes, where the pool may run on more than one CPU. It counts as
  * `searching` meanwhile, for it is on its way to look: nobody else is woken, and a
- * submit takes no lock. Who brings something else than an offered task calls it.
+ * submit takes no lock. A thread that brings any
+ * other work hails it (`hailed`), because the lingering worker watches only the inbox.
  *
  * A pool whose minimum is or was 0 (`hires`) may be without a thread. Then it is not
  * lost but has the right to hire, which is used like this:
@@ -25,13 +26,13 @@
  *   hiring (expected or   the thread enters and looks; or it is refused, or its init
  *     wanted is 1)          fails, and if nobody else is there what is queued settles
  *                           with that code: at rest
- *   the last one retires  it idled, so `attend` is true since then, and stays so until
+ *   the last one retires  it idled, so `must_lock` is true since then, and stays so until
  *                           somebody is present: whatever was offered since sees that,
  *                           and what came before the thread has looked for
  *   a close               counts who is hired already; a drain hires on as long as tasks
  *                           are queued
  *
- * So `attend` is true while nobody is there, but where the pool is paused: its resume,
+ * So `must_lock` is true while nobody is there, but where the pool is paused: its resume,
  * and the drain that ends the pause, look into the queue themselves.
  *
  * It shrinks at its workers' next look. Of the idle ones only as many as are too
@@ -72,31 +73,31 @@ static bool want_one_locked(weir_pool *p)
 
 /* A task in the queue would have somebody woken or started. While this is false
  * whoever makes it true again, or is on its way, looks into the queue itself. */
-static bool must_attend_locked(const weir_pool *p)
+static bool submit_must_lock(const weir_pool *p)
 {
     return !p->searching && !p->paused && p->state != WI_OPENING &&
            (!wi_list_empty(&p->idle) || wi_pool_present_locked(p) < wi_pool_limit_locked(p));
 }
 
-bool wi_pool_attend_locked(weir_pool *p)
+bool wi_pool_set_must_lock_locked(weir_pool *p)
 {
-    bool must = must_attend_locked(p);
-    if (must != atomic_load(&p->attend))
-        atomic_store(&p->attend, must);
+    bool must = submit_must_lock(p);
+    if (must != atomic_load(&p->must_lock))
+        atomic_store(&p->must_lock, must);
     return must;
 }
 
 wi_kick wi_pool_kick_locked(weir_pool *p)
 {
-    wi_pool_call_locked(p);
+    wi_pool_hail_locked(p);
     wi_kick kick = {.timer = p->timer && wi_timer_is_late_locked(p)};
     if (kick.timer)
         wi_pool_ref_locked(p);
-    if (!wi_pool_attend_locked(p) || !wi_queue_ready(&p->queue))
+    if (!wi_pool_set_must_lock_locked(p) || !wi_queue_ready(&p->queue))
         return kick;
     if ((kick.wake = wi_pool_pop_idle_locked(p))) {
         p->searching = kick.wake->woken = true;
-        wi_pool_attend_locked(p);
+        wi_pool_set_must_lock_locked(p);
     } else if (want_one_locked(p)) {
         kick.grow = true;
         p->stats.grown++;
@@ -109,11 +110,11 @@ wi_kick wi_pool_kick_locked(weir_pool *p)
 
 static int grow(weir_pool *p)
 {
-    wi_stay stay; /* the kick's reference */
-    wi_pool_stay(&stay, p);
+    wi_pin pin; /* the kick's reference */
+    wi_pool_pin(&pin, p);
     wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
     int rc = p->opts.borrowed ? wi_pool_post_lend(p) ? 0 : WEIR_EAGAIN : wi_pool_spawn(p, 1);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
     return rc;
 }
 
@@ -152,7 +153,7 @@ weir_worker *wi_pool_pop_idle_locked(weir_pool *p)
 void wi_pool_wake_idle_locked(weir_pool *p)
 {
     weir_worker *w;
-    wi_pool_call_locked(p);
+    wi_pool_hail_locked(p);
     while ((w = wi_pool_pop_idle_locked(p)))
         wi_unpark(&w->parker);
 }
@@ -182,7 +183,7 @@ bool wi_pool_must_leave_locked(weir_pool *p, weir_worker *w)
 
 /* Nobody popped us: we retire if we are still too many. Else whoever popped us
  * has left a token, or is about to. */
-static void timed_out_locked(weir_pool *p, weir_worker *w)
+static void timed_out_relocks(weir_pool *p, weir_worker *w)
 {
     if (!wi_linked(&w->of_idle)) {
         wi_unlock(&p->lock);
@@ -197,10 +198,10 @@ static void timed_out_locked(weir_pool *p, weir_worker *w)
     }
 }
 
-void wi_pool_call_locked(weir_pool *p)
+void wi_pool_hail_locked(weir_pool *p)
 {
     if (p->lingering)
-        atomic_store(&p->called, true);
+        atomic_store(&p->hailed, true);
 }
 
 /* How long between two looks: the more tasks the last lot had, the more are on their
@@ -219,17 +220,17 @@ static void look_out(weir_pool *p, int64_t pause)
     do {
         for (int64_t next = now + pause; now < next; now = wi_now())
             wi_relax();
-    } while (!wi_queue_was_offered(&p->queue) && !atomic_load(&p->called) && now < until);
+    } while (!wi_queue_was_offered(&p->queue) && !atomic_load(&p->hailed) && now < until);
 }
 
-bool wi_pool_linger_locked(weir_pool *p, weir_worker *w)
+bool wi_pool_linger_relocks(weir_pool *p, weir_worker *w)
 {
     if (!p->lingers || p->searching || p->paused || p->state == WI_OPENING)
         return false;
     int64_t pause = pause_locked(p);
     p->lingering = p->searching = w->woken = true;
-    atomic_store(&p->called, false);
-    wi_pool_attend_locked(p);
+    atomic_store(&p->hailed, false);
+    wi_pool_set_must_lock_locked(p);
     wi_unlock(&p->lock);
     look_out(p, pause);
     wi_lock(&p->lock);
@@ -237,14 +238,14 @@ bool wi_pool_linger_locked(weir_pool *p, weir_worker *w)
     return true;
 }
 
-void wi_pool_sleep_locked(weir_pool *p, weir_worker *w)
+void wi_pool_sleep_relocks(weir_pool *p, weir_worker *w)
 {
     int64_t idle_ns = p->opts.idle_ns;
     w->timed = p->timed < extra_locked(p);
     p->timed += w->timed;
     bool timed = w->timed;
     wi_list_push(&p->idle, &w->of_idle);
-    if (wi_pool_attend_locked(p) && wi_queue_was_offered(&p->queue)) {
+    if (wi_pool_set_must_lock_locked(p) && wi_queue_was_offered(&p->queue)) {
         not_idle_locked(p, w); /* offered before it could be seen that we sleep */
         return;
     }
@@ -252,7 +253,7 @@ void wi_pool_sleep_locked(weir_pool *p, weir_worker *w)
     bool woken = wi_park(&w->parker, timed ? wi_deadline(idle_ns) : -1);
     wi_lock(&p->lock);
     if (!woken)
-        timed_out_locked(p, w);
+        timed_out_relocks(p, w);
     if (w->woken)
         p->searching = w->woken = false;
 }
@@ -265,7 +266,7 @@ static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
     p->opts.lazy = min == 0;
     p->hires |= min == 0;
     p->refused_until = 0;
-    wi_pool_attend_locked(p);
+    wi_pool_set_must_lock_locked(p);
     wi_pool_wake_idle_locked(p);                    /* some must leave, others get a timeout now */
     wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted;
@@ -290,7 +291,7 @@ int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
 {
     if (!p || max == 0 || max < min || max > WEIR_MAX_THREADS || (min == 0 && !wi_pool_can_ask(p)))
         return WEIR_EINVAL;
-    wi_stay stay;
+    wi_pin pin;
     wi_lock(&p->lock);
     if (p->state > WI_OPEN) {
         wi_unlock(&p->lock);
@@ -300,10 +301,10 @@ int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
     unsigned n = set_bounds_locked(p, min, max);
     wi_kick  kick = n ? (wi_kick){0} : wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
-    wi_pool_stay(&stay, p);
+    wi_pool_pin(&pin, p);
     wi_pool_kick(p, kick);
     int rc = have_more(p, n);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
     return rc;
 }
 

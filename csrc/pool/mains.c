@@ -85,7 +85,7 @@ static void pay(weir_pool *p)
     wi_lock(&p->lock);
     if (p->state == WI_DRAINING)
         wi_pool_wake_idle_locked(p);
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
     wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
@@ -99,13 +99,13 @@ static void settle_aimed(weir_main *m)
     weir_pool *p;
     weir_link *last = m->batch.all.head.prev;
     while ((p = settle_one(m))) {
-        wi_stay stay;
-        wi_pool_stay(&stay, p);
+        wi_pin pin;
+        wi_pool_pin(&pin, p);
         trace_settled(p, m, last);
         m->depth++;
         pay(p);
         m->depth--;
-        wi_pool_go(&stay);
+        wi_pool_unpin(&pin);
         last = m->batch.all.head.prev;
     }
 }

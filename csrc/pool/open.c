@@ -139,12 +139,12 @@ void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
     } else if (p->state < WI_CLOSING) {
         p->stats.lends_refused += n;
         p->refused_until = wi_now() + (int64_t)WI_RETRY_MS * 1000000;
-        wi_pool_attend_locked(p);                       /* a later submit tries again */
+        wi_pool_set_must_lock_locked(p);                /* a later submit tries again */
         wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
         if (p->hires && nobody_comes_locked(p))
             wi_pool_empty_queue_locked(p, code);
     }
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
 }
 
 void wi_pool_note_init_error_locked(weir_pool *p, int code)
@@ -232,14 +232,14 @@ static int start(weir_pool *p, unsigned index, bool later)
 
 static void not_started(weir_pool *p, unsigned n, int code)
 {
-    wi_stay stay; /* the thread's reference */
-    wi_pool_stay(&stay, p);
+    wi_pin pin; /* the thread's reference */
+    wi_pool_pin(&pin, p);
     wi_lock(&p->lock);
     p->expected -= n;
     wi_pool_refused_locked(p, n, code);
     wi_unlock(&p->lock);
     wi_pool_after(p);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
 }
 
 static int spawn(weir_pool *p, unsigned n, bool later)
@@ -313,10 +313,10 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
 /* Without threads there is nobody to report: the opener does. */
 static void open_at_once(weir_pool *p)
 {
-    wi_stay stay; /* `ready` may release p */
-    wi_pool_hold(&stay, p);
+    wi_pin pin; /* `ready` may release p */
+    wi_pool_hold(&pin, p);
     open_if_all_reported(p);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
 }
 
 int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_main *main,

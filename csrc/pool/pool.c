@@ -65,16 +65,16 @@ int weir_pool_on_space(weir_pool *p, weir_notice *n, weir_main *m)
 {
     if (!p || !n || !m)
         return WEIR_EINVAL;
-    wi_stay stay;
-    wi_pool_hold(&stay, p);
+    wi_pin pin;
+    wi_pool_hold(&pin, p);
     int rc = wi_notice_expect(n, m);
     if (rc == 0)
         await_space(p, n);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
     return rc;
 }
 
-static int wait_for_space_locked(weir_pool *p)
+static int wait_for_space_relocks(weir_pool *p)
 {
     if (weir_pool_current() == p)
         return WEIR_EDEADLK;
@@ -105,10 +105,10 @@ static bool drop_oldest_locked(weir_pool *p, weir_priority priority)
 }
 
 /* 0: queue it. WEIR_EAGAIN: let the caller run it. */
-static int full_locked(weir_pool *p, weir_task *t)
+static int full_relocks(weir_pool *p, weir_task *t)
 {
     switch (p->opts.when_full) {
-    case WEIR_BLOCK: return wait_for_space_locked(p);
+    case WEIR_BLOCK: return wait_for_space_relocks(p);
     case WEIR_CALLER_RUNS: return WEIR_EAGAIN;
     case WEIR_DROP_OLDEST:
         if (drop_oldest_locked(p, (weir_priority)t->weir.priority))
@@ -120,7 +120,7 @@ static int full_locked(weir_pool *p, weir_task *t)
     return WEIR_EFULL;
 }
 
-static int admit_locked(weir_pool *p, weir_task *t)
+static int admit_relocks(weir_pool *p, weir_task *t)
 {
     int rc = 0;
     while (rc == 0) {
@@ -130,7 +130,7 @@ static int admit_locked(weir_pool *p, weir_task *t)
             return WEIR_ECLOSED;
         if (!is_full(p))
             return 0;
-        rc = full_locked(p, t);
+        rc = full_relocks(p, t);
     }
     return rc;
 }
@@ -183,7 +183,7 @@ static void end_visit(weir_pool *p, weir_task *t, int code)
     wi_pool_end_task_locked(p, t, code);
     p->visiting--;
     wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
     wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
@@ -195,23 +195,23 @@ static void end_visit(weir_pool *p, weir_task *t, int code)
 static void visit(weir_pool *p, weir_task *t)
 {
     weir_task *outer = weir_task_current();
-    wi_stay    stay;
+    wi_pin     pin;
     begin_visit_locked(p, t);
     wi_unlock(&p->lock);
-    wi_pool_stay(&stay, p);
+    wi_pool_pin(&pin, p);
     wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
     wi_task_set_current(t);
     int code = t->run(t, NULL);
     wi_task_set_current(outer);
     end_visit(p, t, code);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
 }
 
 /* Without the lock, for a pool whose workers are all busy or on their way. */
 static bool offer(weir_pool *p, weir_task *t)
 {
     bool plain = t->weir.priority == WEIR_NORMAL && !t->weir.deadline;
-    if (!plain || atomic_load(&p->attend))
+    if (!plain || atomic_load(&p->must_lock))
         return false;
     wi_task_set_pool(t, p);
     if (p->opts.measure)
@@ -234,23 +234,23 @@ static void attend(weir_pool *p)
 /* Takes a reference over: what is told may release the pool. */
 static void kick_and_tell(weir_pool *p, wi_kick kick)
 {
-    wi_stay stay;
-    wi_pool_stay(&stay, p);
+    wi_pin pin;
+    wi_pool_pin(&pin, p);
     wi_pool_kick(p, kick);
     wi_pool_after(p);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
 }
 
 static int run_aimed(weir_pool *p, weir_task *t)
 {
     if (offer(p, t)) {
         wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-        if (atomic_load(&p->attend))
+        if (atomic_load(&p->must_lock))
             attend(p);
         return 0;
     }
     wi_lock(&p->lock);
-    int rc = admit_locked(p, t);
+    int rc = admit_relocks(p, t);
     if (rc == WEIR_EAGAIN) {
         visit(p, t);
         return 0;
@@ -301,15 +301,15 @@ static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
     t->weir.priority = o->priority;
     int64_t deadline = o->start_within_ns ? wi_deadline(o->start_within_ns) : 0;
     t->weir.deadline = deadline < 0 ? 0 : deadline; /* beyond the clock's end: none */
-    bool    holds = may_run_user_code(p, o->deliver_to);
-    wi_stay stay;
+    bool   holds = may_run_user_code(p, o->deliver_to);
+    wi_pin pin;
     if (holds)
-        wi_pool_hold(&stay, p);
+        wi_pool_hold(&pin, p);
     int rc = run_claimed(p, t, o->deliver_to);
     if (rc != 0)
         wi_task_move(t, was);
     if (holds)
-        wi_pool_go(&stay);
+        wi_pool_unpin(&pin);
     return rc;
 }
 
@@ -340,7 +340,7 @@ static int cancel_locked(weir_pool *p, weir_task *t)
     default: wi_task_flag(t, WI_CANCEL); return WEIR_EBUSY;
     }
     wi_pool_settle_locked(p, t, WEIR_ECANCELED);
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
     return 0;
 }
 
@@ -349,13 +349,13 @@ int weir_cancel(weir_task *t)
     weir_pool *p = wi_task_lock_pool(t);
     if (!p)
         return WEIR_EINVAL;
-    wi_stay stay;
+    wi_pin pin;
     wi_pool_ref_locked(p); /* with its last task settled the pool may go */
-    wi_pool_stay(&stay, p);
+    wi_pool_pin(&pin, p);
     int rc = cancel_locked(p, t);
     wi_unlock(&p->lock);
     wi_pool_after(p);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
     return rc;
 }
 
@@ -372,17 +372,17 @@ size_t wi_pool_empty_queue_locked(weir_pool *p, int outcome)
 
 size_t weir_pool_purge(weir_pool *p)
 {
-    wi_stay stay;
+    wi_pin pin;
     if (!p)
         return 0;
     wi_lock(&p->lock);
     wi_pool_ref_locked(p);
-    wi_pool_stay(&stay, p);
+    wi_pool_pin(&pin, p);
     size_t n = wi_pool_empty_queue_locked(p, WEIR_ECANCELED);
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
     wi_unlock(&p->lock);
     wi_pool_after(p);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
     return n;
 }
 

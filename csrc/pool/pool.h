@@ -41,8 +41,8 @@ struct weir_pool {
     bool lingers;
 
     /* Written under lock, read by submitters without it: see grow.c. */
-    _Atomic bool attend;
-    _Atomic bool called; /* who lingers is to look into the queue */
+    _Atomic bool must_lock;
+    _Atomic bool hailed; /* the lingering worker is to look into the queue */
 
     wi_apart apart;
     wi_mutex lock;
@@ -139,16 +139,16 @@ void wi_pool_unref(weir_pool *p);
 
 /* A reference of a call of this thread inside which user code may run, and fork. The
  * child keeps it, unlike those of the threads that it has lost. */
-typedef struct wi_stay {
-    weir_pool      *pool;
-    struct wi_stay *outer;
-} wi_stay;
+typedef struct wi_pin {
+    weir_pool     *pool;
+    struct wi_pin *outer;
+} wi_pin;
 
-void     wi_pool_stay(wi_stay *s, weir_pool *p); /* takes a reference over */
-void     wi_pool_hold(wi_stay *s, weir_pool *p); /* takes one of its own; no lock held */
-void     wi_pool_go(wi_stay *s);                 /* gives it back */
-unsigned wi_pool_stays(const weir_pool *p);      /* of this thread */
-void     wi_pool_discard(weir_pool *p);          /* one that nobody else has seen */
+void     wi_pool_pin(wi_pin *s, weir_pool *p);  /* takes a reference over */
+void     wi_pool_hold(wi_pin *s, weir_pool *p); /* takes one of its own; no lock held */
+void     wi_pool_unpin(wi_pin *s);              /* gives it back */
+unsigned wi_pool_pins(const weir_pool *p);      /* of this thread */
+void     wi_pool_discard(weir_pool *p);         /* one that nobody else has seen */
 
 /* Locks the pool that has t queued, running or parked, or returns NULL. */
 weir_pool *wi_task_lock_pool(const weir_task *t);
@@ -164,7 +164,7 @@ bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code); /* it settle
  * posts, tells, gives notice. The caller keeps the pool alive. */
 void wi_pool_after(weir_pool *p);
 /* Tells what stands on p->settled; called and left with the lock held. */
-void wi_pool_tell_settled_locked(weir_pool *p);
+void wi_pool_tell_settled_relocks(weir_pool *p);
 
 /* ---- pool.c ------------------------------------------------------------- */
 
@@ -191,8 +191,8 @@ typedef struct {
 } wi_kick;
 
 wi_kick wi_pool_kick_locked(weir_pool *p);
-/* Sets p->attend: after what may make a queued task need a wake or a thread. */
-bool wi_pool_attend_locked(weir_pool *p);
+/* Sets p->must_lock: after what may make a queued task need a wake or a thread. */
+bool wi_pool_set_must_lock_locked(weir_pool *p);
 int  wi_pool_kick(weir_pool *p, wi_kick kick); /* 0 or the refusal of a thread */
 /* Pops the worker that fell asleep last, or NULL. */
 weir_worker *wi_pool_pop_idle_locked(weir_pool *p);
@@ -200,11 +200,11 @@ weir_worker *wi_pool_pop_idle_locked(weir_pool *p);
 void wi_pool_wake_idle_locked(weir_pool *p);
 /* Whether this worker is one too many, or the pool is closing. */
 bool wi_pool_must_leave_locked(weir_pool *p, weir_worker *w);
-void wi_pool_sleep_locked(weir_pool *p, weir_worker *w);
+void wi_pool_sleep_relocks(weir_pool *p, weir_worker *w);
 /* Looks out for a task before it sleeps. False: that is not for this worker now. */
-bool wi_pool_linger_locked(weir_pool *p, weir_worker *w);
+bool wi_pool_linger_relocks(weir_pool *p, weir_worker *w);
 /* Whoever lingers has something else to do. */
-void wi_pool_call_locked(weir_pool *p);
+void wi_pool_hail_locked(weir_pool *p);
 /* Serving and not on its way out, and the most there may be of those now. */
 unsigned wi_pool_present_locked(const weir_pool *p);
 unsigned wi_pool_limit_locked(const weir_pool *p);
@@ -250,7 +250,7 @@ bool wi_pool_post_lend(weir_pool *p);
 /* Moves on towards CLOSED as far as it goes. */
 void wi_pool_begin_close_locked(weir_pool *p, weir_close_mode mode);
 /* DRAINING and run dry: CLOSING. CLOSING and nobody left: CLOSED, notices due. */
-void wi_pool_step_locked(weir_pool *p);
+void wi_pool_advance_locked(weir_pool *p);
 bool wi_pool_is_over_locked(const weir_pool *p); /* CLOSED, everybody told */
 
 /* ---- fork.c ------------------------------------------------------------- */

@@ -82,7 +82,7 @@ bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code)
 
 /* ---- delivering --------------------------------------------------------- */
 
-void wi_pool_tell_settled_locked(weir_pool *p)
+void wi_pool_tell_settled_relocks(weir_pool *p)
 {
     weir_link *e;
     while ((e = wi_list_pop(&p->settled))) {
@@ -95,7 +95,7 @@ void wi_pool_tell_settled_locked(weir_pool *p)
     }
 }
 
-static void post_task_locked(weir_pool *p, weir_link *e)
+static void post_task_relocks(weir_pool *p, weir_link *e)
 {
     weir_main *m = wi_task_of(e)->weir.main;
     wi_debt    debt;
@@ -111,7 +111,7 @@ static void post_task_locked(weir_pool *p, weir_link *e)
     wi_lock(&p->lock);
 }
 
-static void post_notice_locked(weir_pool *p, weir_link *e)
+static void post_notice_relocks(weir_pool *p, weir_link *e)
 {
     weir_notice *n = wi_container(e, weir_notice, weir.link);
     weir_main   *m = n->weir.main;
@@ -125,18 +125,18 @@ static void post_notice_locked(weir_pool *p, weir_link *e)
     wi_lock(&p->lock);
 }
 
-static void post_outbox_locked(weir_pool *p)
+static void post_outbox_relocks(weir_pool *p)
 {
     weir_link *e;
     while ((e = wi_list_pop(&p->outbox))) {
         if (e->kind == WI_NOTICE)
-            post_notice_locked(p, e);
+            post_notice_relocks(p, e);
         else
-            post_task_locked(p, e);
+            post_task_relocks(p, e);
     }
 }
 
-static void give_notice_locked(weir_pool *p)
+static void give_notice_relocks(weir_pool *p)
 {
     weir_link *e;
     if (p->notices != WI_DUE || !pthread_equal(p->teller, pthread_self()))
@@ -163,14 +163,14 @@ void wi_pool_after(weir_pool *p)
 {
     weir_worker *w = NULL;
     wi_lock(&p->lock);
-    post_outbox_locked(p);
+    post_outbox_relocks(p);
     if (p->serving + p->expected == 0)
-        wi_pool_tell_settled_locked(p);
+        wi_pool_tell_settled_relocks(p);
     else if (!wi_list_empty(&p->settled)) {
-        wi_pool_call_locked(p);
+        wi_pool_hail_locked(p);
         if ((w = wi_pool_pop_idle_locked(p)))
             wi_unpark(&w->parker);
     }
-    give_notice_locked(p);
+    give_notice_relocks(p);
     wi_unlock(&p->lock);
 }

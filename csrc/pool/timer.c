@@ -22,7 +22,7 @@ static int64_t expire_locked(weir_pool *p)
         wi_pool_unqueue_locked(p, t);
         wi_pool_settle_locked(p, t, WEIR_EEXPIRED);
     }
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
     return p->timer_until = t ? t->weir.deadline : -1;
 }
 
@@ -31,7 +31,7 @@ static void gone(weir_pool *p)
 {
     wi_lock(&p->lock);
     p->timer = false;
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
     wi_unlock(&p->lock);
 }
 
@@ -45,8 +45,8 @@ static void leave(weir_pool *p)
 static void *timer(void *arg)
 {
     weir_pool *p = arg;
-    wi_stay    stay; /* the thread's reference */
-    wi_pool_stay(&stay, p);
+    wi_pin     pin; /* the thread's reference */
+    wi_pool_pin(&pin, p);
     wi_thread_belong(p->serial);
     wi_spawning_serve(&p->commands);
     wi_nature_take(&p->nature, !p->cpus); /* whoever had the first deadline */
@@ -63,7 +63,7 @@ static void *timer(void *arg)
     }
     wi_unlock(&p->lock);
     leave(p);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
     return NULL;
 }
 
@@ -94,14 +94,14 @@ static int make_timer(weir_pool *p)
  * timer. What the pool owes after a refusal is told when the lock is free. */
 int wi_timer_need(weir_pool *p)
 {
-    wi_stay stay; /* the refused thread's reference */
+    wi_pin pin; /* the refused thread's reference */
     wi_lock(&p->timer_lock);
     int rc = make_timer(p);
     wi_unlock(&p->timer_lock);
     if (rc != 0) {
-        wi_pool_stay(&stay, p);
+        wi_pool_pin(&pin, p);
         wi_pool_after(p);
-        wi_pool_go(&stay);
+        wi_pool_unpin(&pin);
     }
     return rc;
 }

@@ -47,7 +47,7 @@ static bool has_settled_or_is_stuck(void *arg)
 
 /* Of a worker for a task of its own pool: it takes a thread away, so a spare may
  * start. A refusal, of long ago too, is tried again: this wait must know. */
-static int wait_as_worker_locked(weir_pool *p, weir_task *t, wi_waiter *waiter, int64_t deadline)
+static int wait_as_worker_relocks(weir_pool *p, weir_task *t, wi_waiter *waiter, int64_t deadline)
 {
     weir_worker   *w = weir_worker_current();
     wait_of_worker arg = {t, w};
@@ -70,11 +70,11 @@ static int wait_as_worker_locked(weir_pool *p, weir_task *t, wi_waiter *waiter, 
     return rc;
 }
 
-static int wait_locked(weir_pool *p, weir_task *t, wi_waiter *w, int64_t deadline)
+static int wait_relocks(weir_pool *p, weir_task *t, wi_waiter *w, int64_t deadline)
 {
     weir_worker *self = weir_worker_current();
     if (self && self->pool == p && !self->lost)
-        return wait_as_worker_locked(p, t, w, deadline);
+        return wait_as_worker_relocks(p, t, w, deadline);
     return wi_wait_until(w, &p->lock, &p->task_waiters, has_settled, t, deadline);
 }
 
@@ -89,20 +89,20 @@ int weir_wait(weir_task *t, int64_t timeout_ns)
     if (hint)
         wi_mains_fail_returned(wi_thread_self(), hint, 0);
     wi_waiter w;
-    wi_stay   stay;
+    wi_pin    pin;
     wi_wait_begin(&w, t);
     weir_pool *p = wi_task_lock_pool(t);
     int        rc = p || has_settled(t) ? 0 : WEIR_EINVAL;
     if (p) {
         wi_pool_ref_locked(p);
-        wi_pool_stay(&stay, p);
+        wi_pool_pin(&pin, p);
         rc = stuck && stuck >= wi_pool_limit_locked(p)
                  ? WEIR_EDEADLK /* every thread that could run it waits for us */
-                 : wait_locked(p, t, &w, wi_deadline(timeout_ns));
+                 : wait_relocks(p, t, &w, wi_deadline(timeout_ns));
         wi_unlock(&p->lock);
     }
     wi_wait_end(&w);
     if (p)
-        wi_pool_go(&stay);
+        wi_pool_unpin(&pin);
     return rc;
 }

@@ -51,11 +51,11 @@ static weir_task *pick_locked(weir_pool *p, weir_worker *w)
 }
 
 /* Returns the task, or NULL with *rc. */
-static weir_task *next_locked(weir_pool *p, weir_worker *w, bool wait, int *rc)
+static weir_task *next_relocks(weir_pool *p, weir_worker *w, bool wait, int *rc)
 {
     for (bool lingered = false;;) {
-        wi_pool_tell_settled_locked(p);
-        wi_pool_step_locked(p);
+        wi_pool_tell_settled_relocks(p);
+        wi_pool_advance_locked(p);
         bool       leaves = wi_pool_must_leave_locked(p, w);
         weir_task *t = leaves ? NULL : pick_locked(p, w);
         if (t)
@@ -63,10 +63,10 @@ static weir_task *next_locked(weir_pool *p, weir_worker *w, bool wait, int *rc)
         *rc = leaves ? WEIR_ECLOSED : WEIR_EAGAIN;
         if (leaves || !wait)
             return NULL;
-        if (!lingered && wi_pool_linger_locked(p, w))
+        if (!lingered && wi_pool_linger_relocks(p, w))
             lingered = true;
         else
-            wi_pool_sleep_locked(p, w);
+            wi_pool_sleep_relocks(p, w);
     }
 }
 
@@ -86,7 +86,7 @@ int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
     weir_pool *p = w->pool;
     int        rc = 0;
     wi_lock(&p->lock);
-    weir_task *t = next_locked(p, w, wait, &rc);
+    weir_task *t = next_relocks(p, w, wait, &rc);
     rc = t ? 0 : rc;
     bool    after = !wi_list_empty(&p->outbox);
     wi_kick kick = wi_pool_kick_locked(p);
@@ -153,7 +153,7 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     bool settled = wi_pool_end_task_locked(p, t, code);
     if (settled && has_done)
         d = deliver_own_locked(t);
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
     if (next)
         *next = follow_locked(p, w, d);
     bool    after = !wi_list_empty(&p->outbox);
@@ -250,7 +250,7 @@ void weir_worker_refuse(weir_pool *p, int code)
 {
     if (!p || !p->opts.borrowed)
         return;
-    wi_stay stay;
+    wi_pin pin;
     wi_lock(&p->lock);
     wi_pool_ref_locked(p);
     unsigned *asked = p->expected ? &p->expected : &p->wanted;
@@ -259,9 +259,9 @@ void weir_worker_refuse(weir_pool *p, int code)
         refuse_locked(p, code);
     }
     wi_unlock(&p->lock);
-    wi_pool_stay(&stay, p);
+    wi_pool_pin(&pin, p);
     wi_pool_after(p);
-    wi_pool_go(&stay);
+    wi_pool_unpin(&pin);
 }
 
 /* ---- leave -------------------------------------------------------------- */
@@ -278,7 +278,7 @@ void wi_pool_join_before(weir_pool *p)
 }
 
 /* A borrowed one that is unfit has entered: nobody must count on it when that is told. */
-static void leave_locked(weir_pool *p, weir_worker *w, int code, int init_error)
+static void leave_relocks(weir_pool *p, weir_worker *w, int code, int init_error)
 {
     bool unfit = code != 0 && !w->owned && !w->lost;
     if (code != 0 && w->owned) {
@@ -286,7 +286,7 @@ static void leave_locked(weir_pool *p, weir_worker *w, int code, int init_error)
         wi_pool_note_init_error_locked(p, init_error);
         wi_pool_refused_locked(p, 1, code);
     }
-    wi_pool_tell_settled_locked(p);
+    wi_pool_tell_settled_relocks(p);
     if (wi_linked(&w->of_workers)) {
         wi_unlink(&w->of_workers);
         p->serving--;
@@ -297,7 +297,7 @@ static void leave_locked(weir_pool *p, weir_worker *w, int code, int init_error)
         p->lost--;
     if (unfit)
         refuse_locked(p, code);
-    wi_pool_step_locked(p);
+    wi_pool_advance_locked(p);
 }
 
 static bool is_lost(weir_worker *w)
@@ -317,7 +317,7 @@ void wi_worker_retire(weir_worker *w, int code, int init_error)
     else if (w->owned)
         wi_pool_join_before(p);
     wi_lock(&p->lock);
-    leave_locked(p, w, code, init_error);
+    leave_relocks(p, w, code, init_error);
     wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);

@@ -126,6 +126,7 @@ build = {
         "csrc/pool/open.c",
         "csrc/pool/pool.c",
         "csrc/pool/queue.c",
+        "csrc/pool/run.c",
         "csrc/pool/settle.c",
         "csrc/pool/stats.c",
         "csrc/pool/timer.c",

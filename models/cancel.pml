@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * cancel.pml: one task between run, park, unpark, cancel, abandon, its done and
- * its next run (csrc/pool/pool.c, worker.c, task.c, abandon.c). A step is what happens
- * under one hold of the pool's lock, or one atomic access.
+ * cancel.pml: one task between run, park, unpark, cancel, abandon, its done and its next
+ * run (csrc/pool/abandon.c, run.c, settle.c, worker.c, csrc/mailbox/task.c). A step is
+ * what happens under one hold of the pool's lock, or one atomic access.
  */
 //! ok    cancel-park          -DMAILS=2 -DCANCELS=1
 //! ok    two-cancels          -DMAILS=2 -DCANCELS=2 -DROUNDS=1

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * inbox.pml: submits without the lock, `must_lock`, and a close that shuts the inbox
- * (csrc/pool/queue.c, pool.c, grow.c, close.c). Pushes happen between any two steps, so
- * a hold of the lock has as many steps as it has looks at what pushes change.
+ * (csrc/pool/grow.c, queue.c). Pushes happen between any two steps, so a hold of the lock
+ * has as many steps as it has looks at what pushes change.
  */
 //! ok    plain             -DW=2 -DN=3
 //! ok    blocking-tasks    -DW=2 -DN=3 -DBLOCK=1

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * spare.pml: workers that wait for a task of their own pool, the spares that come
- * for them, and the wait that would last for ever (csrc/pool/wait.c, grow.c, open.c). A
- * step is one hold of the pool's lock. Task i runs task i + 1 and waits for it, but
- * for the last one of its chain.
+ * spare.pml: workers that wait for a task of their own pool, the spares that come for
+ * them, and the wait that would last for ever (csrc/pool/grow.c, open.c, wait.c,
+ * worker.c). A step is one hold of the pool's lock. Task i runs task i + 1 and waits for
+ * it, but for the last one of its chain.
  */
 //! ok    spares-enough     -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DNO_DEADLOCK
 //! ok    two-chains        -DMAX=1 -DSPARES=2 -DCHAINS=2 -DDEPTH=2 -DNO_DEADLOCK

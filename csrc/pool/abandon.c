@@ -23,8 +23,6 @@ void wi_pool_lend_delivered(weir_link *e)
     wi_pool_unpin(&pin);
 }
 
-bool wi_pool_can_lend(const weir_pool *p) { return p->opts.lend && p->main; }
-
 /* The main that lends go to is closed: nobody will answer, whoever asked. */
 static void no_lends(weir_pool *p)
 {

@@ -8,9 +8,6 @@
  * So any number of closes may meet, each waits for the same moment.
  */
 #include "pool/pool.h"
-#include "base/registry.h"
-
-#include <stdlib.h>
 
 /* ---- the steps ---------------------------------------------------------- */
 
@@ -225,73 +222,6 @@ int weir_close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
 }
 
 int weir_close(weir_pool *p, weir_close_mode mode) { return weir_close_within(p, mode, -1); }
-
-/* ---- the pool's memory -------------------------------------------------- */
-
-void wi_pool_ref_locked(weir_pool *p) { p->refs++; }
-
-void wi_pool_discard(weir_pool *p)
-{
-    wi_parker_destroy(&p->timer_parker);
-    wi_mutex_destroy(&p->timer_lock);
-    wi_mutex_destroy(&p->lock);
-    free(p->cpus);
-    free(p->name);
-    free(p);
-}
-
-void wi_pool_unref(weir_pool *p)
-{
-    wi_lock(&p->lock);
-    bool last = --p->refs == 0;
-    wi_unlock(&p->lock);
-    if (!last)
-        return;
-    wi_unregister(&p->registered);
-    if (p->has_last) /* nobody waited for the close: nobody waits here */
-        pthread_detach(p->last);
-    if (p->main)
-        wi_main_release(p->main);
-    wi_pool_discard(p);
-}
-
-static _Thread_local wi_pin *pins;
-
-void wi_pool_pin(wi_pin *s, weir_pool *p)
-{
-    *s = (wi_pin){p, pins};
-    pins = s;
-}
-
-void wi_pool_hold(wi_pin *s, weir_pool *p)
-{
-    wi_lock(&p->lock);
-    wi_pool_ref_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_pin(s, p);
-}
-
-void wi_pool_unpin(wi_pin *s)
-{
-    pins = s->outer;
-    wi_pool_unref(s->pool);
-}
-
-unsigned wi_pool_pins(const weir_pool *p)
-{
-    unsigned n = 0;
-    for (const wi_pin *s = pins; s; s = s->outer)
-        n += s->pool == p;
-    return n;
-}
-
-void weir_pool_retain(weir_pool *p)
-{
-    wi_lock(&p->lock);
-    p->handles++;
-    wi_pool_ref_locked(p);
-    wi_unlock(&p->lock);
-}
 
 void weir_pool_release(weir_pool *p)
 {

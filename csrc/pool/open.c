@@ -70,19 +70,6 @@ static void fill_in(weir_pool_options *o)
         o->name = "weir";
 }
 
-int weir_pool_get_options(const weir_pool *pool, weir_pool_options *out)
-{
-    weir_pool *p = (weir_pool *)(uintptr_t)pool;
-    if (!p || !out || out->size == 0 || out->size > sizeof *out)
-        return WEIR_EINVAL;
-    size_t size = out->size;
-    wi_lock(&p->lock);
-    memcpy(out, &p->opts, size);
-    wi_unlock(&p->lock);
-    out->size = size;
-    return 0;
-}
-
 /* ---- reports ------------------------------------------------------------ */
 
 void wi_pool_entered_locked(weir_pool *p, weir_worker *w)
@@ -145,23 +132,6 @@ void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
             wi_pool_empty_queue_locked(p, code);
     }
     wi_pool_advance_locked(p);
-}
-
-void wi_pool_note_init_error_locked(weir_pool *p, int code)
-{
-    if (code && (p->init_error == 0 || p->state != WI_OPENING))
-        p->init_error = code;
-}
-
-int weir_pool_init_error(const weir_pool *pool)
-{
-    weir_pool *p = (weir_pool *)(uintptr_t)pool;
-    if (!p)
-        return WEIR_EINVAL;
-    wi_lock(&p->lock);
-    int code = p->init_error;
-    wi_unlock(&p->lock);
-    return code;
 }
 
 /* ---- owned threads ------------------------------------------------------ */

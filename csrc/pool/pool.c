@@ -1,451 +1,157 @@
 /* SPDX-License-Identifier: ISC
  *
- * pool.c: tasks come in: run, cancel, unpark, pause.
- *
- * DESIGN. One lock, short sections, and before it the queue's inbox, to which a
- * submit goes that has nobody to wake. Idle workers stand on a LIFO list, each on
- * a parker of its own. A submit wakes at most one worker, and none while another
- * is on its way ("searching"); the searcher, when it takes a task and sees more,
- * wakes the next: one wake in flight, chained, so that a burst costs the
- * submitter one system call and no task waits beside an idle worker. Workers are
- * unparked after the unlock; a popped worker consumes its token before it can
- * park again, so no token goes astray. Who is woken, and when a submit need not
- * care, grow.c decides.
+ * pool.c: whose memory a pool is, which of its threads this is, what can be read back.
  */
 #include "pool/pool.h"
+#include "base/registry.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-/* ---- run ---------------------------------------------------------------- */
+/* ---- references --------------------------------------------------------- */
 
-static bool is_full(weir_pool *p)
+void wi_pool_ref_locked(weir_pool *p) { p->refs++; }
+
+void wi_pool_discard(weir_pool *p)
 {
-    return p->opts.queue_limit && wi_queue_count(&p->queue) >= p->opts.queue_limit;
+    wi_parker_destroy(&p->timer_parker);
+    wi_mutex_destroy(&p->timer_lock);
+    wi_mutex_destroy(&p->lock);
+    free(p->cpus);
+    free(p->name);
+    free(p);
 }
 
-static bool has_space(void *pool)
-{
-    weir_pool *p = pool;
-    return p->state > WI_OPEN || !is_full(p);
-}
-
-/* The first waiter leaves the list with its token, so that the next token is the
- * next one's; it comes back if somebody else was quicker. */
-void wi_pool_wake_space_locked(weir_pool *p)
-{
-    weir_link *e = is_full(p) ? NULL : wi_list_pop(&p->space_waiters);
-    if (e)
-        wi_unpark(wi_container(e, wi_waiter, link)->parker);
-    if (!is_full(p))
-        wi_pool_tell_space_locked(p, 0);
-}
-
-/* All of them: one alone might have no use for it any more, and would have to say so. */
-void wi_pool_tell_space_locked(weir_pool *p, int outcome)
-{
-    weir_link *e;
-    while ((e = wi_list_pop(&p->space_notices))) {
-        wi_container(e, weir_notice, weir.link)->weir.outcome = outcome;
-        e->kind = WI_NOTICE;
-        wi_list_append(&p->outbox, e);
-    }
-}
-
-static void await_space(weir_pool *p, weir_notice *n)
+void wi_pool_unref(weir_pool *p)
 {
     wi_lock(&p->lock);
-    wi_list_append(&p->space_notices, &n->weir.link);
-    if (has_space(p))
-        wi_pool_tell_space_locked(p, p->state > WI_OPEN ? WEIR_ECLOSED : 0);
+    bool last = --p->refs == 0;
     wi_unlock(&p->lock);
-    wi_pool_after(p);
-}
-
-int weir_pool_on_space(weir_pool *p, weir_notice *n, weir_main *m)
-{
-    if (!p || !n || !m)
-        return WEIR_EINVAL;
-    wi_pin pin;
-    wi_pool_hold(&pin, p);
-    int rc = wi_notice_expect(n, m);
-    if (rc == 0)
-        await_space(p, n);
-    wi_pool_unpin(&pin);
-    return rc;
-}
-
-static int wait_for_space_relocks(weir_pool *p)
-{
-    if (weir_pool_current() == p)
-        return WEIR_EDEADLK;
-    wi_unlock(&p->lock);
-    unsigned stuck = wi_mains_calls_on_stack(wi_thread_self(), p, 0);
-    wi_mains_fail_returned(wi_thread_self(), p, 0);
-    wi_lock(&p->lock);
-    if (stuck && stuck >= wi_pool_limit_locked(p)) /* all of them wait for us */
-        return WEIR_EDEADLK;
-    wi_waiter w;
-    wi_wait_begin(&w, NULL);
-    wi_wait_until(&w, &p->lock, &p->space_waiters, has_space, p, -1);
-    wi_unlock(&p->lock);
-    wi_wait_end(&w);
-    wi_lock(&p->lock);
-    return 0;
-}
-
-/* Makes room by settling the oldest of the lowest level not above priority. */
-static bool drop_oldest_locked(weir_pool *p, weir_priority priority)
-{
-    weir_task *victim = wi_queue_victim(&p->queue, priority);
-    if (!victim)
-        return false;
-    wi_pool_unqueue_locked(p, victim);
-    wi_pool_settle_locked(p, victim, WEIR_EFULL);
-    return true;
-}
-
-/* 0: queue it. WEIR_EAGAIN: let the caller run it. */
-static int full_relocks(weir_pool *p, weir_task *t)
-{
-    switch (p->opts.when_full) {
-    case WEIR_BLOCK: return wait_for_space_relocks(p);
-    case WEIR_CALLER_RUNS: return WEIR_EAGAIN;
-    case WEIR_DROP_OLDEST:
-        if (drop_oldest_locked(p, (weir_priority)t->weir.priority))
-            return 0;
-        break;
-    case WEIR_REFUSE: break;
-    }
-    p->stats.refused++;
-    return WEIR_EFULL;
-}
-
-static int admit_relocks(weir_pool *p, weir_task *t)
-{
-    int rc = 0;
-    while (rc == 0) {
-        if (p->forked)
-            return WEIR_EFORKED;
-        if (p->state > WI_OPEN)
-            return WEIR_ECLOSED;
-        if (!is_full(p))
-            return 0;
-        rc = full_relocks(p, t);
-    }
-    return rc;
-}
-
-static void enqueue_locked(weir_pool *p, weir_task *t)
-{
-    wi_task_set_pool(t, p);
-    if (p->opts.measure)
-        t->weir.queued_at = wi_now();
-    if (t->weir.deadline)
-        wi_heap_insert(&p->deadlines, t);
-    wi_task_move(t, WEIR_TASK_QUEUED);
-    wi_queue_append(&p->queue, t);
-    p->stats.submitted++;
-    wi_pool_wake_space_locked(p);
-}
-
-void wi_pool_unqueue_locked(weir_pool *p, weir_task *t)
-{
-    wi_queue_remove(&p->queue, t);
-    if (t->weir.deadline)
-        wi_heap_remove(&p->deadlines, t);
-    t->weir.deadline = 0;
-    wi_pool_wake_space_locked(p);
-}
-
-static void begin_visit_locked(weir_pool *p, weir_task *t)
-{
-    wi_task_set_pool(t, p);
-    t->weir.worker = NULL;
-    t->weir.deadline = 0;
-    p->stats.submitted++;
-    p->visiting++;
-    wi_pool_ref_locked(p);
-    wi_queue_visit(&p->queue, t);
-    if (p->opts.measure)
-        t->weir.queued_at = wi_now();
-    wi_task_move(t, WEIR_TASK_RUNNING);
-    wi_list_append(&p->running, &t->weir.link);
-}
-
-static void end_visit(weir_pool *p, weir_task *t, int code)
-{
-    wi_lock(&p->lock);
-    if (p->forked) { /* in run: this is the child, where t has settled as closed */
-        wi_unlock(&p->lock);
+    if (!last)
         return;
-    }
-    wi_unlink(&t->weir.link);
-    wi_pool_end_task_locked(p, t, code);
-    p->visiting--;
-    wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
-    wi_pool_advance_locked(p);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-    wi_pool_after(p);
+    wi_unregister(&p->registered);
+    if (p->has_last) /* nobody waited for the close: nobody waits here */
+        pthread_detach(p->last);
+    if (p->main)
+        wi_main_release(p->main);
+    wi_pool_discard(p);
 }
 
-/* Policy CALLER_RUNS: the caller visits, with no state. Called with the lock held,
- * leaves without. It may be the last to leave, and tell a notice that releases p. */
-static void visit(weir_pool *p, weir_task *t)
+static _Thread_local wi_pin *pins;
+
+void wi_pool_pin(wi_pin *s, weir_pool *p)
 {
-    weir_task *outer = weir_task_current();
-    wi_pin     pin;
-    begin_visit_locked(p, t);
-    wi_unlock(&p->lock);
-    wi_pool_pin(&pin, p);
-    wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-    wi_task_set_current(t);
-    int code = t->run(t, NULL);
-    wi_task_set_current(outer);
-    end_visit(p, t, code);
-    wi_pool_unpin(&pin);
+    *s = (wi_pin){p, pins};
+    pins = s;
 }
 
-/* Without the lock, for a pool whose workers are all busy or on their way. */
-static bool offer(weir_pool *p, weir_task *t)
+void wi_pool_hold(wi_pin *s, weir_pool *p)
 {
-    bool plain = t->weir.priority == WEIR_NORMAL && !t->weir.deadline;
-    if (!plain || atomic_load(&p->must_lock))
-        return false;
-    wi_task_set_pool(t, p);
-    if (p->opts.measure)
-        t->weir.queued_at = wi_now();
-    wi_task_move(t, WI_TASK_OFFERED);
-    if (wi_queue_offer(&p->queue, t))
-        return true; /* *t may be gone */
-    wi_task_move(t, WI_TASK_CLAIMED);
-    return false;
-}
-
-static void attend(weir_pool *p)
-{
-    wi_lock(&p->lock);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-}
-
-/* Takes a reference over: what is told may release the pool. */
-static void kick_and_tell(weir_pool *p, wi_kick kick)
-{
-    wi_pin pin;
-    wi_pool_pin(&pin, p);
-    wi_pool_kick(p, kick);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
-}
-
-static int run_aimed(weir_pool *p, weir_task *t)
-{
-    if (offer(p, t)) {
-        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-        if (atomic_load(&p->must_lock))
-            attend(p);
-        return 0;
-    }
-    wi_lock(&p->lock);
-    int rc = admit_relocks(p, t);
-    if (rc == WEIR_EAGAIN) {
-        visit(p, t);
-        return 0;
-    }
-    if (rc == 0)
-        enqueue_locked(p, t);
-    bool    drops = !wi_list_empty(&p->outbox) || !wi_list_empty(&p->settled);
-    wi_kick kick = rc == 0 ? wi_pool_kick_locked(p) : (wi_kick){0};
-    p->refs += drops; /* kick_and_tell's */
-    wi_unlock(&p->lock);
-    if (rc == 0)
-        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-    if (drops)
-        kick_and_tell(p, kick);
-    else
-        wi_pool_kick(p, kick); /* a refused thread: t waits longer, or has settled */
-    return rc;
-}
-
-static int run_claimed(weir_pool *p, weir_task *t, weir_main *m)
-{
-    int rc = t->weir.deadline ? wi_timer_need(p) : 0;
-    if (rc != 0)
-        return rc;
-    if (!wi_task_aim(t, m))
-        return WEIR_ECLOSED;
-    rc = run_aimed(p, t);
-    if (rc != 0)
-        wi_task_unaim(t);
-    return rc;
-}
-
-/* It tells on_busy, or waits for space and serves calls meanwhile. */
-static bool may_run_user_code(const weir_pool *p, const weir_main *m)
-{
-    bool waits = p->opts.queue_limit && p->opts.when_full == WEIR_BLOCK;
-    return wi_main_tells_busy(m) || (waits && wi_thread_self());
-}
-
-static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
-{
-    unsigned was;
-    if (!p || !t || !t->run)
-        return WEIR_EINVAL;
-    if (!wi_task_claim(t, &was))
-        return WEIR_EBUSY;
-    wi_task_clear_flags(t);
-    t->weir.priority = o->priority;
-    int64_t deadline = o->start_within_ns ? wi_deadline(o->start_within_ns) : 0;
-    t->weir.deadline = deadline < 0 ? 0 : deadline; /* beyond the clock's end: none */
-    bool   holds = may_run_user_code(p, o->deliver_to);
-    wi_pin pin;
-    if (holds)
-        wi_pool_hold(&pin, p);
-    int rc = run_claimed(p, t, o->deliver_to);
-    if (rc != 0)
-        wi_task_move(t, was);
-    if (holds)
-        wi_pool_unpin(&pin);
-    return rc;
-}
-
-int weir_run(weir_pool *p, weir_task *t, weir_main *m)
-{
-    return run(p, t, &(weir_run_options){.deliver_to = m});
-}
-
-int weir_run_with(weir_pool *p, weir_task *t, const weir_run_options *given)
-{
-    weir_run_options o = {0};
-    if (given && (given->size == 0 || given->size > sizeof o))
-        return WEIR_EINVAL;
-    if (given)
-        memcpy(&o, given, given->size);
-    if ((unsigned)o.priority >= WEIR_LEVELS || o.start_within_ns < 0)
-        return WEIR_EINVAL;
-    return run(p, t, &o);
-}
-
-/* ---- cancel and unpark -------------------------------------------------- */
-
-static int cancel_locked(weir_pool *p, weir_task *t)
-{
-    switch (wi_task_state(t)) {
-    case WEIR_TASK_QUEUED: wi_pool_unqueue_locked(p, t); break;
-    case WEIR_TASK_PARKED: wi_pool_unlist_parked_locked(p, t); break;
-    default: wi_task_flag(t, WI_CANCEL); return WEIR_EBUSY;
-    }
-    wi_pool_settle_locked(p, t, WEIR_ECANCELED);
-    wi_pool_advance_locked(p);
-    return 0;
-}
-
-int weir_cancel(weir_task *t)
-{
-    weir_pool *p = wi_task_lock_pool(t);
-    if (!p)
-        return WEIR_EINVAL;
-    wi_pin pin;
-    wi_pool_ref_locked(p); /* with its last task settled the pool may go */
-    wi_pool_pin(&pin, p);
-    int rc = cancel_locked(p, t);
-    wi_unlock(&p->lock);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
-    return rc;
-}
-
-size_t wi_pool_empty_queue_locked(weir_pool *p, int outcome)
-{
-    size_t     n = 0;
-    weir_task *t;
-    for (; (t = wi_queue_first(&p->queue)); n++) {
-        wi_pool_unqueue_locked(p, t);
-        wi_pool_settle_locked(p, t, outcome);
-    }
-    return n;
-}
-
-size_t weir_pool_purge(weir_pool *p)
-{
-    wi_pin pin;
-    if (!p)
-        return 0;
     wi_lock(&p->lock);
     wi_pool_ref_locked(p);
-    wi_pool_pin(&pin, p);
-    size_t n = wi_pool_empty_queue_locked(p, WEIR_ECANCELED);
-    wi_pool_advance_locked(p);
     wi_unlock(&p->lock);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
+    wi_pool_pin(s, p);
+}
+
+void wi_pool_unpin(wi_pin *s)
+{
+    pins = s->outer;
+    wi_pool_unref(s->pool);
+}
+
+unsigned wi_pool_pins(const weir_pool *p)
+{
+    unsigned n = 0;
+    for (const wi_pin *s = pins; s; s = s->outer)
+        n += s->pool == p;
     return n;
 }
 
-void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t)
+void weir_pool_retain(weir_pool *p)
 {
-    wi_unlink(&t->weir.link);
-    if (t->weir.deadline)
-        wi_heap_remove(&p->deadlines, t);
-    t->weir.deadline = 0;
-}
-
-void wi_pool_unpark_locked(weir_pool *p, weir_task *t)
-{
-    wi_pool_unlist_parked_locked(p, t);
-    wi_task_move(t, WEIR_TASK_QUEUED);
-    if (p->opts.measure)
-        t->weir.queued_at = wi_now();
-    wi_queue_append(&p->queue, t);
-}
-
-int weir_task_unpark(weir_task *t)
-{
-    weir_pool *p = wi_task_lock_pool(t);
-    if (!p)
-        return WEIR_EINVAL;
-    if (wi_task_state(t) == WEIR_TASK_RUNNING)
-        wi_task_flag(t, WI_UNPARKED);
-    if (wi_task_state(t) == WEIR_TASK_PARKED)
-        wi_pool_unpark_locked(p, t);
-    wi_kick kick = wi_pool_kick_locked(p);
+    wi_lock(&p->lock);
+    p->handles++;
+    wi_pool_ref_locked(p);
     wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
+}
+
+/* ---- threads that serve it ---------------------------------------------- */
+
+static _Thread_local weir_worker *self;
+
+void         wi_worker_set_self(weir_worker *w) { self = w; }
+weir_worker *weir_worker_current(void) { return self; }
+weir_pool   *weir_pool_current(void) { return self ? self->pool : NULL; }
+unsigned     weir_worker_index(const weir_worker *w) { return w->index; }
+
+void wi_worker_init(weir_worker *w, weir_pool *p, bool owned)
+{
+    w->pool = p;
+    w->owned = owned;
+    wi_parker_init(&w->parker);
+}
+
+void wi_worker_free(weir_worker *w)
+{
+    wi_parker_destroy(&w->parker);
+    free(w);
+}
+
+void weir_block_signals(const weir_pool *p, void *old)
+{
+    wi_signals_block(p ? p->opts.worker_signal : 0, old);
+}
+void weir_restore_signals(const void *old) { wi_signals_restore(old); }
+
+/* ---- what anyone may ask ------------------------------------------------ */
+
+/* A task that settles and runs again elsewhere between the look and the lock is
+ * looked at again. One that is OFFERED still is inside its weir_run: as if not
+ * run yet. */
+weir_pool *wi_task_lock_pool(const weir_task *t)
+{
+    weir_pool *p;
+    while (t && (p = wi_task_pool(t))) {
+        wi_lock(&p->lock);
+        wi_queue_take_in(&p->queue);
+        bool offered = wi_task_state(t) == WI_TASK_OFFERED;
+        if (wi_task_pool(t) == p && !offered)
+            return p;
+        wi_unlock(&p->lock);
+        if (offered)
+            break;
+    }
+    return NULL;
+}
+
+bool wi_pool_can_lend(const weir_pool *p) { return p->opts.lend && p->main; }
+
+int weir_pool_get_options(const weir_pool *pool, weir_pool_options *out)
+{
+    weir_pool *p = (weir_pool *)(uintptr_t)pool;
+    if (!p || !out || out->size == 0 || out->size > sizeof *out)
+        return WEIR_EINVAL;
+    size_t size = out->size;
+    wi_lock(&p->lock);
+    memcpy(out, &p->opts, size);
+    wi_unlock(&p->lock);
+    out->size = size;
     return 0;
 }
 
-/* The deadline is nobody else's while the task runs; with the park it goes on the heap. */
-int weir_task_park_within(weir_task *t, int64_t timeout_ns)
+void wi_pool_note_init_error_locked(weir_pool *p, int code)
 {
-    weir_pool *p = t && t == weir_task_current() ? wi_task_pool(t) : NULL;
-    if (!p)
-        return WEIR_EINVAL;
-    int64_t deadline = wi_deadline(timeout_ns);
-    int     rc = deadline < 0 ? 0 : wi_timer_need(p);
-    if (rc == 0)
-        t->weir.deadline = deadline < 0 ? 0 : deadline;
-    return rc;
+    if (code && (p->init_error == 0 || p->state != WI_OPENING))
+        p->init_error = code;
 }
 
-/* ---- pause -------------------------------------------------------------- */
-
-static int set_paused(weir_pool *p, bool paused)
+int weir_pool_init_error(const weir_pool *pool)
 {
+    weir_pool *p = (weir_pool *)(uintptr_t)pool;
     if (!p)
         return WEIR_EINVAL;
     wi_lock(&p->lock);
-    int rc = p->state > WI_OPEN ? WEIR_ECLOSED : 0;
-    if (rc == 0)
-        p->paused = paused;
-    wi_kick kick = wi_pool_kick_locked(p);
+    int code = p->init_error;
     wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-    return rc;
+    return code;
 }
-
-int weir_pool_pause(weir_pool *p) { return set_paused(p, true); }
-int weir_pool_resume(weir_pool *p) { return set_paused(p, false); }

@@ -7,11 +7,8 @@
  *      +--an init failed, or a close----+----------------------+
  *
  * Never back. A lazy pool has no thread to report, and is OPEN from the start.
- * Nothing is queued or parked once CLOSING; CLOSED comes when no thread serves and
- * none is expected. Rooms: open.c (threads come), pool.c (run,
- * cancel, unpark), wait.c, worker.c (next, settle, threads go), settle.c (how tasks
- * end), grow.c (how many threads, who wakes whom), close.c, abandon.c, timer.c,
- * fork.c, spawning.c, stats.c.
+ * Nothing is queued or parked once CLOSING. CLOSED comes when no thread serves and none
+ * is expected, no caller runs a task of the pool itself, and its timer has ended.
  */
 #ifndef WI_POOL_H
 #define WI_POOL_H
@@ -153,6 +150,19 @@ void     wi_pool_discard(weir_pool *p);         /* one that nobody else has seen
 /* Locks the pool that has t queued, running or parked, or returns NULL. */
 weir_pool *wi_task_lock_pool(const weir_task *t);
 
+/* ---- threads that serve it ---------------------------------------------- */
+
+void wi_worker_init(weir_worker *w, weir_pool *p, bool owned);
+void wi_worker_free(weir_worker *w);
+void wi_worker_set_self(weir_worker *w);   /* of the calling thread; NULL: no more */
+bool wi_pool_can_lend(const weir_pool *p); /* its host: there is one, with a main */
+void wi_pool_note_init_error_locked(weir_pool *p, int code);
+
+/* ---- trace.c ------------------------------------------------------------ */
+
+void wi_measure_locked(weir_pool *p, weir_histogram which, weir_task *t);
+void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, int value);
+
 /* ---- settle.c ----------------------------------------------------------- */
 
 /* The one place where a task settles: it goes to the outbox or to `settled`; one
@@ -166,7 +176,7 @@ void wi_pool_after(weir_pool *p);
 /* Tells what stands on p->settled; called and left with the lock held. */
 void wi_pool_tell_settled_relocks(weir_pool *p);
 
-/* ---- pool.c ------------------------------------------------------------- */
+/* ---- run.c -------------------------------------------------------------- */
 
 /* Takes a queued task out of the queue and its deadline off the heap. */
 void wi_pool_unqueue_locked(weir_pool *p, weir_task *t);
@@ -212,36 +222,29 @@ bool     wi_pool_can_ask(const weir_pool *p); /* for a thread: its own, or its h
 void     wi_pool_block_locked(weir_pool *p, weir_worker *w);
 void     wi_pool_unblock_locked(weir_pool *p, weir_worker *w);
 
-/* ---- timer.c, trace.c --------------------------------------------------- */
+/* ---- timer.c ------------------------------------------------------------ */
 
 int  wi_timer_need(weir_pool *p);           /* 0 or the refusal of its thread */
 bool wi_timer_is_late_locked(weir_pool *p); /* the timer must be unparked */
-void wi_measure_locked(weir_pool *p, weir_histogram which, weir_task *t);
-void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, int value);
 
 /* ---- open.c, worker.c: threads come and go ------------------------------- */
 
 /* Starts n owned threads past the open, which are expected; 0 or the refusal's code. */
 int wi_pool_spawn(weir_pool *p, unsigned n);
 /* Settles t and, if another task is ready, begins that: *next, or NULL. */
-int  wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next);
-void wi_worker_init(weir_worker *w, weir_pool *p, bool owned);
-void wi_worker_free(weir_worker *w);
+int wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next);
 /* A thread reports, its expectation already taken back under the same lock: it
  * serves from now on (wi_pool_entered after the unlock), or did not come. */
 void wi_pool_entered_locked(weir_pool *p, weir_worker *w);
 void wi_pool_entered(weir_pool *p);
 void wi_pool_refused_locked(weir_pool *p, unsigned n, int code);
-void wi_pool_note_init_error_locked(weir_pool *p, int code);
 /* The end of a worker's tie to its pool; code != 0: it never served. */
 void wi_worker_retire(weir_worker *w, int code, int init_error);
 /* The calling thread, one of ours, is about to leave: joins the one before it. */
 void wi_pool_join_before(weir_pool *p);
-void wi_worker_set_self(weir_worker *w);
 /* Asks the host of a borrowed pool for one more thread. False: nobody to ask. The
  * second half, for who has counted it in wanted and lends_due. */
 void wi_pool_lend_delivered(weir_link *e);
-bool wi_pool_can_lend(const weir_pool *p);
 bool wi_pool_ask_lend(weir_pool *p);
 bool wi_pool_post_lend(weir_pool *p);
 

@@ -4,25 +4,6 @@
  */
 #include "pool/pool.h"
 
-/* A task that settles and runs again elsewhere between the look and the lock is
- * looked at again. One that is OFFERED still is inside its weir_run: as if not
- * run yet. */
-weir_pool *wi_task_lock_pool(const weir_task *t)
-{
-    weir_pool *p;
-    while (t && (p = wi_task_pool(t))) {
-        wi_lock(&p->lock);
-        wi_queue_take_in(&p->queue);
-        bool offered = wi_task_state(t) == WI_TASK_OFFERED;
-        if (wi_task_pool(t) == p && !offered)
-            return p;
-        wi_unlock(&p->lock);
-        if (offered)
-            break;
-    }
-    return NULL;
-}
-
 static bool has_settled(void *task) { return wi_task_state(task) == WEIR_TASK_SETTLED; }
 
 /* Every thread that is there or may still come waits without end for a task of this

@@ -9,26 +9,6 @@
 
 #include <stdlib.h>
 
-static _Thread_local weir_worker *self;
-
-void         wi_worker_set_self(weir_worker *w) { self = w; }
-weir_worker *weir_worker_current(void) { return self; }
-weir_pool   *weir_pool_current(void) { return self ? self->pool : NULL; }
-unsigned     weir_worker_index(const weir_worker *w) { return w->index; }
-
-void wi_worker_init(weir_worker *w, weir_pool *p, bool owned)
-{
-    w->pool = p;
-    w->owned = owned;
-    wi_parker_init(&w->parker);
-}
-
-void wi_worker_free(weir_worker *w)
-{
-    wi_parker_destroy(&w->parker);
-    free(w);
-}
-
 /* ---- next --------------------------------------------------------------- */
 
 static weir_task *pick_locked(weir_pool *p, weir_worker *w)
@@ -81,7 +61,7 @@ int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
 {
     if (!w || !out)
         return WEIR_EINVAL;
-    if (w != self || w->task)
+    if (w != weir_worker_current() || w->task)
         return WEIR_EPERM;
     weir_pool *p = w->pool;
     int        rc = 0;
@@ -187,7 +167,7 @@ int weir_worker_settle(weir_worker *w, weir_task *t, int code)
 {
     if (!w || !t)
         return WEIR_EINVAL;
-    if (w != self || w->task != t)
+    if (w != weir_worker_current() || w->task != t)
         return WEIR_EPERM;
     return wi_worker_turn(w, t, code, NULL);
 }
@@ -211,7 +191,7 @@ int weir_worker_enter(weir_pool *p, weir_worker **out)
 {
     if (!p || !out || !p->opts.borrowed)
         return WEIR_EINVAL;
-    if (self)
+    if (weir_worker_current())
         return WEIR_EPERM;
     weir_worker *w = calloc(1, sizeof *w);
     if (!w)
@@ -228,7 +208,7 @@ int weir_worker_enter(weir_pool *p, weir_worker **out)
     wi_signals_block(p->opts.worker_signal, &w->old_mask);
     wi_spawning_serve(&p->commands);
     wi_thread_belong(p->serial);
-    self = *out = w;
+    wi_worker_set_self(*out = w);
     wi_pool_entered(p);
     return 0;
 
@@ -323,7 +303,7 @@ void wi_worker_retire(weir_worker *w, int code, int init_error)
     wi_pool_kick(p, kick);
     wi_pool_after(p);
     wi_trace(WEIR_TRACE_THREAD, p, NULL, 0);
-    self = NULL;
+    wi_worker_set_self(NULL);
     wi_worker_free(w);
     wi_pool_unref(p);
 }
@@ -344,7 +324,7 @@ static void ask_for_replacement(weir_worker *w)
  * served or wanted while one can still be had. */
 void weir_worker_leave(weir_worker *w, bool lost, int code)
 {
-    if (!w || w != self)
+    if (!w || w != weir_worker_current())
         return;
     sigset_t mask = w->old_mask;
     bool     owned = w->owned;
@@ -360,9 +340,3 @@ void weir_worker_leave(weir_worker *w, bool lost, int code)
     wi_thread_belong(0);
     wi_signals_restore(&mask);
 }
-
-void weir_block_signals(const weir_pool *p, void *old)
-{
-    wi_signals_block(p ? p->opts.worker_signal : 0, old);
-}
-void weir_restore_signals(const void *old) { wi_signals_restore(old); }

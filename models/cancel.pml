@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * cancel.pml: one task between run, park, unpark, cancel, abandon, its done and its next
- * run (csrc/pool/abandon.c, run.c, settle.c, worker.c, csrc/mailbox/task.c). A step is
+ * run (csrc/pool/abandon.c, holdings.c, run.c, worker.c, csrc/mailbox/task.c). A step is
  * what happens under one hold of the pool's lock, or one atomic access.
  */
 //! ok    cancel-park          -DMAILS=2 -DCANCELS=1

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * park.pml: the queue, the LIFO of idle workers with timeouts, and throttled, chained
- * wakes (csrc/pool/grow.c, run.c, settle.c, worker.c). What happens under the pool's lock
- * is one step; popping a worker and unparking it are two.
+ * wakes (csrc/pool/grow.c, holdings.c, run.c, settle.c, worker.c). What happens under the
+ * pool's lock is one step; popping a worker and unparking it are two.
  */
 //! ok    plain             -DW=2 -DN=4
 //! ok    blocking-tasks    -DW=3 -DN=4 -DBLOCK=2

@@ -6,7 +6,7 @@
  * ends while the new thread is being made, the pool has one too many: the next
  * worker that looks for work leaves.
  */
-#include "pool/pool.h"
+#include "pool/holdings.h"
 
 void wi_pool_lend_delivered(weir_link *e)
 {

@@ -7,7 +7,7 @@
  * the pool CLOSED and gives the notices. A close has ended when those are given.
  * So any number of closes may meet, each waits for the same moment.
  */
-#include "pool/pool.h"
+#include "pool/holdings.h"
 
 /* ---- the steps ---------------------------------------------------------- */
 

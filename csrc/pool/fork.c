@@ -10,7 +10,7 @@
  * that its loop watches, else the child would read the parent's wake-ups. A thread
  * of a pool blocks signals that a command must hear: the child does not.
  */
-#include "pool/pool.h"
+#include "pool/holdings.h"
 #include "base/registry.h"
 
 static void each_pool(void (*fn)(weir_pool *))

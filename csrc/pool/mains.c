@@ -3,7 +3,7 @@
  * mains.c: a main comes and goes. It stands above the pools, for a main that
  * closes takes back the tasks that are aimed at it.
  */
-#include "pool/pool.h"
+#include "pool/holdings.h"
 #include "base/registry.h"
 
 int weir_main_open(weir_main **out)

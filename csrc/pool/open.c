@@ -7,7 +7,7 @@
  * turns OPENING into CLOSING, and the open has failed when the others are gone.
  */
 #include "base/cpus.h"
-#include "pool/pool.h"
+#include "pool/holdings.h"
 #include "base/registry.h"
 
 #include <limits.h>

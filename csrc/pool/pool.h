@@ -165,30 +165,11 @@ void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, in
 
 /* ---- settle.c ----------------------------------------------------------- */
 
-/* The one place where a task settles: it goes to the outbox or to `settled`; one
- * without done is not ours any more. */
-void wi_pool_settle_locked(weir_pool *p, weir_task *t, int outcome);
-/* Ends a task that ran, and is off every list: settles, parks or requeues it. */
-bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code); /* it settled */
 /* After an unlock under which tasks may have settled or the pool have closed:
  * posts, tells, gives notice. The caller keeps the pool alive. */
 void wi_pool_after(weir_pool *p);
 /* Tells what stands on p->settled; called and left with the lock held. */
 void wi_pool_tell_settled_relocks(weir_pool *p);
-
-/* ---- run.c -------------------------------------------------------------- */
-
-/* Takes a queued task out of the queue and its deadline off the heap. */
-void wi_pool_unqueue_locked(weir_pool *p, weir_task *t);
-void wi_pool_wake_space_locked(weir_pool *p);
-/* Takes a parked task off the list of those, and its deadline off the heap. */
-void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t);
-/* The same, and queues it again. */
-void wi_pool_unpark_locked(weir_pool *p, weir_task *t);
-/* Settles all that is queued; how many that was. */
-size_t wi_pool_empty_queue_locked(weir_pool *p, int outcome);
-/* Every notice of space goes to the outbox. */
-void wi_pool_tell_space_locked(weir_pool *p, int outcome);
 
 /* ---- grow.c ------------------------------------------------------------- */
 

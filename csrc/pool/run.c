@@ -12,50 +12,17 @@
  * park again, so no token goes astray. Who is woken, and when a submit need not
  * care, grow.c decides.
  */
-#include "pool/pool.h"
+#include "pool/holdings.h"
 
 #include <string.h>
 
 /* ---- run ---------------------------------------------------------------- */
 
-static bool is_full(weir_pool *p)
-{
-    return p->opts.queue_limit && wi_queue_count(&p->queue) >= p->opts.queue_limit;
-}
-
-static bool has_space(void *pool)
-{
-    weir_pool *p = pool;
-    return p->state > WI_OPEN || !is_full(p);
-}
-
-/* The first waiter leaves the list with its token, so that the next token is the
- * next one's; it comes back if somebody else was quicker. */
-void wi_pool_wake_space_locked(weir_pool *p)
-{
-    weir_link *e = is_full(p) ? NULL : wi_list_pop(&p->space_waiters);
-    if (e)
-        wi_unpark(wi_container(e, wi_waiter, link)->parker);
-    if (!is_full(p))
-        wi_pool_tell_space_locked(p, 0);
-}
-
-/* All of them: one alone might have no use for it any more, and would have to say so. */
-void wi_pool_tell_space_locked(weir_pool *p, int outcome)
-{
-    weir_link *e;
-    while ((e = wi_list_pop(&p->space_notices))) {
-        wi_container(e, weir_notice, weir.link)->weir.outcome = outcome;
-        e->kind = WI_NOTICE;
-        wi_list_append(&p->outbox, e);
-    }
-}
-
 static void await_space(weir_pool *p, weir_notice *n)
 {
     wi_lock(&p->lock);
     wi_list_append(&p->space_notices, &n->weir.link);
-    if (has_space(p))
+    if (wi_pool_has_space(p))
         wi_pool_tell_space_locked(p, p->state > WI_OPEN ? WEIR_ECLOSED : 0);
     wi_unlock(&p->lock);
     wi_pool_after(p);
@@ -86,22 +53,11 @@ static int wait_for_space_relocks(weir_pool *p)
         return WEIR_EDEADLK;
     wi_waiter w;
     wi_wait_begin(&w, NULL);
-    wi_wait_until(&w, &p->lock, &p->space_waiters, has_space, p, -1);
+    wi_wait_until(&w, &p->lock, &p->space_waiters, wi_pool_has_space, p, -1);
     wi_unlock(&p->lock);
     wi_wait_end(&w);
     wi_lock(&p->lock);
     return 0;
-}
-
-/* Makes room by settling the oldest of the lowest level not above priority. */
-static bool drop_oldest_locked(weir_pool *p, weir_priority priority)
-{
-    weir_task *victim = wi_queue_victim(&p->queue, priority);
-    if (!victim)
-        return false;
-    wi_pool_unqueue_locked(p, victim);
-    wi_pool_settle_locked(p, victim, WEIR_EFULL);
-    return true;
 }
 
 /* 0: queue it. WEIR_EAGAIN: let the caller run it. */
@@ -111,7 +67,7 @@ static int full_relocks(weir_pool *p, weir_task *t)
     case WEIR_BLOCK: return wait_for_space_relocks(p);
     case WEIR_CALLER_RUNS: return WEIR_EAGAIN;
     case WEIR_DROP_OLDEST:
-        if (drop_oldest_locked(p, (weir_priority)t->weir.priority))
+        if (wi_pool_drop_oldest_locked(p, (weir_priority)t->weir.priority))
             return 0;
         break;
     case WEIR_REFUSE: break;
@@ -128,33 +84,11 @@ static int admit_relocks(weir_pool *p, weir_task *t)
             return WEIR_EFORKED;
         if (p->state > WI_OPEN)
             return WEIR_ECLOSED;
-        if (!is_full(p))
+        if (!wi_pool_is_full(p))
             return 0;
         rc = full_relocks(p, t);
     }
     return rc;
-}
-
-static void enqueue_locked(weir_pool *p, weir_task *t)
-{
-    wi_task_set_pool(t, p);
-    if (p->opts.measure)
-        t->weir.queued_at = wi_now();
-    if (t->weir.deadline)
-        wi_heap_insert(&p->deadlines, t);
-    wi_task_move(t, WEIR_TASK_QUEUED);
-    wi_queue_append(&p->queue, t);
-    p->stats.submitted++;
-    wi_pool_wake_space_locked(p);
-}
-
-void wi_pool_unqueue_locked(weir_pool *p, weir_task *t)
-{
-    wi_queue_remove(&p->queue, t);
-    if (t->weir.deadline)
-        wi_heap_remove(&p->deadlines, t);
-    t->weir.deadline = 0;
-    wi_pool_wake_space_locked(p);
 }
 
 static void begin_visit_locked(weir_pool *p, weir_task *t)
@@ -256,7 +190,7 @@ static int run_aimed(weir_pool *p, weir_task *t)
         return 0;
     }
     if (rc == 0)
-        enqueue_locked(p, t);
+        wi_pool_enqueue_locked(p, t);
     bool    drops = !wi_list_empty(&p->outbox) || !wi_list_empty(&p->settled);
     wi_kick kick = rc == 0 ? wi_pool_kick_locked(p) : (wi_kick){0};
     p->refs += drops; /* kick_and_tell's */
@@ -359,17 +293,6 @@ int weir_cancel(weir_task *t)
     return rc;
 }
 
-size_t wi_pool_empty_queue_locked(weir_pool *p, int outcome)
-{
-    size_t     n = 0;
-    weir_task *t;
-    for (; (t = wi_queue_first(&p->queue)); n++) {
-        wi_pool_unqueue_locked(p, t);
-        wi_pool_settle_locked(p, t, outcome);
-    }
-    return n;
-}
-
 size_t weir_pool_purge(weir_pool *p)
 {
     wi_pin pin;
@@ -384,23 +307,6 @@ size_t weir_pool_purge(weir_pool *p)
     wi_pool_after(p);
     wi_pool_unpin(&pin);
     return n;
-}
-
-void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t)
-{
-    wi_unlink(&t->weir.link);
-    if (t->weir.deadline)
-        wi_heap_remove(&p->deadlines, t);
-    t->weir.deadline = 0;
-}
-
-void wi_pool_unpark_locked(weir_pool *p, weir_task *t)
-{
-    wi_pool_unlist_parked_locked(p, t);
-    wi_task_move(t, WEIR_TASK_QUEUED);
-    if (p->opts.measure)
-        t->weir.queued_at = wi_now();
-    wi_queue_append(&p->queue, t);
 }
 
 int weir_task_unpark(weir_task *t)

@@ -8,7 +8,7 @@
  * queue all the same. It ends when the pool is closing, for then nothing is queued or
  * parked; the pool is not CLOSED before it has.
  */
-#include "pool/pool.h"
+#include "pool/holdings.h"
 
 static int64_t expire_locked(weir_pool *p)
 {

@@ -5,30 +5,11 @@
  * A thread of ours that leaves joins the one that left before it; who closes the
  * pool joins the last. So no thread outlives a close, and none waits for two.
  */
-#include "pool/pool.h"
+#include "pool/holdings.h"
 
 #include <stdlib.h>
 
 /* ---- next --------------------------------------------------------------- */
-
-static weir_task *pick_locked(weir_pool *p, weir_worker *w)
-{
-    if (p->paused || p->state == WI_OPENING)
-        return NULL;
-    weir_task *t = wi_queue_pick(&p->queue);
-    if (!t)
-        return NULL;
-    if (t->weir.deadline)
-        wi_heap_remove(&p->deadlines, t);
-    t->weir.deadline = 0;
-    wi_task_unflag(t, WI_UNPARKED);
-    t->weir.worker = w;
-    wi_measure_locked(p, WEIR_QUEUE_TIME, t);
-    wi_task_move(t, WEIR_TASK_RUNNING);
-    wi_list_append(&p->running, &t->weir.link);
-    wi_pool_wake_space_locked(p);
-    return t;
-}
 
 /* Returns the task, or NULL with *rc. */
 static weir_task *next_relocks(weir_pool *p, weir_worker *w, bool wait, int *rc)
@@ -37,7 +18,7 @@ static weir_task *next_relocks(weir_pool *p, weir_worker *w, bool wait, int *rc)
         wi_pool_tell_settled_relocks(p);
         wi_pool_advance_locked(p);
         bool       leaves = wi_pool_must_leave_locked(p, w);
-        weir_task *t = leaves ? NULL : pick_locked(p, w);
+        weir_task *t = leaves ? NULL : wi_pool_pick_locked(p, w);
         if (t)
             return t;
         *rc = leaves ? WEIR_ECLOSED : WEIR_EAGAIN;
@@ -116,7 +97,7 @@ static void finish_delivery(own_delivery d, weir_task *t)
 static weir_task *follow_locked(weir_pool *p, weir_worker *w, own_delivery d)
 {
     bool first = d.tell || !wi_list_empty(&p->settled) || !wi_list_empty(&p->outbox);
-    return first || wi_pool_must_leave_locked(p, w) ? NULL : pick_locked(p, w);
+    return first || wi_pool_must_leave_locked(p, w) ? NULL : wi_pool_pick_locked(p, w);
 }
 
 /* Ours: neither abandoned nor left behind by a fork. */

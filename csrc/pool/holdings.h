@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * holdings.h: the sets of a pool that a task can stand in.
+ */
+#ifndef WI_HOLDINGS_H
+#define WI_HOLDINGS_H
+
+#include "pool/pool.h"
+
+#pragma GCC visibility push(hidden)
+
+bool wi_pool_is_full(weir_pool *p);
+bool wi_pool_has_space(void *pool); /* or is closing: nobody need wait for it */
+void wi_pool_wake_space_locked(weir_pool *p);
+/* Every notice of space goes to the outbox. */
+void wi_pool_tell_space_locked(weir_pool *p, int outcome);
+
+void wi_pool_enqueue_locked(weir_pool *p, weir_task *t);
+/* Takes a queued task out of the queue and its deadline off the heap. */
+void wi_pool_unqueue_locked(weir_pool *p, weir_task *t);
+/* The next task, which runs on w from now on; NULL: none, or not now. */
+weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w);
+
+/* The one place where a task settles: it goes to the outbox or to `settled`; one
+ * without done is not ours any more. */
+void wi_pool_settle_locked(weir_pool *p, weir_task *t, int outcome);
+/* Ends a task that ran, and is off every list: settles, parks or requeues it. */
+bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code); /* it settled */
+/* Makes room by settling the oldest of the lowest level not above priority. */
+bool wi_pool_drop_oldest_locked(weir_pool *p, weir_priority priority);
+/* Settles all that is queued; how many that was. */
+size_t wi_pool_empty_queue_locked(weir_pool *p, int outcome);
+
+/* Takes a parked task off the list of those, and its deadline off the heap. */
+void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t);
+/* The same, and queues it again. */
+void wi_pool_unpark_locked(weir_pool *p, weir_task *t);
+
+#pragma GCC visibility pop
+#endif

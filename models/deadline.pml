@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * deadline.pml: start deadlines: a timer that sleeps until the earliest, against submits,
- * a start, a cancel and a close (csrc/pool/close.c, holdings.c, timer.c). A step is one
- * hold of the pool's lock. The clock moves on when it likes.
+ * a start, a cancel and a close (csrc/pool/close.c, holdings.c, staff.c, timer.c). A step
+ * is one hold of the pool's lock. The clock moves on when it likes.
  */
 //! ok    stuck-worker        -DSTUCK
 //! ok    start-and-cancel    -DCANCEL

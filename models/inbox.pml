@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * inbox.pml: submits without the lock, `must_lock`, and a close that shuts the inbox
- * (csrc/pool/grow.c, queue.c). Pushes happen between any two steps, so a hold of the lock
+ * (csrc/pool/queue.c, staff.c). Pushes happen between any two steps, so a hold of the lock
  * has as many steps as it has looks at what pushes change.
  */
 //! ok    plain             -DW=2 -DN=3

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * park.pml: the queue, the LIFO of idle workers with timeouts, and throttled, chained
- * wakes (csrc/pool/grow.c, holdings.c, run.c, settle.c, worker.c). What happens under the
+ * wakes (csrc/pool/holdings.c, owed.c, run.c, staff.c, worker.c). What happens under the
  * pool's lock is one step; popping a worker and unparking it are two.
  */
 //! ok    plain             -DW=2 -DN=4

@@ -8,6 +8,7 @@
  * So any number of closes may meet, each waits for the same moment.
  */
 #include "pool/holdings.h"
+#include "pool/staff.h"
 
 /* ---- the steps ---------------------------------------------------------- */
 

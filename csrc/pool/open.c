@@ -8,6 +8,7 @@
  */
 #include "base/cpus.h"
 #include "pool/holdings.h"
+#include "pool/staff.h"
 #include "base/registry.h"
 
 #include <limits.h>

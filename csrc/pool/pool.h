@@ -37,7 +37,7 @@ struct weir_pool {
 
     bool lingers;
 
-    /* Written under lock, read by submitters without it: see grow.c. */
+    /* Written under lock, read by submitters without it: see staff.c. */
     _Atomic bool must_lock;
     _Atomic bool hailed; /* the lingering worker is to look into the queue */
 
@@ -56,7 +56,7 @@ struct weir_pool {
     int       init_error;
     unsigned  handles; /* weir_pool_retain */
     unsigned  refs;    /* handles + threads + a posted lend + calls under way */
-    bool      hires;   /* its minimum is or was 0: without a thread it stays open, see grow.c */
+    bool      hires;   /* its minimum is or was 0: without a thread it stays open, see staff.c */
 
     wi_queue queue;     /* its inbox without lock */
     wi_heap  deadlines; /* of queued tasks */
@@ -171,42 +171,9 @@ void wi_pool_after(weir_pool *p);
 /* Tells what stands on p->settled; called and left with the lock held. */
 void wi_pool_tell_settled_relocks(weir_pool *p);
 
-/* ---- grow.c ------------------------------------------------------------- */
-
-/* What to do after the unlock for work that waits: wake an idle worker, or start
- * a thread; unpark the timer for an earlier deadline. The last two hold the pool. */
-typedef struct {
-    weir_worker *wake;
-    bool         grow; /* counted in expected already, or to be asked for */
-    bool         timer;
-} wi_kick;
-
-wi_kick wi_pool_kick_locked(weir_pool *p);
-/* Sets p->must_lock: after what may make a queued task need a wake or a thread. */
-bool wi_pool_set_must_lock_locked(weir_pool *p);
-int  wi_pool_kick(weir_pool *p, wi_kick kick); /* 0 or the refusal of a thread */
-/* Pops the worker that fell asleep last, or NULL. */
-weir_worker *wi_pool_pop_idle_locked(weir_pool *p);
-/* Unparks every idle worker, under the lock. */
-void wi_pool_wake_idle_locked(weir_pool *p);
-/* Whether this worker is one too many, or the pool is closing. */
-bool wi_pool_must_leave_locked(weir_pool *p, weir_worker *w);
-void wi_pool_sleep_relocks(weir_pool *p, weir_worker *w);
-/* Looks out for a task before it sleeps. False: that is not for this worker now. */
-bool wi_pool_linger_relocks(weir_pool *p, weir_worker *w);
-/* Whoever lingers has something else to do. */
-void wi_pool_hail_locked(weir_pool *p);
-/* Serving and not on its way out, and the most there may be of those now. */
-unsigned wi_pool_present_locked(const weir_pool *p);
-unsigned wi_pool_limit_locked(const weir_pool *p);
-bool     wi_pool_can_ask(const weir_pool *p); /* for a thread: its own, or its host's */
-void     wi_pool_block_locked(weir_pool *p, weir_worker *w);
-void     wi_pool_unblock_locked(weir_pool *p, weir_worker *w);
-
 /* ---- timer.c ------------------------------------------------------------ */
 
-int  wi_timer_need(weir_pool *p);           /* 0 or the refusal of its thread */
-bool wi_timer_is_late_locked(weir_pool *p); /* the timer must be unparked */
+int wi_timer_need(weir_pool *p); /* 0 or the refusal of its thread */
 
 /* ---- open.c, worker.c: threads come and go ------------------------------- */
 

@@ -10,9 +10,10 @@
  * submitter one system call and no task waits beside an idle worker. Workers are
  * unparked after the unlock; a popped worker consumes its token before it can
  * park again, so no token goes astray. Who is woken, and when a submit need not
- * care, grow.c decides.
+ * care, staff.c decides.
  */
 #include "pool/holdings.h"
+#include "pool/staff.h"
 
 #include <string.h>
 

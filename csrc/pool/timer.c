@@ -9,6 +9,7 @@
  * parked; the pool is not CLOSED before it has.
  */
 #include "pool/holdings.h"
+#include "pool/staff.h"
 
 static int64_t expire_locked(weir_pool *p)
 {
@@ -104,13 +105,4 @@ int wi_timer_need(weir_pool *p)
         wi_pool_unpin(&pin);
     }
     return rc;
-}
-
-bool wi_timer_is_late_locked(weir_pool *p)
-{
-    int64_t first = p->deadlines.root ? p->deadlines.root->weir.deadline : -1;
-    bool    late = first >= 0 && (p->timer_until < 0 || first < p->timer_until);
-    if (late)
-        p->timer_until = first;
-    return late;
 }

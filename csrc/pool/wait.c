@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * wait.c: waiting for a task to settle.
+ * wait.c: waiting for a task to settle, and other blocking that a pool is told of.
  */
-#include "pool/pool.h"
+#include "pool/staff.h"
 
 static bool has_settled(void *task) { return wi_task_state(task) == WEIR_TASK_SETTLED; }
 
@@ -86,4 +86,33 @@ int weir_wait(weir_task *t, int64_t timeout_ns)
     if (p)
         wi_pool_unpin(&pin);
     return rc;
+}
+
+/* ---- blocking ----------------------------------------------------------- */
+
+void weir_blocking_begin(void)
+{
+    weir_worker *w = weir_worker_current();
+    if (!w)
+        return;
+    wi_kick kick = {0};
+    wi_lock(&w->pool->lock);
+    if (!w->lost) {
+        wi_pool_block_locked(w->pool, w);
+        kick = wi_pool_kick_locked(w->pool);
+    }
+    wi_unlock(&w->pool->lock);
+    wi_pool_kick(w->pool, kick);
+}
+
+/* A lost worker's depth went when it was lost. */
+void weir_blocking_end(void)
+{
+    weir_worker *w = weir_worker_current();
+    if (!w)
+        return;
+    wi_lock(&w->pool->lock);
+    if (w->blocked)
+        wi_pool_unblock_locked(w->pool, w);
+    wi_unlock(&w->pool->lock);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * grow.c: how many threads a pool has, and who wakes whom.
+ * staff.c: how many threads a pool has, who sleeps, who is woken. It decides; what is
+ * decided is done by other rooms, after the unlock.
  *
  * A pool grows by one thread at a time: when a task is queued, nobody is idle,
  * nobody is on the way, and fewer serve than may. Whoever sees that asks for the
@@ -38,7 +39,7 @@
  * It shrinks at its workers' next look. Of the idle ones only as many as are too
  * many have a timeout, so that each wakes once, to retire, and nobody else does.
  */
-#include "pool/pool.h"
+#include "pool/staff.h"
 
 enum { LINGER_NS = 20000, PAUSE_NS = 2000, LOT_NS = 32 };
 
@@ -87,10 +88,19 @@ bool wi_pool_set_must_lock_locked(weir_pool *p)
     return must;
 }
 
+static bool timer_is_late_locked(weir_pool *p)
+{
+    int64_t first = p->deadlines.root ? p->deadlines.root->weir.deadline : -1;
+    bool    late = first >= 0 && (p->timer_until < 0 || first < p->timer_until);
+    if (late)
+        p->timer_until = first;
+    return late;
+}
+
 wi_kick wi_pool_kick_locked(weir_pool *p)
 {
     wi_pool_hail_locked(p);
-    wi_kick kick = {.timer = p->timer && wi_timer_is_late_locked(p)};
+    wi_kick kick = {.timer = p->timer && timer_is_late_locked(p)};
     if (kick.timer)
         wi_pool_ref_locked(p);
     if (!wi_pool_set_must_lock_locked(p) || !wi_queue_ready(&p->queue))
@@ -106,27 +116,6 @@ wi_kick wi_pool_kick_locked(weir_pool *p)
         p->wanted += p->opts.borrowed, p->lends_due += p->opts.borrowed;
     }
     return kick;
-}
-
-static int grow(weir_pool *p)
-{
-    wi_pin pin; /* the kick's reference */
-    wi_pool_pin(&pin, p);
-    wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
-    int rc = p->opts.borrowed ? wi_pool_post_lend(p) ? 0 : WEIR_EAGAIN : wi_pool_spawn(p, 1);
-    wi_pool_unpin(&pin);
-    return rc;
-}
-
-int wi_pool_kick(weir_pool *p, wi_kick kick)
-{
-    if (kick.wake)
-        wi_unpark(&kick.wake->parker);
-    if (kick.timer) {
-        wi_unpark(&p->timer_parker);
-        wi_pool_unref(p);
-    }
-    return kick.grow ? grow(p) : 0;
 }
 
 /* ---- idling ------------------------------------------------------------- */
@@ -258,56 +247,6 @@ void wi_pool_sleep_relocks(weir_pool *p, weir_worker *w)
         p->searching = w->woken = false;
 }
 
-/* ---- resizing ----------------------------------------------------------- */
-
-static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
-{
-    p->opts.threads = min, p->opts.threads_max = max;
-    p->opts.lazy = min == 0;
-    p->hires |= min == 0;
-    p->refused_until = 0;
-    wi_pool_set_must_lock_locked(p);
-    wi_pool_wake_idle_locked(p);                    /* some must leave, others get a timeout now */
-    wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
-    unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted;
-    unsigned n = there < min ? min - there : 0;
-    p->stats.grown += n;
-    p->expected += p->opts.borrowed ? 0 : n;
-    return n;
-}
-
-static int have_more(weir_pool *p, unsigned n)
-{
-    if (n == 0)
-        return 0;
-    if (!p->opts.borrowed)
-        return wi_pool_spawn(p, n);
-    while (n && wi_pool_ask_lend(p))
-        n--;
-    return n ? WEIR_EAGAIN : 0;
-}
-
-int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
-{
-    if (!p || max == 0 || max < min || max > WEIR_MAX_THREADS || (min == 0 && !wi_pool_can_ask(p)))
-        return WEIR_EINVAL;
-    wi_pin pin;
-    wi_lock(&p->lock);
-    if (p->state > WI_OPEN) {
-        wi_unlock(&p->lock);
-        return WEIR_ECLOSED;
-    }
-    wi_pool_ref_locked(p);
-    unsigned n = set_bounds_locked(p, min, max);
-    wi_kick  kick = n ? (wi_kick){0} : wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_pin(&pin, p);
-    wi_pool_kick(p, kick);
-    int rc = have_more(p, n);
-    wi_pool_unpin(&pin);
-    return rc;
-}
-
 /* ---- blocking ----------------------------------------------------------- */
 
 void wi_pool_block_locked(weir_pool *p, weir_worker *w) { p->blocked += w->blocked++ == 0; }
@@ -320,31 +259,4 @@ void wi_pool_unblock_locked(weir_pool *p, weir_worker *w)
         if (idle)
             wi_unpark(&idle->parker);
     }
-}
-
-void weir_blocking_begin(void)
-{
-    weir_worker *w = weir_worker_current();
-    if (!w)
-        return;
-    wi_kick kick = {0};
-    wi_lock(&w->pool->lock);
-    if (!w->lost) {
-        wi_pool_block_locked(w->pool, w);
-        kick = wi_pool_kick_locked(w->pool);
-    }
-    wi_unlock(&w->pool->lock);
-    wi_pool_kick(w->pool, kick);
-}
-
-/* A lost worker's depth went when it was lost. */
-void weir_blocking_end(void)
-{
-    weir_worker *w = weir_worker_current();
-    if (!w)
-        return;
-    wi_lock(&w->pool->lock);
-    if (w->blocked)
-        wi_pool_unblock_locked(w->pool, w);
-    wi_unlock(&w->pool->lock);
 }

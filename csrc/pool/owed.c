@@ -1,13 +1,36 @@
 /* SPDX-License-Identifier: ISC
  *
- * settle.c: how tasks end, and how that is told.
+ * owed.c: what a pool owes after an unlock.
  *
  * A task that settles goes to a list of the pool. Its worker moves it on at once,
  * in the same lock section; what settles elsewhere is delivered after the unlock,
  * by wi_pool_after. It moves from the pool to the mailbox under the pool's lock, so
  * that a fork, which takes it, finds it in one of them.
  */
-#include "pool/pool.h"
+#include "pool/staff.h"
+
+/* ---- threads ------------------------------------------------------------ */
+
+static int grow(weir_pool *p)
+{
+    wi_pin pin; /* the kick's reference */
+    wi_pool_pin(&pin, p);
+    wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
+    int rc = p->opts.borrowed ? wi_pool_post_lend(p) ? 0 : WEIR_EAGAIN : wi_pool_spawn(p, 1);
+    wi_pool_unpin(&pin);
+    return rc;
+}
+
+int wi_pool_kick(weir_pool *p, wi_kick kick)
+{
+    if (kick.wake)
+        wi_unpark(&kick.wake->parker);
+    if (kick.timer) {
+        wi_unpark(&p->timer_parker);
+        wi_pool_unref(p);
+    }
+    return kick.grow ? grow(p) : 0;
+}
 
 /* ---- delivering --------------------------------------------------------- */
 

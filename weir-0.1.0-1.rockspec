@@ -122,6 +122,7 @@ build = {
         "csrc/pool/close.c",
         "csrc/pool/fork.c",
         "csrc/pool/holdings.c",
+        "csrc/pool/life.c",
         "csrc/pool/mains.c",
         "csrc/pool/open.c",
         "csrc/pool/owed.c",

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
  * close.pml: submitters that block on a full queue, workers, parked tasks, and closes of
- * every kind at once (csrc/pool/close.c, holdings.c, owed.c, run.c, worker.c). A step is
- * one hold of the pool's lock.
+ * every kind at once (csrc/pool/close.c, holdings.c, life.c, owed.c, run.c, worker.c). A
+ * step is one hold of the pool's lock.
  */
 //! ok    discard               -DCLOSE1=CLOSE
 //! ok    drain                 -DCLOSE1=DRAIN -DONLY_DRAIN

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * deadline.pml: start deadlines: a timer that sleeps until the earliest, against submits,
- * a start, a cancel and a close (csrc/pool/close.c, holdings.c, staff.c, timer.c). A step
+ * a start, a cancel and a close (csrc/pool/holdings.c, life.c, staff.c, timer.c). A step
  * is one hold of the pool's lock. The clock moves on when it likes.
  */
 //! ok    stuck-worker        -DSTUCK

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * lazy.pml: a pool of none: its one thread retires as soon as it idles, and a submit
- * without the lock brings one back (csrc/pool/close.c, open.c, run.c, staff.c). An at_exit
+ * without the lock brings one back (csrc/pool/life.c, open.c, run.c, staff.c). An at_exit
  * lasts until all else is over. As in inbox.pml a hold of the lock has a step for each
  * look at what pushes change.
  */

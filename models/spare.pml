@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * spare.pml: workers that wait for a task of their own pool, the spares that come for
- * them, and the wait that would last for ever (csrc/pool/open.c, staff.c, wait.c,
+ * them, and the wait that would last for ever (csrc/pool/life.c, staff.c, wait.c,
  * worker.c). A step is one hold of the pool's lock. Task i runs task i + 1 and waits for
  * it, but for the last one of its chain.
  */

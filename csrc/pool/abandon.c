@@ -7,6 +7,7 @@
  * worker that looks for work leaves.
  */
 #include "pool/holdings.h"
+#include "pool/life.h"
 #include "pool/staff.h"
 
 void wi_pool_lend_delivered(weir_link *e)

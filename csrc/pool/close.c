@@ -8,93 +8,8 @@
  * So any number of closes may meet, each waits for the same moment.
  */
 #include "pool/holdings.h"
+#include "pool/life.h"
 #include "pool/staff.h"
-
-/* ---- the steps ---------------------------------------------------------- */
-
-/* They find the pool closing, and return. */
-static void wake_submitters_locked(weir_pool *p)
-{
-    weir_link *e;
-    while ((e = wi_list_pop(&p->space_waiters)))
-        wi_unpark(wi_container(e, wi_waiter, link)->parker);
-    wi_pool_tell_space_locked(p, WEIR_ECLOSED);
-}
-
-static void empty_locked(weir_pool *p)
-{
-    weir_link *e;
-    p->state = WI_CLOSING;
-    wi_queue_shut(&p->queue);
-    wake_submitters_locked(p);
-    wi_pool_empty_queue_locked(p, WEIR_ECLOSED);
-    while ((e = wi_list_first(&p->parked))) {
-        wi_pool_unlist_parked_locked(p, wi_task_of(e));
-        wi_pool_settle_locked(p, wi_task_of(e), WEIR_ECLOSED);
-    }
-    wi_pool_wake_idle_locked(p);
-    if (p->timer)
-        wi_unpark(&p->timer_parker);
-}
-
-static bool is_deserted(const weir_pool *p) { return p->serving + p->expected == 0; }
-
-/* A drain needs a thread that runs what is queued: with none it is a close, where the
- * pool may not hire one. */
-static bool has_run_dry(weir_pool *p)
-{
-    if (p->state != WI_DRAINING)
-        return false;
-    bool dry = wi_queue_count(&p->queue) == 0 && wi_list_empty(&p->running);
-    return dry || (is_deserted(p) && !p->hires);
-}
-
-static void over_locked(weir_pool *p)
-{
-    p->state = WI_CLOSED;
-    p->notices = WI_DUE;
-    p->teller = pthread_self();
-    if (p->ready && !p->reported) {
-        p->ready->weir.outcome = p->open_rc;
-        wi_list_push(&p->closed, &p->ready->weir.link);
-    }
-    p->reported = true;
-    wi_wake_waiters_locked(&p->waiters, NULL);
-}
-
-void wi_pool_advance_locked(weir_pool *p)
-{
-    if (has_run_dry(p))
-        empty_locked(p);
-    bool lost = is_deserted(p) && p->wanted == 0 && p->visiting == 0 && !p->hires;
-    if (p->state < WI_CLOSING && lost)
-        empty_locked(p); /* nobody will ever serve it again */
-    if (p->state == WI_CLOSING && is_deserted(p) && p->visiting == 0 && !p->timer)
-        over_locked(p);
-}
-
-void wi_pool_begin_close_locked(weir_pool *p, weir_close_mode mode)
-{
-    if (p->state == WI_OPENING && p->open_rc == 0)
-        p->open_rc = WEIR_ECLOSED;
-    p->paused = false;
-    if (p->state < WI_CLOSING && (mode == WEIR_CLOSE || p->state == WI_OPENING))
-        empty_locked(p);
-    else if (p->state == WI_OPEN) {
-        p->state = WI_DRAINING;
-        wi_queue_shut(&p->queue);
-    }
-    wi_pool_wake_idle_locked(p);
-    wake_submitters_locked(p);
-    wi_pool_advance_locked(p);
-}
-
-bool wi_pool_is_over_locked(const weir_pool *p)
-{
-    return p->state == WI_CLOSED && p->notices == WI_NOTHING && wi_list_empty(&p->closed);
-}
-
-/* ---- close -------------------------------------------------------------- */
 
 /* The caller holds the pool. */
 static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
@@ -105,10 +20,8 @@ static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
     wi_kick kick = wi_pool_kick_locked(p); /* a drain has resumed what was paused */
     if (closed)
         wi_list_append(&p->closed, &closed->weir.link);
-    if (closed && p->state == WI_CLOSED && p->notices == WI_NOTHING) {
-        p->notices = WI_DUE;
-        p->teller = pthread_self();
-    }
+    if (closed && p->state == WI_CLOSED && p->notices == WI_NOTHING)
+        wi_pool_owe_notices_locked(p);
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
     wi_pool_after(p);

@@ -11,6 +11,7 @@
  * of a pool blocks signals that a command must hear: the child does not.
  */
 #include "pool/holdings.h"
+#include "pool/life.h"
 #include "base/registry.h"
 
 static void each_pool(void (*fn)(weir_pool *))
@@ -126,16 +127,13 @@ static void forget_waiters(weir_pool *p)
 
 static void kill_pool(weir_pool *p)
 {
-    bool lost = p->forked || p->state != WI_CLOSED; /* now, or in a fork before */
     if (p->main)
         p->main->pools++; /* its hold on the main stays */
     forget_waiters(p);
     settle_all_locked(p);
     post_notices_locked(p);
     forget_threads(p);
-    p->state = WI_CLOSED;
-    p->notices = WI_NOTHING;
-    p->forked = lost;
+    wi_pool_forked_locked(p);
 }
 
 static void take_arrivals(weir_main *m)

@@ -4,6 +4,7 @@
  * closes takes back the tasks that are aimed at it.
  */
 #include "pool/holdings.h"
+#include "pool/life.h"
 #include "pool/staff.h"
 #include "base/registry.h"
 

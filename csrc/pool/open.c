@@ -8,6 +8,7 @@
  */
 #include "base/cpus.h"
 #include "pool/holdings.h"
+#include "pool/life.h"
 #include "pool/staff.h"
 #include "base/registry.h"
 
@@ -73,34 +74,14 @@ static void fill_in(weir_pool_options *o)
 
 /* ---- reports ------------------------------------------------------------ */
 
-void wi_pool_entered_locked(weir_pool *p, weir_worker *w)
-{
-    p->serving++;
-    wi_list_append(&p->workers, &w->of_workers);
-}
-
-/* Tasks start after `ready` was posted, so that no done comes before it. */
-static bool must_report(weir_pool *p)
-{
-    wi_lock(&p->lock);
-    bool must = p->state == WI_OPENING && p->expected == 0 && !p->reported;
-    p->reported |= must;
-    wi_unlock(&p->lock);
-    return must;
-}
-
 static void open_if_all_reported(weir_pool *p)
 {
-    bool opens = must_report(p);
-    if (opens)
-        wi_notice_post(p->ready, 0);
+    if (!wi_pool_must_report(p))
+        return; /* its own first pick wakes others: here it would count itself out */
+    wi_notice_post(p->ready, 0);
     wi_lock(&p->lock);
-    if (opens && p->state == WI_OPENING) {
-        p->state = WI_OPEN;
-        wi_wake_waiters_locked(&p->waiters, NULL);
-    }
-    /* Later this thread's own first pick does: before, it would count itself out. */
-    wi_kick kick = opens ? wi_pool_kick_locked(p) : (wi_kick){0};
+    wi_pool_opened_locked(p);
+    wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
 }
@@ -109,30 +90,6 @@ void wi_pool_entered(weir_pool *p)
 {
     open_if_all_reported(p);
     wi_trace(WEIR_TRACE_THREAD, p, NULL, 1);
-}
-
-/* A thread that is on its way out takes nothing from the queue any more. */
-static bool nobody_comes_locked(const weir_pool *p)
-{
-    return wi_pool_present_locked(p) + p->expected + p->wanted == 0;
-}
-
-/* After the open a refusal only matters when nobody is left to serve: then what waits
- * settles with the reason, and a pool that may hire tries again with its next task. */
-void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
-{
-    if (p->state == WI_OPENING && !p->reported) {
-        p->open_rc = code;
-        wi_pool_begin_close_locked(p, WEIR_CLOSE);
-    } else if (p->state < WI_CLOSING) {
-        p->stats.lends_refused += n;
-        p->refused_until = wi_now() + (int64_t)WI_RETRY_MS * 1000000;
-        wi_pool_set_must_lock_locked(p);                /* a later submit tries again */
-        wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
-        if (p->hires && nobody_comes_locked(p))
-            wi_pool_empty_queue_locked(p, code);
-    }
-    wi_pool_advance_locked(p);
 }
 
 /* ---- owned threads ------------------------------------------------------ */

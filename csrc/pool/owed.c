@@ -7,6 +7,7 @@
  * by wi_pool_after. It moves from the pool to the mailbox under the pool's lock, so
  * that a fork, which takes it, finds it in one of them.
  */
+#include "pool/life.h"
 #include "pool/staff.h"
 
 /* ---- threads ------------------------------------------------------------ */
@@ -116,7 +117,7 @@ void wi_pool_after(weir_pool *p)
     weir_worker *w = NULL;
     wi_lock(&p->lock);
     post_outbox_relocks(p);
-    if (p->serving + p->expected == 0)
+    if (wi_pool_is_deserted(p))
         wi_pool_tell_settled_relocks(p);
     else if (!wi_list_empty(&p->settled)) {
         wi_pool_hail_locked(p);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: ISC
  *
- * pool.h: a pool's state, and who changes it.
+ * pool.h: what every room of a pool stands on. The rooms, from the ground up:
  *
- *   OPENING --every thread reported--> OPEN --> DRAINING --> CLOSING --> CLOSED
- *      |                                |                      ^
- *      +--an init failed, or a close----+----------------------+
- *
- * Never back. A lazy pool has no thread to report, and is OPEN from the start.
- * Nothing is queued or parked once CLOSING. CLOSED comes when no thread serves and none
- * is expected, no caller runs a task of the pool itself, and its timer has ended.
+ *   pool (references), queue, stats, trace
+ *   holdings  the sets that a task can stand in     staff  who sleeps, who is woken
+ *   life      every write of the pool's state
+ *   owed      what is owed after an unlock
+ *   timer
+ *   run, worker, wait, resize, abandon, close       what users call
+ *   fork
+ *   open, mains
  */
 #ifndef WI_POOL_H
 #define WI_POOL_H
@@ -180,12 +181,8 @@ int wi_timer_need(weir_pool *p); /* 0 or the refusal of its thread */
 /* Starts n owned threads past the open, which are expected; 0 or the refusal's code. */
 int wi_pool_spawn(weir_pool *p, unsigned n);
 /* Settles t and, if another task is ready, begins that: *next, or NULL. */
-int wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next);
-/* A thread reports, its expectation already taken back under the same lock: it
- * serves from now on (wi_pool_entered after the unlock), or did not come. */
-void wi_pool_entered_locked(weir_pool *p, weir_worker *w);
+int  wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next);
 void wi_pool_entered(weir_pool *p);
-void wi_pool_refused_locked(weir_pool *p, unsigned n, int code);
 /* The end of a worker's tie to its pool; code != 0: it never served. */
 void wi_worker_retire(weir_worker *w, int code, int init_error);
 /* The calling thread, one of ours, is about to leave: joins the one before it. */
@@ -195,14 +192,6 @@ void wi_pool_join_before(weir_pool *p);
 void wi_pool_lend_delivered(weir_link *e);
 bool wi_pool_ask_lend(weir_pool *p);
 bool wi_pool_post_lend(weir_pool *p);
-
-/* ---- close.c ------------------------------------------------------------ */
-
-/* Moves on towards CLOSED as far as it goes. */
-void wi_pool_begin_close_locked(weir_pool *p, weir_close_mode mode);
-/* DRAINING and run dry: CLOSING. CLOSING and nobody left: CLOSED, notices due. */
-void wi_pool_advance_locked(weir_pool *p);
-bool wi_pool_is_over_locked(const weir_pool *p); /* CLOSED, everybody told */
 
 /* ---- fork.c ------------------------------------------------------------- */
 

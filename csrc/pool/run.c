@@ -13,6 +13,7 @@
  * care, staff.c decides.
  */
 #include "pool/holdings.h"
+#include "pool/life.h"
 #include "pool/staff.h"
 
 #include <string.h>

@@ -9,6 +9,7 @@
  * parked; the pool is not CLOSED before it has.
  */
 #include "pool/holdings.h"
+#include "pool/life.h"
 #include "pool/staff.h"
 
 static int64_t expire_locked(weir_pool *p)

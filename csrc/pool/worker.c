@@ -6,6 +6,7 @@
  * pool joins the last. So no thread outlives a close, and none waits for two.
  */
 #include "pool/holdings.h"
+#include "pool/life.h"
 #include "pool/staff.h"
 
 #include <stdlib.h>

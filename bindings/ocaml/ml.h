@@ -14,6 +14,7 @@
 #ifndef WEIR_ML_H
 #define WEIR_ML_H
 
+#include <caml/custom.h>
 #include <caml/mlvalues.h>
 
 #include "weir.h"
@@ -65,20 +66,20 @@ extern _Thread_local bool wml_settling;
  * it something: by whoever makes a slot, a main or a worker. */
 extern _Thread_local bool wml_runs_ocaml;
 
-/* Release the runtime around a call of the core that serves run_in_main calls
- * while it waits, and dispatches `dispatched` (NULL: it dispatches none). What
- * unblock is given, block returned. */
+/* Release the runtime around a call of the core. Meanwhile the core serves the calls and
+ * lends of this thread's mains, but of `dispatched` only by dispatch (NULL: it dispatches
+ * none). Partners: acquire is given what release returned. */
 typedef struct {
-    bool       blocking;
+    bool       released;
     weir_main *dispatched;
-} wml_blocked;
-wml_blocked wml_block(weir_main *dispatched);
-void        wml_unblock(wml_blocked outer);
-/* What the core serves inside such a call, and does not only deliver, has to run at
- * once, under the core's frame, as has the task that a full queue's caller runs: the
- * OCaml registered as `name`, and cached in *f, with the slot's index. It contains
- * what it raises. */
-bool  wml_must_run_now(const slot *s);
+} wml_released;
+wml_released wml_release_runtime(weir_main *dispatched);
+void         wml_acquire_runtime(wml_released outer);
+/* The core waits until a call or a lend that it serves there has returned, so its OCaml
+ * must run at once, under the core's frame. */
+bool wml_must_run_now(const slot *s);
+/* Acquires the runtime and calls the OCaml function that is registered as `name`, and
+ * cached in *f, with the slot's index. That function catches what is raised in it. */
 value wml_run_now(const value **f, const char *name, const slot *s);
 
 /* A C pointer as an OCaml integer. */
@@ -87,8 +88,14 @@ static inline void *wml_pointer(value v) { return (void *)(v & ~(value)1); }
 /* NULL for None's stand-in, 0. */
 #define Main_val(v) ((weir_main *)wml_pointer(v))
 
-weir_pool *wml_pool_val(value v);
-#define Pool_val(v) wml_pool_val(v)
+/* What a pool's custom block holds. */
+typedef struct {
+    weir_pool *pool; /* NULL after a failed open */
+    slot      *lend; /* NULL before the open */
+} wml_handle;
+
+#define Handle_val(v) ((wml_handle *)Data_custom_val(v))
+#define Pool_val(v) (Handle_val(v)->pool)
 
 #pragma GCC visibility pop
 

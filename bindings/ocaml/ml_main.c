@@ -9,7 +9,6 @@
  * must, too: the blocking call may wait for that very thread.
  */
 #define CAML_NAME_SPACE
-#include <caml/callback.h>
 #include <caml/memory.h>
 #include <caml/threads.h>
 #include <errno.h>
@@ -17,23 +16,6 @@
 #include <string.h>
 
 #include "ml.h"
-
-static _Thread_local wml_blocked now;
-
-wml_blocked wml_block(weir_main *dispatched)
-{
-    wml_blocked outer = now;
-    wml_runs_ocaml = true;
-    caml_release_runtime_system();
-    now = (wml_blocked){true, dispatched};
-    return outer;
-}
-
-void wml_unblock(wml_blocked outer)
-{
-    now = outer;
-    caml_acquire_runtime_system();
-}
 
 /* unit -> a main, or the negative code */
 value weir_ml_main_open(value unit)
@@ -54,11 +36,11 @@ value weir_ml_main_dispatch(value m, value max)
 
 value weir_ml_main_wait(value m, value timeout)
 {
-    weir_main  *main = Main_val(m);
-    int64_t     ns = Long_val(timeout);
-    wml_blocked outer = wml_block(main);
-    int         n = weir_main_wait(main, ns);
-    wml_unblock(outer);
+    weir_main   *main = Main_val(m);
+    int64_t      ns = Long_val(timeout);
+    wml_released outer = wml_release_runtime(main);
+    int          n = weir_main_wait(main, ns);
+    wml_acquire_runtime(outer);
     return Val_int(n);
 }
 
@@ -103,21 +85,6 @@ value weir_ml_poll(value array)
 
 /* ---- run_in_main ------------------------------------------------------------ */
 
-bool wml_must_run_now(const slot *s) { return now.blocking && s->main != now.dispatched; }
-
-value wml_run_now(const value **f, const char *name, const slot *s)
-{
-    wml_blocked outer = now;
-    now = (wml_blocked){false, NULL};
-    caml_acquire_runtime_system();
-    if (!*f)
-        *f = caml_named_value(name);
-    value result = caml_callback_exn(**f, Val_long(s->index));
-    caml_release_runtime_system(); /* the result is an integer */
-    now = outer;
-    return result;
-}
-
 /* The slot is held until the OCaml side has taken it: its caller may be gone by
  * then, when the main was closed. */
 void wml_call_fn(weir_call *call, void *arg)
@@ -137,9 +104,9 @@ value weir_ml_run_in_main(value m, value id)
     slot *s = wml_slot_own(Long_val(id));
     s->kind = SLOT_CALL;
     s->main = Main_val(m);
-    wml_blocked outer = wml_block(NULL);
-    int         rc = weir_run_in_main(s->main, wml_call_fn, s, NULL);
-    wml_unblock(outer);
+    wml_released outer = wml_release_runtime(NULL);
+    int          rc = weir_run_in_main(s->main, wml_call_fn, s, NULL);
+    wml_acquire_runtime(outer);
     return Val_int(rc);
 }
 

@@ -7,7 +7,6 @@
  */
 #define CAML_NAME_SPACE
 #include <caml/alloc.h>
-#include <caml/custom.h>
 #include <caml/memory.h>
 #include <caml/version.h>
 #include <signal.h>
@@ -15,18 +14,9 @@
 
 #include "ml.h"
 
-typedef struct {
-    weir_pool *pool; /* NULL after a failed open */
-    slot      *lend; /* NULL before the open */
-} handle;
-
-#define Handle_val(v) ((handle *)Data_custom_val(v))
-
-weir_pool *wml_pool_val(value v) { return Handle_val(v)->pool; }
-
 static void finalize(value v)
 {
-    handle *h = Handle_val(v);
+    wml_handle *h = Handle_val(v);
     weir_pool_release(h->pool);
     if (h->lend)
         wml_slot_drop(h->lend);
@@ -145,7 +135,7 @@ value weir_ml_pool_options(value v)
 value weir_ml_pool_handle(value unit)
 {
     (void)unit;
-    value v = caml_alloc_custom_mem(&ops, sizeof(handle), 512);
+    value v = caml_alloc_custom_mem(&ops, sizeof(wml_handle), 512);
     Handle_val(v)->pool = NULL;
     Handle_val(v)->lend = NULL;
     return v;
@@ -204,9 +194,9 @@ value weir_ml_run_blocking(value v, value id, value main, value priority, value 
     weir_run_options o;
     weir_task       *task = prepare(v, id, main, priority, within, &o);
     weir_pool       *pool = Pool_val(v);
-    wml_blocked      outer = wml_block(NULL);
+    wml_released     outer = wml_release_runtime(NULL);
     int              rc = weir_run_with(pool, task, &o);
-    wml_unblock(outer);
+    wml_acquire_runtime(outer);
     CAMLreturn(Val_long(rc));
 }
 
@@ -233,9 +223,9 @@ value weir_ml_close_within(value v, value drain, value timeout)
     weir_pool      *pool = Pool_val(v);
     weir_close_mode mode = Bool_val(drain) ? WEIR_DRAIN : WEIR_CLOSE;
     int64_t         ns = Long_val(timeout);
-    wml_blocked     outer = wml_block(NULL);
+    wml_released    outer = wml_release_runtime(NULL);
     int             rc = ns < 0 ? weir_close(pool, mode) : weir_close_within(pool, mode, ns);
-    wml_unblock(outer);
+    wml_acquire_runtime(outer);
     CAMLreturn(Val_long(rc));
 }
 

@@ -20,7 +20,6 @@ enum { CHUNK_BITS = 10, CHUNK = 1 << CHUNK_BITS, CHUNKS = 1 << 16, INDEX_BITS = 
 #define GENERATION(word) (((word) >> 16) & (((uint64_t)1 << 36) - 1))
 
 _Thread_local bool wml_settling;
-_Thread_local bool wml_runs_ocaml;
 
 static pthread_mutex_t     lock = PTHREAD_MUTEX_INITIALIZER;
 static slot               *chunks[CHUNKS];

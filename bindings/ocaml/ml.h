@@ -29,13 +29,15 @@ typedef struct slot {
     union {
         weir_task   task;
         weir_notice notice;
-    } u;                 /* first: the core hands its address back */
-    struct slot   *next; /* among the told, or the free */
+    } u; /* first: the core hands its address back. Zero-filled while the slot is free */
+    struct slot *next; /* among the told, or the free */
+    /* Guarded by the slots' lock: a circle of a pool's SLOT_LEND and the pool's tasks, newest
+     * first. Any other slot is alone in its circle. */
+    struct slot   *older, *newer;
     weir_call     *call;
     uint64_t       word; /* generation << 16 | references; atomic */
     intnat         id;
     weir_main     *main; /* where a task's done goes, a call, or a lend */
-    weir_pool     *pool; /* SLOT_TASK: a name for its pool, never followed */
     unsigned       index;
     int            code;
     enum slot_kind kind;

@@ -13,7 +13,6 @@
 #include <caml/threads.h>
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 
 #include "ml.h"
 
@@ -57,7 +56,6 @@ value weir_ml_main_rouse(value m, value id)
 {
     slot *s = wml_slot_own(Long_val(id));
     s->kind = SLOT_NOTICE;
-    memset(&s->u, 0, sizeof s->u);
     s->u.notice.fn = wml_notice_fn;
     int rc = weir_notice_expect(&s->u.notice, Main_val(m));
     if (rc == 0)

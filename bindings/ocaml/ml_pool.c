@@ -148,7 +148,6 @@ value weir_ml_pool_open(value v, value options, value main, value ready, value l
     read_options(&o, options);
     slot *r = wml_slot_own(Long_val(ready));
     r->kind = SLOT_NOTICE;
-    memset(&r->u, 0, sizeof r->u);
     r->u.notice.fn = wml_notice_fn;
     slot *l = Handle_val(v)->lend = wml_slot_own(Long_val(lender));
     l->kind = SLOT_LEND;
@@ -162,16 +161,13 @@ value weir_ml_pool_open(value v, value options, value main, value ready, value l
 
 /* ---- tasks ----------------------------------------------------------------- */
 
-static weir_task *prepare(value pool, value id, value main, value priority, value within,
-                          weir_run_options *o)
+static weir_task *prepare(value id, value main, value priority, value within, weir_run_options *o)
 {
     slot *s = wml_slot_own(Long_val(id));
     s->kind = SLOT_TASK;
-    memset(&s->u, 0, sizeof s->u);
     s->u.task.run = wml_task_run;
     s->u.task.done = wml_task_done;
     s->main = Main_val(main);
-    s->pool = Pool_val(pool);
     *o = (weir_run_options){.size = sizeof *o};
     o->deliver_to = Main_val(main);
     o->priority = (weir_priority)Long_val(priority);
@@ -183,7 +179,7 @@ static weir_task *prepare(value pool, value id, value main, value priority, valu
 value weir_ml_run(value v, value id, value main, value priority, value within)
 {
     weir_run_options o;
-    weir_task       *task = prepare(v, id, main, priority, within, &o);
+    weir_task       *task = prepare(id, main, priority, within, &o);
     return Val_long(weir_run_with(Pool_val(v), task, &o));
 }
 
@@ -192,7 +188,7 @@ value weir_ml_run_blocking(value v, value id, value main, value priority, value 
 {
     CAMLparam1(v); /* the pool lives as long as v */
     weir_run_options o;
-    weir_task       *task = prepare(v, id, main, priority, within, &o);
+    weir_task       *task = prepare(id, main, priority, within, &o);
     weir_pool       *pool = Pool_val(v);
     wml_released     outer = wml_release_runtime(NULL);
     int              rc = weir_run_with(pool, task, &o);
@@ -200,15 +196,17 @@ value weir_ml_run_blocking(value v, value id, value main, value priority, value 
     CAMLreturn(Val_long(rc));
 }
 
-/* id -> code; WEIR_EINVAL also when the id is stale. After 0 the caller holds the
- * slot once more, so that it can empty the cell before another task gets it. */
-value weir_ml_cancel(value id)
+/* id, also a running one? -> code; WEIR_EINVAL also when the id is stale. After 0 the
+ * caller holds the slot once more, so that it can empty the cell before another task gets
+ * it. */
+value weir_ml_cancel(value id, value running)
 {
     slot *s = wml_slot_hold(Long_val(id));
     wml_runs_ocaml = true;
     if (!s)
         return Val_long(WEIR_EINVAL);
-    int rc = weir_cancel(&s->u.task);
+    bool may = Bool_val(running) || weir_task_get_state(&s->u.task) == WEIR_TASK_QUEUED;
+    int  rc = may ? weir_cancel(&s->u.task) : WEIR_EINVAL;
     if (rc != 0)
         wml_slot_drop(s);
     return Val_long(rc);
@@ -238,7 +236,6 @@ value weir_ml_close_async(value v, value drain, value main, value id)
     if (!s)
         return Val_long(weir_close_async(Pool_val(v), mode, NULL, NULL));
     s->kind = SLOT_NOTICE;
-    memset(&s->u, 0, sizeof s->u);
     s->u.notice.fn = wml_notice_fn;
     return Val_long(weir_close_async(Pool_val(v), mode, Main_val(main), &s->u.notice));
 }

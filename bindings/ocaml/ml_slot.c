@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { CHUNK_BITS = 10, CHUNK = 1 << CHUNK_BITS, CHUNKS = 1 << 16, INDEX_BITS = 26 };
 
@@ -54,7 +55,22 @@ static slot *make_locked(void)
     return s;
 }
 
-static slot *make_or_reuse(void)
+static void link_locked(slot *s, slot *lend)
+{
+    s->older = s->newer = s;
+    if (!lend)
+        return;
+    s->newer = lend, s->older = lend->older;
+    s->older->newer = lend->older = s;
+}
+
+static void unlink_locked(slot *s)
+{
+    s->older->newer = s->newer;
+    s->newer->older = s->older;
+}
+
+static slot *make_or_reuse(slot *lend)
 {
     take_lock();
     slot *s = free_slots;
@@ -62,18 +78,18 @@ static slot *make_or_reuse(void)
         free_slots = s->next;
     else
         s = make_locked();
+    if (s)
+        link_locked(s, lend);
     give_lock();
     return s;
 }
 
-/* unit -> id, or -1 */
-value weir_ml_slot_make(value unit)
+static value make(slot *lend)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)unit;
     pthread_once(&once, on_load);
     wml_runs_ocaml = true;
-    slot *s = make_or_reuse();
+    slot *s = make_or_reuse(lend);
     if (!s)
         return Val_long(-1);
     uint64_t word = __atomic_add_fetch(&s->word, 1, __ATOMIC_SEQ_CST);
@@ -83,6 +99,16 @@ value weir_ml_slot_make(value unit)
     s->id = (intnat)(GENERATION(word) << INDEX_BITS) | (intnat)s->index;
     return Val_long(s->id);
 }
+
+/* unit -> id, or -1 */
+value weir_ml_slot_make(value unit)
+{
+    (void)unit;
+    return make(NULL);
+}
+
+/* pool -> id, or -1: for one of its tasks */
+value weir_ml_task_make(value pool) { return make(Handle_val(pool)->lend); }
 
 slot *wml_slot_own(intnat id) { return wml_slot_of_index((unsigned)(id & INDEX_MASK)); }
 
@@ -104,6 +130,8 @@ void wml_slot_drop(slot *s)
         return;
     __atomic_fetch_add(&s->word, ONE_GENERATION, __ATOMIC_SEQ_CST);
     take_lock();
+    unlink_locked(s);
+    memset(&s->u, 0, sizeof s->u);
     s->next = free_slots;
     free_slots = s;
     give_lock();
@@ -128,12 +156,17 @@ value weir_ml_slots_live(value unit)
     return Val_long(n);
 }
 
-/* unit -> how many slots were ever made */
-value weir_ml_slots_made(value unit)
+/* pool, state, array -> how many tasks of the pool are in this state; their ids fill the
+ * array. A slot that was just made or dropped is idle. */
+value weir_ml_tasks(value pool, value state, value ids)
 {
-    (void)unit;
+    const slot *lend = Handle_val(pool)->lend;
+    mlsize_t    n = 0;
     take_lock();
-    intnat n = made;
+    for (const slot *s = lend->older; s != lend; s = s->older)
+        if (weir_task_get_state(&s->u.task) == (weir_task_state)Long_val(state) &&
+            n++ < Wosize_val(ids))
+            Field(ids, n - 1) = Val_long(s->id);
     give_lock();
     return Val_long(n);
 }
@@ -157,33 +190,6 @@ value weir_ml_slot_never_ran(value id)
     int code = never_ran(s);
     wml_slot_drop(s);
     return Val_long(code);
-}
-
-/* index -> bool: a task that was closed and not told yet; then the caller holds it */
-value weir_ml_slot_hold_closed(value index)
-{
-    slot *s = wml_slot_hold(wml_slot_of_index((unsigned)Long_val(index))->id);
-    if (!s)
-        return Val_false;
-    bool closed = never_ran(s) == WEIR_ECLOSED;
-    if (!closed)
-        wml_slot_drop(s);
-    return Val_bool(closed);
-}
-
-/* pool index -> bool: was it a queued task of the pool, and is taken back? Then the
- * caller holds it */
-value weir_ml_slot_take_back(value pool, value index)
-{
-    slot *s = wml_slot_hold(wml_slot_of_index((unsigned)Long_val(index))->id);
-    if (!s)
-        return Val_false;
-    bool queued = s->kind == SLOT_TASK && s->pool == Pool_val(pool) &&
-                  weir_task_get_state(&s->u.task) == WEIR_TASK_QUEUED;
-    bool taken = queued && weir_cancel(&s->u.task) == 0;
-    if (!taken)
-        wml_slot_drop(s);
-    return Val_bool(taken);
 }
 
 /* ---- what was told ---------------------------------------------------------- */

@@ -181,7 +181,7 @@ let run ?main ?(priority = Normal) ?start_within t work =
   let within = match start_within with None -> 0 | Some seconds -> deadline who seconds in
   let told = deliver_to t main within in
   let raw = match told with None -> Raw.no_main | Some main -> Main.raw who main in
-  let id = Promise.make_slot () in
+  let id = Promise.(made (Raw.task_make t.crew.handle)) in
   let future = promise told t.crew id (Obj.repr work) in
   future.ends_in_time <- within > 0;
   Promise.fill id (Promise.Task future);
@@ -218,21 +218,21 @@ let close_async ?(who = "Weir.Pool.close_async") ?mode ?main t k =
     raise (Error.of_code who code)
   end;
   Promise.drain ();
-  Promise.find_closed ();
+  Promise.find_closed t.crew;
   Option.iter Main.submitted main
 
 (* Who awaits a queued task hears of the close before the running ones have ended. *)
 let begin_close mode t =
   if not (drains mode || Raw.serves t.crew.handle) then begin
     ignore (Raw.close_async t.crew.handle ~drain:false Raw.no_main (-1));
-    Promise.find_closed ()
+    Promise.find_closed t.crew
   end
 
 let close_ns who mode t ns =
   begin_close mode t;
   let code = Raw.close_within t.crew.handle ~drain:(drains mode) ns in
   Promise.drain ();
-  Promise.find_closed ();
+  Promise.find_closed t.crew;
   if code = Raw.deadlock then
     invalid_arg (who ^ ": on a thread of the pool, which would wait for itself; use close_async");
   code
@@ -261,15 +261,16 @@ let resize ?threads_max t threads =
   Promise.drain ()
 
 let purge t =
-  let taken = ref 0 in
-  for index = 0 to Raw.slots_made () - 1 do
-    if Raw.slot_take_back t.crew.handle index then begin
-      incr taken;
-      Promise.taken_back_at index
+  let take_back n id =
+    if Raw.cancel id ~running:false <> 0 then n
+    else begin
+      Promise.taken_back_at (Raw.index id);
+      n + 1
     end
-  done;
+  in
+  let taken = Array.fold_left take_back 0 (Promise.tasks t.crew Raw.Queued) in
   Promise.drain ();
-  !taken
+  taken
 
 let histogram t which =
   match Raw.histogram t.crew.handle (match which with `Queue_time -> 0 | `Run_time -> 1) with

@@ -141,9 +141,7 @@ type cell =
 
 let cells = Slots.make Nothing
 
-let make_slot () =
-  let id = Raw.slot_make () in
-  if id < 0 then raise Out_of_memory else id
+let made id = if id < 0 then raise Out_of_memory else id
 
 let fill id cell =
   try Slots.set cells (Raw.index id) cell
@@ -152,7 +150,7 @@ let fill id cell =
     raise exn
 
 let slot_for cell =
-  let id = make_slot () in
+  let id = made (Raw.slot_make ()) in
   fill id cell;
   id
 
@@ -272,18 +270,18 @@ let blocking f =
   drain ();
   Fun.protect ~finally:Raw.blocking_end f
 
-let settle_closed index =
-  match Slots.get cells index with Task t -> wake (settle t Closed) | _ -> ()
+(* The ids of a pool's tasks in this state. *)
+let tasks crew state =
+  let ids = Array.make (Raw.tasks crew.handle state [||]) 0 in
+  Array.sub ids 0 (min (Raw.tasks crew.handle state ids) (Array.length ids))
 
 (* After a close: who awaits a task without a main need not wait until a worker is
    free to tell it. *)
-let find_closed () =
-  for index = 0 to Raw.slots_made () - 1 do
-    if Raw.slot_hold_closed index then begin
-      settle_closed index;
-      Raw.slot_drop index
-    end
-  done
+let find_closed crew =
+  let look id =
+    match Slots.get cells (Raw.index id) with Task t -> ignore (poll t) | _ -> ()
+  in
+  Array.iter look (tasks crew Raw.Settled)
 
 (* Under the core's frames nothing may raise. *)
 let contained f index =

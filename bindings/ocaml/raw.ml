@@ -29,19 +29,20 @@ let init_failed = -12
 let wrong_thread = -14
 let forked = -15
 
+type task_state = Idle | Queued | Running | Parked | Settled
+
 external strerror : int -> string = "weir_ml_strerror"
 
 (* Slots. *)
 
 external slot_make : unit -> int = "weir_ml_slot_make" [@@noalloc]
+external task_make : pool -> int = "weir_ml_task_make" [@@noalloc]
 external slot_drop : int -> unit = "weir_ml_slot_drop" [@@noalloc]
 external slot_code : int -> int = "weir_ml_slot_code" [@@noalloc]
 external slot_call : int -> call = "weir_ml_slot_call" [@@noalloc]
 external slots_live : unit -> int = "weir_ml_slots_live" [@@noalloc]
-external slots_made : unit -> int = "weir_ml_slots_made" [@@noalloc]
+external tasks : pool -> task_state -> int array -> int = "weir_ml_tasks" [@@noalloc]
 external slot_never_ran : int -> int = "weir_ml_slot_never_ran" [@@noalloc]
-external slot_take_back : pool -> int -> bool = "weir_ml_slot_take_back" [@@noalloc]
-external slot_hold_closed : int -> bool = "weir_ml_slot_hold_closed" [@@noalloc]
 external take : unit -> int = "weir_ml_take" [@@noalloc]
 external tell_here : int -> unit = "weir_ml_tell_here" [@@noalloc]
 external told : unit -> bool = "weir_ml_told" [@@noalloc]
@@ -75,7 +76,7 @@ external pool_open : pool -> options -> main -> ready:int -> lend:int -> int = "
 
 external run : pool -> int -> main -> int -> int -> int = "weir_ml_run" [@@noalloc]
 external run_blocking : pool -> int -> main -> int -> int -> int = "weir_ml_run_blocking"
-external cancel : int -> int = "weir_ml_cancel" [@@noalloc]
+external cancel : int -> running:bool -> int = "weir_ml_cancel" [@@noalloc]
 external close_within : pool -> drain:bool -> int -> int = "weir_ml_close_within"
 
 external close_async : pool -> drain:bool -> main -> int -> int = "weir_ml_close_async"

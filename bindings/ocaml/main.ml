@@ -193,9 +193,11 @@ let calls_from crew = List.length (List.filter (is_from crew) (served_here ()))
 
 (* A function that a task waits for runs another task of the same pool. *)
 let wants crew future =
-  let keeps () = Promise.keeps_waiting future in
-  let note served = served.wanted <- keeps :: served.wanted in
-  List.iter note (List.filter (is_from crew) (served_here ()))
+  if Atomic.get served_now > 0 then begin
+    let keeps () = Promise.keeps_waiting future in
+    let note served = served.wanted <- keeps :: served.wanted in
+    List.iter note (List.filter (is_from crew) (served_here ()))
+  end
 
 (* The function has returned, and ends the call later. *)
 let wait_for_end who served reply =

@@ -98,7 +98,7 @@ static void read_options(weir_pool_options *o, value v)
     o->when_full = (weir_full_policy)Long_val(Field(v, O_WHEN_FULL));
     for (int i = 0; i < WEIR_LEVELS; i++)
         o->max_running[i] = (unsigned)Long_val(Field(v, O_NORMAL + i));
-    o->measure = Long_val(Field(v, O_MEASURE));
+    o->measure = Bool_val(Field(v, O_MEASURE));
     o->worker_signal = worker_signal;
     o->borrowed = true;
 }

@@ -117,13 +117,14 @@ static bool take_oldest(noted *out)
     return any;
 }
 
-/* unit -> Raw.noted; its event is -1 when there is none */
+/* unit -> Raw.noted option */
 value weir_ml_trace_take(value unit)
 {
     CAMLparam1(unit);
     CAMLlocal2(record, pool);
-    noted n = {.event = -1};
-    take_oldest(&n);
+    noted n;
+    if (!take_oldest(&n))
+        CAMLreturn(Val_none);
     pool = caml_copy_string(n.pool);
     record = caml_alloc_tuple(5);
     Store_field(record, 0, Val_long(n.at));
@@ -131,5 +132,5 @@ value weir_ml_trace_take(value unit)
     Store_field(record, 2, n.task ? wml_of_pointer(n.task) : Val_long(0));
     Store_field(record, 3, Val_int(n.event));
     Store_field(record, 4, Val_int(n.value));
-    CAMLreturn(record);
+    CAMLreturn(caml_alloc_some(record));
 }

@@ -49,7 +49,7 @@ let check_limits who o =
 
 (* The core's *)
 
-let level = function Normal -> 0 | High -> 1 | Low -> 2
+let level = function Normal -> Raw.Normal | High -> Raw.High | Low -> Raw.Low
 let policies = [| `Reject; `Block; `Run_here; `Drop_oldest |]
 
 let rec policy_number ?(n = 0) policy =
@@ -73,7 +73,7 @@ let to_raw who o =
     max_normal = or_zero (o.max_running Normal);
     max_high = or_zero (o.max_running High);
     max_low = or_zero (o.max_running Low);
-    measure = (match o.measure with `Nothing -> 0 | `Times -> 1);
+    measure = o.measure = `Times;
   }
 
 let cap (r : Raw.options) = function
@@ -92,5 +92,5 @@ let of_raw o (r : Raw.options) =
     queue_limit = or_none r.queue_limit;
     when_full = policies.(r.when_full);
     max_running = cap r;
-    measure = (if r.measure = 0 then `Nothing else `Times);
+    measure = (if r.measure then `Times else `Nothing);
   }

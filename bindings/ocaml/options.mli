@@ -26,7 +26,10 @@ val check_range : who:string -> string -> from:int -> upto:int -> int -> unit
 
 val check_time : who:string -> string -> (float -> bool) -> float -> unit
 val check_bounds : string -> int -> int -> unit
-val level : priority -> int
+val level : priority -> Raw.level
+
+val policies : [ `Reject | `Block | `Run_here | `Drop_oldest ] array
+(** In the order of weir.h. *)
 
 val to_raw : string -> t -> Raw.options
 (** @raise Invalid_argument on a value out of range *)

@@ -7,7 +7,8 @@ type 's when_full = [ `Reject | `Block | `Run_here of unit -> 's | `Drop_oldest 
 
 type 's t = {
   crew : Promise.crew;
-  workers : 's Worker.crew;
+  state : Promise.state -> 's;
+  workers : Worker.crew;
   start : (unit -> unit) -> unit;
   created : Options.t;
   next : int Atomic.t; (* number of the next thread *)
@@ -44,19 +45,17 @@ let rec spawn_all t n =
         Worker.refuse t.workers Raw.again
       done
 
-let lend pool wanted =
-  match Weak.get pool 0 with
-  | None -> ()
-  | Some t ->
-      for _ = 1 to wanted do
-        ignore (spawn t Worker.come_lent)
-      done
+let lend t wanted =
+  for _ = 1 to wanted do
+    ignore (spawn t Worker.come_lent)
+  done
 
 (* The core keeps the lender as long as the pool; it must not keep the pool. *)
-let lender t =
+let lender crew =
   let pool = Weak.create 1 in
-  Weak.set pool 0 (Some t);
-  Promise.slot_for (Promise.Lend (lend pool))
+  Weak.set pool 0 (Some crew);
+  let lend wanted = Option.iter (fun (crew : Promise.crew) -> crew.lend wanted) (Weak.get pool 0) in
+  Promise.slot_for (Promise.Lend lend)
 
 (* Opening *)
 
@@ -64,19 +63,28 @@ let policy = function
   | (`Reject | `Block | `Drop_oldest) as policy -> policy
   | `Run_here _ -> `Run_here
 
-let state_here when_full () =
-  match when_full with `Run_here state -> Obj.repr (state ()) | _ -> Obj.repr 0
+(* To a state that every worker can carry, and back. *)
+let states (type s) () =
+  let module M = struct
+    type Promise.state += State of s
+  end in
+  let back = function M.State s -> s | _ -> assert false in
+  ((fun s -> M.State s), back)
 
 let make (created : Options.t) when_full ~init ~at_exit =
-  let crew = Promise.crew (Raw.pool_handle ()) (state_here when_full) in
+  let seal, state = states () in
+  let here () =
+    match when_full with `Run_here make -> seal (make ()) | _ -> assert false
+  in
+  let crew = Promise.crew (Raw.pool_handle ()) here in
   let ticks = created.tick_ms <> None && created.kind = `Threads in
-  let name = created.name in
-  let workers = { Worker.shared = crew; name; init; at_exit; ticks } in
+  let init () = seal (init ()) and at_exit s = at_exit (state s) in
+  let workers = { Worker.shared = crew; name = created.name; init; at_exit; ticks } in
   let start =
     match created.kind with `Threads -> Lanes.start_thread | `Domains -> Lanes.start_domain
   in
-  let t = { crew; workers; start; created; next = Atomic.make 0 } in
-  crew.keep <- Obj.repr t;
+  let t = { crew; state; workers; start; created; next = Atomic.make 0 } in
+  crew.lend <- lend t;
   t
 
 let opened who t code =
@@ -90,7 +98,7 @@ let open_handle who t options main k =
   let raw = Main.raw "Weir.Pool.create" main in
   let tell code = Error.protect (Main.uncaught main) k (opened who t code) in
   let ready = Promise.slot_for (Promise.Notice tell) in
-  let lend = lender t in
+  let lend = lender t.crew in
   let code = Raw.pool_open t.crew.handle options raw ~ready ~lend in
   if code <> 0 then begin
     Promise.drop (Raw.index ready);
@@ -140,7 +148,9 @@ let create_async ?(who = "Weir.Pool.create") ?(name = "weir") ?threads_max ?(idl
 (* The keeper, or a worker, hears that the pool is ready. *)
 let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
     ?tick_ms ?kind ~threads ~init ~at_exit () =
-  let result = Promise.make Promise.no_work in
+  let result =
+    Promise.make ~crew:None ~id:(-1) ~main:false ~uncaught:Error.report Promise.no_work
+  in
   let ready r = Promise.wake (Promise.settle result (Promise.Value r)) in
   create_async ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
     ?tick_ms ?kind ~threads ~init ~at_exit ready;
@@ -171,10 +181,7 @@ let submit t =
   | `Block | `Run_here -> run_blocking
   | `Reject | `Drop_oldest -> Raw.run
 
-let promise main crew id work =
-  match main with
-  | None -> Promise.make ~crew ~id work
-  | Some main -> Promise.make ~crew ~id ~has_main:true ~uncaught:(Main.uncaught main) work
+let uncaught = function None -> Error.report | Some main -> Main.uncaught main
 
 let run ?main ?(priority = Normal) ?start_within t work =
   let who = "Weir.Pool.run" in
@@ -182,7 +189,10 @@ let run ?main ?(priority = Normal) ?start_within t work =
   let told = deliver_to t main within in
   let raw = match told with None -> Raw.no_main | Some main -> Main.raw who main in
   let id = Promise.(made (Raw.task_make t.crew.handle)) in
-  let future = promise told t.crew id (Obj.repr work) in
+  let work state = work (t.state state) in
+  let future =
+    Promise.make ~crew:(Some t.crew) ~id ~main:(told <> None) ~uncaught:(uncaught told) work
+  in
   future.ends_in_time <- within > 0;
   Promise.fill id (Promise.Task future);
   let code = submit t t.crew.handle id raw (Options.level priority) within in
@@ -273,6 +283,6 @@ let purge t =
   taken
 
 let histogram t which =
-  match Raw.histogram t.crew.handle (match which with `Queue_time -> 0 | `Run_time -> 1) with
+  match Raw.histogram t.crew.handle (match which with `Queue_time -> Raw.Queue_time | `Run_time -> Raw.Run_time) with
   | [||] -> invalid_arg "Weir.Pool.histogram: the pool was created without ~measure:`Times"
   | counts -> Histogram.of_counts counts

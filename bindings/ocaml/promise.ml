@@ -22,6 +22,9 @@ type 'a stage =
   | Settled of 'a outcome * ('a outcome -> unit) list
   | Told of 'a outcome
 
+type state = ..
+(* A thread's state. Each pool adds a constructor, which only its own functions know. *)
+
 type crew = {
   handle : Raw.pool;
   awaiting : int Atomic.t; (* its threads in Future.await for one of its tasks *)
@@ -30,8 +33,8 @@ type crew = {
   timed_out : int Atomic.t; (* promises that ended before their tasks *)
   failure : (exn * Printexc.raw_backtrace) option Atomic.t;
       (* of the first init that failed while the pool opened, else of the last *)
-  here : unit -> Obj.t; (* the state for a task that the caller of run runs *)
-  mutable keep : Obj.t; (* the pool: unsettled futures keep it *)
+  here : unit -> state; (* for a task that the caller of run runs *)
+  mutable lend : int -> unit; (* adds threads; keeps the pool while a future is unsettled *)
 }
 (* What a promise knows of its pool. *)
 
@@ -44,7 +47,7 @@ let crew handle here =
     timed_out = Atomic.make 0;
     failure = Atomic.make None;
     here;
-    keep = Obj.repr 0;
+    lend = ignore;
   }
 
 let rec change list f =
@@ -54,18 +57,19 @@ let rec change list f =
 type 'a t = {
   stage : 'a stage Atomic.t;
   id : int;
-  mutable work : Obj.t; (* ['state -> 'a], for the pool's workers; [no_work] once settled *)
+  mutable work : state -> 'a; (* [no_work] once settled *)
   crew : crew option;
   has_main : bool;
   mutable ends_in_time : bool; (* has a deadline: who waits for it does not for ever *)
   uncaught : Error.handler;
 }
 
-let no_work = Obj.repr 0
+let no_work _ = assert false
 let fresh = Waiting { wakes = []; callbacks = [] }
 
-let make ?crew ?(id = -1) ?(has_main = false) ?(uncaught = Error.report) work =
-  { stage = Atomic.make fresh; id; work; crew; has_main; ends_in_time = false; uncaught }
+let make ~crew ~id ~main ~uncaught work =
+  let stage = Atomic.make fresh in
+  { stage; id; work; crew; has_main = main; ends_in_time = false; uncaught }
 
 (* Returns who is to be woken: after the core knows it, too. *)
 let rec settle t outcome =

@@ -15,6 +15,7 @@ type call = private int
 external no_main : unit -> main = "%identity"
 
 let no_main = no_main ()
+let failed = 1 (* what a task returns whose function has raised *)
 let invalid = -1
 let out_of_memory = -2
 let again = -3
@@ -29,7 +30,10 @@ let init_failed = -12
 let wrong_thread = -14
 let forked = -15
 
+(* The constructors stand in the order of weir.h's enums; test_names.ml compares them. *)
 type task_state = Idle | Queued | Running | Parked | Settled
+type level = Normal | High | Low
+type times = Queue_time | Run_time
 
 external strerror : int -> string = "weir_ml_strerror"
 
@@ -65,7 +69,7 @@ type options = {
   max_normal : int;
   max_high : int;
   max_low : int;
-  measure : int;
+  measure : bool;
 }
 (* The stubs know the fields by this order. 0 stands for no limit. *)
 
@@ -74,8 +78,8 @@ external pool_handle : unit -> pool = "weir_ml_pool_handle"
 external pool_open : pool -> options -> main -> ready:int -> lend:int -> int = "weir_ml_pool_open"
 [@@noalloc]
 
-external run : pool -> int -> main -> int -> int -> int = "weir_ml_run" [@@noalloc]
-external run_blocking : pool -> int -> main -> int -> int -> int = "weir_ml_run_blocking"
+external run : pool -> int -> main -> level -> int -> int = "weir_ml_run" [@@noalloc]
+external run_blocking : pool -> int -> main -> level -> int -> int = "weir_ml_run_blocking"
 external cancel : int -> running:bool -> int = "weir_ml_cancel" [@@noalloc]
 external close_within : pool -> drain:bool -> int -> int = "weir_ml_close_within"
 
@@ -87,7 +91,7 @@ external resume : pool -> int = "weir_ml_pool_resume" [@@noalloc]
 external resize : pool -> int -> int -> int = "weir_ml_pool_resize" [@@noalloc]
 external pool_options : pool -> options = "weir_ml_pool_options"
 external stats : pool -> Stats.t = "weir_ml_pool_stats"
-external histogram : pool -> int -> int array = "weir_ml_pool_histogram"
+external histogram : pool -> times -> int array = "weir_ml_pool_histogram"
 
 (* Workers: the calling thread is the one. *)
 
@@ -132,10 +136,11 @@ external poll : Unix.file_descr array -> unit = "weir_ml_poll"
 
 (* Tracing. *)
 
-type noted = { at : int; pool : string; task : int; event : int; value : int }
+type event = Queued | Started | Settled | Thread | Grew | Closed
+type noted = { at : int; pool : string; task : int; event : event; value : int }
 
 external trace_start : int -> bool = "weir_ml_trace_start" [@@noalloc]
 external trace_stop : unit -> unit = "weir_ml_trace_stop" [@@noalloc]
 external trace_kept : unit -> int = "weir_ml_trace_kept" [@@noalloc]
 external trace_missed : unit -> int = "weir_ml_trace_missed" [@@noalloc]
-external trace_take : unit -> noted = "weir_ml_trace_take"
+external trace_take : unit -> noted option = "weir_ml_trace_take"

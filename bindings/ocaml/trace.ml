@@ -13,15 +13,17 @@ let outcome code =
   else if code = Raw.full then `Full
   else `Failed
 
-(* The numbers are weir.h's. *)
-let event number value =
-  match number with
-  | 0 -> Queued
-  | 1 -> Started
-  | 2 -> Settled (outcome value)
-  | 3 -> if value = 0 then Left else Entered
-  | 4 -> Grew
-  | _ -> Closed
+let of_raw (e : Raw.noted) =
+  let event =
+    match e.event with
+    | Queued -> Queued
+    | Started -> Started
+    | Settled -> Settled (outcome e.value)
+    | Thread -> if e.value = 0 then Left else Entered
+    | Grew -> Grew
+    | Closed -> Closed
+  in
+  { at = e.at; pool = e.pool; task = e.task; event }
 
 let most = 1_048_576
 
@@ -33,14 +35,9 @@ let stop = Raw.trace_stop
 let missed = Raw.trace_missed
 
 let take () =
-  let of_raw (e : Raw.noted) =
-    { at = e.at; pool = e.pool; task = e.task; event = event e.event e.value }
-  in
   let rec next taken left =
-    if left = 0 then List.rev taken
-    else
-      match Raw.trace_take () with
-      | { event = -1; _ } -> List.rev taken
-      | e -> next (of_raw e :: taken) (left - 1)
+    match if left = 0 then None else Raw.trace_take () with
+    | None -> List.rev taken
+    | Some e -> next (of_raw e :: taken) (left - 1)
   in
   next [] (Raw.trace_kept ()) (* no more: they may come faster than we take them *)

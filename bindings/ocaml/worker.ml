@@ -6,16 +6,16 @@
    tasks or [quantum] it yields. Releasing and acquiring the runtime would not do:
    the releaser is running and wins it back. *)
 
-type 's crew = {
+type crew = {
   shared : Promise.crew;
   name : string;
-  init : unit -> 's;
-  at_exit : 's -> unit;
+  init : unit -> Promise.state;
+  at_exit : Promise.state -> unit;
   ticks : bool;
 }
 
-type 's phase = Starting | Entered | Serving of 's | Leaving of { lost : bool }
-type 's t = { crew : 's crew; mutable phase : 's phase; mutable cell : Promise.cell }
+type phase = Starting | Entered | Serving of Promise.state | Leaving of { lost : bool }
+type t = { crew : crew; mutable phase : phase; mutable cell : Promise.cell }
 
 let most = 64
 let quantum = 1_000_000
@@ -28,7 +28,7 @@ let failed crew exn trace =
 let judge exn trace =
   match exn with
   | Error.Canceled when Raw.cancel_requested () -> (Promise.Canceled, Raw.canceled)
-  | _ -> (Promise.Raised (exn, trace), 1)
+  | _ -> (Promise.Raised (exn, trace), Raw.failed)
 
 let call work state =
   match work state with
@@ -55,23 +55,21 @@ let settle t outcome code =
 let run_here index =
   match Slots.get Promise.cells index with
   | Promise.Task ({ crew = Some crew; _ } as t) ->
-      let outcome, code = call (fun work -> Obj.obj work (crew.here ())) t.work in
+      let outcome, code = call (fun work -> work (crew.here ())) t.work in
       ignore (Promise.settle t outcome);
       code
-  | _ -> 1
+  | _ -> Raw.failed
 
 let () = Callback.register "weir.run_here" run_here
 
-(* Only Pool.run fills in the work, with a function of this pool's state. *)
 let run_promise w state t =
-  let work = Obj.obj t.Promise.work in
-  let outcome, code = ticking w.crew work state in
+  let outcome, code = ticking w.crew t.Promise.work state in
   w.cell <- Promise.Nothing;
   settle t outcome code
 
 let run w state index =
   w.cell <- Slots.get Promise.cells index;
-  match w.cell with Promise.Task t -> run_promise w state t | _ -> Raw.worker_settle 1 = 0
+  match w.cell with Promise.Task t -> run_promise w state t | _ -> Raw.worker_settle Raw.failed = 0
 
 (* The loop *)
 
@@ -117,7 +115,7 @@ let lose w exn trace =
   (match w.cell with
   | Promise.Task t ->
       if w.crew.ticks then Raw.tick_end ();
-      ignore (settle t (Promise.Raised (exn, trace)) 1)
+      ignore (settle t (Promise.Raised (exn, trace)) Raw.failed)
   | _ -> ());
   w.cell <- Promise.Nothing;
   match w.phase with
@@ -126,10 +124,10 @@ let lose w exn trace =
   | Entered ->
       Error.unhandled w.crew.name `Init exn trace;
       Atomic.set w.crew.shared.failure (Some (exn, trace));
-      step_out w ~code:1 ~lost:false
+      step_out w ~code:Raw.failed ~lost:false
   | Starting ->
       failed w.crew exn trace;
-      refuse w.crew 1
+      refuse w.crew Raw.failed
 
 let work w state =
   w.phase <- Serving state;
@@ -152,7 +150,7 @@ let begin_service w =
   | state -> enter w state
   | exception exn ->
       failed w.crew exn (Printexc.get_raw_backtrace ());
-      refuse w.crew 1
+      refuse w.crew Raw.failed
 
 (* A lent one enters first: a close does not wait for threads that are only wanted, and
    it must not be over before this one has run at_exit. *)

@@ -121,6 +121,7 @@ build = {
         "csrc/pool/abandon.c",
         "csrc/pool/close.c",
         "csrc/pool/fork.c",
+        "csrc/pool/hire.c",
         "csrc/pool/holdings.c",
         "csrc/pool/life.c",
         "csrc/pool/mains.c",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * grow.pml: a pool grows while tasks find no idle thread, retires the idle ones it has too
- * many, and is resized meanwhile (csrc/pool/open.c, resize.c, staff.c). A step is one hold
+ * many, and is resized meanwhile (csrc/pool/owed.c, resize.c, staff.c). A step is one hold
  * of the pool's lock; making a thread is a step of its own, and may be refused.
  */
 //! ok    grows             -DMIN=1 -DMAX=3 -DN=3 -DBLOCK=2

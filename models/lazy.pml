@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * lazy.pml: a pool of none: its one thread retires as soon as it idles, and a submit
- * without the lock brings one back (csrc/pool/life.c, open.c, run.c, staff.c). An at_exit
+ * without the lock brings one back (csrc/pool/life.c, owed.c, run.c, staff.c). An at_exit
  * lasts until all else is over. As in inbox.pml a hold of the lock has a step for each
  * look at what pushes change.
  */
@@ -310,7 +310,7 @@ take:
     atomic { !lock -> running--; move_on(); lock = true }
     kick_and_unlock(w);
     goto look;
-leave: /* weir_worker_next() kicks under this hold, wi_worker_retire() under the next */
+leave: /* weir_worker_next() kicks under this hold, retire() under the next */
     kick_and_unlock(w);
     all_over; /* its at_exit takes its time */
     atomic { !lock -> lock = true; serving--; leaving--; move_on() }

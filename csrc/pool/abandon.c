@@ -8,62 +8,7 @@
  */
 #include "pool/holdings.h"
 #include "pool/life.h"
-#include "pool/staff.h"
-
-void wi_pool_lend_delivered(weir_link *e)
-{
-    weir_pool *p = wi_container(e, weir_pool, lend.link);
-    wi_pin     pin; /* the reference of what was posted */
-    wi_lock(&p->lock);
-    unsigned due = p->state < WI_CLOSING ? p->lends_due : 0;
-    p->lends_due = 0;
-    p->lend_posted = false;
-    wi_unlock(&p->lock);
-    wi_pool_pin(&pin, p);
-    for (; due; due--)
-        p->opts.lend(p, p->opts.arg);
-    wi_pool_unpin(&pin);
-}
-
-/* The main that lends go to is closed: nobody will answer, whoever asked. */
-static void no_lends(weir_pool *p)
-{
-    wi_pin pin; /* the reference of what was not posted */
-    wi_pool_pin(&pin, p);
-    wi_lock(&p->lock);
-    unsigned n = p->lends_due;
-    p->wanted -= n;
-    p->lends_due = 0;
-    p->lend_posted = false;
-    wi_pool_refused_locked(p, n, WEIR_EAGAIN);
-    wi_unlock(&p->lock);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
-}
-
-bool wi_pool_post_lend(weir_pool *p)
-{
-    wi_lock(&p->lock);
-    bool post = !p->lend_posted && p->state < WI_CLOSING;
-    p->lend_posted |= post;
-    if (post)
-        wi_pool_ref_locked(p);
-    wi_unlock(&p->lock);
-    if (!post || wi_main_post(p->main, &p->lend.link, WI_LEND))
-        return true;
-    no_lends(p);
-    return false;
-}
-
-bool wi_pool_ask_lend(weir_pool *p)
-{
-    if (!wi_pool_can_lend(p))
-        return false;
-    wi_lock(&p->lock);
-    p->wanted++, p->lends_due++;
-    wi_unlock(&p->lock);
-    return wi_pool_post_lend(p);
-}
+#include "pool/owed.h"
 
 static int have_one_more(weir_pool *p)
 {
@@ -74,7 +19,7 @@ static int have_one_more(weir_pool *p)
     wi_unlock(&p->lock);
     if (p->opts.borrowed)
         return wi_pool_ask_lend(p) ? 0 : WEIR_EAGAIN;
-    return open ? wi_pool_spawn(p, 1) : WEIR_ECLOSED;
+    return open ? wi_pool_spawn(p, 1, true) : WEIR_ECLOSED;
 }
 
 static bool is_running_locked(const weir_task *t, const weir_worker *w)

@@ -7,9 +7,8 @@
  * the pool CLOSED and gives the notices. A close has ended when those are given.
  * So any number of closes may meet, each waits for the same moment.
  */
-#include "pool/holdings.h"
 #include "pool/life.h"
-#include "pool/staff.h"
+#include "pool/owed.h"
 
 /* The caller holds the pool. */
 static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)

@@ -10,9 +10,11 @@
  * that its loop watches, else the child would read the parent's wake-ups. A thread
  * of a pool blocks signals that a command must hear: the child does not.
  */
+#include "pool/fork.h"
+
+#include "base/registry.h"
 #include "pool/holdings.h"
 #include "pool/life.h"
-#include "base/registry.h"
 
 static void each_pool(void (*fn)(weir_pool *))
 {

@@ -3,10 +3,11 @@
  * mains.c: a main comes and goes. It stands above the pools, for a main that
  * closes takes back the tasks that are aimed at it.
  */
+#include "base/registry.h"
+#include "pool/fork.h"
 #include "pool/holdings.h"
 #include "pool/life.h"
-#include "pool/staff.h"
-#include "base/registry.h"
+#include "pool/owed.h"
 
 int weir_main_open(weir_main **out)
 {

@@ -7,13 +7,13 @@
  * turns OPENING into CLOSING, and the open has failed when the others are gone.
  */
 #include "base/cpus.h"
-#include "pool/holdings.h"
-#include "pool/life.h"
-#include "pool/staff.h"
 #include "base/registry.h"
+#include "pool/fork.h"
+#include "pool/life.h"
+#include "pool/owed.h"
+#include "pool/worker.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,123 +72,6 @@ static void fill_in(weir_pool_options *o)
         o->name = "weir";
 }
 
-/* ---- reports ------------------------------------------------------------ */
-
-static void open_if_all_reported(weir_pool *p)
-{
-    if (!wi_pool_must_report(p))
-        return; /* its own first pick wakes others: here it would count itself out */
-    wi_notice_post(p->ready, 0);
-    wi_lock(&p->lock);
-    wi_pool_opened_locked(p);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-}
-
-void wi_pool_entered(weir_pool *p)
-{
-    open_if_all_reported(p);
-    wi_trace(WEIR_TRACE_THREAD, p, NULL, 1);
-}
-
-/* ---- owned threads ------------------------------------------------------ */
-
-static void begin(weir_pool *p, weir_worker *w)
-{
-    char number[12];
-    wi_worker_set_self(w);
-    wi_thread_belong(p->serial);
-    if (w->later)
-        wi_nature_take(&p->nature, !p->cpus);
-    wi_spawning_serve(&p->commands);
-    snprintf(number, sizeof number, "%u", w->index);
-    wi_thread_name(p->name, number);
-    if (p->opts.on_start)
-        p->opts.on_start(p->opts.arg, w->index);
-}
-
-static void enter(weir_pool *p, weir_worker *w)
-{
-    wi_lock(&p->lock);
-    p->expected--;
-    wi_pool_entered_locked(p, w);
-    wi_unlock(&p->lock);
-    wi_pool_entered(p);
-}
-
-static void serve_until_told(weir_pool *p, weir_worker *w)
-{
-    weir_task *t = NULL;
-    enter(p, w);
-    while ((t || weir_worker_next(w, true, &t) == 0) &&
-           wi_worker_turn(w, t, t->run(t, w->state), &t) == 0) {
-    }
-    if (p->opts.at_exit && !p->forked) /* a child has no right to the parent's state */
-        p->opts.at_exit(p->opts.arg, w->state);
-}
-
-static void *serve(void *arg)
-{
-    weir_worker *w = arg;
-    weir_pool   *p = w->pool;
-    begin(p, w);
-    int rc = p->opts.init ? p->opts.init(p->opts.arg, &w->state) : 0;
-    if (rc == 0)
-        serve_until_told(p, w);
-    if (p->opts.on_stop)
-        p->opts.on_stop(p->opts.arg, w->index);
-    wi_worker_retire(w, rc ? WEIR_EINIT : 0, rc);
-    return NULL;
-}
-
-static int start(weir_pool *p, unsigned index, bool later)
-{
-    wi_thread_kind kind = {p->opts.stack_size, p->cpus, p->opts.n_cpus};
-    weir_worker   *w = calloc(1, sizeof *w);
-    pthread_t      thread;
-    if (!w)
-        return WEIR_ENOMEM;
-    wi_worker_init(w, p, true);
-    w->index = index;
-    w->later = later;
-    int rc = wi_thread_start(&thread, &kind, serve, w);
-    if (rc != 0)
-        wi_worker_free(w);
-    return rc;
-}
-
-static void not_started(weir_pool *p, unsigned n, int code)
-{
-    wi_pin pin; /* the thread's reference */
-    wi_pool_pin(&pin, p);
-    wi_lock(&p->lock);
-    p->expected -= n;
-    wi_pool_refused_locked(p, n, code);
-    wi_unlock(&p->lock);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
-}
-
-static int spawn(weir_pool *p, unsigned n, bool later)
-{
-    sigset_t old;
-    int      rc = 0;
-    wi_signals_block(p->opts.worker_signal, &old);
-    for (unsigned i = 0; rc == 0 && i < n; i++) {
-        wi_lock(&p->lock);
-        wi_pool_ref_locked(p); /* the thread's */
-        unsigned index = p->started++;
-        wi_unlock(&p->lock);
-        if ((rc = start(p, index, later)) != 0)
-            not_started(p, n - i, rc);
-    }
-    wi_signals_restore(&old);
-    return rc;
-}
-
-int wi_pool_spawn(weir_pool *p, unsigned n) { return spawn(p, n, true); }
-
 /* ---- open --------------------------------------------------------------- */
 
 static bool copy_options(weir_pool *p, const weir_pool_options *o)
@@ -220,6 +103,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     p->serial = atomic_fetch_add(&serials, 1) + 1;
     p->main = main;
     p->lend.deliver = wi_pool_lend_delivered;
+    p->serve = wi_worker_serve;
     p->lingers = wi_has_cpus();
     wi_spawning_note(&p->commands);
     wi_nature_note(&p->nature);
@@ -243,7 +127,7 @@ static void open_at_once(weir_pool *p)
 {
     wi_pin pin; /* `ready` may release p */
     wi_pool_hold(&pin, p);
-    open_if_all_reported(p);
+    wi_pool_open_if_all_reported(p);
     wi_pool_unpin(&pin);
 }
 
@@ -273,7 +157,7 @@ int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_ma
     if (o.lazy)
         open_at_once(p);
     else if (!o.borrowed)
-        spawn(p, o.threads, false); /* a refusal comes as the open's outcome */
+        wi_pool_spawn(p, o.threads, false); /* a refusal comes as the open's outcome */
     return 0;
 }
 

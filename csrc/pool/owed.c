@@ -7,31 +7,10 @@
  * by wi_pool_after. It moves from the pool to the mailbox under the pool's lock, so
  * that a fork, which takes it, finds it in one of them.
  */
+#include "pool/owed.h"
+
+#include "pool/hire.h"
 #include "pool/life.h"
-#include "pool/staff.h"
-
-/* ---- threads ------------------------------------------------------------ */
-
-static int grow(weir_pool *p)
-{
-    wi_pin pin; /* the kick's reference */
-    wi_pool_pin(&pin, p);
-    wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
-    int rc = p->opts.borrowed ? wi_pool_post_lend(p) ? 0 : WEIR_EAGAIN : wi_pool_spawn(p, 1);
-    wi_pool_unpin(&pin);
-    return rc;
-}
-
-int wi_pool_kick(weir_pool *p, wi_kick kick)
-{
-    if (kick.wake)
-        wi_unpark(&kick.wake->parker);
-    if (kick.timer) {
-        wi_unpark(&p->timer_parker);
-        wi_pool_unref(p);
-    }
-    return kick.grow ? grow(p) : 0;
-}
 
 /* ---- delivering --------------------------------------------------------- */
 
@@ -126,4 +105,97 @@ void wi_pool_after(weir_pool *p)
     }
     give_notice_relocks(p);
     wi_unlock(&p->lock);
+}
+
+/* ---- threads ------------------------------------------------------------ */
+
+static void not_started(weir_pool *p, unsigned n, int code)
+{
+    wi_pin pin; /* the thread's reference */
+    wi_pool_pin(&pin, p);
+    wi_lock(&p->lock);
+    p->expected -= n;
+    wi_pool_refused_locked(p, n, code);
+    wi_unlock(&p->lock);
+    wi_pool_after(p);
+    wi_pool_unpin(&pin);
+}
+
+int wi_pool_spawn(weir_pool *p, unsigned n, bool later)
+{
+    int      rc;
+    unsigned refused = wi_pool_hire(p, n, later, &rc);
+    if (refused)
+        not_started(p, refused, rc);
+    return rc;
+}
+
+/* The main that lends go to is closed: nobody will answer, whoever asked. */
+static void no_lends(weir_pool *p)
+{
+    wi_pin pin; /* the reference of what was not posted */
+    wi_pool_pin(&pin, p);
+    wi_lock(&p->lock);
+    unsigned n = p->lends_due;
+    p->wanted -= n;
+    p->lends_due = 0;
+    p->lend_posted = false;
+    wi_pool_refused_locked(p, n, WEIR_EAGAIN);
+    wi_unlock(&p->lock);
+    wi_pool_after(p);
+    wi_pool_unpin(&pin);
+}
+
+static bool lend(weir_pool *p)
+{
+    bool posted = wi_pool_post_lend(p);
+    if (!posted)
+        no_lends(p);
+    return posted;
+}
+
+bool wi_pool_ask_lend(weir_pool *p)
+{
+    if (!wi_pool_can_lend(p))
+        return false;
+    wi_lock(&p->lock);
+    p->wanted++, p->lends_due++;
+    wi_unlock(&p->lock);
+    return lend(p);
+}
+
+void wi_pool_lend_delivered(weir_link *e)
+{
+    weir_pool *p = wi_container(e, weir_pool, lend.link);
+    wi_pin     pin; /* the reference of what was posted */
+    wi_lock(&p->lock);
+    unsigned due = p->state < WI_CLOSING ? p->lends_due : 0;
+    p->lends_due = 0;
+    p->lend_posted = false;
+    wi_unlock(&p->lock);
+    wi_pool_pin(&pin, p);
+    for (; due; due--)
+        p->opts.lend(p, p->opts.arg);
+    wi_pool_unpin(&pin);
+}
+
+static int grow(weir_pool *p)
+{
+    wi_pin pin; /* the kick's reference */
+    wi_pool_pin(&pin, p);
+    wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
+    int rc = p->opts.borrowed ? lend(p) ? 0 : WEIR_EAGAIN : wi_pool_spawn(p, 1, true);
+    wi_pool_unpin(&pin);
+    return rc;
+}
+
+int wi_pool_kick(weir_pool *p, wi_kick kick)
+{
+    if (kick.wake)
+        wi_unpark(&kick.wake->parker);
+    if (kick.timer) {
+        wi_unpark(&p->timer_parker);
+        wi_pool_unref(p);
+    }
+    return kick.grow ? grow(p) : 0;
 }

@@ -3,6 +3,7 @@
  * pool.c: whose memory a pool is, which of its threads this is, what can be read back.
  */
 #include "pool/pool.h"
+
 #include "base/registry.h"
 
 #include <stdlib.h>

@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: ISC
  *
- * pool.h: what every room of a pool stands on. The rooms, from the ground up:
- *
- *   pool (references), queue, stats, trace
- *   holdings  the sets that a task can stand in     staff  who sleeps, who is woken
- *   life      every write of the pool's state
- *   owed      what is owed after an unlock
- *   timer
- *   run, worker, wait, resize, abandon, close       what users call
- *   fork
- *   open, mains
+ * pool.h: what every room of a pool stands on: the struct, its references, the threads
+ * that serve it. The rooms and their floors are in ../README.md; life.c says how the
+ * state moves.
  */
 #ifndef WI_POOL_H
 #define WI_POOL_H
 
 #include "base/heap.h"
-#include "pool/queue.h"
 #include "base/spawning.h"
 #include "mailbox/task.h"
 #include "mailbox/thread.h"
+#include "pool/queue.h"
 
 #pragma GCC visibility push(hidden)
 
@@ -35,7 +28,7 @@ struct weir_pool {
     uint64_t   serial;   /* no other pool's, ever */
     weir_main *main;     /* that opened it, held; where lends go */
     weir_link  registered;
-
+    void *(*serve)(void *); /* the body of a thread, which has its worker */
     bool lingers;
 
     /* Written under lock, read by submitters without it: see staff.c. */
@@ -165,37 +158,6 @@ void wi_measure_locked(weir_pool *p, weir_histogram which, weir_task *t);
 void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, int value);
 
 /* ---- settle.c ----------------------------------------------------------- */
-
-/* After an unlock under which tasks may have settled or the pool have closed:
- * posts, tells, gives notice. The caller keeps the pool alive. */
-void wi_pool_after(weir_pool *p);
-/* Tells what stands on p->settled; called and left with the lock held. */
-void wi_pool_tell_settled_relocks(weir_pool *p);
-
-/* ---- timer.c ------------------------------------------------------------ */
-
-int wi_timer_need(weir_pool *p); /* 0 or the refusal of its thread */
-
-/* ---- open.c, worker.c: threads come and go ------------------------------- */
-
-/* Starts n owned threads past the open, which are expected; 0 or the refusal's code. */
-int wi_pool_spawn(weir_pool *p, unsigned n);
-/* Settles t and, if another task is ready, begins that: *next, or NULL. */
-int  wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next);
-void wi_pool_entered(weir_pool *p);
-/* The end of a worker's tie to its pool; code != 0: it never served. */
-void wi_worker_retire(weir_worker *w, int code, int init_error);
-/* The calling thread, one of ours, is about to leave: joins the one before it. */
-void wi_pool_join_before(weir_pool *p);
-/* Asks the host of a borrowed pool for one more thread. False: nobody to ask. The
- * second half, for who has counted it in wanted and lends_due. */
-void wi_pool_lend_delivered(weir_link *e);
-bool wi_pool_ask_lend(weir_pool *p);
-bool wi_pool_post_lend(weir_pool *p);
-
-/* ---- fork.c ------------------------------------------------------------- */
-
-void wi_fork_init(void); /* installs the handlers, once */
 
 #pragma GCC visibility pop
 #endif

@@ -2,7 +2,7 @@
  *
  * resize.c: other bounds for the number of threads.
  */
-#include "pool/staff.h"
+#include "pool/owed.h"
 
 static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
 {
@@ -25,7 +25,7 @@ static int have_more(weir_pool *p, unsigned n)
     if (n == 0)
         return 0;
     if (!p->opts.borrowed)
-        return wi_pool_spawn(p, n);
+        return wi_pool_spawn(p, n, true);
     while (n && wi_pool_ask_lend(p))
         n--;
     return n ? WEIR_EAGAIN : 0;

@@ -14,7 +14,8 @@
  */
 #include "pool/holdings.h"
 #include "pool/life.h"
-#include "pool/staff.h"
+#include "pool/owed.h"
+#include "pool/timer.h"
 
 #include <string.h>
 

@@ -37,7 +37,6 @@ unsigned wi_pool_limit_locked(const weir_pool *p);
 bool     wi_pool_can_ask(const weir_pool *p); /* for a thread: its own, or its host's */
 void     wi_pool_block_locked(weir_pool *p, weir_worker *w);
 void     wi_pool_unblock_locked(weir_pool *p, weir_worker *w);
-int      wi_pool_kick(weir_pool *p, wi_kick kick); /* 0 or the refusal of a thread */
 
 #pragma GCC visibility pop
 #endif

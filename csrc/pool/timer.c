@@ -8,9 +8,12 @@
  * queue all the same. It ends when the pool is closing, for then nothing is queued or
  * parked; the pool is not CLOSED before it has.
  */
+#include "pool/timer.h"
+
+#include "pool/hire.h"
 #include "pool/holdings.h"
 #include "pool/life.h"
-#include "pool/staff.h"
+#include "pool/owed.h"
 
 static int64_t expire_locked(weir_pool *p)
 {

@@ -2,8 +2,8 @@
  *
  * trace.c: the trace hook and the histograms.
  */
-#include "pool/pool.h"
 #include "base/registry.h"
+#include "pool/pool.h"
 
 #include <string.h>
 

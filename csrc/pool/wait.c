@@ -2,7 +2,7 @@
  *
  * wait.c: waiting for a task to settle, and other blocking that a pool is told of.
  */
-#include "pool/staff.h"
+#include "pool/owed.h"
 
 static bool has_settled(void *task) { return wi_task_state(task) == WEIR_TASK_SETTLED; }
 

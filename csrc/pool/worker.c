@@ -5,10 +5,14 @@
  * A thread of ours that leaves joins the one that left before it; who closes the
  * pool joins the last. So no thread outlives a close, and none waits for two.
  */
+#include "pool/worker.h"
+
+#include "pool/hire.h"
 #include "pool/holdings.h"
 #include "pool/life.h"
-#include "pool/staff.h"
+#include "pool/owed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- next --------------------------------------------------------------- */
@@ -131,7 +135,7 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     return true;
 }
 
-int wi_worker_turn(weir_worker *w, weir_task *t, int code, weir_task **next)
+static int turn(weir_worker *w, weir_task *t, int code, weir_task **next)
 {
     w->task = NULL;
     wi_task_set_current(NULL);
@@ -152,10 +156,28 @@ int weir_worker_settle(weir_worker *w, weir_task *t, int code)
         return WEIR_EINVAL;
     if (w != weir_worker_current() || w->task != t)
         return WEIR_EPERM;
-    return wi_worker_turn(w, t, code, NULL);
+    return turn(w, t, code, NULL);
 }
 
 /* ---- enter -------------------------------------------------------------- */
+
+void wi_pool_open_if_all_reported(weir_pool *p)
+{
+    if (!wi_pool_must_report(p))
+        return; /* its own first pick wakes others: here it would count itself out */
+    wi_notice_post(p->ready, 0);
+    wi_lock(&p->lock);
+    wi_pool_opened_locked(p);
+    wi_kick kick = wi_pool_kick_locked(p);
+    wi_unlock(&p->lock);
+    wi_pool_kick(p, kick);
+}
+
+static void entered(weir_pool *p)
+{
+    wi_pool_open_if_all_reported(p);
+    wi_trace(WEIR_TRACE_THREAD, p, NULL, 1);
+}
 
 static int may_enter_locked(weir_pool *p)
 {
@@ -192,7 +214,7 @@ int weir_worker_enter(weir_pool *p, weir_worker **out)
     wi_spawning_serve(&p->commands);
     wi_thread_belong(p->serial);
     wi_worker_set_self(*out = w);
-    wi_pool_entered(p);
+    entered(p);
     return 0;
 
 refused:
@@ -229,17 +251,6 @@ void weir_worker_refuse(weir_pool *p, int code)
 
 /* ---- leave -------------------------------------------------------------- */
 
-void wi_pool_join_before(weir_pool *p)
-{
-    wi_lock(&p->lock);
-    pthread_t before = p->last;
-    bool      joins = p->has_last;
-    p->last = pthread_self(), p->has_last = true;
-    wi_unlock(&p->lock);
-    if (joins)
-        pthread_join(before, NULL);
-}
-
 /* A borrowed one that is unfit has entered: nobody must count on it when that is told. */
 static void leave_relocks(weir_pool *p, weir_worker *w, int code, int init_error)
 {
@@ -272,7 +283,7 @@ static bool is_lost(weir_worker *w)
 }
 
 /* A lost thread is nobody's to join: close does not wait for it. */
-void wi_worker_retire(weir_worker *w, int code, int init_error)
+static void retire(weir_worker *w, int code, int init_error)
 {
     weir_pool *p = w->pool;
     if (w->owned && is_lost(w))
@@ -316,10 +327,59 @@ void weir_worker_leave(weir_worker *w, bool lost, int code)
         ask_for_replacement(w);
     if (w->task)
         weir_worker_settle(w, w->task, code);
-    wi_worker_retire(w, owned ? 0 : unfit, 0);
+    retire(w, owned ? 0 : unfit, 0);
     if (owned)
         return;
     wi_spawning_leave();
     wi_thread_belong(0);
     wi_signals_restore(&mask);
+}
+
+/* ---- a thread of ours --------------------------------------------------- */
+
+static void begin(weir_pool *p, weir_worker *w)
+{
+    char number[12];
+    wi_worker_set_self(w);
+    wi_thread_belong(p->serial);
+    if (w->later)
+        wi_nature_take(&p->nature, !p->cpus);
+    wi_spawning_serve(&p->commands);
+    snprintf(number, sizeof number, "%u", w->index);
+    wi_thread_name(p->name, number);
+    if (p->opts.on_start)
+        p->opts.on_start(p->opts.arg, w->index);
+}
+
+static void enter(weir_pool *p, weir_worker *w)
+{
+    wi_lock(&p->lock);
+    p->expected--;
+    wi_pool_entered_locked(p, w);
+    wi_unlock(&p->lock);
+    entered(p);
+}
+
+static void serve_until_told(weir_pool *p, weir_worker *w)
+{
+    weir_task *t = NULL;
+    enter(p, w);
+    while ((t || weir_worker_next(w, true, &t) == 0) && turn(w, t, t->run(t, w->state), &t) == 0) {
+    }
+    if (p->opts.at_exit && !p->forked) /* a child has no right to the parent's state */
+        p->opts.at_exit(p->opts.arg, w->state);
+}
+
+void *wi_worker_serve(void *arg)
+{
+    weir_worker *w = arg;
+    weir_pool   *p = w->pool;
+    begin(p, w);
+    int rc = p->opts.init ? p->opts.init(p->opts.arg, &w->state) : 0;
+    if (rc == 0)
+        serve_until_told(p, w);
+    if (p->opts.on_stop)
+        p->opts.on_stop(p->opts.arg, w->index);
+    retire(w, rc ? WEIR_EINIT : 0, rc);
+    return NULL;
 }

@@ -138,43 +138,49 @@ local function open(where, given)
 end
 
 --- Opens a pool. Waits (as future:get does) until every thread has run its init.
--- @tparam table given
---   name (string, "weir"): names the threads;
---   threads (one per CPU), threads_max (= threads): it grows up to there while tasks
---   find no idle thread, and shrinks after `idle` (10) seconds;
---   lazy (false): it opens without a thread, and costs none while nobody uses it. The
---   first task brings one, others come up to threads_max, and all retire that idle.
---   So init may fail later: where no other thread is there, the futures of the tasks that
---   wait end with false and "init failed: " before its text, or its error as it is when
---   that is no string. The next task tries again, and so it does where the system refused
---   a thread;
---   max_blocked (0): threads beyond these, in place of ones that wait for tasks;
---   queue_limit (0: none) and on_full: "refuse" (run returns nil, "full"), "wait" (run
---   suspends until there is space; of one state, who came first is first) or
---   "drop_oldest" (whose future ends with false, "full");
---   init (function), args (a list): each thread calls init(args...) before its first
---   task and passes the value to every task first. One that raises, or returns nil and a
---   message, fails the open with that;
---   at_exit (function): called with that value on the same thread before it ends. The
---   first error of one is told by close; where no handle is left to ask, on stderr;
---   preload (false): the functions in package.preload are carried over, those of C that
---   have no upvalues too, as package.path and cpath always are, and as those of weir's own
---   modules;
---   searchers (false): the Lua functions in package.searchers (package.loaders) are carried
---   over with their upvalues, as that of fennel or luarocks.loader: tasks, and what crosses
---   to them by name, find the modules that the program finds;
---   own_globals (false): each task has a table of its own for its globals, which reads
---   through to those of the thread's state: what it assigns is gone after it. Modules
---   that it requires stay loaded, and have the state's;
---   metatables ("refuse"): what becomes of those that were not registered where
---   values cross to tasks and back: "refuse" raises, "copy" takes them along (each value
---   gets new ones: nothing says that they were the same), "drop" leaves them;
---   stack_size (bytes);
---   nice (0 to 19): on Linux its threads are so many steps nicer than the thread that
---   opens it, as are the commands that they start: where they compute for long on every
---   CPU, the loop's timers come in time all the same;
---   cancel_timeout (5 seconds; math.huge: never): a cancelled task that has not stopped
---   by then is abandoned: the pool replaces its thread, which ends when it wakes
+-- @tparam table given the options, all optional:
+-- @tparam[opt="weir"] string given.name names the threads
+-- @tparam[opt] int given.threads how many; by default one for each CPU that the pool may use
+-- @tparam[opt=threads] int given.threads_max it grows up to this number while tasks find no
+--   idle thread
+-- @tparam[opt=10] number given.idle seconds after which a thread above `threads` ends
+-- @tparam[opt=false] boolean given.lazy opens without a thread, and costs none while nobody
+--   uses it. The first task brings one, others come up to threads_max, and all that idle end.
+--   So init may fail later. If no other thread is there, the futures of the waiting tasks end
+--   with false and "init failed: " before the error's text, or the error itself when it is no
+--   string. The next task tries again, also where the system refused a thread
+-- @tparam[opt=0] int given.max_blocked threads beyond these that stand in for threads whose
+--   tasks wait for other tasks
+-- @tparam[opt=0] int given.queue_limit tasks that may be queued; 0: no limit
+-- @tparam[opt="refuse"] string given.on_full what run does at that limit: "refuse" returns
+--   nil, "full"; "wait" suspends until there is space, in the order of the calls of one
+--   state; "drop_oldest" ends the oldest task's future with false, "full"
+-- @tparam[opt] function given.init each thread calls init(args...) before its first task and
+--   passes the value to every task as its first argument. If it raises, or returns nil and a
+--   message, the open fails with that
+-- @tparam[opt] table given.args a list: the arguments of init
+-- @tparam[opt] function given.at_exit called with init's value on the same thread before it
+--   ends. close reports the first error of one; when no handle is left, stderr has it
+-- @tparam[opt=false] boolean given.preload carries the functions in package.preload over, also
+--   those of C without upvalues. package.path, package.cpath and weir's own modules always
+--   are
+-- @tparam[opt=false] boolean given.searchers carries the Lua functions in package.searchers
+--   (package.loaders) over with their upvalues, for example fennel's or luarocks.loader's.
+--   Tasks, and what crosses to them by name, then find the modules that the program finds
+-- @tparam[opt=false] boolean given.own_globals gives each task a table of its own for its
+--   globals, which reads through to those of the thread's state. What the task assigns is
+--   gone after it. Modules that it requires stay loaded, and see the state's globals
+-- @tparam[opt="refuse"] string given.metatables what happens to metatables that were not
+--   registered, where values cross to tasks and back: "refuse" raises; "copy" takes them
+--   along, a new one for each value, because nothing says that two were the same; "drop"
+--   leaves them
+-- @tparam[opt] int given.stack_size bytes
+-- @tparam[opt=0] int given.nice 0 to 19: on Linux its threads, and the commands that they
+--   start, are so many steps nicer than the thread that opens it. So the loop's timers come
+--   in time although tasks compute on every CPU
+-- @tparam[opt=5] number given.cancel_timeout seconds; math.huge: never. A cancelled task that
+--   has not stopped by then is abandoned: the pool replaces its thread, which ends when it
+--   wakes
 -- @treturn ?weir.pool nil when it cannot be opened
 -- @return the error of init, or a string, then
 -- @function weir.pool

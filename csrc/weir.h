@@ -84,7 +84,7 @@ enum {
     WEIR_ETIMEDOUT = -10, /* the timeout passed; nothing was undone */
     WEIR_EDEADLK = -11,   /* the caller would wait for itself */
     WEIR_EINIT = -12,     /* an init failed; its code: weir_pool_init_error() */
-    WEIR_ENOTSUP = -13,   /* a newer option than this library knows */
+    WEIR_ENOTSUP = -13,   /* an option that this library or system does not know */
     WEIR_EPERM = -14,     /* not allowed on this thread, or in this callback */
     WEIR_EFORKED = -15,   /* the pool's threads stayed behind in the parent process */
     WEIR_PARK = -16       /* not an error: a task's run returns it to park */

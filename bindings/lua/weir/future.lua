@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: ISC
 
---- Futures: what becomes of a task.
+--- Futures: each stands for the result of one task.
 --
--- A future belongs to the state that submitted its task. It keeps its pool until it
--- is over. When it is collected before its task has ended, the task goes on. A failure
--- that is never read (by get, try or traceback) is reported to weir.on_unhandled, and so is
--- one that comes after the future's timeout.
+-- A future belongs to the state that submitted its task. It keeps its pool alive until it is
+-- over. If it is collected before its task has ended, the task goes on. A failure that is
+-- never read (by get, try or traceback) is reported to weir.on_unhandled, and so is a
+-- failure that comes after the future's timeout.
 -- @classmod weir.future
 
 local core = require "weir.core"
@@ -40,13 +40,13 @@ local function check_seconds(timeout, method)
   end
 end
 
---- Waits for the task: suspends this coroutine under the loop that it runs in; blocks
--- the thread outside a coroutine, and serves this state's run_in_main calls meanwhile.
--- Each call returns a copy of its own, and says what the first said. Any number of
--- coroutines may wait. No argument: wait(timeout) is what ends by itself.
+--- Waits for the task. In a coroutine it suspends that coroutine under its loop. Outside a
+-- coroutine it blocks the thread, and serves this state's run_in_main calls meanwhile. Any
+-- number of coroutines may wait. Each call returns the same result, in a copy of its own.
+-- get takes no timeout, because wait(timeout) does.
 -- @return true and what the task returned; or false and its error value, or "closed",
---   "cancelled", "expired", "full" (dropped from a full queue) or "timeout". An error value
---   that cannot cross is a string instead that says why, with its text.
+--   "cancelled", "expired", "full" (dropped from a full queue) or "timeout". If the error
+--   value cannot cross, a string takes its place: it says why, with the error's text.
 function future:get(extra)
   local key, is_held = watch(self)
   if extra ~= nil or key == nil then
@@ -59,14 +59,14 @@ end
 
 future.__call = future.get
 
---- What get would return, or nothing while it would wait.
+--- Returns what get would return, or nothing if get would wait.
 function future:try(...)
   check(self, "try")
   checks.none("try", 1, ...)
   if wait.one(self, 0) then return take(self) end
 end
 
---- Waits as get does, no longer than `timeout` seconds, and reads nothing.
+--- Waits as get does, but no longer than `timeout` seconds, and does not read the result.
 -- @tparam ?number timeout nil: no limit
 -- @treturn boolean whether the task is over
 function future:wait(timeout, ...)
@@ -76,16 +76,20 @@ function future:wait(timeout, ...)
   return wait.one(self, timeout)
 end
 
---- Takes a queued task back; stops a running one: "cancelled" is raised in it before its
--- next instruction, again and again until it is left, blocking system calls are
--- interrupted (EINTR), and its thread gets a new state (at_exit, init) before the next
--- task. It does not wait any more for futures, mutexes or messages. One that does not stop
--- is abandoned, see cancel_timeout of weir.pool. A command that it has started goes on, and
--- os.execute and io.popen wait for it. The future is over at once, with false and
--- "cancelled", and no loop turns for the task any more.
--- @tparam ?number timeout seconds until it is abandoned (math.huge: never); nil: the
+--- Takes a queued task back, or stops a running one. The future is over at once, with false
+-- and "cancelled", and no loop turns for the task any more. A running task is stopped like
+-- this:
+--
+-- - "cancelled" is raised in it before its next instruction, again and again until it is
+--   left;
+-- - its blocking system calls are interrupted (EINTR), and it waits no more for futures,
+--   mutexes or messages;
+-- - a command that it has started goes on, and os.execute and io.popen wait for that;
+-- - its thread gets a new state (at_exit, init) before the next task;
+-- - a task that does not stop is abandoned, see cancel_timeout of weir.pool.
+-- @tparam ?number timeout seconds until the task is abandoned (math.huge: never); nil: the
 --   pool's cancel_timeout
--- @treturn boolean false when it was over already
+-- @treturn boolean false if the future was over already
 function future:cancel(timeout, ...)
   check(self, "cancel")
   checks.none("cancel", 2, ...)
@@ -102,8 +106,8 @@ end
 
 local RESUMES = { resume = call }
 
---- Calls fn(future) when the task is over: at once if it is, else where this state takes
--- what comes back. What fn raises then goes to weir.on_unhandled.
+--- Calls fn(future) when the future is over: at once if it is, otherwise where this state's
+-- loop delivers results. An error that fn raises there goes to weir.on_unhandled.
 -- @tparam function fn it must not suspend
 function future:on_settle(fn, ...)
   check(self, "on_settle")
@@ -116,8 +120,8 @@ function future:on_settle(fn, ...)
   mailbox.expect(key, { co = { fn = fn, future = self }, loop = RESUMES })
 end
 
---- Where the task failed, on its own thread.
--- @treturn ?string nil when it did not fail, or not yet
+--- Where the task failed: the traceback of its own thread.
+-- @treturn ?string nil if it did not fail, or has not failed yet
 function future:traceback(...)
   check(self, "traceback")
   checks.none("traceback", 1, ...)
@@ -145,10 +149,10 @@ end
 
 local several = {}
 
---- Waits until every future of the list is over. Reads none of them.
+--- Waits until every future of the list is over. Does not read the results.
 -- @tparam {future,...} list
 -- @tparam ?number timeout in seconds
--- @treturn boolean false when the time passed first
+-- @treturn boolean false if the time passed first
 -- @function weir.all
 function several.all(list, timeout, ...)
   checks.none("weir.all", 3, ...)
@@ -161,12 +165,12 @@ function several.all(list, timeout, ...)
   return true
 end
 
---- Waits until one future of the list is over. Reads none of them.
+--- Waits until one future of the list is over. Does not read the results.
 -- @tparam {future,...} list of one or more
 -- @tparam ?number timeout in seconds
--- @treturn ?number the index of the first in the list that is over; nil when the time
+-- @treturn ?number the index of the first future in the list that is over; nil if the time
 --   passed first
--- @treturn ?future it
+-- @treturn ?future that future
 -- @function weir.any
 function several.any(list, timeout, ...)
   checks.none("weir.any", 3, ...)

@@ -12,15 +12,15 @@
 --
 -- **What crosses** between states, always by copy: nil, booleans, numbers, strings,
 -- tables (with cycles and shared references, to any depth), functions with their
--- upvalues, light userdata, pools, mutexes, packed values, handles of weir.progress. What is
--- found in package.loaded crosses by its name, of several by the one that a new state has,
--- and is required on the other side. Anything else is refused with an error that names the
--- place: "argument 2.conn: userdata". So are metatables that were not registered.
+-- upvalues, light userdata, pools, mutexes, packed values, handles of weir.progress. A value
+-- found in package.loaded is sent as a module name and loaded with require on the other
+-- side; if it has several names, one that exists in a new state is used. Anything else is
+-- refused with an error that names the place: "argument 2.conn: userdata". Metatables that
+-- were not registered are refused as well.
 --
--- **Errors**: a wrong argument raises; what may happen at run time returns nil and a
--- message.
+-- **Errors**: a wrong argument raises. A failure at run time returns nil and a message.
 --
--- **Threads**: a state's pools, futures and loops belong to the thread that runs it.
+-- **Threads**: a state's pools, futures and loops belong to the thread that runs the state.
 -- @module weir
 
 local core = require "weir.core"
@@ -49,42 +49,47 @@ local weir = {
 local is_function, returned = check.kinds["function"], progress.returned
 
 --- In a task: has f called in the state that submitted the task, as a coroutine of the
--- loop that runs there, and waits for it. f may suspend itself there. A state that is
--- itself a pool thread's serves such calls while one of its tasks waits in weir; when
--- that task ends, calls still open fail. f and its upvalues are copied, there and back as
--- any function: what it assigns to an upvalue only its copy sees. To reach what the state
--- itself has, give the task a handle of weir.progress, which calls a function of that state
--- with its own upvalues. Or let f look it up there: in a global, in package.loaded or in a
--- module that f requires, whose functions cross by name and keep their own upvalues.
+-- loop that runs there, and waits for its result. f may suspend itself there. If the
+-- submitting state is itself a pool thread's, it serves such calls while one of its tasks
+-- waits in weir; when that task ends, calls that are still open fail.
+--
+-- f and its upvalues are copied there and back, as any function is: only the copy sees what
+-- f assigns to an upvalue. To reach values of the submitting state
+--
+-- - give the task a handle of weir.progress, which calls a function of that state with its
+--   own upvalues;
+-- - or let f look them up there: in a global, in package.loaded or in a module that f
+--   requires. Functions of such a module cross by name and keep their own upvalues.
 -- @tparam function f
 -- @param ... its arguments, copied as those of a task are
--- @return what f returned, copied. Raises what f raised; also when it cannot be called,
---   because that state or its task has ended, or its loop does not turn
+-- @return what f returned, copied. Raises what f raised. Raises as well when f cannot be
+--   called, because that state or its task has ended, or its loop does not turn
 function weir.run_in_main(f, ...)
   check.is(is_function, "weir.run_in_main: argument 1", f)
   if not core.in_task() then error("weir.run_in_main: called outside a task", 2) end
   return returned(core.run_in_main(f, ...))
 end
 
---- A handle of fn that tasks call to tell how far they are: handle(...) has fn itself, with
--- its own upvalues, called in the state that made the handle, which need not be the one
--- that submitted the task: the call goes from task to submitter until it is there.
+--- A handle of fn that tasks call to report their progress. handle(...) calls fn itself, with
+-- its own upvalues, in the state that made the handle. That state need not be the one that
+-- submitted the task: the call goes from task to submitter until it is there.
 --
 --    local done = 0
 --    local progress = weir.progress(function(n) done = done + n end)
 --    pool:run(function() for _ = 1, 10 do work() progress(1) end end)
 --
--- A call waits for fn as weir.run_in_main does, and returns copies of what fn returned: so
--- the reports of a task come in their order, and it runs no further ahead than its last
--- one. It raises what fn raised; also when fn cannot be called, because its state or a task
--- between has ended, or a loop does not turn. In the state that made the handle it calls fn
--- as a function is called.
+-- A call waits for fn as weir.run_in_main does, and returns copies of what fn returned. So
+-- the reports of a task arrive in order, and the task never runs ahead of its last report.
+-- The call raises what fn raised. It raises as well when fn cannot be called, because its
+-- state or a task between has ended, or a loop does not turn. In the state that made the
+-- handle, a call is an ordinary call of fn.
 --
--- The handle crosses as an argument, a result, an upvalue or in a table. Its state holds fn
--- until it collects garbage after the last handle is gone, in whatever state that was; an
--- fn that refers to its own handle it holds to its end.
+-- The handle crosses as an argument, a result, an upvalue or in a table. The state that made
+-- it holds fn until the last handle in any state is gone and this state collects garbage. It
+-- holds an fn that refers to its own handle until the state ends.
 -- @tparam function fn it may suspend itself where the function of run_in_main may
--- @treturn function the handle: userdata, called as a function is; tasks get copies of it
+-- @treturn function the handle: userdata that is called like a function; tasks get copies
+--   of it
 function weir.progress(fn, ...)
   check.none("weir.progress", 2, ...)
   check.is(is_function, "weir.progress: argument 1", fn)
@@ -110,9 +115,9 @@ local function unblocked(ok, ...)
   return returned(ok, ...)
 end
 
---- In a task: calls f(...), which waits for other tasks of the same pool by means that
--- weir does not know; the pool may start one more thread meanwhile (max_blocked).
--- Elsewhere it just calls f.
+--- In a task: calls f(...), for an f that waits for other tasks of the same pool by means
+-- that weir does not know. Meanwhile the pool may start one more thread (max_blocked).
+-- Outside a task it just calls f.
 -- @tparam function f
 -- @param ... its arguments
 -- @return what f returns
@@ -122,9 +127,9 @@ function weir.blocking(f, ...)
   return unblocked(pcall(f, ...))
 end
 
---- Lets values with the metatable mt cross: they arrive with the metatable that was
--- registered under the same name on the other side. So both sides must register it,
--- best in a module that both require.
+--- Lets values with the metatable mt cross: they arrive with the metatable that is
+-- registered under the same name on the other side. Both sides must register one, best in a
+-- module that both require.
 -- @tparam string name
 -- @tparam table mt
 -- Raises when either is registered already with another partner.
@@ -136,18 +141,18 @@ function weir.register(name, mt, ...)
   if not ok then error("weir.register: " .. (problem:match "%((.*)%)$" or problem), 2) end
 end
 
---- Copies values once, to be had in any state, any number of times.
--- @param ... what can cross; raises at one that cannot
--- @return an object that crosses, with the methods unpack(), which returns copies of them,
---   and size(), in bytes
+--- Copies values once, for any number of reads in any state.
+-- @param ... values that can cross; raises if one cannot
+-- @return an object that crosses. Its method unpack() returns copies of the values, size()
+--   their size in bytes
 function weir.pack(...)
   local packed, problem = core.pack(...)
   if not packed then error("weir.pack: " .. problem, 2) end
   return packed
 end
 
---- Suspends as future:get does, for that long. Where nothing can be suspended it blocks
--- the thread, and serves this state's run_in_main calls meanwhile.
+--- Suspends the coroutine for so many seconds, as future:get does. Where nothing can be
+-- suspended it blocks the thread, and serves this state's run_in_main calls meanwhile.
 -- @tparam number seconds 0 or more
 function weir.sleep(seconds, ...)
   check.none("weir.sleep", 2, ...)
@@ -155,8 +160,8 @@ function weir.sleep(seconds, ...)
   wait.seconds(seconds)
 end
 
---- A message handler for xpcall in a task that catches errors only to clean up and raises
--- them again: the place of the first one becomes future:traceback().
+--- A message handler for xpcall, for a task that catches errors only to clean up and raises
+-- them again: future:traceback() then tells where the first error was raised.
 -- @param problem the error value
 -- @return it
 function weir.note_failure(problem)
@@ -169,8 +174,8 @@ end
 
 local on_unhandled = print_failure
 
---- Calls fn(error, traceback) for each failed task whose future is collected without
--- having been read, or was collected before. It must not suspend.
+--- Calls fn(error, traceback) for each failed task whose future nobody read and is collected,
+-- before or after the task failed. fn must not suspend.
 -- @tparam ?function fn nil: writes to stderr, the default
 function weir.on_unhandled(fn, ...)
   check.none("weir.on_unhandled", 2, ...)
@@ -184,7 +189,7 @@ end
 mailbox.unhandled = report
 core.on_unhandled(report)
 
---- Hands a failure that nobody else will see to what weir.on_unhandled was given.
+--- Reports a failure that nobody else will see to the function given to weir.on_unhandled.
 -- @param problem the error value
 -- @tparam ?string traceback
 function weir.report(problem, traceback, ...)

@@ -9,23 +9,23 @@
 --   suspend(co, timeout)  suspends `co`, the running coroutine, until resume(co) or
 --                 until `timeout` seconds have passed (nil: no limit); may also return
 --                 earlier
---   resume(co)    lets a suspended `co` go on, now or at the loop's next turn; nothing
---                 when it is not suspended any more
+--   resume(co)    lets a suspended `co` go on, now or at the loop's next turn; does nothing
+--                 if `co` is no longer suspended
 --   watch(fd, fn) calls fn() whenever the descriptor is readable; returns a function
---                 that ends it, or nil where no loop can be had here. While it
+--                 that ends this, or nil if no loop is available here. While it
 --                 watches, the loop does not end
 --   spawn(fn, ...)  optional: runs fn(...) as a coroutine of the loop, for
---                 weir.run_in_main. Without it such a function cannot be suspended
---   instance()    optional: anything that is another when the loop was loaded anew
+--                 weir.run_in_main. Without spawn such a function cannot be suspended
+--   instance()    optional: any value that differs after the loop's module was loaded anew
 --   call(ended, fn, ...)  optional: as spawn, then calls ended(true, what fn returned...)
---                 or ended(false, the error). On Lua 5.1 spawn alone cannot tell of an error
---   owner(co)     optional: an owner of weir.owner for the mutexes that are locked now, in
---                 `co` or, with nil, outside coroutines; nil: none of this loop's
---   main_waits    optional: true where the state's main program cannot go on while the
+--                 or ended(false, the error). On Lua 5.1 spawn alone cannot report an error
+--   owner(co)     optional: the owner (see weir.owner) of the mutexes that `co` locks now or,
+--                 with nil, of those locked outside coroutines; nil: no owner of this loop's
+--   main_waits    optional: true if the state's main program cannot go on while the
 --                 loop's coroutines run
---   present()     optional: whether watch works outside the loop's coroutines, too
+--   present()     optional: whether watch also works outside the loop's coroutines
 --
--- All are called on the state's own thread. weir comes with block, copas, luv and
+-- weir calls all of them on the state's own thread. It comes with block, copas, luv and
 -- cqueues: weir.loop.copas and so on.
 -- @module weir.loop
 
@@ -65,8 +65,8 @@ function loop.register(candidate)
   table.insert(registered, 1, candidate)
 end
 
---- Suspends every coroutine of this state under `candidate` from now on, whatever
--- else runs; nil ends that.
+--- From now on suspends every coroutine of this state under `candidate`, whichever other loop
+-- runs; nil ends that.
 -- @tparam ?table candidate a loop, registered or not
 function loop.use(candidate)
   if candidate ~= nil then check("weir.loop.use", candidate) end
@@ -74,7 +74,7 @@ function loop.use(candidate)
   loop.is_told = explicit ~= nil -- for wait.lua
 end
 
--- Asked at every wait, hence without ipairs.
+-- Every wait calls it, so it does without ipairs.
 local function find(predicate, co)
   for i = 1, #registered do
     local candidate = registered[i]
@@ -102,27 +102,27 @@ if is_51 then
   end
 end
 
---- Where `co` is to be suspended. Outside a coroutine nothing can be.
+--- The loop under which `co` is suspended; block outside a coroutine, where nothing can be.
 function loop.of(co)
   if not co then return block end
   return explicit or find("owns", co) or block
 end
 
---- Whether there is any loop that could be run; without one to_hold gives block.
+--- Whether any loop is there that could run. If none is, to_hold returns block.
 -- @treturn boolean
 function loop.is_there()
   return not not (explicit or registered[1] or loaded[OWN[1]] or loaded[OWN[2]] or loaded[OWN[3]])
 end
 
---- Which loop should take what comes back: the one that the caller runs under, or
--- one that could be run later.
+--- The loop that should take what comes back: the one that the caller runs under, or
+-- one that could run later.
 function loop.to_hold(co)
   return explicit or co and find("owns", co) or find("present") or block
 end
 
---- For a loop that has nothing else to wait for than weir: blocks the thread until
--- something has come back to this state, or a descriptor is readable, or a signal has
--- come, and takes what came on behalf of `candidate`.
+--- For a loop that waits for nothing but weir: blocks the thread until something has come
+-- back to this state, or a descriptor is readable, or a signal has come. Then takes what came
+-- on behalf of `candidate`.
 -- @tparam table candidate a loop
 -- @tparam ?number timeout in seconds; nil: no limit; 0: only takes what is there
 -- @tparam ?number fd a descriptor
@@ -136,7 +136,7 @@ function loop.turn(candidate, timeout, fd)
   mailbox.deliver(candidate)
 end
 
---- Who owns what `co` locks, where a loop says so.
+--- The owner of what `co` locks, if a loop names one.
 function loop.owner(co)
   for _, candidate in ipairs(registered) do
     local owner = candidate.owner and candidate.owner(co)
@@ -144,13 +144,13 @@ function loop.owner(co)
   end
 end
 
---- How much is still to come back to this state. A loop may end when it is 0.
+--- How many things are still to come back to this state. A loop may end when this is 0.
 -- @treturn number
 function loop.pending()
   return core.pending()
 end
 
---- Seconds, of the clock that timeouts use: it never jumps, and its zero means nothing.
+--- Seconds on the clock that timeouts use. The clock never jumps, and its zero means nothing.
 -- @treturn number
 -- @function weir.loop.clock
 loop.clock = core.clock

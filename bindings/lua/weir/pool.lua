@@ -2,9 +2,9 @@
 
 --- Pools: named sets of threads, each with a Lua state of its own.
 --
--- A pool may be used from every state that got its handle (handles cross to tasks as
--- arguments and upvalues do). When the last handle is collected and the last unsettled
--- future is over, the pool is closed without waiting.
+-- Every state that got a pool's handle may use the pool (handles cross to tasks like any
+-- argument or upvalue). When the last handle is collected and the last unsettled future is
+-- over, the pool closes without waiting.
 -- @classmod weir.pool
 
 local check = require "weir.check"
@@ -26,7 +26,7 @@ local function check_self(self, method)
   end
 end
 
--- Has what comes back looked after, also if nobody waits for it.
+-- Makes sure that a loop takes what comes back, even if nobody waits for it.
 local function look_after()
   if not mailbox.is_held() then mailbox.hold(loops.to_hold(loops.running())) end
 end
@@ -57,7 +57,7 @@ local options = {
   metatables = check.word("refuse", "copy", "drop"),
 }
 
--- The program's own, in their places; every state has those of C.
+-- The program's own searchers, each at its index; every state has the searchers in C.
 local function own_searchers()
   local list = {}
   for i, searcher in ipairs(package.searchers or package.loaders) do
@@ -73,7 +73,7 @@ local function open_with(preload, given)
     unpack(args, 1, args.n or #args))
 end
 
--- What every task may need: weir itself, where it was not found in package.path.
+-- Every task may need weir itself, also if it was not found in package.path.
 local function is_ours(name)
   return type(name) == "string" and (name == "weir" or name:find "^weir%.") ~= nil and name ~= "weir.core"
 end
@@ -89,8 +89,8 @@ local function take_loaders(from, all)
   return taken, sent
 end
 
--- What stands in package.preload crosses as that: by its name, which means nothing on
--- the other side. So it stands elsewhere while it is packed.
+-- A function found in package.preload would cross by its name, which means nothing on the
+-- other side. Therefore the functions are taken out of it while they are packed.
 local function open_with_preload(given)
   local preload, sent = take_loaders(package.preload, given.preload)
   local ok, handle, opening = pcall(open_with, next(sent) and sent or false, given)
@@ -115,7 +115,7 @@ local function name_option(problem)
   return (problem:gsub("^setup (%-?%d+)", name_place))
 end
 
--- What agrees with each option alone, but not together.
+-- Options of which each is right, but not all together.
 local function check_options(where, given)
   if given.threads and given.threads_max and given.threads_max < given.threads then
     error(("%s: options.threads_max (%d) is less than options.threads (%d)"):format(where,
@@ -129,7 +129,7 @@ local function check_options(where, given)
   end
 end
 
--- The handle, and a future of the opening; or nil and why not.
+-- Returns the handle and a future of the opening, or nil and why not.
 local function open(where, given)
   local handle, opening = open_with_preload(given)
   if handle == false then error(where .. ": " .. name_option(opening), 3) end
@@ -137,52 +137,53 @@ local function open(where, given)
   return handle, opening
 end
 
---- Opens a pool. Waits (as future:get does) until every thread has run its init.
+--- Opens a pool, and waits (as future:get does) until every thread has run its init.
 -- @tparam table given the options, all optional:
 -- @tparam[opt="weir"] string given.name names the threads
 -- @tparam[opt] int given.threads how many; by default one for each CPU that the pool may use
 -- @tparam[opt=threads] int given.threads_max it grows up to this number while tasks find no
 --   idle thread
 -- @tparam[opt=10] number given.idle seconds after which a thread above `threads` ends
--- @tparam[opt=false] boolean given.lazy opens without a thread, and costs none while nobody
---   uses it. The first task brings one, others come up to threads_max, and all that idle end.
---   So init may fail later. If no other thread is there, the futures of the waiting tasks end
---   with false and "init failed: " before the error's text, or the error itself when it is no
---   string. The next task tries again, also where the system refused a thread
--- @tparam[opt=0] int given.max_blocked threads beyond these that stand in for threads whose
---   tasks wait for other tasks
+-- @tparam[opt=false] boolean given.lazy the pool opens without a thread, and has none while
+--   nobody uses it. The first task starts one, more are started up to threads_max, and each
+--   ends when it has idled. So init may fail after the open. If no other thread is there
+--   then, the futures of the waiting tasks end with false and "init failed: " before the
+--   error's text, or the error itself if it is no string. The next task tries again, also
+--   after the system refused a thread
+-- @tparam[opt=0] int given.max_blocked threads beyond threads_max that stand in for threads
+--   whose tasks wait for other tasks
 -- @tparam[opt=0] int given.queue_limit tasks that may be queued; 0: no limit
 -- @tparam[opt="refuse"] string given.on_full what run does at that limit: "refuse" returns
---   nil, "full"; "wait" suspends until there is space, in the order of the calls of one
---   state; "drop_oldest" ends the oldest task's future with false, "full"
+--   nil, "full"; "wait" suspends until there is space, and serves the calls of one state in
+--   order; "drop_oldest" ends the oldest task's future with false, "full"
 -- @tparam[opt] function given.init each thread calls init(args...) before its first task and
 --   passes the value to every task as its first argument. If it raises, or returns nil and a
 --   message, the open fails with that
 -- @tparam[opt] table given.args a list: the arguments of init
--- @tparam[opt] function given.at_exit called with init's value on the same thread before it
---   ends. close reports the first error of one; when no handle is left, stderr has it
--- @tparam[opt=false] boolean given.preload carries the functions in package.preload over, also
---   those of C without upvalues. package.path, package.cpath and weir's own modules always
---   are
--- @tparam[opt=false] boolean given.searchers carries the Lua functions in package.searchers
---   (package.loaders) over with their upvalues, for example fennel's or luarocks.loader's.
---   Tasks, and what crosses to them by name, then find the modules that the program finds
+-- @tparam[opt] function given.at_exit called with init's value on the same thread before the
+--   thread ends. close returns the first error of an at_exit; if no handle is left, the error
+--   is written to stderr
+-- @tparam[opt=false] boolean given.preload copies the functions in package.preload to the
+--   threads' states, also C functions without upvalues. package.path, package.cpath and
+--   weir's own modules are always copied
+-- @tparam[opt=false] boolean given.searchers copies the Lua functions in package.searchers
+--   (package.loaders) with their upvalues, for example fennel's or luarocks.loader's. Then
+--   tasks, and values that cross to them by name, find the modules that the program finds
 -- @tparam[opt=false] boolean given.own_globals gives each task a table of its own for its
 --   globals, which reads through to those of the thread's state. What the task assigns is
 --   gone after it. Modules that it requires stay loaded, and see the state's globals
--- @tparam[opt="refuse"] string given.metatables what happens to metatables that were not
---   registered, where values cross to tasks and back: "refuse" raises; "copy" takes them
---   along, a new one for each value, because nothing says that two were the same; "drop"
---   leaves them
+-- @tparam[opt="refuse"] string given.metatables what happens to unregistered metatables of
+--   values that cross to tasks and back: "refuse" raises; "copy" copies them, a new one for
+--   each value, because nothing says that two were the same; "drop" leaves them behind
 -- @tparam[opt] int given.stack_size bytes
--- @tparam[opt=0] int given.nice 0 to 19: on Linux its threads, and the commands that they
---   start, are so many steps nicer than the thread that opens it. So the loop's timers come
---   in time although tasks compute on every CPU
+-- @tparam[opt=0] int given.nice 0 to 19: on Linux the pool's threads, and the commands that
+--   they start, are so many steps nicer than the thread that opens the pool. Then the loop's
+--   timers fire in time even if tasks compute on every CPU
 -- @tparam[opt=5] number given.cancel_timeout seconds; math.huge: never. A cancelled task that
 --   has not stopped by then is abandoned: the pool replaces its thread, which ends when it
 --   wakes
--- @treturn ?weir.pool nil when it cannot be opened
--- @return the error of init, or a string, then
+-- @treturn ?weir.pool nil if it cannot be opened
+-- @return then the error of init, or a string
 -- @function weir.pool
 function pool.new(given, ...)
   check.none("weir.pool", 2, ...)
@@ -195,12 +196,12 @@ function pool.new(given, ...)
   return handle
 end
 
---- The same without waiting. Tasks may be submitted at once: they are queued until the
--- pool is open; if it cannot be, their futures end with false and "closed".
+--- Opens a pool without waiting. Tasks may be submitted at once: they are queued until the
+-- pool is open. If the open fails, their futures end with false and "closed".
 -- @tparam table given as for weir.pool
--- @treturn ?weir.pool nil when no thread can be had
--- @return a future: true when every thread has run its init; or false and the error of
---   one. Instead of it a string, when there is no pool
+-- @treturn ?weir.pool nil if no thread could be started
+-- @return a future: true when every thread has run its init, or false and the error of one.
+--   Without a pool: a string that says why
 -- @function weir.pool_async
 function pool.new_async(given, ...)
   check.none("weir.pool_async", 2, ...)
@@ -214,7 +215,7 @@ end
 
 local CORE_PRIORITY = { normal = 0, high = 1, low = 2 }
 
--- Its task is under way. Where there is no memory for the rest nobody would get the
+-- The future's task is under way. If memory is short now, the caller would never get the
 -- future, so the task is taken back.
 local function keep(future)
   local ok, problem = pcall(look_after)
@@ -238,12 +239,12 @@ local function submit(self, call, f, ...)
 end
 
 --- Has a thread of the pool call f(state, ...), or f(...) in a pool without init.
--- Never blocks, but in a pool with on_full = "wait". What f takes with it, arguments
--- and upvalues, is copied now; see weir for what can be.
+-- Blocks only in a pool with on_full = "wait". The arguments and upvalues of f are copied
+-- now; the module weir says what can be copied.
 -- @tparam function f
--- @param ... its arguments. Raises when one cannot cross
--- @treturn ?weir.future nil when it was refused
--- @treturn ?string "full", "closed" or what the system refused, then
+-- @param ... its arguments. Raises if one cannot cross
+-- @treturn ?weir.future nil if the task was refused
+-- @treturn ?string then "full", "closed" or what the system refused
 function pool:run(f, ...)
   local future, problem = run(self, f, ...)
   if problem == true then return future end -- and a loop looks after what comes back
@@ -260,13 +261,14 @@ function pool:run(f, ...)
   return keep(future)
 end
 
---- The same without a future: nobody waits for it and nothing comes back. It outlives the
--- task that posts it, for it counts as submitted where that chain of tasks began; there
--- weir.on_unhandled is told if it fails, and weir.run_in_main calls.
+--- The same without a future: nobody waits for the task and nothing comes back. A task that
+-- another task posts outlives that one, because it counts as submitted by the state where the
+-- chain of tasks began. That state's weir.on_unhandled is told if it fails, and its
+-- weir.run_in_main calls go there.
 -- @tparam function f
--- @param ... its arguments. Raises when one cannot cross
--- @treturn ?boolean true, or nil when it was refused
--- @treturn ?string "full" or "closed", then
+-- @param ... its arguments. Raises if one cannot cross
+-- @treturn ?boolean true, or nil if the task was refused
+-- @treturn ?string then "full" or "closed"
 function pool:post(f, ...)
   check_self(self, "post")
   check.is(kinds["function"], "post: argument 1", f)
@@ -292,16 +294,17 @@ local task_options = {
 }
 
 --- Options for runs.
--- @tparam table given
---   priority ("normal"): "high", "normal" or "low";
---   start_within (seconds): the future ends with false, "expired" when no thread has
---   started the task by then;
---   timeout (seconds): the future ends with false, "timeout" when the task has not ended by
---   then, whoever waits for it and how, and the task is cancelled as by future:cancel. An
---   error of its own that it raises all the same goes to weir.on_unhandled;
---   cancellable (false): on LuaJIT, runs without its compiler, whose loops cannot be
---   stopped by cancel. Elsewhere every task can
--- @return an object with a method run(f, ...), which is as pool:run and may be called
+-- @tparam table given the options, all optional:
+-- @tparam[opt="normal"] string given.priority "high", "normal" or "low"
+-- @tparam[opt] number given.start_within seconds: if no thread has started the task by then,
+--   the future ends with false, "expired"
+-- @tparam[opt] number given.timeout seconds: if the task has not ended by then, the future
+--   ends with false, "timeout", whether or not anybody waits for it, and the task is cancelled
+--   as by future:cancel. If the task then raises an error of its own, that goes to
+--   weir.on_unhandled
+-- @tparam[opt=false] boolean given.cancellable on LuaJIT, runs the task without the compiler,
+--   because cancel cannot stop compiled loops. Elsewhere every task can be stopped
+-- @return an object with a method run(f, ...), which works like pool:run and may be called
 --   any number of times
 function pool:task(given, ...)
   check_self(self, "task")
@@ -329,7 +332,7 @@ local function start_close(self, drain)
   return closing, problem
 end
 
--- Blocks the thread; in the core, which knows of calls that nobody could answer then.
+-- Blocks the thread inside the core, which knows of calls that nobody could answer then.
 local function close_blocking(self, how)
   local ok, problem = core.close_blocking(self, how.drain, how.timeout or -1)
   if not ok then return nil, problem end
@@ -352,15 +355,17 @@ local function closed(ok, problem)
   return nil, problem
 end
 
---- Closes the pool and waits until its threads have ended. Tasks that run finish;
--- queued ones end with false, "closed", or with drain run first.
--- Raises in a task of the same pool, which would wait for itself.
--- Without a loop ^C is seen when the close has ended: where a task may be stuck give it a
--- timeout, or use close_async():get(), which ^C ends.
--- @tparam ?table how drain (false); timeout (seconds): when it passes, queued tasks end
---   as without drain, nil and "timeout" are returned, and the close goes on
--- @treturn ?boolean true, also when it was closed before; nil after an error
--- @return the first error of an at_exit that nobody was told yet, or "timeout", then
+--- Closes the pool and waits until its threads have ended. Running tasks finish. Queued tasks
+-- end with false, "closed"; with drain they run first.
+-- Raises in a task of the same pool, because the task would wait for itself.
+-- Without a loop, ^C takes effect only when the close has ended. If a task may be stuck, give
+-- close a timeout, or use close_async():get(), which ^C ends.
+-- @tparam[opt] table how the options, all optional:
+-- @tparam[opt=false] boolean how.drain
+-- @tparam[opt] number how.timeout seconds. After that queued tasks end as without drain, and
+--   close returns nil, "timeout", while the pool goes on closing
+-- @treturn ?boolean true, also if the pool was closed before; nil after an error
+-- @return then the first error of an at_exit that nobody was told yet, or "timeout"
 function pool:close(how, ...)
   check_self(self, "close")
   check.none("close", 2, ...)
@@ -371,11 +376,12 @@ function pool:close(how, ...)
   return closed(close(self, how))
 end
 
---- The same without waiting.
--- @tparam ?table how drain (false)
--- @treturn ?weir.future over when the threads have ended: true, or false and the first
---   error of an at_exit; nil when the system refuses what it takes to wait
--- @treturn ?string why, then
+--- Closes the pool without waiting.
+-- @tparam[opt] table how the options, all optional:
+-- @tparam[opt=false] boolean how.drain
+-- @treturn ?weir.future over when the threads have ended: true, or false and the first error
+--   of an at_exit; nil if the system refuses what the wait needs
+-- @treturn ?string then why
 function pool:close_async(how, ...)
   check_self(self, "close_async")
   check.none("close_async", 2, ...)
@@ -387,10 +393,10 @@ end
 -- ---- the rest -----------------------------------------------------------------
 
 --- Sets the number of threads. No task is lost.
--- @tparam number min 0 to 1024; 0: it is lazy, see weir.pool
--- @tparam ?number max min, but 1 at least, to 1024; nil: min
--- @treturn ?boolean nil when the system refused threads, or the pool is closed
--- @treturn ?string why
+-- @tparam number min 0 to 1024; 0: the pool is lazy, see weir.pool
+-- @tparam ?number max from min (at least 1) to 1024; nil: min
+-- @treturn ?boolean nil if the system refused threads, or the pool is closed
+-- @treturn ?string then why
 function pool:resize(min, max, ...)
   check_self(self, "resize")
   check.none("resize", 3, ...)
@@ -399,11 +405,11 @@ function pool:resize(min, max, ...)
   return core.resize(self, min, max or min)
 end
 
---- A snapshot.
--- @treturn table counts: threads, idle, running, queued, lost, blocked (now); submitted,
---   ok, failed, cancelled, expired, closed, dropped, refused, abandoned, grown, retired
---   (since it was opened); and timed_out: futures that said "timeout", whose tasks count as
---   running until they return
+--- One snapshot of the pool's counts.
+-- @treturn table threads, idle, running, queued, lost, blocked: now; submitted, ok, failed,
+--   cancelled, expired, closed, dropped, refused, abandoned, grown, retired: since the open;
+--   timed_out: the futures that ended with "timeout", whose tasks count as running until they
+--   return
 function pool:stats(...)
   check_self(self, "stats")
   check.none("stats", 1, ...)

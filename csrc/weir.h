@@ -62,10 +62,10 @@ typedef struct weir_call   weir_call;
 typedef struct weir_notice weir_notice;
 
 /* The library's own part of the structs that users embed: zero-fill it, then leave it
- * alone. */
+ * alone. Only its size is for users, and it is the same in every build. */
 typedef struct weir_link {
-    struct weir_link *next, *prev;
-    unsigned          kind;
+    struct weir_link       *next, *prev;
+    const struct weir_kind *kind; /* of a delivery */
 } weir_link;
 
 /* ---- errors ------------------------------------------------------------ */
@@ -508,6 +508,68 @@ WEIR_API int weir_main_quiet(weir_main *main, bool quiet);
  * negative timeout and nothing pending it returns 0 at once, because it would sleep for
  * ever. */
 WEIR_API int weir_main_wait(weir_main *main, int64_t timeout_ns);
+
+/* One delivery in the hands of the main's owner, see weir_main_next. Zero-fill it, then set
+ * size. Of the first four, the one that was delivered is not NULL. */
+typedef struct {
+    size_t       size;    /* sizeof(weir_delivery) */
+    weir_task   *task;    /* it settled with outcome; it is idle now, unless it was abandoned */
+    weir_notice *notice;  /* it was posted with outcome */
+    weir_call   *call;    /* weir_run_in_main was called with fn and arg */
+    weir_pool   *pool;    /* it asks for `lends` threads, each as its lend(pool, arg) would */
+    int          outcome; /* of task or notice */
+    unsigned     lends;
+    void (*fn)(weir_call *call, void *arg);
+    void *arg;
+
+    /* Reserved for the library: zero-fill, then leave alone. */
+    struct {
+        weir_main              *main;
+        const struct weir_kind *kind;
+        void                   *of;
+        int                     blocking;
+        void                   *spare[2];
+    } weir;
+} weir_delivery;
+
+/* Takes one delivery and leaves its callback (done, fn, lend) uncalled: the caller acts in
+ * its place, after this has returned. So a binding runs nothing under our frames.
+ *
+ * The first call with `out` begins a round. It takes what is there now, as a dispatch does;
+ * the calls that follow with the same `out` return that, one by one and in order, then
+ * WEIR_EAGAIN, which ends the round. What comes meanwhile waits for the next round, so that
+ * a loop over next ends although each task is run again.
+ *
+ * A delivery lasts until the following next with `out`, or until weir_delivery_end, which
+ * also ends the round. While it lasts, all is as inside a callback that dispatch calls:
+ * - it counts in weir_main_pending, and a fork finds it there; on_busy waits for the end
+ *   of the round, and weir_main_close is WEIR_EBUSY until then;
+ * - a task may be freed or run again at once. An abandoned one is released at the end;
+ * - a call may be finished at once or later. At the end its fn counts as returned;
+ * - nested calls go on with the same ordered list, each with a weir_delivery of its own:
+ *   weir_main_next, weir_main_dispatch, weir_main_wait.
+ * Calls and lends that a blocking wait serves are not taken here: it calls their fn or lend.
+ *
+ * 0; WEIR_EAGAIN (nothing is there, or the round is over); WEIR_EPERM (a foreign thread);
+ * WEIR_EBUSY (`out` is in a round of another main); WEIR_EINVAL (NULL, or a size that is
+ * too small). After an error, `out` holds no delivery but with WEIR_EBUSY. The main's own
+ * thread, in fork's child too; `out` is the caller's. Partner: weir_delivery_end. */
+WEIR_API int weir_main_next(weir_main *main, weir_delivery *out);
+
+/* The same, but where a round begins and nothing is there, it waits as weir_main_wait does
+ * until something is. WEIR_ETIMEDOUT when the timeout passed. With a negative timeout and
+ * nothing pending it returns WEIR_EAGAIN at once. */
+WEIR_API int weir_main_wait_next(weir_main *main, int64_t timeout_ns, weir_delivery *out);
+
+/* Calls the delivery's own callback, as weir_main_dispatch would: for what the caller does
+ * not know. Once, while the delivery lasts; without one it does nothing. The main's own
+ * thread. */
+WEIR_API void weir_delivery_run(weir_delivery *delivery);
+
+/* Ends the delivery, if there is one, and its round. What the round has not returned keeps
+ * the descriptor readable. Nothing to do after WEIR_EAGAIN. NULL is allowed. The main's own
+ * thread. */
+WEIR_API void weir_delivery_end(weir_delivery *delivery);
 
 /* How many deliveries are still to come or to be delivered: accepted tasks, run_in_main
  * calls that are not finished, notices. A loop may end when this is 0. Any thread. */

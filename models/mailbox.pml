@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * mailbox.pml: posters, the descriptor, dispatch with a budget and nested
- * dispatch, weir_main_wait, and the descriptor's end (csrc/mailbox/main.c).
+ * dispatch, weir_main_wait_next, and the descriptor's end (csrc/mailbox/mailbox.c, main.c).
  */
 //! ok    loop
 //! ok    wait                 -DWAIT
@@ -40,7 +40,7 @@ bool closed;    /* they are shut */
 /* Guarded by the main's lock. */
 bool signalled; /* a write is owed or done, and was not read yet */
 bool quiet;     /* no write is owed: the owner looks before it polls */
-bool waited;    /* weir_main_wait sleeps: unpark in place of a write */
+bool waited;    /* weir_main_wait_next sleeps: unpark in place of a write */
 bool shut;      /* nobody reads the descriptor any more; the last writer closes it */
 byte writers = 0;
 

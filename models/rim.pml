@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
  * rim.pml: run_in_main by a worker and by a thread of no pool, against a main that
- * turns its loop, sleeps in weir_main_wait, waits in weir_close for the worker's
- * pool, and closes (csrc/mailbox/thread.c, call.c, main.c).
+ * turns its loop, sleeps in weir_main_wait_next, waits in weir_close for the worker's
+ * pool, and closes (csrc/mailbox/waiter.c, call.c, main.c).
  */
 //! ok    blocking-close    -DBLOCKING
 //! ok    main-close
 //! ok    main-wait         -DWAITS
+//! ok    wait-then-poll    -DPOLLS
+//! found wait-ends-late    -DPOLLS -DBUG_WAIT_ENDS_LATE : assertion violated (((returned
 //! found wait-serves-own   -DWAITS -DBUG_WAIT_SERVES : assertion violated ((delivered
 //! found close-serves-not  -DBLOCKING -DBUG_NO_SERVE : assertion violated (((returned
 //! found look-then-wait    -DBLOCKING -DBUG_LOOK_FIRST : assertion violated (((returned
@@ -116,7 +118,7 @@ active [CALLERS] proctype caller()
     atomic {
         returned[_pid]++;
         assert(code[_pid] == OK || code[_pid] == ECLOSED || (code[_pid] == EDEADLK && by_blocking[_pid]));
-#ifdef WAITS
+#if defined(WAITS) || defined(POLLS)
         assert(code[_pid] != EDEADLK) /* for that is a loop that turns */
 #endif
     }
@@ -181,7 +183,7 @@ inline begin(c, blocking)
     if
     :: atomic { end_call(c, OK) }
     :: left_over[c] = true
-#if !defined(BLOCKING) && !defined(WAITS)
+#if !defined(BLOCKING) && !defined(WAITS) && !defined(POLLS)
     :: skip
 #endif
     fi;
@@ -302,7 +304,8 @@ inline fail_calls()
     }
 }
 
-/* weir_main_wait: sleeps for everything, and serves no call of its own main */
+/* weir_main_wait_next: sleeps for everything, and serves no call of its own main. A call
+ * that comes before the wait has ended unparks and writes nothing: the take comes after. */
 inline main_wait()
 {
     waiting++;
@@ -319,8 +322,13 @@ inline main_wait()
     :: else
     fi;
     waited = false;
+#ifdef BUG_WAIT_ENDS_LATE
     dispatch();
     waiting--
+#else
+    waiting--;
+    dispatch()
+#endif
 }
 
 active proctype owner()
@@ -332,6 +340,13 @@ active proctype owner()
     :: delivered < CALLERS -> main_wait()
     :: else -> break
     od
+#elif defined(POLLS)
+    main_wait();
+    do
+    :: atomic { fd } dispatch()
+    :: timeout -> break
+    od;
+    assert(delivered == CALLERS) /* by a loop that only looks at its descriptor */
 #elif defined(BLOCKING)
     do
     :: atomic { fd } dispatch()

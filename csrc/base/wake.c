@@ -80,7 +80,7 @@ void wi_wake_raise(wi_wake *w)
 }
 
 /* One read empties an eventfd, and a pipe as far as it matters: at most one
- * write is under way at a time, see main.c. */
+ * write is under way at a time, see mailbox.c. */
 bool wi_wake_drain(wi_wake *w)
 {
     uint64_t buffer[8];

@@ -11,7 +11,8 @@
  * consumes. Whoever drops the last frees. After the end, the main's side keeps
  * the main alive with a hold, since its finish may come when the main is closed.
  */
-#include "mailbox/main.h"
+#include "mailbox/call.h"
+
 #include "base/registry.h"
 #include "mailbox/task.h"
 
@@ -28,7 +29,7 @@ static bool drop_locked(weir_call *call) { return --call->refs == 0; }
 static wi_parker *end_locked(weir_call *call, int code, void *result)
 {
     if (call->state == WI_BEGUN)
-        wi_unlink(&call->link);
+        wi_unlink(&call->in.link);
     call->state = WI_ENDED;
     call->code = code;
     call->result = result;
@@ -42,6 +43,48 @@ static void end_and_wake_locked(weir_call *call, int code)
     if (asleep)
         wi_unpark_end(asleep);
 }
+
+/* ---- the main's side ---------------------------------------------------- */
+
+static void begin(weir_link *e, weir_delivery *d)
+{
+    weir_call *call = wi_container(e, weir_call, in.link);
+    weir_main *m = call->main;
+    wi_main_hold(m); /* until finish, for the main may be closed by then */
+    wi_main_hold(m); /* until fn has returned */
+    wi_lock(&m->lock);
+    call->state = WI_BEGUN;
+    m->handed++;
+    m->beginning++;
+    call->refs++; /* ours: finish may consume the call inside fn */
+    wi_list_append(&m->begun, &call->in.link);
+    wi_unlock(&m->lock);
+    d->call = d->weir.of = call;
+    d->fn = call->fn, d->arg = call->arg;
+}
+
+static void run(weir_delivery *d) { d->fn(d->call, d->arg); }
+
+static void end(weir_delivery *d)
+{
+    weir_call *call = d->weir.of;
+    weir_main *m = call->main;
+    wi_lock(&m->lock);
+    bool unfinished = d->weir.blocking && call->state == WI_BEGUN;
+    if (unfinished)
+        end_and_wake_locked(call, WEIR_EDEADLK);
+    m->beginning--;
+    call->returned = true;
+    bool last = drop_locked(call);
+    wi_unlock(&m->lock);
+    if (last)
+        free(call);
+    if (unfinished)
+        wi_main_came(m);
+    wi_main_release(m);
+}
+
+static const struct weir_kind a_call = {begin, run, end, WI_CALLS};
 
 /* ---- the caller's side -------------------------------------------------- */
 
@@ -70,7 +113,7 @@ static int post_and_wait(weir_main *m, weir_call *call, void **result)
     wi_waiter w;
     wi_wait_begin(&w, call);
     call->caller = &w;
-    if (!wi_main_post(m, &call->link, WI_CALL)) {
+    if (!wi_main_post(m, &call->in.link)) {
         wi_wait_end(&w);
         free(call);
         wi_main_came(m);
@@ -104,6 +147,7 @@ int weir_run_in_main(weir_main *main, void (*fn)(weir_call *, void *), void *arg
     rc = WEIR_ENOMEM;
     if (!(call = calloc(1, sizeof *call)))
         goto out;
+    call->in.link.kind = &a_call;
     call->main = m, call->fn = fn, call->arg = arg;
     call->refs = 2;
     call->pool = weir_task_current() ? weir_task_current()->weir.pool : NULL;
@@ -119,41 +163,7 @@ out:
     return rc;
 }
 
-/* ---- the main's side ---------------------------------------------------- */
-
-void wi_call_begin(weir_call *call, bool blocking)
-{
-    weir_main *m = call->main;
-    wi_main_hold(m); /* until finish, for the main may be closed by then */
-    wi_main_hold(m); /* until we return */
-    wi_lock(&m->lock);
-    call->state = WI_BEGUN;
-    m->handed++;
-    m->beginning++;
-    call->refs++; /* ours: finish may consume the call inside fn */
-    wi_list_append(&m->begun, &call->link);
-    wi_unlock(&m->lock);
-
-    m->depth++; /* fn may not close us */
-    call->fn(call, call->arg);
-    m->depth--;
-
-    wi_lock(&m->lock);
-    bool unfinished = blocking && call->state == WI_BEGUN;
-    if (unfinished)
-        end_and_wake_locked(call, WEIR_EDEADLK);
-    m->beginning--;
-    call->returned = true;
-    bool last = drop_locked(call);
-    wi_unlock(&m->lock);
-    if (last)
-        free(call);
-    if (unfinished)
-        wi_main_came(m);
-    else if (blocking)
-        wi_main_look_busy(m);
-    wi_main_release(m);
-}
+/* ---- the ends ----------------------------------------------------------- */
 
 void weir_call_finish(weir_call *call, int code, void *result)
 {
@@ -185,9 +195,9 @@ static bool is_of(const weir_call *call, const weir_pool *p, uint64_t serial)
 static weir_call *next_begun(weir_main *m, const weir_pool *p, uint64_t serial, weir_call *after,
                              bool returned)
 {
-    weir_link *e = after ? wi_list_after(&m->begun, &after->link) : wi_list_first(&m->begun);
+    weir_link *e = after ? wi_list_after(&m->begun, &after->in.link) : wi_list_first(&m->begun);
     for (; e; e = wi_list_after(&m->begun, e)) {
-        weir_call *call = wi_container(e, weir_call, link);
+        weir_call *call = wi_container(e, weir_call, in.link);
         if (is_of(call, p, serial) && call->returned == returned)
             return call;
     }
@@ -236,14 +246,14 @@ void wi_main_fail_calls(weir_main *m)
     wi_main_take_arrivals(m);
     wi_lock(&m->lock);
     while ((e = wi_list_pop(&m->batch.calls))) {
-        weir_call *call = wi_container(e, weir_call, of_calls);
-        wi_unlink(&call->link);
+        weir_call *call = wi_container(e, weir_call, in.of_calls);
+        wi_unlink(&call->in.link);
         call->refs--; /* the caller's is left */
         end_and_wake_locked(call, WEIR_ECLOSED);
         n++;
     }
     while ((e = wi_list_first(&m->begun))) {
-        end_and_wake_locked(wi_container(e, weir_call, link), WEIR_ECLOSED);
+        end_and_wake_locked(wi_container(e, weir_call, in.link), WEIR_ECLOSED);
         n++;
     }
     wi_unlock(&m->lock);
@@ -266,8 +276,8 @@ void wi_calls_forked_locked(weir_main *m)
     while (wi_list_pop(&m->callers)) {
     }
     while ((e = wi_list_pop(&m->batch.calls))) {
-        weir_call *call = wi_container(e, weir_call, of_calls);
-        wi_unlink(&call->link);
+        weir_call *call = wi_container(e, weir_call, in.of_calls);
+        wi_unlink(&call->in.link);
         call->refs--; /* no finish will come */
         if (drop_caller_locked(call))
             free(call);
@@ -275,7 +285,7 @@ void wi_calls_forked_locked(weir_main *m)
             end_locked(call, WEIR_ECLOSED, NULL);
     }
     while ((e = wi_list_first(&m->begun))) {
-        weir_call *call = wi_container(e, weir_call, link);
+        weir_call *call = wi_container(e, weir_call, in.link);
         drop_caller_locked(call); /* the finish has a reference */
         end_locked(call, WEIR_ECLOSED, NULL);
     }

@@ -2,7 +2,25 @@
  *
  * notice.c: telling an owner that something ended, or came.
  */
-#include "mailbox/main.h"
+#include "mailbox/notice.h"
+
+void wi_notice_tell(weir_notice *notice)
+{
+    weir_main *m = notice->weir.main;
+    notice->fn(notice, notice->weir.outcome);
+    if (m)
+        wi_main_came(m);
+}
+
+static void begin(weir_link *e, weir_delivery *d)
+{
+    d->notice = wi_container(e, weir_notice, weir.link);
+    d->outcome = d->notice->weir.outcome;
+}
+
+static void run(weir_delivery *d) { d->notice->fn(d->notice, d->outcome); }
+
+static const struct weir_kind a_notice = {begin, run, NULL, WI_OTHERS};
 
 int wi_notice_expect(weir_notice *notice, weir_main *main)
 {
@@ -10,6 +28,7 @@ int wi_notice_expect(weir_notice *notice, weir_main *main)
         return 0;
     if (!notice->fn)
         return WEIR_EINVAL;
+    notice->weir.link.kind = &a_notice;
     notice->weir.main = main;
     return !main || wi_main_expect(main) ? 0 : WEIR_ECLOSED;
 }
@@ -18,20 +37,9 @@ void wi_notice_post(weir_notice *notice, int outcome)
 {
     if (!notice)
         return;
-    weir_main *m = notice->weir.main;
     notice->weir.outcome = outcome;
-    if (m && wi_main_post(m, &notice->weir.link, WI_NOTICE))
-        return;
-    notice->fn(notice, outcome);
-    if (m)
-        wi_main_came(m);
-}
-
-void wi_notice_delivered(weir_link *e, weir_main *m)
-{
-    weir_notice *notice = wi_container(e, weir_notice, weir.link);
-    notice->fn(notice, notice->weir.outcome);
-    wi_main_came(m);
+    if (!notice->weir.main || !wi_main_post(notice->weir.main, &notice->weir.link))
+        wi_notice_tell(notice);
 }
 
 /* ---- for others ------------------------------------------------------------ */

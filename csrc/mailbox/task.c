@@ -29,8 +29,33 @@ bool wi_task_claim(weir_task *t, unsigned *was)
            swap_state(t, WEIR_TASK_SETTLED, WI_TASK_CLAIMED);
 }
 
+/* ---- telling ------------------------------------------------------------ */
+
+static void begin(weir_link *e, weir_delivery *d)
+{
+    weir_task *t = wi_task_of(e);
+    bool       abandoned = wi_task_flags(t) & WI_ABANDONED;
+    d->task = t;
+    d->outcome = t->weir.outcome;
+    d->weir.of = abandoned ? t : NULL;
+    if (!abandoned)
+        wi_task_move(t, WEIR_TASK_IDLE); /* so *t may be gone from now on */
+}
+
+static void run(weir_delivery *d) { d->task->done(d->task); }
+
+static void end(weir_delivery *d)
+{
+    weir_task *abandoned = d->weir.of;
+    if (abandoned && (wi_task_flag(abandoned, WI_TOLD) & WI_LET_GO))
+        wi_task_let_go(abandoned);
+}
+
+static const struct weir_kind a_task = {begin, run, end, WI_OTHERS};
+
 bool wi_task_aim(weir_task *t, weir_main *m)
 {
+    t->weir.link.kind = &a_task;
     t->weir.main = m;
     if (!m)
         return true;
@@ -53,21 +78,13 @@ void wi_task_unaim(weir_task *t)
 
 void wi_task_tell(weir_task *t)
 {
-    weir_main *m = t->weir.main;
-    bool       abandoned = wi_task_flags(t) & WI_ABANDONED;
-    if (!abandoned)
-        wi_task_move(t, WEIR_TASK_IDLE);
-    t->done(t); /* unless abandoned, *t may be gone now */
-    if (abandoned && (wi_task_flag(t, WI_TOLD) & WI_LET_GO))
-        wi_task_let_go(t);
+    weir_main    *m = t->weir.main;
+    weir_delivery d;
+    begin(&t->weir.link, &d);
+    run(&d);
+    end(&d);
     if (m)
         wi_main_came(m);
-}
-
-void wi_task_delivered(weir_link *e, weir_main *m)
-{
-    (void)m;
-    wi_task_tell(wi_task_of(e));
 }
 
 void wi_task_let_go(weir_task *t)

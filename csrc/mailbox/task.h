@@ -17,7 +17,7 @@
 #ifndef WI_TASK_H
 #define WI_TASK_H
 
-#include "mailbox/main.h"
+#include "mailbox/mailbox.h"
 #include "weir.h"
 
 #pragma GCC visibility push(hidden)

@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * thread.c: waits, and the record of a thread that owns mains.
- *
- * The race between a waiter and a run_in_main call, or a lend, posted to it: the owner
- * raises `waiting`, then looks into each mailbox under its lock; the poster
- * appends and reads `waiting` under the same lock. Either the owner sees the
- * call or the poster sees that it must unpark.
+ * thread.c: the record of a thread that owns mains, and whose pool's a thread is.
  */
 #include "mailbox/thread.h"
-
-#include "mailbox/main.h"
 
 #include <stdlib.h>
 
@@ -44,61 +37,5 @@ void wi_thread_forget(void)
     if (self && wi_list_empty(&self->mains) && atomic_load(&self->waiting) == 0) {
         wi_thread_drop(self);
         self = NULL;
-    }
-}
-
-void wi_wait_begin(wi_waiter *w, const void *what)
-{
-    *w = (wi_waiter){.what = what, .thread = self};
-    if (w->thread) {
-        w->parker = &w->thread->parker;
-        atomic_fetch_add(&w->thread->waiting, 1);
-    } else {
-        w->parker = &w->own;
-        wi_parker_init(&w->own);
-    }
-}
-
-void wi_wait_end(wi_waiter *w)
-{
-    if (!w->thread) {
-        wi_parker_destroy(&w->own);
-        return;
-    }
-    atomic_fetch_sub(&w->thread->waiting, 1);
-    wi_mains_rearm(w->thread);
-    wi_thread_forget();
-}
-
-/* False when the deadline passed. */
-static bool sleep_once(wi_waiter *w, int64_t deadline)
-{
-    if (w->thread && wi_mains_serve(w->thread, NULL))
-        return true;
-    return wi_park(w->parker, deadline);
-}
-
-int wi_wait_until(wi_waiter *w, wi_mutex *lock, wi_list *list, bool (*ready)(void *), void *arg,
-                  int64_t deadline)
-{
-    bool in_time = true, is;
-    while (!(is = ready(arg)) && in_time) {
-        if (!wi_linked(&w->link))
-            wi_list_append(list, &w->link);
-        wi_unlock(lock);
-        in_time = sleep_once(w, deadline);
-        wi_lock(lock);
-    }
-    if (wi_linked(&w->link))
-        wi_unlink(&w->link);
-    return is ? 0 : WEIR_ETIMEDOUT;
-}
-
-void wi_wake_waiters_locked(wi_list *list, const void *what)
-{
-    for (weir_link *e = wi_list_first(list); e; e = wi_list_after(list, e)) {
-        wi_waiter *w = wi_container(e, wi_waiter, link);
-        if (!what || w->what == what)
-            wi_unpark(w->parker);
     }
 }

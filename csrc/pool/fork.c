@@ -57,22 +57,16 @@ static bool has_thread(const weir_main *m) { return m->owner == wi_thread_self()
 static void post_notice_locked(weir_notice *n, int outcome)
 {
     n->weir.outcome = outcome;
-    n->weir.link.kind = WI_NOTICE;
     if (n->weir.main && has_thread(n->weir.main))
-        wi_list_append(&n->weir.main->batch.all, &n->weir.link);
+        wi_list_append(&n->weir.main->batch.later, &n->weir.link);
 }
 
 static void post_locked(weir_pool *p)
 {
     weir_link *e;
     while ((e = wi_list_pop(&p->outbox))) {
-        if (e->kind == WI_NOTICE) {
-            weir_notice *n = wi_container(e, weir_notice, weir.link);
-            post_notice_locked(n, n->weir.outcome);
-            continue;
-        }
         weir_main *m = wi_task_of(e)->weir.main;
-        wi_list_append(has_thread(m) ? &m->batch.all : &p->settled, e);
+        wi_list_append(has_thread(m) ? &m->batch.later : &p->settled, e);
     }
 }
 
@@ -94,6 +88,10 @@ static void settle_all_locked(weir_pool *p)
 static void post_notices_locked(weir_pool *p)
 {
     weir_link *e;
+    while ((e = wi_list_pop(&p->space_told))) {
+        weir_notice *n = wi_container(e, weir_notice, weir.link);
+        post_notice_locked(n, n->weir.outcome);
+    }
     if (p->ready && !p->reported)
         post_notice_locked(p->ready, WEIR_ECLOSED);
     p->reported = true;
@@ -114,7 +112,9 @@ static void forget_threads(weir_pool *p)
     wi_parker_init(&p->timer_parker); /* the parent's timer may sleep in it */
     wi_unpark(&p->timer_parker);      /* or is us, in a done: it has to leave */
     p->deadlines.root = NULL;
-    p->refs = p->handles + p->lend_posted + (weir_pool_current() == p) + wi_pool_pins(p);
+    p->lending = p->main && has_thread(p->main) ? p->lending : 0;
+    p->refs = p->handles + p->lend_posted + p->lending;
+    p->refs += (weir_pool_current() == p) + wi_pool_pins(p);
 }
 
 /* Nobody wakes these any more. One by one, for this thread may be among them, in a wait

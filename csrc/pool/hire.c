@@ -37,15 +37,49 @@ unsigned wi_pool_hire(weir_pool *p, unsigned n, bool later, int *rc)
     return n;
 }
 
+/* ---- lends are a delivery ----------------------------------------------- */
+
+/* What was posted holds the pool, until its delivery ends. */
+static void begin(weir_link *e, weir_delivery *d)
+{
+    weir_pool *p = wi_container(e, weir_pool, lend);
+    wi_lock(&p->lock);
+    d->lends = p->state < WI_CLOSING ? p->lends_due : 0;
+    p->lends_due = 0;
+    p->lend_posted = false;
+    p->lending++;
+    wi_unlock(&p->lock);
+    d->pool = d->weir.of = p;
+    d->arg = p->opts.arg;
+}
+
+static void run(weir_delivery *d)
+{
+    for (unsigned n = d->lends; n; n--)
+        d->pool->opts.lend(d->pool, d->arg);
+}
+
+static void end(weir_delivery *d)
+{
+    weir_pool *p = d->weir.of;
+    wi_lock(&p->lock);
+    p->lending--;
+    wi_unlock(&p->lock);
+    wi_pool_unref(p);
+}
+
 bool wi_pool_post_lend(weir_pool *p)
 {
+    static const struct weir_kind a_lend = {begin, run, end, WI_LENDS};
     wi_lock(&p->lock);
     bool post = !p->lend_posted && p->state < WI_CLOSING;
     p->lend_posted |= post;
-    if (post)
+    if (post) {
+        p->lend.kind = &a_lend;
         wi_pool_ref_locked(p);
+    }
     wi_unlock(&p->lock);
-    return !post || wi_main_post(p->main, &p->lend.link, WI_LEND);
+    return !post || wi_main_post(p->main, &p->lend);
 }
 
 void wi_pool_join_before(weir_pool *p)

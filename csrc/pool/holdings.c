@@ -32,8 +32,7 @@ void wi_pool_tell_space_locked(weir_pool *p, int outcome)
     weir_link *e;
     while ((e = wi_list_pop(&p->space_notices))) {
         wi_container(e, weir_notice, weir.link)->weir.outcome = outcome;
-        e->kind = WI_NOTICE;
-        wi_list_append(&p->outbox, e);
+        wi_list_append(&p->space_told, e);
     }
 }
 
@@ -110,7 +109,6 @@ static void settle_locked(weir_pool *p, weir_task *t, int outcome)
     t->weir.outcome = outcome;
     if (t->done) {
         wi_task_move(t, WEIR_TASK_SETTLED);
-        t->weir.link.kind = WI_TASK;
         wi_list_append(t->weir.main ? &p->outbox : &p->settled, &t->weir.link);
         return;
     }

@@ -40,8 +40,7 @@ static void settle_aimed_locked(weir_pool *p, weir_main *m, wi_list *from, bool 
         if (!has_done)
             continue;
         wi_unlink(e);
-        e->kind = WI_TASK;
-        wi_list_append(&m->batch.all, e);
+        wi_list_append(&m->batch.later, e);
     }
 }
 
@@ -77,7 +76,7 @@ static weir_pool *settle_one(weir_main *m)
 
 static void trace_settled(weir_pool *p, weir_main *m, weir_link *after)
 {
-    for (weir_link *e = after->next; e != &m->batch.all.head; e = e->next)
+    for (weir_link *e = after->next; e != &m->batch.later.head; e = e->next)
         wi_trace(WEIR_TRACE_SETTLED, p, wi_task_of(e), WEIR_ECLOSED);
 }
 
@@ -100,7 +99,7 @@ static void pay(weir_pool *p)
 static void settle_aimed(weir_main *m)
 {
     weir_pool *p;
-    weir_link *last = m->batch.all.head.prev;
+    weir_link *last = m->batch.later.head.prev;
     while ((p = settle_one(m))) {
         wi_pin pin;
         wi_pool_pin(&pin, p);
@@ -109,7 +108,7 @@ static void settle_aimed(weir_main *m)
         pay(p);
         m->depth--;
         wi_pool_unpin(&pin);
-        last = m->batch.all.head.prev;
+        last = m->batch.later.head.prev;
     }
 }
 

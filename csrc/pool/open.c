@@ -102,7 +102,6 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     static _Atomic uint64_t serials;
     p->serial = atomic_fetch_add(&serials, 1) + 1;
     p->main = main;
-    p->lend.deliver = wi_pool_lend_delivered;
     p->serve = wi_worker_serve;
     p->lingers = wi_has_cpus();
     wi_spawning_note(&p->commands);
@@ -114,9 +113,9 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     wi_queue_init(&p->queue, o->max_running);
     if (o->queue_limit)
         wi_queue_shut(&p->queue); /* counting needs the lock */
-    wi_list *lists[] = {&p->parked,        &p->running, &p->outbox,       &p->settled,
-                        &p->workers,       &p->idle,    &p->waiters,      &p->task_waiters,
-                        &p->space_waiters, &p->closed,  &p->space_notices};
+    wi_list *lists[] = {&p->parked,        &p->running, &p->outbox,        &p->settled,
+                        &p->workers,       &p->idle,    &p->waiters,       &p->task_waiters,
+                        &p->space_waiters, &p->closed,  &p->space_notices, &p->space_told};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         wi_list_init(lists[i]);
     return p;

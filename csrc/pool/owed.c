@@ -14,6 +14,11 @@
 
 /* ---- delivering --------------------------------------------------------- */
 
+bool wi_pool_has_posts_locked(const weir_pool *p)
+{
+    return !wi_list_empty(&p->outbox) || !wi_list_empty(&p->space_told);
+}
+
 void wi_pool_tell_settled_relocks(weir_pool *p)
 {
     weir_link *e;
@@ -32,7 +37,7 @@ static void post_task_relocks(weir_pool *p, weir_link *e)
     weir_main *m = wi_task_of(e)->weir.main;
     wi_debt    debt;
     int        outcome = wi_task_of(e)->weir.outcome;
-    if (!wi_main_append(m, e, WI_TASK, &debt)) {
+    if (!wi_main_append(m, e, &debt)) {
         wi_task_flag(wi_task_of(e), WI_ORPHANED);
         wi_list_append(&p->settled, e);
         return;
@@ -48,24 +53,22 @@ static void post_notice_relocks(weir_pool *p, weir_link *e)
     weir_notice *n = wi_container(e, weir_notice, weir.link);
     weir_main   *m = n->weir.main;
     wi_debt      debt;
-    bool         open = wi_main_append(m, e, WI_NOTICE, &debt);
+    bool         open = wi_main_append(m, e, &debt);
     wi_unlock(&p->lock);
     if (open)
         wi_main_pay(m, debt);
     else
-        wi_notice_delivered(e, m); /* here: its main has closed */
+        wi_notice_tell(n); /* here: its main has closed */
     wi_lock(&p->lock);
 }
 
-static void post_outbox_relocks(weir_pool *p)
+static void post_relocks(weir_pool *p)
 {
     weir_link *e;
-    while ((e = wi_list_pop(&p->outbox))) {
-        if (e->kind == WI_NOTICE)
-            post_notice_relocks(p, e);
-        else
-            post_task_relocks(p, e);
-    }
+    while ((e = wi_list_pop(&p->outbox)))
+        post_task_relocks(p, e);
+    while ((e = wi_list_pop(&p->space_told)))
+        post_notice_relocks(p, e);
 }
 
 static void give_notice_relocks(weir_pool *p)
@@ -95,7 +98,7 @@ void wi_pool_after(weir_pool *p)
 {
     weir_worker *w = NULL;
     wi_lock(&p->lock);
-    post_outbox_relocks(p);
+    post_relocks(p);
     if (wi_pool_is_deserted(p))
         wi_pool_tell_settled_relocks(p);
     else if (!wi_list_empty(&p->settled)) {
@@ -162,21 +165,6 @@ bool wi_pool_ask_lend(weir_pool *p)
     p->wanted++, p->lends_due++;
     wi_unlock(&p->lock);
     return lend(p);
-}
-
-void wi_pool_lend_delivered(weir_link *e)
-{
-    weir_pool *p = wi_container(e, weir_pool, lend.link);
-    wi_pin     pin; /* the reference of what was posted */
-    wi_lock(&p->lock);
-    unsigned due = p->state < WI_CLOSING ? p->lends_due : 0;
-    p->lends_due = 0;
-    p->lend_posted = false;
-    wi_unlock(&p->lock);
-    wi_pool_pin(&pin, p);
-    for (; due; due--)
-        p->opts.lend(p, p->opts.arg);
-    wi_pool_unpin(&pin);
 }
 
 static int grow(weir_pool *p)

@@ -9,8 +9,11 @@
 
 #include "base/heap.h"
 #include "base/spawning.h"
+#include "mailbox/call.h"
+#include "mailbox/main.h"
+#include "mailbox/notice.h"
 #include "mailbox/task.h"
-#include "mailbox/thread.h"
+#include "mailbox/waiter.h"
 #include "pool/queue.h"
 
 #pragma GCC visibility push(hidden)
@@ -56,7 +59,7 @@ struct weir_pool {
     wi_heap  deadlines; /* of queued tasks */
     wi_list  parked;
     wi_list  running; /* tasks, abandoned ones not */
-    wi_list  outbox;  /* for mains, not posted yet: what settled, notices of space */
+    wi_list  outbox;  /* for mains, not posted yet: tasks that settled */
     wi_list  settled; /* settled, for a worker to tell */
 
     wi_list  workers;   /* those that serve */
@@ -81,11 +84,13 @@ struct weir_pool {
     wi_list task_waiters;  /* in weir_wait */
     wi_list space_waiters; /* in weir_run on a full queue */
     wi_list space_notices; /* of who was refused, and wants to hear of space */
+    wi_list space_told;    /* of them, those to be posted */
 
     weir_notice *ready;
     wi_list      closed; /* notices, told once CLOSED */
-    wi_lend      lend;
+    weir_link    lend;   /* a delivery to main, see abandon.c */
     bool         lend_posted;
+    unsigned     lending;   /* lends delivered, not at their end; each holds the pool */
     unsigned     lends_due; /* of `wanted`, not asked for yet */
 
     wi_parker timer_parker;

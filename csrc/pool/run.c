@@ -194,7 +194,7 @@ static int run_aimed(weir_pool *p, weir_task *t)
     }
     if (rc == 0)
         wi_pool_enqueue_locked(p, t);
-    bool    drops = !wi_list_empty(&p->outbox) || !wi_list_empty(&p->settled);
+    bool    drops = wi_pool_has_posts_locked(p) || !wi_list_empty(&p->settled);
     wi_kick kick = rc == 0 ? wi_pool_kick_locked(p) : (wi_kick){0};
     p->refs += drops; /* kick_and_tell's */
     wi_unlock(&p->lock);

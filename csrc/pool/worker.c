@@ -55,7 +55,7 @@ int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
     wi_lock(&p->lock);
     weir_task *t = next_relocks(p, w, wait, &rc);
     rc = t ? 0 : rc;
-    bool    after = !wi_list_empty(&p->outbox);
+    bool    after = wi_pool_has_posts_locked(p);
     wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     wi_pool_kick(p, kick);
@@ -82,7 +82,7 @@ static own_delivery deliver_own_locked(weir_task *t)
 {
     own_delivery d = {.main = t->weir.main};
     wi_unlink(&t->weir.link);
-    if (d.main && wi_main_append(d.main, &t->weir.link, WI_TASK, &d.debt))
+    if (d.main && wi_main_append(d.main, &t->weir.link, &d.debt))
         return d;
     if (d.main)
         wi_task_flag(t, WI_ORPHANED);
@@ -102,7 +102,7 @@ static void finish_delivery(own_delivery d, weir_task *t)
 /* The task that can follow at once, in the same lock section. */
 static weir_task *follow_locked(weir_pool *p, weir_worker *w, own_delivery d)
 {
-    bool first = d.tell || !wi_list_empty(&p->settled) || !wi_list_empty(&p->outbox);
+    bool first = d.tell || !wi_list_empty(&p->settled) || wi_pool_has_posts_locked(p);
     return first || wi_pool_must_leave_locked(p, w) ? NULL : wi_pool_pick_locked(p, w);
 }
 
@@ -123,7 +123,7 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     wi_pool_advance_locked(p);
     if (next)
         *next = follow_locked(p, w, d);
-    bool    after = !wi_list_empty(&p->outbox);
+    bool    after = wi_pool_has_posts_locked(p);
     wi_kick kick = wi_pool_kick_locked(p);
     wi_unlock(&p->lock);
     if (settled)

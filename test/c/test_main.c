@@ -204,6 +204,30 @@ TEST(done_may_wait_for_another_task_in_the_same_main)
     rig_close(&nest);
 }
 
+static void done_runs_it_again_and_waits(weir_task *task)
+{
+    probe fence = {.task = {.run = probe_run}};
+    probe_done(task);
+    expect_eq(weir_run(nest.p, task, nest.m), 0);
+    expect_eq(weir_run(nest.p, &fence.task, NULL), 0);
+    expect_eq(weir_wait(&fence.task, -1), 0);
+}
+
+TEST(a_dispatch_ends_although_each_done_runs_its_task_again_and_blocks)
+{
+    probe t[2];
+    expect(rig_open(&nest, 1));
+    settle_undelivered(&nest, t, 2);
+    t[0].task.done = t[1].task.done = done_runs_it_again_and_waits;
+    for (int i = 1; i <= 3; i++) {
+        expect_eq(weir_main_dispatch(nest.m, 0), 2);
+        expect(t[0].dones == i && t[1].dones == i);
+        expect(readable(weir_main_fd(nest.m)));
+    }
+    t[0].task.done = t[1].task.done = probe_done;
+    rig_close(&nest);
+}
+
 TEST(what_a_nested_dispatch_leaves_keeps_the_descriptor_readable)
 {
     probe t[6];
@@ -317,6 +341,7 @@ SUITE(main, the_descriptor_is_readable_while_something_waits, many_completions_c
       a_budget_leaves_the_rest_in_order_and_the_descriptor_readable,
       only_its_own_thread_may_use_a_main, a_nested_dispatch_goes_on_with_the_same_ordered_list,
       done_may_wait_for_another_task_in_the_same_main,
+      a_dispatch_ends_although_each_done_runs_its_task_again_and_blocks,
       what_a_nested_dispatch_leaves_keeps_the_descriptor_readable,
       wait_ends_at_once_when_nothing_can_come, wait_ends_when_its_time_is_up,
       wait_is_woken_by_each_completion, a_poll_loop_is_woken_by_each_completion,

@@ -35,6 +35,33 @@ SCENARIO(closing_a_main_delivers_what_is_undelivered)
     rig_close(&r);
 }
 
+static rig   blocked;
+static probe last;
+
+/* While it waits, the other task's end comes. */
+static void done_runs_another_and_waits(weir_task *task)
+{
+    probe fence = {.task = {.run = probe_run}};
+    probe_done(task);
+    expect_eq(weir_run(blocked.p, &last.task, blocked.m), 0);
+    expect_eq(weir_run(blocked.p, &fence.task, NULL), 0);
+    expect_eq(weir_wait(&fence.task, -1), 0);
+}
+
+TEST(closing_a_main_delivers_what_comes_while_a_done_blocks)
+{
+    probe t[1];
+    last = (probe)PROBE;
+    expect(rig_open(&blocked, 1));
+    settle_undelivered(&blocked, t, 1);
+    t[0].task.done = done_runs_another_and_waits;
+    expect_eq(weir_main_close(blocked.m, 0), 0);
+    expect_eq(last.dones, 1);
+    expect(!last.orphaned);
+    blocked.m = NULL;
+    rig_close(&blocked);
+}
+
 TEST(closing_a_main_settles_its_queued_tasks_and_no_others)
 {
     rig        r;
@@ -359,6 +386,7 @@ TEST(mains_of_several_threads_come_and_go_on_one_pool)
 
 SUITE(main_close, closing_nothing_or_an_idle_main_succeeds,
       closing_a_main_delivers_what_is_undelivered,
+      closing_a_main_delivers_what_comes_while_a_done_blocks,
       closing_a_main_settles_its_queued_tasks_and_no_others,
       closing_a_main_settles_its_parked_tasks, a_main_with_a_running_task_is_busy_and_stays_open,
       a_detached_task_is_done_on_its_worker_and_knows_it,

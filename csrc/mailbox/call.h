@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * call.h: run_in_main.
+ */
+#ifndef WI_CALL_H
+#define WI_CALL_H
+
+#include "mailbox/mailbox.h"
+#include "mailbox/waiter.h"
+
+#pragma GCC visibility push(hidden)
+
+/* A run_in_main call, counted: its caller and the main's side. All but the
+ * constants is guarded by the main's lock. */
+struct weir_call {
+    wi_call_links in;   /* a box, or its link alone among the begun */
+    weir_main    *main; /* constant, and fn, arg */
+    void (*fn)(weir_call *, void *);
+    void      *arg;
+    weir_pool *pool;     /* whose task waits for it, or NULL: a name, never followed */
+    uint64_t   of;       /* the pool whose thread waits for it, see wi_thread_pool */
+    bool       returned; /* fn has, and nobody has finished the call */
+    enum { WI_POSTED, WI_BEGUN, WI_ENDED } state;
+    unsigned   refs;
+    int        code;
+    void      *result;
+    wi_waiter *caller; /* NULL: gone, or not waiting yet */
+};
+
+/* The thread is about to wait without end for pool p, and its loops will not turn:
+ * begun calls of p's tasks could be waited for in a circle. Those whose fn is on
+ * this stack hold up so many workers of p: whether that matters, the caller knows.
+ * Those whose fn has returned are failed with WEIR_EDEADLK. Who waits for the end of p's
+ * threads gives its serial number: then a call counts from wherever such a thread made it,
+ * init and at_exit too. Else 0. t may be NULL. No lock held. */
+unsigned wi_mains_calls_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial);
+void     wi_mains_fail_returned(wi_thread *t, const weir_pool *p, uint64_t serial);
+/* Fails every posted and begun call. The owner's thread. */
+void wi_main_fail_calls(weir_main *m);
+/* In fork's child, with the main's lock held. */
+void wi_calls_forked_locked(weir_main *m);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * mailbox.h: what comes back to the thread of an event loop, and waits for it.
+ */
+#ifndef WI_MAILBOX_H
+#define WI_MAILBOX_H
+
+#include "base/list.h"
+#include "base/stack.h"
+#include "mailbox/thread.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Where a delivery waits. Lends come before all others; a call stands among the others and
+ * on a list of calls too. These two are urgent: a blocking wait finds and serves them. What
+ * is in the lane of the others pends until its end, and has been expected. */
+enum wi_lane { WI_OTHERS, WI_CALLS, WI_LENDS };
+
+/* How a delivery is delivered: a constant of the room that posts it, named by its link.
+ * What waits in the lane of calls is a wi_call_links. All on the owner's thread. */
+struct weir_kind {
+    /* e is off every list: fills in what d says of it. d->weir.blocking: a wait serves it, so
+     * no loop turns. */
+    void (*begin)(weir_link *e, weir_delivery *d);
+    void (*run)(weir_delivery *d); /* the user's callback, which may be left out */
+    void (*end)(weir_delivery *d); /* what is left to do then; NULL: nothing */
+    enum wi_lane lane;
+};
+
+typedef struct {
+    weir_link link, of_calls;
+} wi_call_links;
+
+/* What the owner has taken and not delivered yet, in order: what is for the round under way,
+ * and what came since. The calls of both, and all lends. */
+typedef struct {
+    wi_list now, later, calls, lends;
+} wi_box;
+
+struct weir_main {
+    /* Set by weir_main_open, constant afterwards; fork's child renews wake. */
+    wi_thread *owner;
+    wi_wake    wake;
+    weir_link  registered;
+
+    /* Low half: what is pending. High half: holders (the open handle, writers,
+     * callers inside run_in_main). At 0 the memory goes. What the owner itself
+     * expects and sees come is counted apart, in `own`, until it closes. */
+    _Atomic uint64_t refs;
+    _Atomic bool     closed; /* written by the owner, under lock */
+
+    wi_apart apart;
+    wi_stack arrivals; /* posted; only the owner takes, only its close shuts */
+    wi_apart apart_too;
+
+    wi_mutex lock;
+    /* Guarded by lock. */
+    wi_list   begun;     /* calls whose fn has begun and that nobody finished */
+    wi_list   callers;   /* waiters inside run_in_main */
+    weir_link nudge;     /* posted to make dispatch look at the pending count */
+    bool      nudged;    /* it is posted, and not delivered yet */
+    unsigned  handed;    /* calls begun whose finish has not come: each holds the main */
+    unsigned  writers;   /* posters between their unlock and the end of their write */
+    bool      shut;      /* nobody reads the descriptor any more; the last writer closes it */
+    bool      signalled; /* a write is owed or done, and was not read yet */
+    bool      waited;    /* weir_main_wait sleeps: unpark in place of a write */
+    bool      quiet;     /* no write is owed: the owner looks before it polls */
+
+    /* The owner's alone; `own` and `busy` are read by others. */
+    _Atomic int64_t own; /* of the pending; may be negative, the sum is not */
+    _Atomic bool    busy;
+    wi_box          batch; /* taken from arrivals, in order, not delivered yet */
+    weir_link       of_thread;
+    unsigned        depth;     /* of nested rounds, and of what must not close the main */
+    unsigned        telling;   /* tasks and notices between begin and end: each still pends */
+    unsigned        beginning; /* calls between begin and end, each with a hold of its own */
+    unsigned        pools;     /* fork: those opened from here, each with a hold */
+    void (*on_busy)(weir_main *, bool, void *);
+    void *on_busy_arg;
+};
+
+/* ---- references */
+
+void wi_main_hold(weir_main *m);
+void wi_main_release(weir_main *m);
+/* One more thing is to come. False, with nothing counted: the main is closed. */
+bool wi_main_expect(weir_main *m);
+/* Whether that would call on_busy, so user code. */
+bool wi_main_tells_busy(const weir_main *m);
+/* It came, or will never. May free the main. */
+void wi_main_came(weir_main *m);
+
+/* ---- the mailbox */
+
+/* What a post owes the main after every unlock: to tell its owner, if it came
+ * first or is urgent. It holds the main until then. */
+typedef struct {
+    bool tell, urgent;
+} wi_debt;
+
+/* Appends a delivery of e->kind. False: closed, it stays the caller's. Any thread. */
+bool wi_main_post(weir_main *m, weir_link *e);
+/* Its two halves, for a caller inside a pool's lock: fork must find a settled task
+ * in the pool or in the mailbox, never between. Every append is paid. */
+bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt);
+void wi_main_pay(weir_main *m, wi_debt debt);
+
+/* Moves what was posted to the batch, for a later round. The owner's thread. */
+void wi_main_take_arrivals(weir_main *m);
+/* Runs one posted call or lend of the thread's mains but `except`; false: none. */
+bool wi_mains_serve(wi_thread *t, const weir_main *except);
+/* Makes every descriptor of the thread readable whose main, but `except`, has something
+ * left. */
+void wi_mains_rearm(wi_thread *t, const weir_main *except);
+/* Whether something waits for the owner to take it, or was taken and not delivered. */
+bool wi_main_has_some(const weir_main *m);
+/* Delivers everything, new things too; the owner's thread, depth 0. */
+void wi_main_flush(weir_main *m);
+/* Calls on_busy when the pending count left or reached 0. The owner's thread. */
+void wi_main_look_busy(weir_main *m);
+
+/* ---- the ends */
+
+/* Refuses every post from now on, and takes what came before. The owner's thread. */
+void wi_main_shut_arrivals(weir_main *m);
+/* A writer has written, or else the owner reads no more: the last of them all closes. */
+void wi_main_close_wake(weir_main *m, bool writer);
+/* In fork's child, with the lock held: only the owner's own deliveries remain. */
+void wi_main_recount_locked(weir_main *m);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * notice.h: telling an owner that something ended, or came.
+ */
+#ifndef WI_NOTICE_H
+#define WI_NOTICE_H
+
+#include "mailbox/mailbox.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Counts notice on main (NULL: none). 0, WEIR_EINVAL (no fn), WEIR_ECLOSED (the main). */
+int wi_notice_expect(weir_notice *notice, weir_main *main);
+/* Posts it, or tells it here when there is no main. NULL is allowed. */
+void wi_notice_post(weir_notice *notice, int outcome);
+/* Calls its fn here. */
+void wi_notice_tell(weir_notice *notice);
+
+#pragma GCC visibility pop
+#endif

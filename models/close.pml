@@ -23,6 +23,7 @@
 //! found timer-not-woken       -DCLOSE1=DRAIN -DTIMER -DW=1 -DBUG_TIMER_NOT_WOKEN : invalid end state
 //! found over-before-timer     -DCLOSE1=DRAIN -DTIMER -DW=1 -DBUG_OVER_EARLY : assertion violated
 //! found notice-too-late       -DCLOSE1=DRAIN -DCLOSE2=CLOSE -DASYNC -DW=1 -DBUG_NOTICE_LATE : invalid end state
+//! found decided-first        -DCLOSE1=DRAIN -DBUG_DECIDES_FIRST : invalid end state
 //! found over-before-notice    -DCLOSE1=DRAIN -DCLOSE2=CLOSE -DASYNC -DW=1 -DBUG_OVER_UNTOLD : assertion violated
 
 #ifndef S
@@ -49,6 +50,7 @@ byte idle[W], n_idle = 0;
 bool searching, woken[W];
 byte notices = 0; /* on the pool's list */
 mtype due = NOTHING;
+byte teller; /* while not NOTHING */
 #ifdef TIMER
 bool timer = true, timer_token;
 #else
@@ -184,17 +186,19 @@ inline step()
 #else
     :: state == CLOSING && serving == 0 && !timer ->
 #endif
-        state = CLOSED; due = DUE; wake_closers()
+        state = CLOSED; due = DUE; teller = _pid; wake_closers()
     :: else
     fi;
     draining = false
 }
 
-/* wi_pool_after(): gives the notices that are due, one by one */
-inline after()
+/* wi_pool_unlock(): what is owed is decided in the hold that changed the pool, and paid
+ * after it: the notices that are due, one by one */
+#define owes (due == DUE && teller == _pid)
+inline pay(tells)
 {
     if
-    :: atomic { due == DUE -> due = TELLING }
+    :: atomic { tells -> tells = false; assert(owes); due = TELLING }
         do
         :: atomic { notices > 0 -> notices-- } told++
         :: atomic { notices == 0 -> due = NOTHING; wake_closers(); break }
@@ -244,7 +248,7 @@ again:
 proctype worker(byte me)
 {
     byte t, task, other = NONE;
-    bool draining;
+    bool draining, tells;
 look:
     atomic {
         task = NONE;
@@ -302,36 +306,42 @@ leave:
     unpark(other);
     atomic {
         serving--;
+#ifdef BUG_DECIDES_FIRST
+        tells = owes;
+#endif
 #ifndef BUG_LEAVES_BLINDLY
-        step()
+        step();
 #else
         if
         :: state == CLOSING -> step()
         :: else
-        fi
+        fi;
+#endif
+#ifndef BUG_DECIDES_FIRST
+        tells = owes
 #endif
     }
-    after()
+    pay(tells)
 }
 
 #ifdef TIMER
 proctype deadline_timer()
 {
     byte t;
-    bool draining;
+    bool draining, tells;
     do
     :: state == CLOSING || state == CLOSED -> break
     :: else -> atomic { timer_token -> timer_token = false }
     od;
-    atomic { timer = false; step() }
-    after()
+    atomic { timer = false; step(); tells = owes }
+    pay(tells)
 }
 #endif
 
 proctype closer(byte me; mtype mode; bool blocking)
 {
     byte t;
-    bool draining;
+    bool draining, tells;
 #ifdef LATE_CLOSE
     all_returned;
 #endif
@@ -350,12 +360,13 @@ proctype closer(byte me; mtype mode; bool blocking)
         asked = asked + (blocking -> 0 : 1);
         if
 #ifndef BUG_NOTICE_LATE
-        :: !blocking && state == CLOSED && due == NOTHING -> notices++; due = DUE
+        :: !blocking && state == CLOSED && due == NOTHING -> notices++; due = DUE; teller = _pid
 #endif
         :: else -> notices = notices + (blocking -> 0 : 1)
-        fi
+        fi;
+        tells = owes
     }
-    after();
+    pay(tells);
     if
     :: blocking ->
         do

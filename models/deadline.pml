@@ -79,7 +79,7 @@ inline step()
     fi
 }
 
-/* wi_timer_is_late_locked(): whether the timer is to be unparked */
+/* timer_is_late_locked(): whether the timer is to be unparked */
 inline look_at_deadlines(late)
 {
 #ifdef BUG_NOT_HURRIED

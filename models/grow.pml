@@ -73,8 +73,8 @@ inline pop_idle(w)
     idle[n_idle] = 0
 }
 
-/* wi_pool_kick_locked(); w: who is to be woken, more: a thread to be made */
-inline kick(w, more)
+/* wi_pool_need_locked(); w: who is to be woken, more: a thread to be made */
+inline decide(w, more)
 {
     w = NONE; more = 0;
     if
@@ -123,11 +123,11 @@ active proctype producer()
             put(t);
 #ifdef BUG_SUBMIT_GROWS_NOT
             if
-            :: n_idle > 0 -> kick(w, more)
+            :: n_idle > 0 -> decide(w, more)
             :: else
             fi;
 #else
-            kick(w, more);
+            decide(w, more);
 #endif
             assert(sound)
         }
@@ -157,7 +157,7 @@ inline resize(least, most)
         expected = expected + more;
         if
 #ifndef BUG_RESIZE_GROWS_NOT
-        :: more == 0 -> kick(w, more)
+        :: more == 0 -> decide(w, more)
 #endif
         :: else
         fi;
@@ -222,11 +222,11 @@ look_on:
             get(t);
 #ifdef BUG_GROWTH_STOPS
             if
-            :: n_idle > 0 -> kick(other, more)
+            :: n_idle > 0 -> decide(other, more)
             :: else
             fi;
 #else
-            kick(other, more);
+            decide(other, more);
 #endif
             assert(sound);
             goto take
@@ -271,12 +271,12 @@ take:
         :: else -> goto look_on
         fi
     }
-leave: /* weir_worker_next() kicks under this hold, leave_locked() under the next */
-    atomic { kick(other, more) }
+leave: /* weir_worker_next() decides under this hold, leave_locked() under the next */
+    atomic { decide(other, more) }
     act(other, more);
     atomic {
         serving--; leaving--;
-        kick(other, more)
+        decide(other, more)
     }
     act(other, more)
 }

@@ -12,7 +12,7 @@
 //! found offers-blindly    -DW=1 -DN=2 -DBUG_OFFER_BLIND : assertion violated
 //! found sleep-without-look -DW=1 -DN=2 -DBUG_SLEEP_BLIND : assertion violated
 //! found look-then-must-lock -DW=1 -DN=2 -DBUG_LOOK_FIRST : assertion violated
-//! found kick-looks-first  -DW=2 -DN=3 -DBLOCK=1 -DBUG_KICK_LOOKS_FIRST : assertion violated
+//! found need-looks-first  -DW=2 -DN=3 -DBLOCK=1 -DBUG_NEED_LOOKS_FIRST : assertion violated
 //! found must-lock-forgotten -DW=2 -DN=3 -DBLOCK=1 -DBUG_MUST_LOCK_FORGOTTEN : assertion violated
 //! found linger-searches   -DW=2 -DN=3 -DLINGER -DBUG_LINGER_SEARCHES : assertion violated
 //! found linger-blind      -DW=2 -DN=3 -DLINGER -DBUG_LINGER_BLIND : assertion violated
@@ -65,11 +65,11 @@ inline take_in_if_out()
 
 inline acquire() { atomic { !lock -> lock = true } }
 
-/* wi_pool_kick_locked() and the unlock; w: who is to be unparked then */
-inline kick_and_unlock(w)
+/* wi_pool_need_locked() and the unlock; w: who is to be unparked then */
+inline decide_and_unlock(w)
 {
     w = NONE;
-#ifdef BUG_KICK_LOOKS_FIRST
+#ifdef BUG_NEED_LOOKS_FIRST
     atomic { take_in() }
     must_lock = must_lock_now;
 #elif defined(BUG_MUST_LOCK_FORGOTTEN)
@@ -80,7 +80,7 @@ inline kick_and_unlock(w)
     atomic {
         if
         :: must_lock_now ->
-#ifndef BUG_KICK_LOOKS_FIRST
+#ifndef BUG_NEED_LOOKS_FIRST
             take_in_if_out();
 #endif
             if
@@ -113,7 +113,7 @@ active [2] proctype submitter()
         :: atomic { !shut -> inbox!t; n_in++ }
 #ifndef BUG_OFFER_BLIND
             if
-            :: must_lock -> acquire(); kick_and_unlock(w)
+            :: must_lock -> acquire(); decide_and_unlock(w)
             :: else
             fi
 #endif
@@ -126,7 +126,7 @@ locked: acquire();
             :: else -> take_in(); queue!t; n_queued++
             fi
         }
-        kick_and_unlock(w);
+        decide_and_unlock(w);
 next:   t = t + 2
     :: else -> break
     od
@@ -223,7 +223,7 @@ end_park:
         goto look_on
     }
 take:
-    kick_and_unlock(other);
+    decide_and_unlock(other);
     atomic { ran[t]++; started++ }
     if
     :: t < BLOCK -> all_over

@@ -107,9 +107,9 @@ inline move_on()
     fi
 }
 
-/* wi_pool_kick_locked() and the unlock, and what is done after it: w is woken, or a
+/* wi_pool_need_locked() and the unlock, and what is done after it: w is woken, or a
  * thread is made; refused, it settles what is queued, where nobody else is. */
-inline kick_and_unlock(w)
+inline decide_and_unlock(w)
 {
     w = NONE; more = false;
     must_lock = must_lock_now;
@@ -171,7 +171,7 @@ active [2] proctype submitter()
         :: atomic { !shut -> inbox!t; n_in++ }
 #ifndef BUG_OFFER_BLIND
             if
-            :: must_lock -> acquire(); kick_and_unlock(w)
+            :: must_lock -> acquire(); decide_and_unlock(w)
             :: else
             fi
 #endif
@@ -184,7 +184,7 @@ locked: acquire();
             :: else -> take_in(); queue!t; n_queued++
             fi
         }
-        kick_and_unlock(w);
+        decide_and_unlock(w);
 next:   t = t + 2
     :: else -> break
     od
@@ -200,7 +200,7 @@ active proctype pauser()
     :: draining || closing -> lock = false; goto done
     :: else -> paused = true
     fi;
-    kick_and_unlock(w);
+    decide_and_unlock(w);
     acquire();
     if
     :: draining || closing -> lock = false; goto done
@@ -209,7 +209,7 @@ active proctype pauser()
 #ifdef BUG_RESUME_HIRES_NOT
     lock = false;
 #else
-    kick_and_unlock(w);
+    decide_and_unlock(w);
 #endif
 done:
     skip
@@ -234,7 +234,7 @@ active proctype closer()
 #ifdef BUG_DRAIN_HIRES_NOT
     lock = false;
 #else
-    kick_and_unlock(w);
+    decide_and_unlock(w);
 #endif
 #ifdef CLOSE
     atomic {
@@ -305,16 +305,16 @@ token_due:
         goto look_on
     }
 take:
-    kick_and_unlock(w);
+    decide_and_unlock(w);
     atomic { ran[t]++; started++ }
     atomic { !lock -> running--; move_on(); lock = true }
-    kick_and_unlock(w);
+    decide_and_unlock(w);
     goto look;
-leave: /* weir_worker_next() kicks under this hold, retire() under the next */
-    kick_and_unlock(w);
+leave: /* weir_worker_next() decides under this hold, retire() under the next */
+    decide_and_unlock(w);
     all_over; /* its at_exit takes its time */
     atomic { !lock -> lock = true; serving--; leaving--; move_on() }
-    kick_and_unlock(w)
+    decide_and_unlock(w)
 }
 
 init {

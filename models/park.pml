@@ -17,7 +17,7 @@
 //! found timeout-stale     -DW=2 -DN=4 -DTIMED -DBUG_TIMEOUT_STALE : assertion violated
 //! found timeout-searching -DW=2 -DN=4 -DTIMED -DBUG_TIMEOUT_SEARCHING : assertion violated
 //! found retires-popped    -DW=3 -DN=3 -DBLOCK=1 -DTIMED -DRETIRE -DBUG_RETIRES_POPPED : assertion violated
-//! found done-throttled    -DW=2 -DN=2 -DDONE -DBUG_DONE_THROTTLED : assertion violated
+//! found done-chains-not   -DW=2 -DN=2 -DDONE -DBUG_DONE_CHAINS_NOT : assertion violated
 //! found searcher-for-ever -DW=2 -DN=3 -DCANCEL -DBUG_SEARCHER_FOR_EVER : assertion violated
 
 #ifndef BLOCK
@@ -25,6 +25,11 @@
 #endif
 #ifndef PRODUCERS
 #define PRODUCERS 2
+#endif
+#ifdef DONE
+#define PRODUCED (N - 1)
+#else
+#define PRODUCED N
 #endif
 #define NONE 255
 
@@ -90,27 +95,26 @@ active [PRODUCERS] proctype producer()
 {
     byte t = _pid, w = NONE;
     do
-    :: t < N -> submit(t); t = t + PRODUCERS
+    :: t < PRODUCED -> submit(t); t = t + PRODUCERS
     :: else -> break
     od
 }
 
 #ifdef DONE
-/* weir_cancel of a task without a main: deliver_to_worker(). It pops a worker also
- * when one searches, for the searcher may take the done and leave the queue. */
-active proctype canceller()
+/* weir_run that drops the oldest, which has no main: a done and a task in one hold, and
+ * wi_pool_unlock_owing(). Whoever is woken may take either. */
+active proctype dropper()
 {
     byte w = NONE;
     atomic {
         settled = true;
+        put(N - 1);
+        wake_one(w);
         if
-#ifdef BUG_DONE_THROTTLED
-        :: n_idle > 0 && !searching -> pop_idle(w); searching = true; woken[w] = true
-#else
-        :: n_idle > 0 -> pop_idle(w)
-#endif
+        :: w == NONE && n_idle > 0 -> pop_idle(w) /* teller_locked() */
         :: else
-        fi
+        fi;
+        assert(conserved)
     }
     unpark(w)
 }
@@ -173,7 +177,11 @@ look:
     atomic {
         if
         :: settled ->
-            settled = false; goto tell
+            settled = false;
+#ifndef BUG_DONE_CHAINS_NOT
+            wake_one(other); /* wi_pool_tell_settled_relocks() */
+#endif
+            goto tell
         :: !settled && n_queued > 0 ->
             get(t);
 #ifdef BUG_SEARCHER_FOR_EVER
@@ -249,6 +257,7 @@ take:
     unpark(other);
     goto look;
 tell:
+    unpark(other);
     told++;
     started + cancelled == N; /* a done as slow as can be */
     goto look;

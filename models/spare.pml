@@ -16,7 +16,7 @@
 //! ok    resize-refused    -DMAX=1 -DSPARES=1 -DCHAINS=1 -DDEPTH=2 -DNO_DEADLOCK -DRESIZE_REFUSED
 //! ok    elastic           -DMIN=1 -DMAX=2 -DSPARES=0 -DCHAINS=2 -DDEPTH=2 -DREFUSALS=1
 //! found waits-unblocked   -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DNO_DEADLOCK -DBUG_UNBLOCKED : assertion violated
-//! found kicks-not         -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DBUG_KICKS_NOT : assertion violated
+//! found asks-for-no-spare -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DBUG_ASKS_NOT : assertion violated
 //! found comers-forgotten  -DMAX=1 -DSPARES=1 -DCHAINS=1 -DDEPTH=2 -DNO_DEADLOCK -DRESIZE_REFUSED -DBUG_COMERS_FORGOTTEN : assertion violated
 //! found stuck-unseen      -DMAX=1 -DSPARES=1 -DCHAINS=1 -DDEPTH=3 -DBUG_STUCK_UNSEEN : assertion violated
 //! found refusal-untold    -DMIN=1 -DMAX=2 -DSPARES=0 -DCHAINS=2 -DDEPTH=2 -DREFUSALS=1 -DBUG_REFUSAL_UNTOLD : assertion violated
@@ -75,8 +75,8 @@ inline put(t) { queue!t; n_queued++ }
 inline get(t) { queue?t; n_queued-- }
 inline pop_idle(w) { n_idle--; w = idle[n_idle]; idle[n_idle] = 0 }
 
-/* wi_pool_kick_locked() */
-inline kick(w, grow)
+/* wi_pool_need_locked() */
+inline decide(w, grow)
 {
     w = NONE; grow = false;
     if
@@ -123,7 +123,7 @@ proctype producer(byte t)
 {
     byte w = NONE, x;
     bool grow;
-    atomic { put(t); kick(w, grow) }
+    atomic { put(t); decide(w, grow) }
     act(w, grow)
 }
 
@@ -162,8 +162,8 @@ inline wait_for(t)
 #ifndef BUG_UNBLOCKED
         blocked++;
 #endif
-#ifndef BUG_KICKS_NOT
-        kick(other, grow)
+#ifndef BUG_ASKS_NOT
+        decide(other, grow)
 #endif
     }
     act(other, grow);
@@ -203,7 +203,7 @@ look:
         :: else
         fi;
         if
-        :: n_queued > 0 -> get(t); kick(other, grow); goto take
+        :: n_queued > 0 -> get(t); decide(other, grow); goto take
         :: else -> idle[n_idle] = me; n_idle++
         fi
     }
@@ -221,7 +221,7 @@ take:
     ran[t]++;
     if
     :: !is_last(t) ->
-        atomic { put(t + 1); kick(other, grow) }
+        atomic { put(t + 1); decide(other, grow) }
         act(other, grow);
         wait_for(t + 1)
     :: else
@@ -233,7 +233,7 @@ leave:
 #ifndef BUG_LEAVER_UNTOLD
         wake_waiters(NONE);
 #endif
-        kick(other, grow)
+        decide(other, grow)
     }
     act(other, grow)
 }

@@ -74,10 +74,7 @@ static int swap_thread(weir_pool *p, weir_task *t, weir_worker *w, int replaced)
         have_one_less_locked(p);
     if (rc != 0)
         wi_pool_wake_idle_locked(p); /* the one too many may be asleep */
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-    wi_pool_after(p);
+    wi_pool_unlock(p);
     return rc;
 }
 

@@ -16,14 +16,11 @@ static void start(weir_pool *p, weir_close_mode mode, weir_notice *closed)
     wi_lock(&p->lock);
     if (p->state < WI_CLOSING)
         wi_pool_begin_close_locked(p, mode);
-    wi_kick kick = wi_pool_kick_locked(p); /* a drain has resumed what was paused */
     if (closed)
         wi_list_append(&p->closed, &closed->weir.link);
     if (closed && p->state == WI_CLOSED && p->notices == WI_NOTHING)
         wi_pool_owe_notices_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-    wi_pool_after(p);
+    wi_pool_unlock(p); /* a drain has resumed what was paused */
 }
 
 static bool is_wrong(const weir_pool *p, weir_close_mode mode)

@@ -12,7 +12,7 @@
 bool wi_pool_is_full(weir_pool *p);
 bool wi_pool_has_space(void *pool); /* or is closing: nobody need wait for it */
 void wi_pool_wake_space_locked(weir_pool *p);
-/* Every notice of space goes to the outbox. */
+/* Every notice of space is to be posted. */
 void wi_pool_tell_space_locked(weir_pool *p, int outcome);
 
 void wi_pool_enqueue_locked(weir_pool *p, weir_task *t);
@@ -24,6 +24,8 @@ weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w);
 /* The one place where a task settles: it goes to the outbox or to `settled`; one
  * without done is not ours any more. */
 void wi_pool_settle_locked(weir_pool *p, weir_task *t, int outcome);
+/* Whether something for a main is to be posted after the unlock. */
+bool wi_pool_has_posts(const weir_pool *p);
 /* Ends a task that ran, and is off every list: settles, parks or requeues it. */
 bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code); /* it settled */
 /* Makes room by settling the oldest of the lowest level not above priority. */

@@ -88,10 +88,7 @@ static void pay(weir_pool *p)
     if (p->state == WI_DRAINING)
         wi_pool_wake_idle_locked(p);
     wi_pool_advance_locked(p);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-    wi_pool_after(p);
+    wi_pool_unlock(p);
 }
 
 /* Pool by pool, and each is paid for outside every lock: that may run user code, which

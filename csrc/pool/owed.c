@@ -1,31 +1,196 @@
 /* SPDX-License-Identifier: ISC
  *
- * owed.c: what a pool owes after an unlock.
+ * owed.c: what a pool owes after an unlock, and who pays.
  *
- * A task that settles goes to a list of the pool. Its worker moves it on at once,
- * in the same lock section; what settles elsewhere is delivered after the unlock,
- * by wi_pool_after. It moves from the pool to the mailbox under the pool's lock, so
- * that a fork, which takes it, finds it in one of them.
+ * DESIGN. A call changes the pool under its lock. Some of what follows from the change
+ * must wait for the unlock: a woken thread would run into the lock, a thread takes long
+ * to make, and a done or a notice is the user's code. All of that is owed, and the thread
+ * that lets the lock go pays it, by wi_pool_unlock.
+ *
+ *   owed     when, under the lock                       paid
+ *   a wake   work waits that nobody is on its way to    unparks an idle worker
+ *   a timer  a deadline before the timer looks          unparks the timer
+ *   a hire   work waits, nobody is idle, one may come   makes a thread, or asks the host
+ *   posts    the outbox holds something                 to the mailboxes
+ *   dones    `settled` holds some, no thread serves     told here; else a wake
+ *   the end  CLOSED, and this thread made it so         the notices of `closed`
+ *
+ * They are paid in this order: what others can work on comes first, and the user's code,
+ * which may take its time, last. What is decided under the lock is decided once: the
+ * worker is off the idle list, and the thread is counted as expected or wanted. The rest
+ * stands on lists, and whoever pays takes it from there under the lock.
+ *
+ * Whoever pays more than a wake holds the pool, from before the unlock until it is
+ * through, because what it tells may release the pool. A wake alone needs no hold: the
+ * worker that was popped cannot leave before it has had its token. Nothing owed: one look
+ * at the queue, at the lists and at the notices.
+ *
+ * Who wins:
+ *   two payers, one outbox       each link is popped under the lock, by one of them. The
+ *                                pool's lock is held from there to the mailbox, so that a
+ *                                fork, which takes it, finds a task in one of the two
+ *   a done, and a thread that    the lock: a thread that has come is left the done, and
+ *     comes                        looks before it first sleeps; while none is there, the
+ *                                  payer tells it
+ *   two ends of one pool         CLOSED is made once (life.c), and the thread that made it
+ *                                  tells: `teller`; a notice that comes later is told by
+ *                                  whoever brought it, or by a teller that is not through
+ *   a hire that is refused       the refusal is a change like any other, but its unlock
+ *                                  hires nobody, because that would be refused again and
+ *                                  again; whoever brings work next does (staff.c)
+ *
+ * Where another lock of ours is held (the registry's, a pool's timer lock) nothing may be
+ * paid. There wi_unlock lets the pool's lock go, and the same thread takes it once more
+ * after the outer one, and pays; tools/floors refuses wi_pool_unlock inside.
  */
 #include "pool/owed.h"
 
 #include "pool/hire.h"
+#include "pool/holdings.h"
 #include "pool/life.h"
 
-/* ---- delivering --------------------------------------------------------- */
+static void hire_one(weir_pool *p);
+static void post_and_tell(weir_pool *p);
 
-bool wi_pool_has_posts_locked(const weir_pool *p)
+/* ---- the unlock --------------------------------------------------------- */
+
+static void owe_locked(weir_pool *p, wi_owed *owed, wi_need need, bool tells)
 {
-    return !wi_list_empty(&p->outbox) || !wi_list_empty(&p->space_told);
+    owed->need = need;
+    owed->tells = tells;
+    owed->holds = tells || need.hire || need.timer;
+    if (!owed->holds)
+        return;
+    wi_pool_ref_locked(p);
+    wi_pool_pin(&owed->pin, p);
 }
+
+static bool must_tell_locked(const weir_pool *p)
+{
+    bool ends = p->notices == WI_DUE && pthread_equal(p->teller, pthread_self());
+    return ends || wi_pool_has_posts(p) || (!wi_list_empty(&p->settled) && wi_pool_is_deserted(p));
+}
+
+/* Who is to be woken to tell what stands on `settled`: NULL when nothing does, or all
+ * that serve are awake and will look. */
+static weir_worker *teller_locked(weir_pool *p)
+{
+    if (wi_list_empty(&p->settled))
+        return NULL;
+    wi_pool_hail_locked(p);
+    return wi_pool_pop_idle_locked(p);
+}
+
+void wi_pool_unlock_owing(weir_pool *p, wi_owed *owed)
+{
+    wi_need need = wi_pool_need_locked(p);
+    if (!need.wake)
+        need.wake = teller_locked(p);
+    owe_locked(p, owed, need, must_tell_locked(p));
+    wi_unlock(&p->lock);
+}
+
+void wi_pool_pay(weir_pool *p, wi_owed *owed)
+{
+    if (owed->need.wake)
+        wi_unpark(&owed->need.wake->parker);
+    if (!owed->holds)
+        return;
+    if (owed->need.timer)
+        wi_unpark(&p->timer_parker);
+    if (owed->need.hire)
+        hire_one(p);
+    if (owed->tells)
+        post_and_tell(p);
+    wi_pool_unpin(&owed->pin);
+}
+
+void wi_pool_unlock(weir_pool *p)
+{
+    wi_owed owed;
+    wi_pool_unlock_owing(p, &owed);
+    wi_pool_pay(p, &owed);
+}
+
+void wi_pool_unlock_refused(weir_pool *p)
+{
+    wi_owed owed;
+    owe_locked(p, &owed, (wi_need){.wake = teller_locked(p)}, must_tell_locked(p));
+    wi_unlock(&p->lock);
+    wi_pool_pay(p, &owed);
+}
+
+/* ---- threads ------------------------------------------------------------ */
+
+/* Nobody came for a reference of p, which the caller holds. */
+static void not_started(weir_pool *p, unsigned n, int code)
+{
+    wi_lock(&p->lock);
+    p->refs--;
+    p->expected -= n;
+    wi_pool_refused_locked(p, n, code);
+    wi_pool_unlock_refused(p);
+}
+
+int wi_pool_spawn(weir_pool *p, unsigned n, bool later)
+{
+    int      rc;
+    unsigned refused = wi_pool_hire(p, n, later, &rc);
+    if (refused)
+        not_started(p, refused, rc);
+    return rc;
+}
+
+/* The main that lends go to is closed: nobody will answer, whoever asked. */
+static void no_lends(weir_pool *p)
+{
+    wi_lock(&p->lock);
+    unsigned n = p->lends_due;
+    p->refs--;
+    p->wanted -= n;
+    p->lends_due = 0;
+    p->lend_posted = false;
+    wi_pool_refused_locked(p, n, WEIR_EAGAIN);
+    wi_pool_unlock_refused(p);
+}
+
+bool wi_pool_lend(weir_pool *p)
+{
+    bool posted = wi_pool_post_lend(p);
+    if (!posted)
+        no_lends(p);
+    return posted;
+}
+
+bool wi_pool_ask_lend(weir_pool *p)
+{
+    if (!wi_pool_can_lend(p))
+        return false;
+    wi_lock(&p->lock);
+    p->wanted++, p->lends_due++;
+    wi_unlock(&p->lock);
+    return wi_pool_lend(p);
+}
+
+static void hire_one(weir_pool *p)
+{
+    wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
+    if (p->opts.borrowed)
+        wi_pool_lend(p);
+    else
+        wi_pool_spawn(p, 1, true);
+}
+
+/* ---- telling ------------------------------------------------------------ */
 
 void wi_pool_tell_settled_relocks(weir_pool *p)
 {
     weir_link *e;
     while ((e = wi_list_pop(&p->settled))) {
-        wi_kick kick = wi_pool_kick_locked(p); /* a done may take its time */
+        wi_owed owed;
+        owe_locked(p, &owed, wi_pool_need_locked(p), false); /* a done may take its time */
         wi_unlock(&p->lock);
-        wi_pool_kick(p, kick);
+        wi_pool_pay(p, &owed);
         wi_trace(WEIR_TRACE_SETTLED, p, wi_task_of(e), wi_task_of(e)->weir.outcome);
         wi_task_tell(wi_task_of(e));
         wi_lock(&p->lock);
@@ -94,96 +259,15 @@ static void give_notice_relocks(weir_pool *p)
 }
 
 /* A done without a main runs on a worker; here, when the pool has none. */
-void wi_pool_after(weir_pool *p)
+static void post_and_tell(weir_pool *p)
 {
-    weir_worker *w = NULL;
     wi_lock(&p->lock);
     post_relocks(p);
     if (wi_pool_is_deserted(p))
         wi_pool_tell_settled_relocks(p);
-    else if (!wi_list_empty(&p->settled)) {
-        wi_pool_hail_locked(p);
-        if ((w = wi_pool_pop_idle_locked(p)))
-            wi_unpark(&w->parker);
-    }
     give_notice_relocks(p);
+    weir_worker *w = teller_locked(p);
     wi_unlock(&p->lock);
-}
-
-/* ---- threads ------------------------------------------------------------ */
-
-static void not_started(weir_pool *p, unsigned n, int code)
-{
-    wi_pin pin; /* the thread's reference */
-    wi_pool_pin(&pin, p);
-    wi_lock(&p->lock);
-    p->expected -= n;
-    wi_pool_refused_locked(p, n, code);
-    wi_unlock(&p->lock);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
-}
-
-int wi_pool_spawn(weir_pool *p, unsigned n, bool later)
-{
-    int      rc;
-    unsigned refused = wi_pool_hire(p, n, later, &rc);
-    if (refused)
-        not_started(p, refused, rc);
-    return rc;
-}
-
-/* The main that lends go to is closed: nobody will answer, whoever asked. */
-static void no_lends(weir_pool *p)
-{
-    wi_pin pin; /* the reference of what was not posted */
-    wi_pool_pin(&pin, p);
-    wi_lock(&p->lock);
-    unsigned n = p->lends_due;
-    p->wanted -= n;
-    p->lends_due = 0;
-    p->lend_posted = false;
-    wi_pool_refused_locked(p, n, WEIR_EAGAIN);
-    wi_unlock(&p->lock);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
-}
-
-static bool lend(weir_pool *p)
-{
-    bool posted = wi_pool_post_lend(p);
-    if (!posted)
-        no_lends(p);
-    return posted;
-}
-
-bool wi_pool_ask_lend(weir_pool *p)
-{
-    if (!wi_pool_can_lend(p))
-        return false;
-    wi_lock(&p->lock);
-    p->wanted++, p->lends_due++;
-    wi_unlock(&p->lock);
-    return lend(p);
-}
-
-static int grow(weir_pool *p)
-{
-    wi_pin pin; /* the kick's reference */
-    wi_pool_pin(&pin, p);
-    wi_trace(WEIR_TRACE_GREW, p, NULL, 0);
-    int rc = p->opts.borrowed ? lend(p) ? 0 : WEIR_EAGAIN : wi_pool_spawn(p, 1, true);
-    wi_pool_unpin(&pin);
-    return rc;
-}
-
-int wi_pool_kick(weir_pool *p, wi_kick kick)
-{
-    if (kick.wake)
-        wi_unpark(&kick.wake->parker);
-    if (kick.timer) {
-        wi_unpark(&p->timer_parker);
-        wi_pool_unref(p);
-    }
-    return kick.grow ? grow(p) : 0;
+    if (w)
+        wi_unpark(&w->parker);
 }

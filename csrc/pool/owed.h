@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * owed.h: what a pool owes after an unlock.
+ * owed.h: what a pool owes after an unlock, and who pays.
  */
 #ifndef WI_OWED_H
 #define WI_OWED_H
@@ -9,18 +9,33 @@
 
 #pragma GCC visibility push(hidden)
 
-int wi_pool_kick(weir_pool *p, wi_kick kick); /* 0 or the refusal of a thread */
-/* Whether something for a main is to be posted after the unlock. */
-bool wi_pool_has_posts_locked(const weir_pool *p);
-/* After an unlock under which tasks may have settled or the pool have closed:
- * posts, tells, gives notice. The caller keeps the pool alive. */
-void wi_pool_after(weir_pool *p);
+/* Lets the lock go and pays what is owed then, whoever has brought it about: wakes,
+ * hires, posts, tells. The pool may be gone afterwards, unless the caller holds it. No
+ * other lock of ours is held. */
+void wi_pool_unlock(weir_pool *p);
+/* The same after a refusal of threads: it hires nobody. */
+void wi_pool_unlock_refused(weir_pool *p);
+
+/* Its two halves, for a caller that has something of its own to do in between. */
+typedef struct {
+    wi_need need;
+    bool    tells; /* what has settled, notices */
+    bool    holds; /* the pool, by pin */
+    wi_pin  pin;
+} wi_owed;
+
+void wi_pool_unlock_owing(weir_pool *p, wi_owed *owed);
+void wi_pool_pay(weir_pool *p, wi_owed *owed);
+
 /* Tells what stands on p->settled; called and left with the lock held. */
 void wi_pool_tell_settled_relocks(weir_pool *p);
 
-/* Makes n threads of ours, which are expected; 0 or the refusal's code. */
+/* Makes n threads of ours, which are expected; 0 or the refusal's code. The caller of
+ * these three holds the pool. */
 int wi_pool_spawn(weir_pool *p, unsigned n, bool later);
-/* Asks the host of a borrowed pool for one more thread. False: nobody to ask. */
+/* Asks the host for as many threads as are due. False: nobody will answer. */
+bool wi_pool_lend(weir_pool *p);
+/* The same for one more. False, too: there is nobody to ask. */
 bool wi_pool_ask_lend(weir_pool *p);
 
 #pragma GCC visibility pop

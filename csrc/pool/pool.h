@@ -120,7 +120,7 @@ struct weir_worker {
     weir_task *task; /* between next and settle */
     /* Guarded by the pool's lock. */
     weir_link of_workers, of_idle;
-    bool      woken; /* popped by a kick: it is the searcher */
+    bool      woken; /* woken to take a task: it is the searcher */
     bool      lost;  /* its task was abandoned */
     bool      timed; /* idle, and counted in pool.timed */
     bool      leaving;

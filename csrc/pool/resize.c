@@ -16,19 +16,18 @@ static unsigned set_bounds_locked(weir_pool *p, unsigned min, unsigned max)
     unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted;
     unsigned n = there < min ? min - there : 0;
     p->stats.grown += n;
-    p->expected += p->opts.borrowed ? 0 : n;
+    if (!p->opts.borrowed)
+        p->expected += n;
+    else if (n && wi_pool_can_lend(p))
+        p->wanted += n, p->lends_due += n;
     return n;
 }
 
 static int have_more(weir_pool *p, unsigned n)
 {
-    if (n == 0)
-        return 0;
     if (!p->opts.borrowed)
         return wi_pool_spawn(p, n, true);
-    while (n && wi_pool_ask_lend(p))
-        n--;
-    return n ? WEIR_EAGAIN : 0;
+    return wi_pool_can_lend(p) && wi_pool_lend(p) ? 0 : WEIR_EAGAIN;
 }
 
 int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
@@ -42,12 +41,10 @@ int weir_pool_resize(weir_pool *p, unsigned min, unsigned max)
         return WEIR_ECLOSED;
     }
     wi_pool_ref_locked(p);
-    unsigned n = set_bounds_locked(p, min, max);
-    wi_kick  kick = n ? (wi_kick){0} : wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
     wi_pool_pin(&pin, p);
-    wi_pool_kick(p, kick);
-    int rc = have_more(p, n);
+    unsigned n = set_bounds_locked(p, min, max);
+    wi_pool_unlock(p);
+    int rc = n ? have_more(p, n) : 0;
     wi_pool_unpin(&pin);
     return rc;
 }

@@ -27,8 +27,7 @@ static void await_space(weir_pool *p, weir_notice *n)
     wi_list_append(&p->space_notices, &n->weir.link);
     if (wi_pool_has_space(p))
         wi_pool_tell_space_locked(p, p->state > WI_OPEN ? WEIR_ECLOSED : 0);
-    wi_unlock(&p->lock);
-    wi_pool_after(p);
+    wi_pool_unlock(p);
 }
 
 int weir_pool_on_space(weir_pool *p, weir_notice *n, weir_main *m)
@@ -121,10 +120,7 @@ static void end_visit(weir_pool *p, weir_task *t, int code)
     p->visiting--;
     wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     wi_pool_advance_locked(p);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-    wi_pool_after(p);
+    wi_pool_unlock(p);
 }
 
 /* Policy CALLER_RUNS: the caller visits, with no state. Called with the lock held,
@@ -160,32 +156,17 @@ static bool offer(weir_pool *p, weir_task *t)
     return false;
 }
 
-static void attend(weir_pool *p)
-{
-    wi_lock(&p->lock);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-}
-
-/* Takes a reference over: what is told may release the pool. */
-static void kick_and_tell(weir_pool *p, wi_kick kick)
-{
-    wi_pin pin;
-    wi_pool_pin(&pin, p);
-    wi_pool_kick(p, kick);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
-}
-
 static int run_aimed(weir_pool *p, weir_task *t)
 {
     if (offer(p, t)) {
         wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-        if (atomic_load(&p->must_lock))
-            attend(p);
+        if (atomic_load(&p->must_lock)) {
+            wi_lock(&p->lock);
+            wi_pool_unlock(p);
+        }
         return 0;
     }
+    wi_owed owed;
     wi_lock(&p->lock);
     int rc = admit_relocks(p, t);
     if (rc == WEIR_EAGAIN) {
@@ -194,16 +175,10 @@ static int run_aimed(weir_pool *p, weir_task *t)
     }
     if (rc == 0)
         wi_pool_enqueue_locked(p, t);
-    bool    drops = wi_pool_has_posts_locked(p) || !wi_list_empty(&p->settled);
-    wi_kick kick = rc == 0 ? wi_pool_kick_locked(p) : (wi_kick){0};
-    p->refs += drops; /* kick_and_tell's */
-    wi_unlock(&p->lock);
+    wi_pool_unlock_owing(p, &owed);
     if (rc == 0)
         wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-    if (drops)
-        kick_and_tell(p, kick);
-    else
-        wi_pool_kick(p, kick); /* a refused thread: t waits longer, or has settled */
+    wi_pool_pay(p, &owed);
     return rc;
 }
 
@@ -286,29 +261,19 @@ int weir_cancel(weir_task *t)
     weir_pool *p = wi_task_lock_pool(t);
     if (!p)
         return WEIR_EINVAL;
-    wi_pin pin;
-    wi_pool_ref_locked(p); /* with its last task settled the pool may go */
-    wi_pool_pin(&pin, p);
     int rc = cancel_locked(p, t);
-    wi_unlock(&p->lock);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
+    wi_pool_unlock(p);
     return rc;
 }
 
 size_t weir_pool_purge(weir_pool *p)
 {
-    wi_pin pin;
     if (!p)
         return 0;
     wi_lock(&p->lock);
-    wi_pool_ref_locked(p);
-    wi_pool_pin(&pin, p);
     size_t n = wi_pool_empty_queue_locked(p, WEIR_ECANCELED);
     wi_pool_advance_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
+    wi_pool_unlock(p);
     return n;
 }
 
@@ -321,9 +286,7 @@ int weir_task_unpark(weir_task *t)
         wi_task_flag(t, WI_UNPARKED);
     if (wi_task_state(t) == WEIR_TASK_PARKED)
         wi_pool_unpark_locked(p, t);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
+    wi_pool_unlock(p);
     return 0;
 }
 
@@ -350,9 +313,7 @@ static int set_paused(weir_pool *p, bool paused)
     int rc = p->state > WI_OPEN ? WEIR_ECLOSED : 0;
     if (rc == 0)
         p->paused = paused;
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
+    wi_pool_unlock(p);
     return rc;
 }
 

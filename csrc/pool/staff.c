@@ -97,25 +97,22 @@ static bool timer_is_late_locked(weir_pool *p)
     return late;
 }
 
-wi_kick wi_pool_kick_locked(weir_pool *p)
+wi_need wi_pool_need_locked(weir_pool *p)
 {
     wi_pool_hail_locked(p);
-    wi_kick kick = {.timer = p->timer && timer_is_late_locked(p)};
-    if (kick.timer)
-        wi_pool_ref_locked(p);
+    wi_need need = {.timer = p->timer && timer_is_late_locked(p)};
     if (!wi_pool_set_must_lock_locked(p) || !wi_queue_ready(&p->queue))
-        return kick;
-    if ((kick.wake = wi_pool_pop_idle_locked(p))) {
-        p->searching = kick.wake->woken = true;
+        return need;
+    if ((need.wake = wi_pool_pop_idle_locked(p))) {
+        p->searching = need.wake->woken = true;
         wi_pool_set_must_lock_locked(p);
     } else if (want_one_locked(p)) {
-        kick.grow = true;
+        need.hire = true;
         p->stats.grown++;
-        wi_pool_ref_locked(p);
         p->expected += !p->opts.borrowed;
         p->wanted += p->opts.borrowed, p->lends_due += p->opts.borrowed;
     }
-    return kick;
+    return need;
 }
 
 /* ---- idling ------------------------------------------------------------- */

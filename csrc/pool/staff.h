@@ -9,15 +9,15 @@
 
 #pragma GCC visibility push(hidden)
 
-/* What to do after the unlock for work that waits: wake an idle worker, or start
- * a thread; unpark the timer for an earlier deadline. The last two hold the pool. */
+/* What work that waits needs after the unlock: an idle worker woken, or one thread more;
+ * the timer unparked for an earlier deadline. */
 typedef struct {
-    weir_worker *wake;
-    bool         grow; /* counted in expected already, or to be asked for */
+    weir_worker *wake; /* off the idle list */
+    bool         hire; /* counted as expected or wanted */
     bool         timer;
-} wi_kick;
+} wi_need;
 
-wi_kick wi_pool_kick_locked(weir_pool *p);
+wi_need wi_pool_need_locked(weir_pool *p);
 /* Sets p->must_lock: after what may make a queued task need a wake or a thread. */
 bool wi_pool_set_must_lock_locked(weir_pool *p);
 /* Pops the worker that fell asleep last, or NULL. */

@@ -31,20 +31,13 @@ static int64_t expire_locked(weir_pool *p)
     return p->timer_until = t ? t->weir.deadline : -1;
 }
 
-/* The thread is gone, or was refused; the pool is held. */
-static void gone(weir_pool *p)
-{
-    wi_lock(&p->lock);
-    p->timer = false;
-    wi_pool_advance_locked(p);
-    wi_unlock(&p->lock);
-}
-
 static void leave(weir_pool *p)
 {
     wi_pool_join_before(p);
-    gone(p);
-    wi_pool_after(p);
+    wi_lock(&p->lock);
+    p->timer = false;
+    wi_pool_advance_locked(p);
+    wi_pool_unlock(p);
 }
 
 static void *timer(void *arg)
@@ -59,10 +52,7 @@ static void *timer(void *arg)
     wi_lock(&p->lock);
     while (p->state < WI_CLOSING) {
         int64_t until = expire_locked(p);
-        wi_kick kick = wi_pool_kick_locked(p);
-        wi_unlock(&p->lock);
-        wi_pool_kick(p, kick);
-        wi_pool_after(p);
+        wi_pool_unlock(p);
         wi_park(&p->timer_parker, until);
         wi_lock(&p->lock);
     }
@@ -70,6 +60,14 @@ static void *timer(void *arg)
     leave(p);
     wi_pool_unpin(&pin);
     return NULL;
+}
+
+/* The next one that needs a timer tries again. */
+static void forget_timer(weir_pool *p)
+{
+    wi_lock(&p->lock);
+    p->timer = false;
+    wi_unlock(&p->lock);
 }
 
 static int make_timer(weir_pool *p)
@@ -91,22 +89,22 @@ static int make_timer(weir_pool *p)
     int rc = wi_thread_start(&thread, &kind, timer, p);
     wi_signals_restore(&old);
     if (rc != 0)
-        gone(p);
+        forget_timer(p);
     return rc;
 }
 
 /* Two submitters of first deadlines meet here, so that neither goes on without a
- * timer. What the pool owes after a refusal is told when the lock is free. */
+ * timer. A pool that waited for the refused one to end moves on when that is unlocked. */
 int wi_timer_need(weir_pool *p)
 {
-    wi_pin pin; /* the refused thread's reference */
     wi_lock(&p->timer_lock);
     int rc = make_timer(p);
     wi_unlock(&p->timer_lock);
     if (rc != 0) {
-        wi_pool_pin(&pin, p);
-        wi_pool_after(p);
-        wi_pool_unpin(&pin);
+        wi_lock(&p->lock);
+        p->refs--; /* the refused thread's; the caller has a handle */
+        wi_pool_advance_locked(p);
+        wi_pool_unlock(p);
     }
     return rc;
 }

@@ -36,9 +36,7 @@ static int wait_as_worker_relocks(weir_pool *p, weir_task *t, wi_waiter *waiter,
     p->in_wait += w->in_wait;
     p->refused_until = 0;
     wi_pool_block_locked(p, w);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
+    wi_pool_unlock(p);
     wi_lock(&p->lock);
     int rc =
         wi_wait_until(waiter, &p->lock, &p->task_waiters, has_settled_or_is_stuck, &arg, deadline);
@@ -95,14 +93,10 @@ void weir_blocking_begin(void)
     weir_worker *w = weir_worker_current();
     if (!w)
         return;
-    wi_kick kick = {0};
     wi_lock(&w->pool->lock);
-    if (!w->lost) {
+    if (!w->lost)
         wi_pool_block_locked(w->pool, w);
-        kick = wi_pool_kick_locked(w->pool);
-    }
-    wi_unlock(&w->pool->lock);
-    wi_pool_kick(w->pool, kick);
+    wi_pool_unlock(w->pool);
 }
 
 /* A lost worker's depth went when it was lost. */

@@ -55,12 +55,7 @@ int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
     wi_lock(&p->lock);
     weir_task *t = next_relocks(p, w, wait, &rc);
     rc = t ? 0 : rc;
-    bool    after = wi_pool_has_posts_locked(p);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-    if (after)
-        wi_pool_after(p);
+    wi_pool_unlock(p);
     if (t) {
         begin_task(w, t);
         *out = t;
@@ -91,24 +86,17 @@ static own_delivery deliver_own_locked(weir_task *t)
     return d;
 }
 
-static void finish_delivery(own_delivery d, weir_task *t)
-{
-    if (d.main)
-        wi_main_pay(d.main, d.debt);
-    if (d.tell)
-        wi_task_tell(t);
-}
-
 /* The task that can follow at once, in the same lock section. */
 static weir_task *follow_locked(weir_pool *p, weir_worker *w, own_delivery d)
 {
-    bool first = d.tell || !wi_list_empty(&p->settled) || wi_pool_has_posts_locked(p);
+    bool first = d.tell || !wi_list_empty(&p->settled) || wi_pool_has_posts(p);
     return first || wi_pool_must_leave_locked(p, w) ? NULL : wi_pool_pick_locked(p, w);
 }
 
 /* Ours: neither abandoned nor left behind by a fork. */
 static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, weir_task **next)
 {
+    wi_owed      owed;
     own_delivery d = {0};
     bool         has_done = t->done != NULL;
     wi_lock(&p->lock);
@@ -123,15 +111,14 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     wi_pool_advance_locked(p);
     if (next)
         *next = follow_locked(p, w, d);
-    bool    after = wi_pool_has_posts_locked(p);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
+    wi_pool_unlock_owing(p, &owed);
     if (settled)
         wi_trace(WEIR_TRACE_SETTLED, p, t, code);
-    finish_delivery(d, t);
-    wi_pool_kick(p, kick);
-    if (after) /* a drain has run dry, or the next one left its place in the queue */
-        wi_pool_after(p);
+    if (d.main)
+        wi_main_pay(d.main, d.debt);
+    wi_pool_pay(p, &owed);
+    if (d.tell) /* last: a done may take its time */
+        wi_task_tell(t);
     return true;
 }
 
@@ -168,9 +155,7 @@ void wi_pool_open_if_all_reported(weir_pool *p)
     wi_notice_post(p->ready, 0);
     wi_lock(&p->lock);
     wi_pool_opened_locked(p);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
+    wi_pool_unlock(p);
 }
 
 static void entered(weir_pool *p)
@@ -235,18 +220,13 @@ void weir_worker_refuse(weir_pool *p, int code)
 {
     if (!p || !p->opts.borrowed)
         return;
-    wi_pin pin;
     wi_lock(&p->lock);
-    wi_pool_ref_locked(p);
     unsigned *asked = p->expected ? &p->expected : &p->wanted;
     if (*asked) {
         --*asked;
         refuse_locked(p, code);
     }
-    wi_unlock(&p->lock);
-    wi_pool_pin(&pin, p);
-    wi_pool_after(p);
-    wi_pool_unpin(&pin);
+    wi_pool_unlock_refused(p);
 }
 
 /* ---- leave -------------------------------------------------------------- */
@@ -292,10 +272,7 @@ static void retire(weir_worker *w, int code, int init_error)
         wi_pool_join_before(p);
     wi_lock(&p->lock);
     leave_relocks(p, w, code, init_error);
-    wi_kick kick = wi_pool_kick_locked(p);
-    wi_unlock(&p->lock);
-    wi_pool_kick(p, kick);
-    wi_pool_after(p);
+    wi_pool_unlock(p);
     wi_trace(WEIR_TRACE_THREAD, p, NULL, 0);
     wi_worker_set_self(NULL);
     wi_worker_free(w);

@@ -222,6 +222,35 @@ TEST(a_cap_is_never_passed_and_no_capped_task_is_forgotten)
     rig_close(&r);
 }
 
+static tally next_entered;
+
+static void done_waits_for_the_next(weir_task *task)
+{
+    tally_wait(&next_entered, 1);
+    probe_done(task);
+}
+
+TEST(a_done_may_wait_for_the_task_that_its_end_lets_start)
+{
+    rig               r;
+    weir_pool_options opts = pool_of(2);
+    gate              entered = GATE, leave = GATE;
+    tally             settled = TALLY;
+    probe             first = {.task = {.run = probe_run, .done = done_waits_for_the_next}};
+    probe             next = PROBE;
+    opts.max_running[WEIR_NORMAL] = 1, next_entered = (tally)TALLY;
+    first.entered = &entered, first.leave = &leave;
+    next.entered = &next_entered, next.settled = &settled;
+    expect(rig_open_with(&r, &opts));
+    expect_eq(weir_run(r.p, &first.task, NULL), 0);
+    gate_wait(&entered);
+    expect_eq(weir_run(r.p, &next.task, r.m), 0);
+    gate_open(&leave);
+    main_until(r.m, &settled, 1);
+    rig_close(&r);
+    expect_eq(first.dones, 1);
+}
+
 /* ---- pause and purge ---------------------------------------------------- */
 
 TEST(nothing_starts_while_paused_and_running_tasks_go_on)
@@ -307,5 +336,6 @@ SUITE(queue, tasks_start_in_the_order_of_submission,
       every_32nd_pick_serves_the_lowest_level, the_32nd_pick_passes_over_the_middle_level,
       a_capped_level_leaves_the_other_threads_to_the_others,
       a_cap_is_never_passed_and_no_capped_task_is_forgotten,
+      a_done_may_wait_for_the_task_that_its_end_lets_start,
       nothing_starts_while_paused_and_running_tasks_go_on, pause_and_resume_of_a_closed_pool_say_so,
       purge_cancels_every_queued_task_and_says_how_many, bad_run_options_are_refused)

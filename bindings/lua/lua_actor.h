@@ -53,7 +53,7 @@ struct wl_waker {
     wl_actor          *actor;  /* held */
     wl_main           *main;   /* held */
     pthread_t          thread; /* of main */
-    wl_waker          *next;   /* of the told in main */
+    wl_ping            ping;   /* of a mailed one */
     /* Of an unblocking one alone. */
     pthread_mutex_t lock;
     pthread_cond_t  up;
@@ -129,6 +129,14 @@ struct wl_channel {
     pthread_mutex_t lock, writing, reading;
 };
 
+/* ---- what is in one: see lua_queue.c; of who writes, or reads ------------------ */
+
+bool wl_queue_append(wl_channel *c, const wl_item *item); /* false: no memory */
+bool wl_queue_look(wl_channel *c);                        /* something is there */
+bool wl_queue_take(wl_channel *c, wl_item *item);
+
+/* ---- the channel itself ----------------------------------------------------------- */
+
 void wl_channel_init(wl_channel *c, unsigned limit, bool refuses);
 void wl_channel_destroy(wl_channel *c); /* also what is in it */
 void wl_channel_clear(wl_channel *c);   /* the reader's */
@@ -155,17 +163,18 @@ struct wl_actor {
     unsigned         generation; /* of the process: a forked child has none of its threads */
     wl_channel       in, out;
     /* Set by create, the running thread's from then on. */
-    char       *path, *package_path, *package_cpath;
-    wl_message *arguments;
-    wl_rights  *rights; /* that its state begins with, held; NULL: all */
-    lua_State  *L, *root;
-    wl_op      *op; /* that root has yielded for */
+    char         *path, *package_path, *package_cpath;
+    wl_message   *arguments;
+    wl_rights    *rights; /* that its state begins with, held; NULL: all */
+    lua_CFunction loader; /* of weir.core */
+    lua_State    *L, *root;
+    wl_op        *op; /* that root has yielded for */
     /* Written before `out` ends. */
     char        *error; /* NULL: none, or there was no memory for it */
     size_t       error_size;
     char        *traceback; /* NULL: none */
     _Atomic bool failed;    /* and the error was not thrown yet */
-    /* Guarded by the crew's lock. */
+    /* Guarded by the roster's lock. */
     wl_family *family;        /* the parent's, held */
     wl_actor  *next, *prev;   /* in it */
     wl_actor  *older, *newer; /* of all there are */
@@ -175,13 +184,14 @@ struct wl_actor {
 struct wl_family {
     _Atomic unsigned refs;
     unsigned         generation; /* of the process */
-    wl_actor        *first;      /* guarded by the crew's lock */
+    wl_actor        *first;      /* guarded by the roster's lock */
 };
 
 void wl_actor_ref(wl_actor *a);
 void wl_actor_unref(wl_actor *a);
 bool wl_actor_is_lost(const wl_actor *a); /* in a child of fork: from before that */
 bool wl_actor_is_dead(wl_actor *a);       /* what it sent before may still be there */
+void wl_actor_let_go(wl_actor *a);        /* one handle less */
 void wl_actor_register(lua_State *L);
 void wl_actor_metatable(lua_State *L); /* -> the handles' metatable */
 
@@ -192,9 +202,12 @@ typedef struct {
     wl_message *arguments;
 } wl_actor_options;
 
-void wl_actor_slot(lua_State *L); /* -> handle of none; may raise */
-/* handle of none -> handle. NULL, or why there is none; takes the arguments over. */
-const char *wl_actor_create(lua_State *L, const wl_actor_options *o);
+wl_actor **wl_actor_slot(lua_State *L); /* -> handle of none; may raise */
+/* Of the state in which it is made. NULL, or why it cannot live. */
+const char *wl_family_enter(lua_State *L, wl_actor *a);
+void        wl_family_leave(wl_actor *a); /* it has entered, and lives no more */
+void        wl_family_end(wl_state *s);   /* the state makes no more, and those it made are told */
+
 /* What it fails with; see lua_failure.c. */
 void wl_failure_prepare(lua_State *L);
 void wl_failure_text(wl_actor *a, const char *text);
@@ -205,17 +218,24 @@ void wl_failure_push(lua_State *L, const wl_actor *a); /* -> error */
 /* -> function; may raise. The name stands in errors. */
 void wl_script_load(lua_State *L, const char *path, const char *name, bool text_only);
 
+/* ---- all of them: see lua_roster.c ---------------------------------------------------- */
+
+extern pthread_mutex_t wl_roster_lock;
+
+void      wl_roster_take(void);
+void      wl_roster_give(void);
+bool      wl_roster_enter_locked(wl_actor *a); /* it lives from now on; false: too many do */
+void      wl_roster_ended_locked(const wl_actor *a);
+void      wl_roster_forget(wl_actor *a); /* its memory goes */
+unsigned  wl_roster_most(void);
+wl_actor *wl_roster_newest_locked(void); /* then by `older` */
+void      wl_roster_forked_locked(void);
+unsigned  wl_generation(void); /* how often the process has forked from another */
+
 /* ---- the threads of all actors: see lua_crew.c ------------------------------------------ */
 
 int      wl_crew_open(void);        /* 0, or why there is none */
 int      wl_crew_run(weir_task *t); /* of an open one: 0, or why it was not accepted */
-unsigned wl_crew_generation(void);  /* how often the process has forked from another */
-void     wl_crew_lock(void);
-void     wl_crew_unlock(void);
-bool     wl_crew_enter_locked(wl_actor *a); /* it lives from now on; false: too many do */
-void     wl_crew_ended_locked(const wl_actor *a);
-void     wl_crew_forget(wl_actor *a); /* its memory goes */
-unsigned wl_crew_most_actors(void);
 unsigned wl_crew_most_threads(void);
 bool     wl_crew_begin_block(void);
 void     wl_crew_end_block(void);
@@ -271,7 +291,11 @@ void    wl_op_class_make(lua_State *L);        /* in every state that pushes ops
 void    wl_await_register(lua_State *L);       /* module -> module */
 void    wl_push_suspender(lua_State *L);       /* -> function, or nil */
 
-void wl_talk_push(lua_State *L); /* -> the functions of weir.worker, in a table */
+/* -> wl_talk wrap functions: those of weir.worker, but for create and pledge */
+void        wl_talk_push(lua_State *L);
+void        wl_talk_add(lua_State *L, const char *name, lua_CFunction fn); /* to these three */
+int         wl_talk_results(lua_State *L, int n); /* results... -> what the function returns */
+const char *wl_show(lua_State *L, int i);         /* a wrong argument, for an error */
 
 #pragma GCC visibility pop
 #endif

@@ -55,12 +55,14 @@ static void end_block(const wl_op *op)
         weir_blocking_end();
 }
 
+static void fire(void *waker) { wl_waker_fire(waker); }
+
 /* False: the task that waits was cancelled. */
 static bool sleep_at(lua_State *L, wl_waker *k, int64_t ns)
 {
     wl_worker *w = wl_worker_of(L);
     wl_job    *j = w ? w->job : NULL;
-    if (j && !wl_cancel_asleep(j, NULL, k))
+    if (j && !wl_cancel_asleep(j, NULL, fire, k))
         return false;
     wl_waker_wait(k, ns);
     return !j || wl_cancel_awake(j);
@@ -284,7 +286,7 @@ static int op_arm(lua_State *L)
     wl_op *op = wl_op_check(L, 1);
     if (!wl_op_arm(L, op, WL_MAILS))
         return 0;
-    lua_pushlightuserdata(L, op->waker);
+    lua_pushlightuserdata(L, &op->waker->ping);
     return 1;
 }
 

@@ -32,7 +32,7 @@ static void set_patient(wl_worker *w, bool patient) { w->patient = patient; }
 
 void wl_burst_look(wl_worker *w, wl_main *m)
 {
-    /* Partner: count in lua_job.c. Relaxed: any recent value will do. */
+    /* Partner: wl_main_count. Relaxed: any recent value will do. */
     unsigned in_flight = atomic_load_explicit(&m->in_flight, memory_order_relaxed);
     if (w->patient ? in_flight < FEW : in_flight >= MANY)
         set_patient(w, !w->patient);

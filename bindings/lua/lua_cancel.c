@@ -18,12 +18,12 @@
  * under which the canceller looks for a sleeper. No main closes while one sleeps in it.
  *
  * What the signal does not stop in time (C that does not return, loops that LuaJIT
- * compiled) is abandoned, see lua_watch.c.
+ * compiled) is abandoned, see lua_deadline.c.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "lua_actor.h"
+#include "lua_core.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -143,16 +143,17 @@ static void wake_locked(wl_job *j)
     if (j->asleep_in && weir_notice_expect(&j->wake, j->asleep_in->weir) == 0)
         weir_notice_post(&j->wake, 0);
     if (j->asleep_at)
-        wl_waker_fire(j->asleep_at);
+        j->wake_up(j->asleep_at);
 }
 
-/* The task is about to wait. False: it was cancelled. */
-bool wl_cancel_asleep(wl_job *j, wl_main *m, wl_waker *k)
+/* The task is about to wait, in m, or at what wake_up wakes. False: it was cancelled. */
+bool wl_cancel_asleep(wl_job *j, wl_main *m, void (*wake_up)(void *), void *at)
 {
     pthread_mutex_lock(&j->lock);
     bool goes_on = !weir_cancel_requested(&j->u.task);
     j->asleep_in = goes_on ? m : NULL;
-    j->asleep_at = goes_on ? k : NULL;
+    j->asleep_at = goes_on ? at : NULL;
+    j->wake_up = wake_up;
     pthread_mutex_unlock(&j->lock);
     return goes_on;
 }
@@ -170,7 +171,7 @@ bool wl_cancel_awake(wl_job *j)
 /* With a deadline, unless that is negative, after which the job is abandoned. */
 void wl_cancel_send(wl_job *j, int64_t abandon_ns)
 {
-    bool watched = abandon_ns >= 0 && wl_watch_abandon(j, abandon_ns);
+    bool watched = abandon_ns >= 0 && wl_deadline_abandon(j, abandon_ns);
     pthread_mutex_lock(&j->lock);
     if (j->on_thread)
         pthread_kill(j->thread, wl_cancel_signal());
@@ -179,7 +180,7 @@ void wl_cancel_send(wl_job *j, int64_t abandon_ns)
     j->watched_over = watched && !left;
     pthread_mutex_unlock(&j->lock);
     if (watched && left)
-        wl_watch_remove(j);
+        wl_deadline_remove(j);
 }
 
 /* A cancelled job's thread is about to return to the core. */
@@ -190,5 +191,5 @@ void wl_cancel_left(wl_job *j)
     bool watched = j->watched_over;
     pthread_mutex_unlock(&j->lock);
     if (watched)
-        wl_watch_remove(j);
+        wl_deadline_remove(j);
 }

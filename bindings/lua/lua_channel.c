@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: ISC
  *
- * lua_channel.c: a queue of messages from one state to another.
+ * lua_channel.c: a queue of messages from one state to another, and who waits at it.
  *
- * A list of chunks of bytes. The writer fills the last one and publishes how far; the
- * reader follows, and frees what it has left behind. Neither takes a lock for a message,
- * unless several states share an end. Small values stand in the bytes; for others a
- * message of the codec does, by its address.
+ * Neither the writer nor the reader takes a lock for a message, unless several states
+ * share an end.
  *
  * Waiting: who waits joins the queue and then looks again; who writes publishes and then
  * looks at `waited`. All of it sequentially consistent, so one sees the other. Wakers
@@ -14,140 +12,8 @@
 #include "lua_actor.h"
 
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
-
-struct wl_chunk {
-    _Atomic(wl_chunk *) next;
-    _Atomic uint32_t    filled;
-    uint32_t            capacity;
-    unsigned char       bytes[];
-};
-
-enum { FIRST_CHUNK = 104, CHUNK = 1000 };
-
-/* ---- bytes ----------------------------------------------------------------------- */
-
-static uint32_t size_of(const wl_item *item)
-{
-    switch ((enum wl_item_kind)item->kind) {
-    case WL_ITEM_INT8: return 2;
-    case WL_ITEM_INT:
-    case WL_ITEM_FLOAT: return 9;
-    case WL_ITEM_VALUES: return 1 + sizeof(wl_message *);
-    case WL_ITEM_TEXT: return 2 + item->size;
-    default: return 1;
-    }
-}
-
-static void put(unsigned char *at, const wl_item *item)
-{
-    *at++ = item->kind;
-    switch ((enum wl_item_kind)item->kind) {
-    case WL_ITEM_INT8: *at = (unsigned char)item->u.i; break;
-    case WL_ITEM_INT:
-    case WL_ITEM_FLOAT: memcpy(at, &item->u, 8); break;
-    case WL_ITEM_VALUES: memcpy(at, &item->u.m, sizeof item->u.m); break;
-    case WL_ITEM_TEXT:
-        *at = (unsigned char)item->size;
-        memcpy(at + 1, item->text, item->size);
-        break;
-    default: break;
-    }
-}
-
-/* Returns what it took. */
-static uint32_t get(const unsigned char *from, wl_item *item)
-{
-    const unsigned char *at = from;
-    item->kind = *at++;
-    switch ((enum wl_item_kind)item->kind) {
-    case WL_ITEM_INT8: item->u.i = (int8_t)*at; break;
-    case WL_ITEM_INT:
-    case WL_ITEM_FLOAT: memcpy(&item->u, at, 8); break;
-    case WL_ITEM_VALUES: memcpy(&item->u.m, at, sizeof item->u.m); break;
-    case WL_ITEM_TEXT:
-        item->size = *at;
-        memcpy(item->text, at + 1, item->size);
-        break;
-    default: break;
-    }
-    return size_of(item);
-}
-
-/* ---- begin and end ---------------------------------------------------------------- */
-
-void wl_channel_init(wl_channel *c, unsigned limit, bool refuses)
-{
-    memset(c, 0, sizeof *c);
-    c->limit = limit;
-    c->refuses = refuses;
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_mutex_init(&c->writing, NULL);
-    pthread_mutex_init(&c->reading, NULL);
-}
-
-void wl_channel_clear(wl_channel *c)
-{
-    wl_item item;
-    while (wl_channel_read(c, &item))
-        if (item.kind == WL_ITEM_VALUES)
-            wl_message_free(item.u.m);
-}
-
-void wl_channel_destroy(wl_channel *c)
-{
-    wl_channel_clear(c);
-    free(c->head);
-    pthread_mutex_destroy(&c->lock);
-    pthread_mutex_destroy(&c->writing);
-    pthread_mutex_destroy(&c->reading);
-}
 
 /* ---- writing ------------------------------------------------------------------------ */
-
-static wl_chunk *new_chunk(uint32_t capacity)
-{
-    wl_chunk *k = malloc(sizeof *k + capacity);
-    if (!k)
-        return NULL;
-    atomic_init(&k->next, NULL);
-    atomic_init(&k->filled, 0);
-    k->capacity = capacity;
-    return k;
-}
-
-/* The first record of a chunk is there before the chunk can be found. */
-static bool append_chunk(wl_channel *c, const wl_item *item, uint32_t size)
-{
-    uint32_t  capacity = c->tail || size > FIRST_CHUNK ? CHUNK : FIRST_CHUNK;
-    wl_chunk *k = new_chunk(capacity);
-    if (!k)
-        return false;
-    put(k->bytes, item);
-    atomic_init(&k->filled, size);
-    atomic_store(c->tail ? &c->tail->next : &c->first, k);
-    c->tail = k;
-    c->size = size;
-    return true;
-}
-
-static bool append(wl_channel *c, const wl_item *item)
-{
-    uint32_t size = size_of(item);
-    if (!c->tail || c->tail->capacity - c->size < size)
-        return append_chunk(c, item, size);
-    put(c->tail->bytes + c->size, item);
-    c->size += size;
-    atomic_store(&c->tail->filled, c->size);
-    return true;
-}
-
-bool wl_channel_is_full(const wl_channel *c)
-{
-    wl_channel *mutable = (wl_channel *)(uintptr_t)c;
-    return c->limit && atomic_load(&mutable->written) - atomic_load(&mutable->read) >= c->limit;
-}
 
 /* Wakers that have left their queue and are not fired yet. */
 static _Atomic unsigned on_their_way;
@@ -182,7 +48,7 @@ static bool write_one(wl_channel *c, const wl_item *item, bool *no_memory)
 {
     if (wl_channel_is_full(c))
         return false;
-    *no_memory = !append(c, item);
+    *no_memory = !wl_queue_append(c, item);
     if (c->limit && !*no_memory)
         atomic_fetch_add(&c->written, 1);
     return !*no_memory;
@@ -204,43 +70,12 @@ bool wl_channel_write(wl_channel *c, const wl_item *item, bool *no_memory)
 
 /* ---- reading ------------------------------------------------------------------------ */
 
-static bool look(wl_channel *c)
-{
-    for (;;) {
-        if (c->head && c->at < c->known)
-            return true;
-        wl_chunk *k = c->head;
-        if (!k && !(k = c->head = atomic_load(&c->first)))
-            return false;
-        /* in this order: when there is a next one, this one is filled no more */
-        wl_chunk *next = atomic_load(&k->next);
-        c->known = atomic_load(&k->filled);
-        if (c->at < c->known)
-            return true;
-        if (!next)
-            return false;
-        c->head = next;
-        c->at = c->known = 0;
-        free(k);
-    }
-}
-
-static bool take(wl_channel *c, wl_item *item)
-{
-    if (!look(c))
-        return false;
-    c->at += get(c->head->bytes + c->at, item);
-    if (c->limit)
-        atomic_fetch_add(&c->read, 1);
-    return true;
-}
-
 bool wl_channel_ready(wl_channel *c)
 {
     if (!atomic_load(&c->shared))
-        return look(c);
+        return wl_queue_look(c);
     pthread_mutex_lock(&c->reading);
-    bool ready = look(c);
+    bool ready = wl_queue_look(c);
     pthread_mutex_unlock(&c->reading);
     return ready;
 }
@@ -250,12 +85,19 @@ bool wl_channel_read(wl_channel *c, wl_item *item)
     bool shared = atomic_load(&c->shared);
     if (shared)
         pthread_mutex_lock(&c->reading);
-    bool taken = take(c, item);
+    bool taken = wl_queue_take(c, item);
     if (shared)
         pthread_mutex_unlock(&c->reading);
     if (taken && c->limit && atomic_load(&c->writers.waited))
         wake(c, &c->writers);
     return taken;
+}
+
+void wl_channel_clear(wl_channel *c)
+{
+    wl_item item;
+    while (wl_channel_read(c, &item))
+        wl_item_drop(&item);
 }
 
 /* ---- the rest ------------------------------------------------------------------------ */

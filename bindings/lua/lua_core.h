@@ -38,7 +38,7 @@ typedef struct wl_worker   wl_worker;
 typedef struct wl_waiter   wl_waiter;
 typedef struct wl_state    wl_state;
 typedef struct wl_actor    wl_actor;
-typedef struct wl_waker    wl_waker;
+typedef struct wl_ping     wl_ping;
 typedef struct wl_family   wl_family;
 typedef struct wl_owner    wl_owner;
 typedef struct wl_packed   wl_packed;
@@ -93,7 +93,8 @@ wl_reason        *wl_pool_init_error(wl_pool *p);                 /* NULL: no me
 void              wl_reason_unref(wl_reason *r);                  /* NULL is allowed */
 void              wl_pool_tell_exit_error(wl_pool *p); /* to stderr, if nobody was told */
 void              wl_pool_class_make(lua_State *L);    /* module -> module; before any function */
-void              wl_pool_register(lua_State *L);
+wl_pool         **wl_pool_slot(lua_State *L);          /* -> handle of none; may raise */
+void              wl_open_register(lua_State *L);
 extern const char wl_pool_class[];
 
 /* A worker that waits for a job, or for space in its own pool's queue; on its stack. */
@@ -124,19 +125,24 @@ struct wl_worker {
     bool                  patient;   /* see lua_burst.c */
 };
 
-int         wl_worker_init(void *pool, void **worker);
-void        wl_worker_exit(void *pool, void *worker);
-int         wl_worker_run(weir_task *task, void *worker);
-int         wl_thread_nice(void);                                  /* the calling thread's */
-int         wl_note_failure(lua_State *L);                         /* a message handler */
-wl_message *wl_pack_error(lua_State *L, wl_metatables metatables); /* error -> ... */
-wl_worker  *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
+int        wl_worker_init(void *pool, void **worker);
+void       wl_worker_exit(void *pool, void *worker);
+int        wl_worker_run(weir_task *task, void *worker);
+int        wl_thread_nice(void);       /* the calling thread's */
+wl_worker *wl_worker_of(lua_State *L); /* NULL in a state that is no worker's */
 
 void  wl_command_register(lua_State *L); /* in a worker's new state, like the next */
 void  wl_stream_register(lua_State *L);
 void  wl_random_seed(lua_State *L);                  /* its libraries are open */
 void  wl_keep_sigpipe_register(lua_State *L);        /* in core */
 FILE *wl_stream_wrap(FILE *below, const char *mode); /* owns below; or is below */
+
+/* ---- errors, see lua_error.c -------------------------------------------------- */
+
+void        wl_error_prepare(lua_State *L);                        /* in a new state */
+void        wl_push_text(lua_State *L, int index);                 /* -> text of the value there */
+int         wl_note_failure(lua_State *L);                         /* a message handler */
+wl_message *wl_pack_error(lua_State *L, wl_metatables metatables); /* error -> ... */
 
 /* ---- bursts ----------------------------------------------------------------- */
 
@@ -147,9 +153,6 @@ void wl_burst_end(wl_worker *w); /* a command is about to start, which would inh
 
 int wl_cancel_signal(void);
 
-/* Condition variables on the monotonic clock: `until` is a time of that. */
-void wl_cond_init(pthread_cond_t *cond);
-int  wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until);
 void wl_cancel_prepare(void);                       /* before the first pool opens */
 void wl_cancel_current(wl_worker *w, lua_State *L); /* runs in w from now on */
 bool wl_cancel_begin(wl_worker *w, wl_job *j);
@@ -158,18 +161,51 @@ bool wl_cancel_end(wl_worker *w);
 void wl_cancel_unhook(lua_State *L);
 void wl_cancel_send(wl_job *j, int64_t abandon_ns);
 void wl_cancel_left(wl_job *j);
-bool wl_cancel_asleep(wl_job *j, wl_main *m, wl_waker *k); /* one of them */
+bool wl_cancel_asleep(wl_job *j, wl_main *m, void (*wake_up)(void *), void *at); /* m, or at */
 bool wl_cancel_awake(wl_job *j);
-/* The job's one deadline, from now on; see lua_watch.c. */
-bool wl_watch_abandon(wl_job *j, int64_t timeout_ns); /* then it is given up; false: it has none */
-int  wl_watch_limit(wl_job *j,
-                    int64_t timeout_ns); /* then its future is over; 0, or why it has none */
-void wl_watch_remove(wl_job *j);
-uint32_t wl_watch_take_due(wl_main *m); /* the key of who waits for a future that was ended so */
-void     wl_watch_drop_due(wl_main *m);
-void     wl_coroutine_follow(lua_State *L, wl_worker *w); /* in its new state */
+void wl_coroutine_follow(lua_State *L, wl_worker *w); /* in its new state */
+
+/* ---- a job's one deadline, see lua_deadline.c --------------------------------- */
+
+struct wl_deadline {
+    weir_notice notice; /* a limit's, first: found by it */
+    /* Constant. */
+    struct timespec at;
+    wl_job         *job; /* held, as is */
+    wl_pool        *pool;
+    void (*passed)(wl_deadline *d); /* on the watch's thread */
+    /* Guarded by the watch's lock. */
+    unsigned     heap;                   /* the number of the heap that it is in; 0: none */
+    wl_deadline *child, *sibling, *back; /* its parent, or the sibling before it */
+    /* Its main's thread's, once its future has ended. */
+    wl_deadline *next;
+    uint32_t     key; /* of who waits for that */
+};
+
+wl_deadline *wl_deadline_make(wl_job *j, int64_t timeout_ns,
+                              void (*passed)(wl_deadline *)); /* NULL: no memory */
+bool         wl_deadline_add(wl_job *j, wl_deadline *d);      /* takes d; false: no thread */
+bool         wl_deadline_take_off(wl_deadline *d);            /* whether it was the job's still */
+void         wl_deadline_drop(wl_deadline *d);
+void         wl_deadline_remove(wl_job *j);
+bool         wl_deadline_abandon(wl_job *j,
+                                 int64_t timeout_ns); /* then it is given up; false: it has none */
+
+/* ---- futures' limits, see lua_limit.c ------------------------------------------- */
+
+int      wl_limit_begin(wl_job *j, int64_t timeout_ns); /* then its future is over; 0, or why not */
+uint32_t wl_limit_take(wl_main *m); /* the key of who waits for a future that was ended so */
+void     wl_limits_drop(wl_main *m);
 
 /* ---- a state and its mailbox ------------------------------------------------ */
+
+enum { WL_MOST_ON_END = 2 };
+
+/* What is told by its address alone. */
+struct wl_ping {
+    wl_ping *next;
+    void (*let_go)(wl_ping *p); /* it was told, or will not be */
+};
 
 /* In the registry, from the first `require` (or from its making, in a pool thread) to
  * lua_close. */
@@ -179,15 +215,17 @@ struct wl_state {
     bool       over; /* being closed, while finalisers of the user's may still come */
     /* Keys: whoever waits for a job is found by a small number, for Lua finds those
      * fastest. One more than the main before had given out, until it is told. */
-    uint32_t  *free_keys, n_free_keys, n_keys, max_keys;
-    uint64_t   keys_before;
-    lua_Hook   hook;    /* seen by the last wait; see lua_interrupt.c */
-    wl_actor  *actor;   /* whose state it is, or NULL; outlives it */
-    wl_family *family;  /* of the actors that were made here */
-    bool       ended;   /* no more are */
-    wl_rights *rights;  /* NULL: all; see lua_rights.h */
-    bool       sealed;  /* they stay as they are */
-    bool       guarded; /* its library's functions ask for them */
+    uint32_t *free_keys, n_free_keys, n_keys, max_keys;
+    uint64_t  keys_before;
+    void (*on_end[WL_MOST_ON_END])(wl_state *s); /* the last one first, on the state's thread */
+    lua_Hook      hook;                          /* seen by the last wait; see lua_interrupt.c */
+    wl_actor     *actor;                         /* whose state it is, or NULL; outlives it */
+    wl_family    *family;                        /* of the actors that were made here */
+    bool          ended;                         /* no more are */
+    wl_rights    *rights;                        /* NULL: all; see lua_rights.h */
+    bool          sealed;                        /* they stay as they are */
+    bool          guarded;                       /* its library's functions ask for them */
+    lua_CFunction loader; /* of weir.core, for the states that are made here */
 };
 
 struct wl_main {
@@ -205,7 +243,7 @@ struct wl_main {
     uint64_t     number;
     bool         held;           /* some loop watches it */
     bool         polled;         /* this thread is about to poll its descriptor itself */
-    bool         turning, quiet; /* see quieten in lua_mailbox.c */
+    bool         turning, quiet; /* see wl_main_quieten */
     int64_t      turning_since;
     lua_State   *blocked;   /* inside a blocking call of the core, made from here; else NULL */
     bool         lined_up;  /* some wait for space: see weir/space.lua */
@@ -215,23 +253,29 @@ struct wl_main {
     wl_job      *jobs, **last_job; /* told, for Lua to take */
     wl_deadline *due, **last_due;
     wl_call     *calls, **last_call;
-    wl_waker    *wakers, **last_waker;
+    wl_ping     *pings, **last_ping;
 };
 
-void     wl_state_open(lua_State *L, wl_worker *w); /* once per state, before all else */
-void     wl_state_push(lua_State *L);               /* -> the record, or nil */
-wl_main *wl_main_get(lua_State *L);                 /* the state's, opened on demand; may throw */
-int      wl_main_open(lua_State *L); /* so that the next one throws nothing; 0, or why not */
-wl_main *wl_main_of(lua_State *L, wl_state *s); /* the same, of a state that is known */
-wl_main *wl_main_look(lua_State *L);            /* the same, or NULL when none is open */
-void     wl_main_end(lua_State *L); /* closes it: the task that it belongs to has ended */
-void     wl_main_ref(wl_main *m);
-void     wl_main_unref(wl_main *m);
-void     wl_main_tell(wl_main *m, wl_job *j);
-uint32_t wl_key_take(lua_State *L, wl_state *s);                     /* may throw */
-void     wl_key_push(lua_State *L, const wl_state *s, uint32_t key); /* -> number, 0 for none */
-void     wl_key_give(wl_state *s, uint32_t key);
-void     wl_main_tell_waker(wl_main *m, wl_waker *k); /* takes a reference of k */
+void      wl_state_open(lua_State *L, wl_worker *w); /* once per state, before all else */
+void      wl_state_push(lua_State *L);               /* -> the record, or nil */
+wl_state *wl_state_of(lua_State *L);                 /* the same; NULL: none */
+void      wl_state_on_end(wl_state *s, void (*fn)(wl_state *)); /* once counts */
+wl_main  *wl_main_get(lua_State *L);  /* the state's, opened on demand; may throw */
+int       wl_main_open(lua_State *L); /* so that the next one throws nothing; 0, or why not */
+wl_main  *wl_main_of(lua_State *L, wl_state *s); /* the same, of a state that is known */
+wl_main  *wl_main_look(lua_State *L);            /* the same, or NULL when none is open */
+void      wl_main_end(lua_State *L); /* closes it: the task that it belongs to has ended */
+void      wl_main_ref(wl_main *m);
+void      wl_main_unref(wl_main *m);
+void      wl_main_tell(wl_main *m, wl_job *j);
+uint32_t  wl_key_take(lua_State *L, wl_state *s);                     /* may throw */
+void      wl_key_push(lua_State *L, const wl_state *s, uint32_t key); /* -> number, 0 for none */
+void      wl_key_give(wl_state *s, uint32_t key);
+void      wl_keys_forget(wl_state *s); /* its main has closed */
+void      wl_main_tell_ping(wl_main *m, wl_ping *p);
+void      wl_main_quieten(wl_main *m);      /* whether to write to its descriptor has changed */
+void      wl_main_count(wl_main *m, int n); /* in_flight; its thread */
+int       wl_mains_here(int more);          /* of this thread, with so many more */
 /* Waits for deliveries, at most so long. False: the task that waits was cancelled. */
 bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n);
 void wl_main_polled(wl_main *m, bool polled); /* whether its thread is about to poll it itself */
@@ -242,15 +286,7 @@ void wl_main_register(lua_State *L);
 
 /* ---- a state that belongs to a task, and its children: see lua_actor.h ------- */
 
-wl_actor   *wl_actor_of(lua_State *L); /* NULL in a state that is no actor's */
-void        wl_state_set_actor(lua_State *L, wl_actor *a);
-wl_family **wl_family_slot(lua_State *L);  /* NULL: the state is being closed */
-wl_rights  *wl_state_rights(lua_State *L); /* the state's own reference; NULL: all */
-void        wl_state_set_rights(lua_State *L, wl_rights *r); /* takes the reference */
-wl_rights  *wl_state_seal(lua_State *L); /* the same, before it is closed: they change no more */
-void        wl_state_end_family(lua_State *L); /* its children are told */
-void        wl_family_end(wl_family *f);       /* gives the reference back; NULL is allowed */
-void        wl_talk_register(lua_State *L);
+void wl_actors_register(lua_State *L);
 
 /* ---- a job: a task, an opening, a close or a mutex's turn, and its future ------- */
 
@@ -277,17 +313,18 @@ struct wl_job {
     char        *traceback;
     _Atomic bool failed_late; /* by an error of its own, after it was asked to stop */
     /* Set before it is submitted. */
-    bool            cancellable;
-    bool            limited;  /* its future has a limit */
-    int             expired;  /* the outcome of one that no thread started in time */
-    wl_deadline    *deadline; /* guarded by the lock of lua_watch.c; NULL: none, or not any more */
+    bool         cancellable;
+    bool         limited;  /* its future has a limit */
+    int          expired;  /* the outcome of one that no thread started in time */
+    wl_deadline *deadline; /* guarded by the lock of lua_deadline.c; NULL: none, or not any more */
     pthread_mutex_t lock;
     /* Guarded by lock. */
-    pthread_t   thread; /* where it runs, while it is on_thread */
-    bool        on_thread;
-    bool        left_thread, watched_over; /* once it was cancelled */
-    wl_main    *asleep_in;                 /* its task waits there, or at this, and can be woken */
-    wl_waker   *asleep_at;
+    pthread_t thread; /* where it runs, while it is on_thread */
+    bool      on_thread;
+    bool      left_thread, watched_over; /* once it was cancelled */
+    wl_main  *asleep_in;                 /* its task waits there, or at this, and can be woken */
+    void     *asleep_at;
+    void (*wake_up)(void *asleep_at);
     weir_notice wake; /* posted to it then, once */
     /* The submitting thread's. */
     bool     has_future, watched, submitted, given_up;
@@ -318,10 +355,13 @@ typedef struct {
     } value;
 } wl_future;
 
+wl_job    *wl_job_make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p); /* may throw */
 wl_job    *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p); /* -> future; may throw */
 wl_future *wl_future_push(lua_State *L);          /* -> future without a job; may throw */
 wl_future *wl_future_new(lua_State *L);           /* the same, without its metatable */
 wl_job    *wl_job_check(lua_State *L, int index); /* of a future that is not over */
+wl_job    *wl_job_at(lua_State *L, int index);    /* NULL: all that is left is the value */
+wl_job    *wl_future_job(lua_State *L, const wl_future *f); /* the same */
 void       wl_job_ref(wl_job *j);
 void       wl_job_unref(wl_job *j);
 int        wl_job_failed(wl_job *j, int outcome); /* no memory, thread or init: its outcome */
@@ -330,9 +370,9 @@ bool       wl_job_end(wl_job *j, int how, int64_t abandon_ns); /* false: it is o
 bool       wl_job_is_over(const wl_job *j);                    /* for its state */
 bool       wl_job_is_untold(const wl_job *j);                  /* a failure that no future tells */
 void       wl_job_gone(wl_job *j); /* it was told, or will not be; its main's thread, main open */
-void       wl_job_register(lua_State *L);
 void       wl_future_class_make(lua_State *L); /* module -> module; before any function */
 void       wl_future_register(lua_State *L);
+void       wl_run_register(lua_State *L);
 extern const char wl_future_class[];
 
 /* ---- run_in_main ----------------------------------------------------------- */
@@ -345,8 +385,7 @@ void wl_call_register(lua_State *L);
 
 /* ---- waits that a signal of the program's ends ------------------------------ */
 
-int  wl_interrupt_wait(lua_State *L, wl_main *m, int64_t ns); /* as weir_main_wait */
-void wl_interrupt_count(int n); /* one main more or less on this thread */
+int wl_interrupt_wait(lua_State *L, wl_main *m, int64_t ns); /* as weir_main_wait */
 
 /* ---- signals, descriptors, files -------------------------------------------- */
 
@@ -368,6 +407,9 @@ void wl_progress_register(lua_State *L); /* see weir/progress.lua */
 
 /* ---- small things ---------------------------------------------------------- */
 
+/* Condition variables on the monotonic clock: `until` is a time of that. */
+void wl_cond_init(pthread_cond_t *cond);
+int  wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until);
 /* Calls fn(lightuserdata ud) protected: 0, or the status with a message pushed. */
 int wl_protect(lua_State *L, lua_CFunction fn, void *ud);
 int wl_push_refusal(lua_State *L, int code); /* -> nil, word; returns 2 */

@@ -10,7 +10,7 @@
  * Who finds it closed opens it; others that come meanwhile wait for what comes of it,
  * which needs nothing of theirs. Nobody closes it.
  *
- * Fork: whoever forks holds the lock here and those of every channel, so a child finds
+ * Fork: whoever forks holds the lock of the roster and those of every channel, so a child finds
  * them whole. It has none of the threads: there the crew is closed again, and what came
  * from before is of an older generation. Nobody waits for it or at it any more: the wait
  * of a coroutine of the thread that forked is over, all others stayed behind.
@@ -19,31 +19,25 @@
 
 #include <unistd.h>
 
-enum { SPARES = 256, MOST_THREADS = 32, MOST_ACTORS = 16384 };
+enum { SPARES = 256, MOST_THREADS = 32 };
 
 static struct {
-    pthread_mutex_t lock; /* families use it, too */
-    /* Guarded by lock. */
+    /* Guarded by the roster's lock. */
     pthread_cond_t changed;
     bool           knows_fork;
     enum { CLOSED, OPENING, OPEN } state;
     bool       told; /* while opening: it has an outcome */
     int        outcome;
-    weir_pool *pool;   /* while open */
-    wl_actor  *newest; /* of all there are */
-    unsigned   living; /* those that have not ended */
+    weir_pool *pool; /* while open */
     /* Atomic. */
-    _Atomic unsigned most, generation, blocked;
-} crew = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-
-void wl_crew_lock(void) { pthread_mutex_lock(&crew.lock); }
-void wl_crew_unlock(void) { pthread_mutex_unlock(&crew.lock); }
+    _Atomic unsigned most, blocked;
+} crew = {.changed = PTHREAD_COND_INITIALIZER};
 
 /* ---- fork ------------------------------------------------------------------------- */
 
 static void each_channel(void (*fn)(wl_channel *))
 {
-    for (wl_actor *a = crew.newest; a; a = a->older) {
+    for (wl_actor *a = wl_roster_newest_locked(); a; a = a->older) {
         fn(&a->in);
         fn(&a->out);
     }
@@ -51,7 +45,7 @@ static void each_channel(void (*fn)(wl_channel *))
 
 static void before_fork(void)
 {
-    wl_crew_lock();
+    wl_roster_take();
     each_channel(wl_channel_lock);
     wl_channel_wait_for_wakes();
 }
@@ -59,7 +53,7 @@ static void before_fork(void)
 static void after_fork(void)
 {
     each_channel(wl_channel_unlock);
-    wl_crew_unlock();
+    wl_roster_give();
 }
 
 static void in_child(void)
@@ -67,12 +61,10 @@ static void in_child(void)
     each_channel(wl_channel_unlock);
     each_channel(wl_channel_forked);
     pthread_cond_init(&crew.changed, NULL);
-    crew.newest = NULL;
-    crew.living = 0;
+    wl_roster_forked_locked();
     crew.state = CLOSED;
-    atomic_fetch_add(&crew.generation, 1);
     atomic_store(&crew.blocked, 0);
-    wl_crew_unlock();
+    wl_roster_give();
 }
 
 /* The core's handlers must be there before: in the child they come first, and ours tells
@@ -84,15 +76,13 @@ static int know_fork(void)
     if (rc != 0)
         return rc;
     weir_main_close(m, 0);
-    wl_crew_lock();
+    wl_roster_take();
     if (!crew.knows_fork && pthread_atfork(before_fork, after_fork, in_child) == 0)
         crew.knows_fork = true;
     rc = crew.knows_fork ? 0 : WEIR_ENOMEM;
-    wl_crew_unlock();
+    wl_roster_give();
     return rc;
 }
-
-unsigned wl_crew_generation(void) { return atomic_load(&crew.generation); }
 
 /* ---- opening ---------------------------------------------------------------------- */
 
@@ -106,20 +96,20 @@ static unsigned count_threads(void)
 static void ready(weir_notice *notice, int outcome)
 {
     (void)notice;
-    pthread_mutex_lock(&crew.lock);
+    pthread_mutex_lock(&wl_roster_lock);
     crew.told = true;
     crew.outcome = outcome;
     pthread_cond_broadcast(&crew.changed);
-    pthread_mutex_unlock(&crew.lock);
+    pthread_mutex_unlock(&wl_roster_lock);
 }
 
 static int wait_until_ready(void)
 {
-    pthread_mutex_lock(&crew.lock);
+    pthread_mutex_lock(&wl_roster_lock);
     while (!crew.told)
-        pthread_cond_wait(&crew.changed, &crew.lock);
+        pthread_cond_wait(&crew.changed, &wl_roster_lock);
     int rc = crew.outcome;
-    pthread_mutex_unlock(&crew.lock);
+    pthread_mutex_unlock(&wl_roster_lock);
     return rc;
 }
 
@@ -143,9 +133,9 @@ static int open_locked(void)
     weir_pool *p = NULL;
     crew.state = OPENING;
     crew.told = false;
-    pthread_mutex_unlock(&crew.lock);
+    pthread_mutex_unlock(&wl_roster_lock);
     int rc = make_pool(&p);
-    pthread_mutex_lock(&crew.lock);
+    pthread_mutex_lock(&wl_roster_lock);
     crew.pool = rc == 0 ? p : NULL;
     crew.state = rc == 0 ? OPEN : CLOSED;
     pthread_cond_broadcast(&crew.changed);
@@ -154,59 +144,25 @@ static int open_locked(void)
 
 int wl_crew_open(void)
 {
-    wl_crew_lock();
+    wl_roster_take();
     int rc = 0;
     if (!crew.knows_fork) {
-        wl_crew_unlock();
+        wl_roster_give();
         rc = know_fork();
-        wl_crew_lock();
+        wl_roster_take();
     }
     while (rc == 0 && crew.state == OPENING)
-        pthread_cond_wait(&crew.changed, &crew.lock);
+        pthread_cond_wait(&crew.changed, &wl_roster_lock);
     if (rc == 0 && crew.state == CLOSED)
         rc = open_locked();
-    wl_crew_unlock();
+    wl_roster_give();
     return rc;
 }
 
 int wl_crew_run(weir_task *t) { return weir_run(crew.pool, t, NULL); }
 
-/* ---- who is there --------------------------------------------------------------------- */
-
-bool wl_crew_enter_locked(wl_actor *a)
-{
-    if (crew.living >= MOST_ACTORS)
-        return false;
-    crew.living++;
-    if ((a->older = crew.newest))
-        a->older->newer = a;
-    crew.newest = a;
-    return true;
-}
-
-void wl_crew_ended_locked(const wl_actor *a) { crew.living -= !wl_actor_is_lost(a); }
-
-static void unlink_locked(wl_actor *a)
-{
-    if (a->older)
-        a->older->newer = a->newer;
-    if (a->newer)
-        a->newer->older = a->older;
-    else if (crew.newest == a)
-        crew.newest = a->older;
-}
-
-void wl_crew_forget(wl_actor *a)
-{
-    wl_crew_lock();
-    if (!wl_actor_is_lost(a))
-        unlink_locked(a);
-    wl_crew_unlock();
-}
-
 /* ---- waits that block --------------------------------------------------------------- */
 
-unsigned wl_crew_most_actors(void) { return MOST_ACTORS; }
 unsigned wl_crew_most_threads(void) { return atomic_load(&crew.most); }
 
 /* Around a wait without end. False, with nothing done: nobody would be left. */

@@ -8,53 +8,12 @@
  */
 #include "lua_core.h"
 
-const char wl_future_class[] = "weir.future";
-
-/* -> future without a job or a metatable */
-wl_future *wl_future_new(lua_State *L)
-{
-    wl_future *f = lua_newuserdata(L, sizeof *f);
-    f->job = NULL;
-    f->kept = WL_KEPT_NOT;
-    return f;
-}
-
-/* -> future without a job */
-wl_future *wl_future_push(lua_State *L)
-{
-    wl_future *f = wl_future_new(L);
-    wl_set_class(L, wl_future_class);
-    return f;
-}
-
-/* NULL when all that is left is the value. A finaliser may come to a future that was
- * collected with it. */
-static wl_job *look(lua_State *L, const wl_future *f)
-{
-    if (!f->job && f->kept == WL_KEPT_NOT)
-        luaL_error(L, "weir: the future was collected");
-    return f->job;
-}
-
-static wl_job *look_at(lua_State *L, int index)
-{
-    return look(L, wl_check(L, index, wl_future_class));
-}
-
-wl_job *wl_job_check(lua_State *L, int index)
-{
-    wl_job *j = look_at(L, index);
-    if (!j)
-        luaL_error(L, "weir: the future is over");
-    return j;
-}
-
 /* ---- waiting for it --------------------------------------------------------- */
 
 /* future -> key, as `told` gives it; 0 when nobody waited, or it was told */
 static int job_key(lua_State *L)
 {
-    wl_job *j = look_at(L, 1);
+    wl_job *j = wl_job_at(L, 1);
     wl_key_push(L, wl_this(L), j ? j->key : 0);
     return 1;
 }
@@ -65,7 +24,7 @@ static int job_over(lua_State *L)
     wl_future *f = wl_is(L, 1, WL_FUTURE);
     if (!f)
         return 0;
-    wl_job *j = look(L, f);
+    wl_job *j = wl_future_job(L, f);
     lua_pushboolean(L, !j || wl_job_is_over(j));
     return 1;
 }
@@ -74,7 +33,7 @@ static int job_over(lua_State *L)
 static int job_is_own(lua_State *L)
 {
     wl_worker *w = wl_this(L)->worker;
-    wl_job    *j = look_at(L, 1);
+    wl_job    *j = wl_job_at(L, 1);
     lua_pushboolean(L, w && j && j->pool == w->pool && !j->limited);
     return 1;
 }
@@ -88,7 +47,7 @@ static int job_watch(lua_State *L)
     wl_future *f = wl_is(L, 1, WL_FUTURE);
     if (!f)
         return 0;
-    wl_job *j = look(L, f);
+    wl_job *j = wl_future_job(L, f);
     if (!j || wl_job_is_over(j)) {
         lua_pushboolean(L, false);
         return 1;
@@ -210,7 +169,7 @@ static int job_take(lua_State *L)
     wl_future *f = wl_is(L, 1, WL_FUTURE);
     if (!f)
         f = wl_check(L, 1, wl_future_class);
-    wl_job *j = look(L, f);
+    wl_job *j = wl_future_job(L, f);
     if (!j)
         return push_kept(L, f);
     if (!j->ended)
@@ -236,7 +195,7 @@ static int job_take(lua_State *L)
 /* future -> string | nil */
 static int job_traceback(lua_State *L)
 {
-    wl_job *j = look_at(L, 1);
+    wl_job *j = wl_job_at(L, 1);
     bool    tells = j && atomic_load(&j->settled) && !j->ended;
     if (tells)
         j->read = true;
@@ -259,7 +218,7 @@ static int job_failure(lua_State *L)
 /* future [seconds] -> whether it was not over */
 static int job_cancel(lua_State *L)
 {
-    wl_job *j = look_at(L, 1);
+    wl_job *j = wl_job_at(L, 1);
     int64_t abandon_ns = lua_isnoneornil(L, 2) ? -1 : wl_nanoseconds(lua_tonumber(L, 2));
     if (j && j->pool && abandon_ns < 0)
         abandon_ns = j->pool->cancel_ns;

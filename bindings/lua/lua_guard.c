@@ -34,9 +34,7 @@ struct guard {
 
 static wl_rights *rights_of(lua_State *L)
 {
-    wl_state_push(L);
-    wl_state *s = lua_touserdata(L, -1);
-    lua_pop(L, 1);
+    wl_state *s = wl_state_of(L);
     return s ? s->rights : NULL;
 }
 
@@ -75,12 +73,6 @@ void wl_need_path(lua_State *L, const char *function, enum wl_right right, int i
         lua_pushstring(L, canonical);
         lua_replace(L, i);
     }
-}
-
-void wl_need_all(lua_State *L, const char *function)
-{
-    if (rights_of(L))
-        deny(L, function, "all", NULL);
 }
 
 /* ---- checks ---------------------------------------------------------------------------- */
@@ -486,9 +478,7 @@ static void guard_loaded(lua_State *L, wl_state *s, const char *name, const plac
 
 void wl_guards_install(lua_State *L)
 {
-    wl_state_push(L);
-    wl_state *s = lua_touserdata(L, -1);
-    lua_pop(L, 1);
+    wl_state *s = wl_state_of(L);
     if (s->guarded)
         return;
     s->guarded = true;

@@ -25,10 +25,6 @@
 
 enum { MOMENT_NS = 200000 };
 
-static _Thread_local int n_mains;
-
-void wl_interrupt_count(int n) { n_mains += n; }
-
 #if LUA_VERSION_NUM >= 502
 
 /* Hooks belong to coroutines there, and the handler knows the main program's only: so the
@@ -93,7 +89,7 @@ static bool poll_main(lua_State *L, lua_State *program, wl_main *m, int64_t dead
 
 int wl_interrupt_wait(lua_State *L, wl_main *m, int64_t ns)
 {
-    if (n_mains > 1 || ns == 0 || (ns < 0 && weir_main_pending(m->weir) == 0))
+    if (wl_mains_here(0) > 1 || ns == 0 || (ns < 0 && weir_main_pending(m->weir) == 0))
         return weir_main_wait(m->weir, ns);
     int64_t    deadline = ns < 0 ? -1 : ns < INT64_MAX / 2 ? wl_now() + ns : INT64_MAX;
     int        n = weir_main_wait(m->weir, ns >= 0 && ns < MOMENT_NS ? ns : MOMENT_NS);

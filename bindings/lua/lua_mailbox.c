@@ -1,176 +1,25 @@
 /* SPDX-License-Identifier: ISC
  *
- * lua_mailbox.c: a Lua state's main, and what was told to it.
- *
- * The state's record lives in the registry from the first `require` (or from its
- * making, in a pool thread) to lua_close, whose finaliser closes the main. The main
- * is opened by the first thing that needs it.
+ * lua_mailbox.c: what was told to a state's main, and waiting for it: the functions for
+ * Lua; and the end of a main.
  */
-#include "lua_actor.h"
-#include "lua_rights.h"
+#include "lua_core.h"
 
-#include <stddef.h>
-#include <stdlib.h>
-
-static _Atomic uint64_t n_mains;
-
-static char state_key; /* its address names the record in the registry */
-
-static wl_state *state_of(lua_State *L)
+static wl_ping *pop_ping(wl_main *m)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
-    wl_state *s = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return s;
-}
-
-wl_worker *wl_worker_of(lua_State *L) { return state_of(L)->worker; }
-wl_actor  *wl_actor_of(lua_State *L) { return state_of(L)->actor; }
-void       wl_state_set_actor(lua_State *L, wl_actor *a) { state_of(L)->actor = a; }
-wl_rights *wl_state_rights(lua_State *L) { return state_of(L)->rights; }
-wl_rights *wl_state_seal(lua_State *L)
-{
-    wl_state *s = state_of(L);
-    if (s)
-        s->sealed = true;
-    return s ? s->rights : NULL;
-}
-
-void wl_state_set_rights(lua_State *L, wl_rights *r) { state_of(L)->rights = r; }
-
-wl_family **wl_family_slot(lua_State *L)
-{
-    wl_state *s = state_of(L);
-    return s->ended ? NULL : &s->family;
-}
-
-void wl_state_push(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key); }
-
-/* ---- keys ------------------------------------------------------------------ */
-
-static bool more_keys(wl_state *s)
-{
-    uint32_t  n = s->max_keys ? 2 * s->max_keys : 64;
-    uint32_t *free_keys = n > s->max_keys ? realloc(s->free_keys, n * sizeof *free_keys) : NULL;
-    if (!free_keys)
-        return false;
-    s->free_keys = free_keys;
-    s->max_keys = n;
-    return true;
-}
-
-/* There is room for all that were made, so that giving back cannot fail. */
-uint32_t wl_key_take(lua_State *L, wl_state *s)
-{
-    if (s->n_free_keys)
-        return s->free_keys[--s->n_free_keys];
-    if (s->n_keys == s->max_keys && !more_keys(s))
-        luaL_error(L, "weir: not enough memory");
-    return ++s->n_keys;
-}
-
-/* -> number; 0 for none */
-void wl_key_push(lua_State *L, const wl_state *s, uint32_t key)
-{
-    lua_pushinteger(L, key ? (lua_Integer)(s->keys_before + key) : 0);
-}
-
-void wl_key_give(wl_state *s, uint32_t key)
-{
-    if (key)
-        s->free_keys[s->n_free_keys++] = key;
-}
-
-/* Of a main that has closed: jobs that were not told keep theirs for ever. */
-static void forget_keys(wl_state *s)
-{
-    if (s->n_free_keys == s->n_keys)
-        return;
-    s->keys_before += s->n_keys;
-    s->n_keys = s->n_free_keys = 0;
-}
-
-/* ---- open and close -------------------------------------------------------- */
-
-void wl_main_ref(wl_main *m) { atomic_fetch_add(&m->refs, 1); }
-
-void wl_main_unref(wl_main *m)
-{
-    if (atomic_fetch_sub(&m->refs, 1) != 1)
-        return;
-    pthread_mutex_destroy(&m->lock);
-    free(m);
-}
-
-/* Nobody polls the descriptor: no loop watches it, or the only one that does is letting
- * those go on whom it woke, and looks again before it polls. */
-static void quieten(wl_main *m)
-{
-    bool quiet = !m->polled && (!m->held || m->turning);
-    if (quiet != m->quiet)
-        weir_main_quiet(m->weir, m->quiet = quiet);
-}
-
-/* 0, or why none can be had. */
-static int main_open(wl_state *s)
-{
-    wl_main *m = calloc(1, sizeof *m);
-    int      rc = m ? weir_main_open(&m->weir) : WEIR_ENOMEM;
-    if (rc != 0) {
-        free(m);
-        return rc;
-    }
-    atomic_init(&m->refs, 1);
-    m->state = s;
-    pthread_mutex_init(&m->lock, NULL);
-    m->number = atomic_fetch_add(&n_mains, 1);
-    m->last_job = &m->jobs;
-    m->last_due = &m->due;
-    m->last_call = &m->calls;
-    m->last_waker = &m->wakers;
-    quieten(m);
-    s->main = m;
-    wl_interrupt_count(1);
-    return 0;
-}
-
-wl_main *wl_main_look(lua_State *L) { return state_of(L)->main; }
-
-wl_main *wl_main_of(lua_State *L, wl_state *s)
-{
-    if (s->over)
-        luaL_error(L, "weir: this state is being closed");
-    int rc = s->main ? 0 : main_open(s);
-    if (rc != 0) { /* of no line of ours: it is nobody's mistake */
-        lua_pushfstring(L, "weir: %s", wl_word(rc));
-        lua_error(L);
-    }
-    return s->main;
-}
-
-int wl_main_open(lua_State *L)
-{
-    wl_state *s = state_of(L);
-    return s->main || s->over ? 0 : main_open(s);
-}
-
-wl_main *wl_main_get(lua_State *L) { return wl_main_of(L, state_of(L)); }
-
-static wl_waker *pop_waker(wl_main *m)
-{
-    wl_waker *k = m->wakers;
-    if (k && !(m->wakers = k->next))
-        m->last_waker = &m->wakers;
-    return k;
+    wl_ping *p = m->pings;
+    if (p && !(m->pings = p->next))
+        m->last_ping = &m->pings;
+    return p;
 }
 
 static void drop_told(wl_main *m)
 {
-    wl_job   *j;
-    wl_waker *k;
-    while ((k = pop_waker(m)))
-        wl_waker_unref(k);
-    wl_watch_drop_due(m);
+    wl_job  *j;
+    wl_ping *p;
+    while ((p = pop_ping(m)))
+        p->let_go(p);
+    wl_limits_drop(m);
     while ((j = m->jobs)) {
         m->jobs = j->next;
         wl_key_give(m->state, j->key);
@@ -187,114 +36,25 @@ static void main_close(wl_main *m)
     atomic_store(&m->closed, true);
     pthread_mutex_unlock(&m->lock);
     drop_told(m);
-    wl_interrupt_count(-1);
+    wl_mains_here(-1);
     if (weir_main_close(m->weir, WEIR_DETACH) == 0)
         m->weir = NULL;
     wl_main_unref(m);
 }
 
-void wl_main_end(lua_State *L)
+static void end(wl_state *s)
 {
-    wl_state *s = state_of(L);
-    wl_main  *m = s->main;
+    wl_main *m = s->main;
     s->main = NULL;
     if (!m)
         return;
     main_close(m);
-    forget_keys(s);
+    wl_keys_forget(s);
 }
 
-static void end_family(wl_state *s)
-{
-    s->ended = true;
-    wl_family_end(s->family);
-    s->family = NULL;
-}
-
-void wl_state_end_family(lua_State *L)
-{
-    if (state_of(L))
-        end_family(state_of(L));
-}
-
-/* record -> */
-static int state_gc(lua_State *L)
-{
-    wl_state *s = lua_touserdata(L, 1);
-    end_family(s);
-    if (s->main)
-        main_close(s->main);
-    s->main = NULL;
-    s->over = true;
-    free(s->free_keys);
-    s->free_keys = NULL;
-    s->n_free_keys = s->n_keys = s->max_keys = 0;
-    return 0;
-}
-
-void wl_state_open(lua_State *L, wl_worker *w)
-{
-    if (state_of(L))
-        return;
-    wl_state *s = lua_newuserdata(L, sizeof *s);
-    *s = (wl_state){.worker = w};
-    if (w)
-        w->state = s;
-    lua_newtable(L);
-    lua_pushcfunction(L, state_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_setmetatable(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
-}
+void wl_main_end(lua_State *L) { end(wl_state_of(L)); }
 
 /* ---- what was told --------------------------------------------------------- */
-
-/* Takes a reference of j. */
-void wl_main_tell(wl_main *m, wl_job *j)
-{
-    j->next = NULL;
-    j->listed = true;
-    *m->last_job = j;
-    m->last_job = &j->next;
-}
-
-void wl_main_tell_waker(wl_main *m, wl_waker *k)
-{
-    k->next = NULL;
-    *m->last_waker = k;
-    m->last_waker = &k->next;
-}
-
-bool wl_main_has_told(const wl_main *m) { return m->jobs || m->due || m->calls || m->wakers; }
-
-bool wl_main_is_idle(lua_State *L)
-{
-    wl_main *m = wl_main_look(L);
-    return !m || (weir_main_pending(m->weir) == 0 && !wl_main_has_told(m));
-}
-
-static void looked(weir_notice *notice, int outcome)
-{
-    (void)outcome;
-    wl_main *m = (wl_main *)(void *)((char *)notice - offsetof(wl_main, look));
-    m->looks = false;
-    wl_main_unref(m);
-}
-
-/* A loop that watches lets go when nothing is to come any more, where it is told of
- * something: then of this. */
-void wl_main_look_idle(wl_main *m)
-{
-    if (atomic_load(&m->closed) || !m->held || m->looks ||
-        weir_main_pending(m->weir) > m->cancelled)
-        return;
-    m->look = (weir_notice){.fn = looked};
-    if (weir_notice_expect(&m->look, m->weir) != 0)
-        return;
-    m->looks = true;
-    wl_main_ref(m);
-    weir_notice_post(&m->look, 0);
-}
 
 static wl_job *pop_job(wl_main *m)
 {
@@ -317,7 +77,7 @@ static int tell_settled(lua_State *L, wl_main *m)
 /* -> key */
 static int tell_due(lua_State *L, wl_main *m)
 {
-    uint32_t key = wl_watch_take_due(m);
+    uint32_t key = wl_limit_take(m);
     wl_key_push(L, m->state, key);
     wl_key_give(m->state, key);
     return 1;
@@ -344,18 +104,18 @@ static int tell_call(lua_State *L, wl_main *m)
 }
 
 /* -> key, which is only compared */
-static int tell_waker(lua_State *L, wl_main *m)
+static int tell_ping(lua_State *L, wl_main *m)
 {
-    wl_waker *k = pop_waker(m);
-    lua_pushlightuserdata(L, k);
-    wl_waker_unref(k);
+    wl_ping *p = pop_ping(m);
+    lua_pushlightuserdata(L, p);
+    p->let_go(p);
     return 1;
 }
 
 static int tell_one(lua_State *L, wl_main *m)
 {
-    if (m->wakers)
-        return tell_waker(L, m);
+    if (m->pings)
+        return tell_ping(L, m);
     if (m->calls)
         return tell_call(L, m);
     if (m->due)
@@ -400,7 +160,7 @@ static int turn(lua_State *L)
     if (m && !m->turning) {
         m->turning = true;
         m->turning_since = now;
-        quieten(m);
+        wl_main_quieten(m);
     }
     if (m && now - m->turning_since < MOST_NS)
         n = weir_main_dispatch(m->weir, (int)lua_tointeger(L, 1));
@@ -414,15 +174,9 @@ static int turned(lua_State *L)
     wl_main *m = wl_this(L)->main;
     if (m) {
         m->turning = false;
-        quieten(m);
+        wl_main_quieten(m);
     }
     return 0;
-}
-
-void wl_main_polled(wl_main *m, bool polled)
-{
-    m->polled = polled;
-    quieten(m);
 }
 
 /* boolean -> ; whether this thread is about to poll the descriptor itself */
@@ -438,7 +192,7 @@ bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n)
 {
     wl_worker *w = wl_worker_of(L);
     wl_job    *j = w ? w->job : NULL;
-    if (j && !wl_cancel_asleep(j, m, NULL))
+    if (j && !wl_cancel_asleep(j, m, NULL, NULL))
         return false;
     if (wl_main_has_told(m))
         ns = 0;
@@ -514,7 +268,7 @@ static int held(lua_State *L)
     wl_main *m = wl_this(L)->main;
     if (m && !lua_isnone(L, 1)) {
         m->held = lua_toboolean(L, 1);
-        quieten(m);
+        wl_main_quieten(m);
     }
     lua_pushboolean(L, m && m->held);
     return 1;
@@ -530,6 +284,7 @@ static int line_up(lua_State *L)
 /* module -> module */
 void wl_main_register(lua_State *L)
 {
+    wl_state_on_end(wl_state_of(L), end);
     wl_method(L, "told", told);
     wl_method(L, "dispatch", dispatch);
     wl_method(L, "turn", turn);

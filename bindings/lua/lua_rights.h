@@ -53,8 +53,7 @@ bool wl_is_restricted(lua_State *L); /* pledged, or made by one that had */
 /* Raise, naming the function, when the state does not have the right. */
 void wl_need(lua_State *L, const char *function, enum wl_right right, const char *value);
 void wl_need_path(lua_State *L, const char *function, enum wl_right right,
-                  int i);                             /* and makes it canonical */
-void wl_need_all(lua_State *L, const char *function); /* the state must not be restricted */
+                  int i); /* and makes it canonical */
 
 /* As lua_load's status, with a function or a message pushed; never bytecode. See
  * lua_script.c. */

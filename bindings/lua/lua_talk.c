@@ -4,13 +4,8 @@
  * weir.worker.
  */
 #include "lua_actor.h"
-#include "lua_rights.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
-
-static char key_functions;
 
 static wl_talk *talk_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
@@ -27,7 +22,7 @@ static wl_actor *look(lua_State *L, const wl_talk *t, int i)
     return is ? *slot : NULL;
 }
 
-static const char *show(lua_State *L, int i)
+const char *wl_show(lua_State *L, int i)
 {
     switch (lua_type(L, i)) {
     case LUA_TNONE: return "nothing";
@@ -42,12 +37,12 @@ static wl_actor *check(lua_State *L, const wl_talk *t, int i, const char *functi
 {
     wl_actor *a = look(L, t, i);
     if (!a)
-        wl_fail_caller(L, "%s: argument %d must be a worker, got %s", function, i, show(L, i));
+        wl_fail_caller(L, "%s: argument %d must be a worker, got %s", function, i, wl_show(L, i));
     return a;
 }
 
 /* results... -> what the function returns */
-static int results(lua_State *L, int n)
+int wl_talk_results(lua_State *L, int n)
 {
     if (WL_WRAPPED) {
         lua_pushboolean(L, 1);
@@ -58,86 +53,12 @@ static int results(lua_State *L, int n)
 
 /* ---- the functions ------------------------------------------------------------------ */
 
-static unsigned read_limit(lua_State *L)
-{
-    lua_Number n = lua_tonumber(L, -1);
-    if (lua_type(L, -1) != LUA_TNUMBER || !(n >= 1 && n <= INT32_MAX && n == floor(n)))
-        wl_fail_caller(L,
-                       "worker.create: argument 1.limit must be a whole number from 1 on, got %s",
-                       show(L, -1));
-    return (unsigned)n;
-}
-
-static bool read_on_full(lua_State *L)
-{
-    const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
-    if (strcmp(word, "wait") != 0 && strcmp(word, "refuse") != 0)
-        wl_fail_caller(L,
-                       "worker.create: argument 1.on_full must be \"wait\" or \"refuse\", got %s",
-                       show(L, -1));
-    return *word == 'r';
-}
-
-/* options arguments... -> path arguments... */
-static wl_actor_options read_options(lua_State *L)
-{
-    wl_actor_options o = {0};
-    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-        if (strcmp(name, "limit") == 0)
-            o.limit = read_limit(L);
-        else if (strcmp(name, "on_full") == 0)
-            o.refuses = read_on_full(L);
-        else if (strcmp(name, "path") != 0)
-            wl_fail_caller(L, "worker.create: argument 1: unknown option %s", show(L, -2));
-    }
-    lua_pushliteral(L, "path");
-    lua_rawget(L, 1);
-    lua_replace(L, 1);
-    return o;
-}
-
-/* A worker has its creator's rights, to which its script belongs. */
-static void check_rights(lua_State *L, const char *path)
-{
-    char             canonical[PATH_MAX];
-    const wl_rights *r = wl_state_rights(L);
-    if (!wl_rights_have(r, WL_FS_READ, NULL) &&
-        (!wl_canonical(path, canonical) || !wl_rights_have(r, WL_FS_READ, canonical)))
-        wl_fail_caller(L, "worker.create: permission \"fs:read\" denied for %s", path);
-    if (!wl_rights_have(r, WL_LOAD, NULL))
-        wl_fail_caller(L, "worker.create: permission \"load\" denied");
-}
-
-/* path | options, arguments... -> handle */
-static int worker_create(lua_State *L)
-{
-    static const wl_pack_options how = {.number = 2, .metatables = WL_DROP, .data = true};
-    wl_actor_options             o = {0};
-    int                          n = lua_gettop(L) - 1;
-    bool                         has_options = lua_istable(L, 1);
-    if (has_options)
-        o = read_options(L);
-    if (!lua_isstring(L, 1))
-        wl_fail_caller(L, "worker.create: argument 1%s must be a path (a string), got %s",
-                       has_options ? ".path" : "", show(L, 1));
-    check_rights(L, lua_tostring(L, 1));
-    wl_actor_slot(L);
-    if (n > 0 && wl_pack(L, 2, n, &how, &o.arguments) != 0)
-        wl_fail_caller(L, "worker.create: %s", lua_tostring(L, -1));
-    o.path = lua_tostring(L, 1);
-    const char *why = wl_actor_create(L, &o);
-    if (why)
-        wl_fail_caller(L, "worker.create: %s", why);
-    return results(L, 1);
-}
-
 /* handle -> "running" | "dead" */
 static int worker_status(lua_State *L)
 {
     wl_actor *a = check(L, talk_of(L), 1, "worker.status");
     lua_pushstring(L, wl_actor_is_dead(a) ? "dead" : "running");
-    return results(L, 1);
+    return wl_talk_results(L, 1);
 }
 
 /* handle -> the traceback of its script's error | nil */
@@ -148,7 +69,7 @@ static int worker_traceback(lua_State *L)
         lua_pushstring(L, a->traceback);
     else
         lua_pushnil(L);
-    return results(L, 1);
+    return wl_talk_results(L, 1);
 }
 
 /* handles from `first` on -> op */
@@ -194,7 +115,7 @@ static int worker_receive_within(lua_State *L)
     if (lua_type(L, 1) != LUA_TNUMBER || !(seconds >= 0))
         wl_fail_caller(
             L, "worker.receive_within: argument 1 must be a number of seconds, 0 or more, got %s",
-            show(L, 1));
+            wl_show(L, 1));
     wl_op  *op = receive_op(L, talk_of(L), 2, "worker.receive_within");
     int64_t ns = wl_nanoseconds(seconds), now = wl_now();
     op->deadline = ns < INT64_MAX - now ? now + ns : -1;
@@ -222,7 +143,7 @@ static int put(lua_State *L, wl_actor *a, wl_channel *c, wl_item *item)
     bool no_memory;
     if (wl_channel_write(c, item, &no_memory)) {
         lua_pushboolean(L, 1);
-        return results(L, c->refuses);
+        return wl_talk_results(L, c->refuses);
     }
     if (!no_memory && !c->refuses)
         return send_later(L, a, item);
@@ -231,7 +152,7 @@ static int put(lua_State *L, wl_actor *a, wl_channel *c, wl_item *item)
         return luaL_error(L, "not enough memory");
     lua_pushnil(L);
     lua_pushliteral(L, "full");
-    return results(L, 2);
+    return wl_talk_results(L, 2);
 }
 
 /* handle value -> */
@@ -246,7 +167,7 @@ static int worker_send(lua_State *L)
         return put(L, a, &a->in, &item);
     wl_item_drop(&item);
     lua_pushboolean(L, 1);
-    return results(L, a->in.refuses);
+    return wl_talk_results(L, a->in.refuses);
 }
 
 /* value -> */
@@ -280,7 +201,7 @@ static int worker_peek(lua_State *L)
 static int worker_close(lua_State *L)
 {
     wl_channel_end(&check(L, talk_of(L), 1, "worker.close")->in, WL_CLOSED);
-    return results(L, 0);
+    return wl_talk_results(L, 0);
 }
 
 /* ---- the table ---------------------------------------------------------------------- */
@@ -316,7 +237,7 @@ static void push_wrap(lua_State *L)
 #endif
 
 /* wl_talk wrap table -> the same */
-static void add(lua_State *L, const char *name, lua_CFunction fn)
+void wl_talk_add(lua_State *L, const char *name, lua_CFunction fn)
 {
     if (WL_WRAPPED)
         lua_pushvalue(L, -2);
@@ -331,19 +252,15 @@ static void add(lua_State *L, const char *name, lua_CFunction fn)
 static void push_talk(lua_State *L)
 {
     wl_talk *t = lua_newuserdata(L, sizeof *t);
-    *t = (wl_talk){.self = wl_actor_of(L)};
+    *t = (wl_talk){.self = wl_state_of(L)->actor};
     wl_actor_metatable(L);
     t->metatable = lua_topointer(L, -1);
     lua_pop(L, 1);
 }
 
-/* -> functions */
+/* -> wl_talk wrap functions */
 void wl_talk_push(lua_State *L)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_functions);
-    if (lua_istable(L, -1))
-        return;
-    lua_pop(L, 1);
     push_talk(L);
 #if WL_WRAPPED
     push_wrap(L);
@@ -351,37 +268,14 @@ void wl_talk_push(lua_State *L)
     lua_pushnil(L);
 #endif
     lua_newtable(L);
-    add(L, "create", worker_create);
-    add(L, "status", worker_status);
-    add(L, "traceback", worker_traceback);
-    add(L, "receive", worker_receive);
-    add(L, "receive_within", worker_receive_within);
-    add(L, "send", worker_send);
-    add(L, "close", worker_close);
-    wl_guards_install(L);
-    wl_pledge_push(L);
-    lua_setfield(L, -2, "pledge");
-    if (wl_actor_of(L)) {
-        add(L, "message", worker_message);
-        add(L, "peek", worker_peek);
+    wl_talk_add(L, "status", worker_status);
+    wl_talk_add(L, "traceback", worker_traceback);
+    wl_talk_add(L, "receive", worker_receive);
+    wl_talk_add(L, "receive_within", worker_receive_within);
+    wl_talk_add(L, "send", worker_send);
+    wl_talk_add(L, "close", worker_close);
+    if (wl_state_of(L)->actor) {
+        wl_talk_add(L, "message", worker_message);
+        wl_talk_add(L, "peek", worker_peek);
     }
-    lua_replace(L, -3);
-    lua_pop(L, 1);
-    lua_pushvalue(L, -1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_functions);
-}
-
-/* -> functions */
-static int functions(lua_State *L)
-{
-    wl_talk_push(L);
-    return 1;
-}
-
-/* module -> module */
-void wl_talk_register(lua_State *L)
-{
-    wl_actor_register(L);
-    wl_method(L, "worker_functions", functions);
-    wl_await_register(L);
 }

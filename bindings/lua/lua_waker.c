@@ -31,6 +31,11 @@ void wl_waker_unref(wl_waker *k)
     free(k);
 }
 
+static void let_go(wl_ping *p)
+{
+    wl_waker_unref((wl_waker *)(void *)((char *)p - offsetof(wl_waker, ping)));
+}
+
 /* In the main's dispatch, or anywhere once it is closed. Consumes a reference. */
 static void mailed(weir_notice *notice, int outcome)
 {
@@ -39,34 +44,7 @@ static void mailed(weir_notice *notice, int outcome)
     if (atomic_load(&k->main->closed))
         wl_waker_unref(k);
     else
-        wl_main_tell_waker(k->main, k);
-}
-
-void wl_cond_init(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-#ifndef __APPLE__
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-#endif
-    pthread_cond_init(cond, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
-int wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until)
-{
-#ifdef __APPLE__ /* which waits for so long, on no clock of ours */
-    struct timespec now, left;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    bool borrow = until->tv_nsec < now.tv_nsec;
-    left.tv_sec = until->tv_sec - now.tv_sec - borrow;
-    left.tv_nsec = until->tv_nsec - now.tv_nsec + (borrow ? 1000000000 : 0);
-    if (left.tv_sec < 0)
-        return ETIMEDOUT;
-    return pthread_cond_timedwait_relative_np(cond, lock, &left);
-#else
-    return pthread_cond_timedwait(cond, lock, until);
-#endif
+        wl_main_tell_ping(k->main, &k->ping);
 }
 
 static void init_up(wl_waker *k)
@@ -83,6 +61,7 @@ wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m)
     atomic_init(&k->refs, 1);
     k->kind = kind;
     k->notice.fn = mailed;
+    k->ping.let_go = let_go;
     k->thread = pthread_self();
     if (kind == WL_MAILS) {
         if (weir_notice_expect(&k->notice, m->weir) != 0) {

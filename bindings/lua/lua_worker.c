@@ -26,84 +26,7 @@
 enum { PATH = 1, CPATH, PRELOAD, SEARCHERS };
 enum { INIT = 1, AT_EXIT, ARGS };
 
-static char key_state, key_at_exit, key_traceback, key_jit;
-
-/* ---- errors ---------------------------------------------------------------- */
-
-/* value -> text: of a value without one, what kind it is. The text that an object has is
- * had by calling it, so this may raise. */
-static int describe(lua_State *L)
-{
-    if (lua_type(L, 1) == LUA_TSTRING || lua_type(L, 1) == LUA_TNUMBER) {
-        lua_tostring(L, 1);
-        return 1;
-    }
-    if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
-        return 1;
-    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-    return 1;
-}
-
-/* -> text of the value at index, or why it has none */
-static void push_text(lua_State *L, int index)
-{
-    lua_pushvalue(L, index);
-    lua_pushcfunction(L, describe);
-    lua_insert(L, -2);
-    if (lua_pcall(L, 1, 1, 0) != 0 && lua_type(L, -1) != LUA_TSTRING) {
-        lua_pop(L, 1);
-        lua_pushliteral(L, "(error object has an error in its __tostring)");
-    }
-}
-
-/* The message handler of everything that runs here; keeps the traceback with the job.
- * Outside a task it does nothing.
- *
- * error -> error */
-int wl_note_failure(lua_State *L)
-{
-    wl_worker *w = wl_worker_of(L);
-    wl_job    *j = w ? w->job : NULL;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_traceback);
-    if (!j || j->traceback || !lua_isfunction(L, -1)) {
-        lua_settop(L, 1);
-        return 1;
-    }
-    push_text(L, 1);
-    lua_pushinteger(L, 2);
-    lua_call(L, 2, 1);
-    if (lua_type(L, -1) == LUA_TSTRING)
-        j->traceback = wl_strdup(lua_tostring(L, -1));
-    lua_settop(L, 1);
-    return 1;
-}
-
-/* error, why it cannot cross -> ... what is sent in its place: its text is not lost */
-static void explain(lua_State *L)
-{
-    int value = lua_gettop(L) - 1;
-    if (!luaL_getmetafield(L, value, "__tostring"))
-        return;
-    lua_pop(L, 1);
-    push_text(L, value);
-    lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
-}
-
-/* The error value on top, or why it cannot cross and its text; NULL when there is no
- * memory.
- *
- * error -> ... */
-wl_message *wl_pack_error(lua_State *L, wl_metatables metatables)
-{
-    wl_pack_options options = {.what = "error value", .metatables = metatables};
-    wl_message     *m = NULL;
-    if (wl_pack(L, lua_gettop(L), 1, &options, &m) == 0)
-        return m;
-    if (lua_type(L, -1) == LUA_TSTRING)
-        explain(L);
-    wl_pack(L, lua_gettop(L), 1, &options, &m);
-    return m;
-}
+static char key_state, key_at_exit, key_jit;
 
 static void keep_first(_Atomic(wl_message *) *where, wl_message *m)
 {
@@ -139,9 +62,7 @@ static void keep_jit(lua_State *L)
 static void keep_tools(lua_State *L)
 {
     keep_jit(L);
-    lua_getglobal(L, "debug");
-    lua_getfield(L, -1, "traceback");
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_traceback);
+    wl_error_prepare(L);
     lua_getglobal(L, "os");
     wl_method(L, "exit", no_exit);
     wl_command_register(L);
@@ -209,10 +130,9 @@ static void prepare_package(lua_State *L)
     if (lua_istable(L, SEARCHERS))
         add_searchers(L);
     lua_getfield(L, -1, "preload");
-    wl_method(L, "weir.core", luaopen_weir_core);
     if (lua_istable(L, PRELOAD))
         for (lua_pushnil(L); lua_next(L, PRELOAD);) {
-            if (lua_islightuserdata(L, -1)) { /* of C: see wl_c_function */
+            if (lua_islightuserdata(L, -1)) { /* of C: see c_function in lua_module.c */
                 lua_CFunction fn = (lua_CFunction)(uintptr_t)lua_touserdata(L, -1);
                 lua_pop(L, 1);
                 lua_pushcfunction(L, fn);
@@ -360,7 +280,7 @@ int wl_worker_init(void *pool, void **worker)
  * error -> ... */
 static void keep_exit_error(lua_State *L, wl_pool *p)
 {
-    push_text(L, lua_gettop(L));
+    wl_push_text(L, lua_gettop(L));
     char *text = wl_strdup(lua_tostring(L, -1));
     lua_pop(L, 1);
     keep_first(&p->exit_error, wl_pack_error(L, p->metatables));

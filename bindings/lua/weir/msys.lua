@@ -267,6 +267,13 @@ end
 -- They hold nothing, for pools that take package.preload with them.
 package.preload["msys.core"] = function() return require("weir.msys").core end
 package.preload["msys.threadpool"] = function() return require("weir.msys").threadpool end
+
+-- Nor does this, which the threads of the pools run; there the globals are set by then.
+registry.begin_with(function(pool)
+  require "weir.msys"
+  return require("weir.msys.calls").become_worker(pool)
+end)
+
 rawset(_G, "msys", msys)
 rawset(_G, "_TLS", {})
 rawset(_G, "_OSTLS", {})

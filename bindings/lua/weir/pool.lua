@@ -86,6 +86,7 @@ local function take_loaders(from, all)
     if crosses then taken[name], sent[name] = loader, crosses end
   end
   for name in pairs(taken) do from[name] = nil end
+  sent["weir.core"] = core.loader
   return taken, sent
 end
 
@@ -93,7 +94,7 @@ end
 -- other side. Therefore the functions are taken out of it while they are packed.
 local function open_with_preload(given)
   local preload, sent = take_loaders(package.preload, given.preload)
-  local ok, handle, opening = pcall(open_with, next(sent) and sent or false, given)
+  local ok, handle, opening = pcall(open_with, sent, given)
   for name, value in pairs(preload) do package.preload[name] = value end
   if not ok then error(handle, 0) end
   return handle, opening

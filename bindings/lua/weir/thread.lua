@@ -38,6 +38,7 @@ local scheduler = require "weir.openos.scheduler"
 local event = require "weir.event" -- luacheck: ignore
 
 local thread = {}
+program.thread = thread
 
 local handle = {}
 handle.__index = handle

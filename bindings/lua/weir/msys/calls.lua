@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.msys.calls: runInPool, as seen by who calls it.
+-- weir.msys.calls: runInPool, for its caller and on the thread of a pool.
 --
 -- DESIGN. A call is DEFERRED (asynchronous, its caller has neither yielded nor ended),
 -- QUEUED here (its pool is not open yet, or full: one session of ours per pool submits
@@ -8,10 +8,13 @@
 -- with it was packed when runInPool was called. Whoever could not be suspended, and every
 -- pool thread, submits by itself and blocks.
 
+local check = require "weir.check"
+local locks = require "weir.msys.locks"
 local loops = require "weir.loop"
 local registry = require "weir.msys.registry"
 local scheduler = require "weir.msys.scheduler"
 local space = require "weir.space"
+local threadpool = require "weir.msys.threadpool"
 local weir = require "weir"
 
 local calls = {}
@@ -35,9 +38,8 @@ end
 
 -- What the pool said: its word as to whether it took the call.
 local function submit(call, handle)
-  local serve = require("weir.msys.worker").serve
-  if call.mode == "post" or call.mode == "sched" then return handle:post(serve, call.packed, call.mode) end
-  local future, problem = handle:run(serve, call.packed, "call")
+  if call.mode == "post" or call.mode == "sched" then return handle:post(calls.serve, call.packed, call.mode) end
+  local future, problem = handle:run(calls.serve, call.packed, "call")
   if not future then return nil, problem end
   call.future = future
   if call.completion then future:on_settle(function() settled(call, future) end) end
@@ -138,6 +140,66 @@ end
 
 -- ---- on a pool's thread -----------------------------------------------------------
 
+-- What fails in two places is told once, with both.
+local function both(first, second)
+  if first == nil then return second end
+  return ("%s; and its completion: %s"):format(check.text(first), check.text(second))
+end
+
+local function collect(...) return { n = select("#", ...), ... } end
+
+-- Returns the error, if it fails.
+local function complete_here(completion, results)
+  local ok, problem = xpcall(function() return completion(unpack(results, 1, results.n)) end, weir.note_failure)
+  if not ok then return problem end
+end
+
+local function complete_there(packed, results)
+  local ok, problem = pcall(weir.run_in_main, calls.complete, packed, unpack(results, 1, results.n))
+  if not ok then return problem end
+end
+
+-- f and its completion, in a session's _TLS; returns what f did, and what went wrong after.
+local function run(packed, mode, f, completion)
+  local results, late = collect(xpcall(f, weir.note_failure)), nil
+  calls.flush(true)
+  if mode == "sched" then
+    late = complete_there(packed, results)
+  elseif completion then
+    late = complete_here(completion, results)
+    calls.flush(true)
+  end
+  return results, late
+end
+
+local function serve(packed, mode)
+  local id, f, completion, tls = packed:unpack()
+  local outer, began = rawget(globals, "_TLS"), loops.clock()
+  registry.count_begin(id)
+  rawset(globals, "_TLS", tls)
+  local results, late = run(packed, mode, f, completion)
+  rawset(globals, "_TLS", outer)
+  registry.count_end(id, loops.clock() - began)
+  if late ~= nil then error(both(not results[1] and results[2] or nil, late), 0) end
+  if not results[1] then error(results[2], 0) end
+  return results
+end
+
+--- A task. Raises what f raised.
+-- @tparam weir.packed packed the pool's id, f, its completion or false, _TLS
+-- @tparam string mode "call": returns what f does; "post": nobody waits; "sched": likewise,
+--   and the completion runs where the chain of calls began
+function calls.serve(_, packed, mode)
+  local results = serve(packed, mode)
+  if mode == "call" then return unpack(results, 2, results.n) end
+end
+
+-- A call that cannot be queued any more, on this thread.
+local function serve_here(call)
+  local ok, problem = pcall(serve, call.packed, call.mode)
+  if not ok then weir.report(problem) end
+end
+
 local function submit_or_run(call, is_last)
   if call.f then
     calls.inline(call.settings.id, call.f)
@@ -146,7 +208,7 @@ local function submit_or_run(call, is_last)
   local ok, problem = pcall(submit_waiting, call)
   if ok then return true end
   if not is_last then return false, problem end
-  require("weir.msys.worker").run_here(call) -- its own pool's queue is full: who else would
+  serve_here(call) -- its own pool's queue is full: who else would
   return true
 end
 
@@ -162,10 +224,14 @@ function calls.flush(is_last)
   end
 end
 
---- From now on this state is a pool's thread.
-function calls.become_worker()
+--- Once per thread, before its first task.
+function calls.become_worker(pool)
+  locks.thread_name = ("a thread of pool '%s'"):format(pool)
   here.deferred = {}
   loops.before_block(calls.flush)
+  package.loaded.thread = locks.thread
+  package.loaded["msys.threadpool"] = threadpool
+  return true
 end
 
 function calls.is_worker() return here.deferred ~= nil end
@@ -237,7 +303,6 @@ local function accept(call, level)
   if not ok then error("msys.runInPool: " .. tostring(problem), level) end
 end
 
-local function collect(...) return { n = select("#", ...), ... } end
 local function pass(...) return ... end
 
 local function result(call, level)

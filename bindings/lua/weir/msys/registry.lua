@@ -65,6 +65,13 @@ end
 
 -- ---- handles ------------------------------------------------------------------
 
+local begin -- what each thread of a pool runs first, with the pool's name
+
+--- Says what that is; weir.msys does, for it needs weir.msys.
+function registry.begin_with(f)
+  begin = f
+end
+
 local handles = {} -- id -> handle, once this state has met it
 
 --- The handle of a pool that is open, or nil.
@@ -88,7 +95,7 @@ local function open(settings)
     threads_max = threads_max(settings),
     queue_limit = settings.backlog,
     stack_size = settings.stack_size > 0 and settings.stack_size or nil,
-    init = function(name) return require("weir.msys.worker").begin(name) end,
+    init = begin,
     args = { settings.name },
   }
   if not handle then return nil, problem end

@@ -10,9 +10,12 @@ local loops = require "weir.loop"
 local process = require "weir.openos.process"
 local console = require "weir.openos.console"
 local scheduler = require "weir.openos.scheduler"
+local event = require "weir.event"
 local signals = require "weir.openos.signals"
 
-local program = {}
+local program = {
+  thread = nil, -- set by weir.thread: what a program finds under that name
+}
 
 local unpack = table.unpack or unpack -- luacheck: ignore
 
@@ -71,16 +74,15 @@ local function os_exit(...)
   return program.exit((...))
 end
 
--- Fields of tables, as {table, name, value}. Loaded late: these modules require this one.
+-- Fields of tables, as {table, name, value}.
 local function fields()
-  local event, thread = require "weir.event", require "weir.thread"
   local computer = { uptime = event.uptime, pushSignal = event.push }
   function computer.pullSignal(timeout) return event.pull(timeout) end
   return {
-    { os, "sleep", thread.sleep },
+    { os, "sleep", program.thread.sleep },
     { os, "exit", os_exit },
     { io, "read", console.read },
-    { package.loaded, "thread", thread },
+    { package.loaded, "thread", program.thread },
     { package.loaded, "event", event },
     { package.loaded, "computer", computer },
     { package.loaded, "tty", console.tty },

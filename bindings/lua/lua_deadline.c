@@ -20,21 +20,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-struct wl_deadline {
-    weir_notice notice; /* a limit's, first: found by it */
-    /* Constant. */
-    struct timespec at;
-    wl_job         *job; /* held, as is */
-    wl_pool        *pool;
-    void (*passed)(wl_deadline *d); /* on the watch's thread */
-    /* Guarded by the watch's lock. */
-    unsigned     heap;                   /* the number of the heap that it is in; 0: none */
-    wl_deadline *child, *sibling, *back; /* its parent, or the sibling before it */
-    /* Its main's thread's, once its future has ended. */
-    wl_deadline *next;
-    uint32_t     key; /* of who waits for that */
-};
-
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t  changed;
@@ -125,7 +110,7 @@ static void on_load(void) { pthread_atfork(take_lock, give_lock, begin_anew); }
 
 /* ---- the watch ------------------------------------------------------------------- */
 
-static void drop(wl_deadline *d)
+void wl_deadline_drop(wl_deadline *d)
 {
     wl_job_unref(d->job);
     wl_pool_unuse(d->pool);
@@ -170,7 +155,7 @@ static bool start_locked(void)
     return watch.runs;
 }
 
-static wl_deadline *make(wl_job *j, int64_t timeout_ns, void (*passed)(wl_deadline *))
+wl_deadline *wl_deadline_make(wl_job *j, int64_t timeout_ns, void (*passed)(wl_deadline *))
 {
     wl_deadline *d = calloc(1, sizeof *d);
     if (!d)
@@ -185,7 +170,7 @@ static wl_deadline *make(wl_job *j, int64_t timeout_ns, void (*passed)(wl_deadli
     return d;
 }
 
-static bool add(wl_job *j, wl_deadline *d)
+bool wl_deadline_add(wl_job *j, wl_deadline *d)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, on_load);
@@ -200,12 +185,12 @@ static bool add(wl_job *j, wl_deadline *d)
     }
     pthread_mutex_unlock(&watch.lock);
     if (!runs)
-        drop(d);
+        wl_deadline_drop(d);
     return runs;
 }
 
 /* Whether d was the job's deadline still; it is not from now on. */
-static bool take_off(wl_deadline *d)
+bool wl_deadline_take_off(wl_deadline *d)
 {
     pthread_mutex_lock(&watch.lock);
     bool still = d->job->deadline == d;
@@ -215,7 +200,7 @@ static bool take_off(wl_deadline *d)
     return still;
 }
 
-void wl_watch_remove(wl_job *j)
+void wl_deadline_remove(wl_job *j)
 {
     pthread_mutex_lock(&watch.lock);
     wl_deadline *d = j->deadline;
@@ -225,7 +210,7 @@ void wl_watch_remove(wl_job *j)
         take_out(d);
     pthread_mutex_unlock(&watch.lock);
     if (ours)
-        drop(d);
+        wl_deadline_drop(d);
 }
 
 /* ---- giving up -------------------------------------------------------------------- */
@@ -233,76 +218,15 @@ void wl_watch_remove(wl_job *j)
 /* A task that has ended meanwhile, or has no replacement, stays as it is. */
 static void give_up(wl_deadline *d)
 {
-    take_off(d);
+    wl_deadline_take_off(d);
     wl_job_ref(d->job); /* the lost thread's, until its release */
     if (weir_task_abandon(&d->job->u.task) != 0)
         wl_job_unref(d->job);
-    drop(d);
+    wl_deadline_drop(d);
 }
 
-bool wl_watch_abandon(wl_job *j, int64_t timeout_ns)
+bool wl_deadline_abandon(wl_job *j, int64_t timeout_ns)
 {
-    wl_deadline *d = make(j, timeout_ns, give_up);
-    return d && add(j, d);
-}
-
-/* ---- limits ------------------------------------------------------------------------ */
-
-/* In the main's dispatch, or when it has closed. Who waits is told by Lua, later. */
-static void limit_came(weir_notice *notice, int outcome)
-{
-    (void)outcome;
-    wl_deadline *d = (wl_deadline *)(void *)notice;
-    wl_job      *j = d->job;
-    wl_main     *m = j->main;
-    if (!take_off(d) || !wl_job_end(j, WEIR_ETIMEDOUT, d->pool->cancel_ns) || !j->watched) {
-        drop(d);
-        return;
-    }
-    d->key = j->key;
-    j->key = 0;
-    d->next = NULL;
-    *m->last_due = d;
-    m->last_due = &d->next;
-}
-
-static void post_limit(wl_deadline *d)
-{
-    wl_main *m = d->job->main;
-    wl_main_ref(m); /* the job may be gone before the unlock */
-    pthread_mutex_lock(&m->lock);
-    bool open = !atomic_load(&m->closed) && weir_notice_expect(&d->notice, m->weir) == 0;
-    if (open)
-        weir_notice_post(&d->notice, 0);
-    pthread_mutex_unlock(&m->lock);
-    wl_main_unref(m);
-    if (open)
-        return;
-    take_off(d);
-    drop(d);
-}
-
-int wl_watch_limit(wl_job *j, int64_t timeout_ns)
-{
-    wl_deadline *d = make(j, timeout_ns, post_limit);
-    if (!d)
-        return WEIR_ENOMEM;
-    d->notice.fn = limit_came;
-    return add(j, d) ? 0 : WEIR_EAGAIN;
-}
-
-uint32_t wl_watch_take_due(wl_main *m)
-{
-    wl_deadline *d = m->due;
-    uint32_t     key = d->key;
-    if (!(m->due = d->next))
-        m->last_due = &m->due;
-    drop(d);
-    return key;
-}
-
-void wl_watch_drop_due(wl_main *m)
-{
-    while (m->due)
-        wl_key_give(m->state, wl_watch_take_due(m));
+    wl_deadline *d = wl_deadline_make(j, timeout_ns, give_up);
+    return d && wl_deadline_add(j, d);
 }

@@ -19,10 +19,10 @@ mkdir "$BENCH_FOLDER/weir"
 build() { # MODULE SOURCES...
     module=$1
     shift
-    "${CC:-cc}" -std=gnu11 -O2 -fPIC -shared -DWEIR_PRIVATE -I"$root/csrc" -I"$headers" "$@" \
+    "${CC:-cc}" -std=gnu11 -O2 -fPIC -shared -DWEIR_PRIVATE -I"$root/csrc" -I"$root/bindings/lua" -I"$headers" "$@" \
         -o "$BENCH_FOLDER/$module.so" -lpthread -ldl
 }
-build weir/core "$root"/csrc/*/*.c "$root"/bindings/lua/*.c
+build weir/core "$root"/csrc/*/*.c "$root"/bindings/lua/*.c "$root"/bindings/lua/*/*.c
 build ring "$here/ring.c"
 unset LUA_PATH_5_2 LUA_PATH_5_3 LUA_PATH_5_4 LUA_CPATH_5_2 LUA_CPATH_5_3 LUA_CPATH_5_4
 export LUA_PATH="$root/bindings/lua/?.lua;$root/bindings/lua/?/init.lua" LUA_CPATH="$BENCH_FOLDER/?.so"

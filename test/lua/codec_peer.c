@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec_format.h"
+#include "codec/format.h"
 
 #if LUA_VERSION_NUM >= 505
 #define new_state(alloc, data) lua_newstate(alloc, data, 1)

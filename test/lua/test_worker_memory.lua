@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- The memory of a worker's state: see lua_block.c. What happens without any stands in
+-- The memory of a worker's state: see lus/arena.c. What happens without any stands in
 -- test_memory.lua.
 
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore

@@ -4,7 +4,7 @@
 -- tasks that have a handle.
 --
 -- A call goes up from task to submitter until it comes to that state. The function is held
--- until garbage is collected there and no handle is left anywhere: lua_progress.c counts
+-- until garbage is collected there and no handle is left anywhere: shared/progress.c counts
 -- them, a sentinel is collected then and looks.
 
 local core = require "weir.core"

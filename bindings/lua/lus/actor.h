@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * actor.h: Lua states that belong to a task: what their rooms share.
+ *
+ * An actor is a counted struct with a Lua state and two channels, `in` (from who holds
+ * it) and `out` (to them). Its script is the coroutine `root` of the state.
+ *
+ *     queued -> running <-> parked -> dead
+ *
+ * queued   create has submitted its task; there is no state yet
+ * running  a thread of the pool is in the state, nobody else
+ * parked   its operation found nothing, root has yielded, no thread is in the state
+ * dead     the state is closed; what is left in `out`, and the error, can be received
+ *
+ * Who wins which race:
+ *   post, park     The poster publishes, then reads `waited`; who parks sets `waited`,
+ *                  then looks again. One of them sees the other. A wake that comes
+ *                  before the task has left its thread is the core's to remember.
+ *   close, park    The same, with the channel's `ended` in the place of the message.
+ *   parent's end   A state makes its actors and ends their family on one thread: each
+ *                  that was made is in the list, unless it is dead, and its `in` is
+ *                  ended; later ones are refused. The list itself is under a lock, for
+ *                  actors leave it on their own threads.
+ *   collection     A handle that is collected only counts down; the last one ends `in`.
+ *                  The memory stays until the task is done.
+ *   fork           See lus/pool.c: a child has none of its parent's actors, but what they
+ *                  had sent.
+ *   exit           Nobody waits for an actor. A process that ends cuts it off.
+ */
+#ifndef WL_LUS_ACTOR_H
+#define WL_LUS_ACTOR_H
+
+#include "lus/channel.h"
+
+#pragma GCC visibility push(hidden)
+
+typedef struct wl_family  wl_family;
+typedef struct wl_pending wl_pending;
+typedef struct wl_rights  wl_rights;
+
+struct wl_actor {
+    weir_task        task;       /* first: found by it */
+    _Atomic unsigned refs;       /* handles, its task, wakers, whoever is at it */
+    _Atomic unsigned holders;    /* handles; without one nothing can be sent any more */
+    unsigned         generation; /* of the process: a forked child has none of its threads */
+    wl_channel       in, out;
+    /* Set by create, the running thread's from then on. */
+    char         *path, *package_path, *package_cpath;
+    wl_message   *arguments;
+    wl_rights    *rights; /* that its state begins with, held; NULL: all */
+    lua_CFunction loader; /* of weir.core */
+    lua_State    *L, *root;
+    wl_pending   *op; /* that root has yielded for */
+    /* Written before `out` ends. */
+    char        *error; /* NULL: none, or there was no memory for it */
+    size_t       error_size;
+    char        *traceback; /* NULL: none */
+    _Atomic bool failed;    /* and the error was not thrown yet */
+    /* Guarded by the roster's lock. */
+    wl_family *family;        /* the parent's, held */
+    wl_actor  *next, *prev;   /* in it */
+    wl_actor  *older, *newer; /* of all there are */
+};
+
+void wl_actor_ref(wl_actor *a);
+void wl_actor_unref(wl_actor *a);
+bool wl_actor_is_dead(wl_actor *a); /* what it sent before may still be there */
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * api.c: what actors and who holds them say to each other: the functions of
+ * weir.worker.
+ */
+#include "lus/api.h"
+#include "runtime/state.h"
+#include "runtime/util.h"
+#include "lus/actor.h"
+#include "lus/channel.h"
+#include "lus/handle.h"
+#include "lus/message.h"
+#include "lus/pending.h"
+#include "lus/roster.h"
+#include "lus/suspend.h"
+
+#include <stdlib.h>
+
+static wl_api *talk_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+
+/* ---- arguments and results ------------------------------------------------------------ */
+
+/* NULL: it is no handle. */
+static wl_actor *look(lua_State *L, const wl_api *t, int i)
+{
+    wl_actor **slot = lua_touserdata(L, i);
+    if (!slot || !lua_getmetatable(L, i))
+        return NULL;
+    bool is = lua_topointer(L, -1) == t->metatable;
+    lua_pop(L, 1);
+    return is ? *slot : NULL;
+}
+
+const char *wl_show(lua_State *L, int i)
+{
+    switch (lua_type(L, i)) {
+    case LUA_TNONE: return "nothing";
+    case LUA_TNUMBER: lua_pushvalue(L, i); return lua_tostring(L, -1);
+    case LUA_TSTRING: return lua_pushfstring(L, "\"%s\"", lua_tostring(L, i));
+    case LUA_TBOOLEAN: return lua_toboolean(L, i) ? "true" : "false";
+    default: return luaL_typename(L, i);
+    }
+}
+
+static wl_actor *check(lua_State *L, const wl_api *t, int i, const char *function)
+{
+    wl_actor *a = look(L, t, i);
+    if (!a)
+        wl_fail_caller(L, "%s: argument %d must be a worker, got %s", function, i, wl_show(L, i));
+    return a;
+}
+
+/* results... -> what the function returns */
+int wl_api_results(lua_State *L, int n)
+{
+    if (WL_WRAPPED) {
+        lua_pushboolean(L, 1);
+        lua_insert(L, -n - 1);
+    }
+    return n + WL_WRAPPED;
+}
+
+/* ---- the functions ------------------------------------------------------------------ */
+
+/* handle -> "running" | "dead" */
+static int worker_status(lua_State *L)
+{
+    wl_actor *a = check(L, talk_of(L), 1, "worker.status");
+    lua_pushstring(L, wl_actor_is_dead(a) ? "dead" : "running");
+    return wl_api_results(L, 1);
+}
+
+/* handle -> the traceback of its script's error | nil */
+static int worker_traceback(lua_State *L)
+{
+    wl_actor *a = check(L, talk_of(L), 1, "worker.traceback");
+    if (!wl_actor_is_lost(a) && wl_actor_is_dead(a) && a->traceback)
+        lua_pushstring(L, a->traceback);
+    else
+        lua_pushnil(L);
+    return wl_api_results(L, 1);
+}
+
+/* handles from `first` on -> op */
+static wl_pending *receive_op(lua_State *L, wl_api *t, int first, const char *function)
+{
+    int n = lua_gettop(L) - first + 1;
+    if (n < 1)
+        wl_fail_caller(L, "%s: no worker was given", function);
+    for (int i = first; i < first + n; i++)
+        check(L, t, i, function);
+    wl_pending *op = wl_pending_push(L, t, WL_RECEIVE, n);
+    for (int i = first; i < first + n; i++)
+        wl_pending_add(op, look(L, t, i));
+    return op;
+}
+
+static int attempt(lua_State *L, wl_pending *op)
+{
+    int n = wl_pending_try(L, op);
+    return n ? wl_conclude(L, n) : wl_pending_wait(L, op);
+}
+
+/* handles... -> a value for each */
+static int worker_receive(lua_State *L)
+{
+    wl_api   *t = talk_of(L);
+    wl_msg    item;
+    wl_actor *a;
+    if (lua_gettop(L) == 1 && (a = look(L, t, 1)) && wl_channel_read(&a->out, &item)) {
+        t->last = a;
+        if (WL_WRAPPED)
+            lua_pushboolean(L, 1);
+        wl_msg_push(L, &item);
+        return 1 + WL_WRAPPED;
+    }
+    return attempt(L, receive_op(L, t, 1, "worker.receive"));
+}
+
+/* seconds handles... -> a value for each */
+static int worker_receive_within(lua_State *L)
+{
+    lua_Number seconds = lua_tonumber(L, 1);
+    if (lua_type(L, 1) != LUA_TNUMBER || !(seconds >= 0))
+        wl_fail_caller(
+            L, "worker.receive_within: argument 1 must be a number of seconds, 0 or more, got %s",
+            wl_show(L, 1));
+    wl_pending *op = receive_op(L, talk_of(L), 2, "worker.receive_within");
+    int64_t     ns = wl_nanoseconds(seconds), now = wl_now();
+    op->deadline = ns < INT64_MAX - now ? now + ns : -1;
+    int n = wl_pending_try(L, op);
+    if (n)
+        return wl_conclude(L, n);
+    return ns == 0 ? wl_conclude(L, wl_pending_expire(L, op)) : wl_pending_wait(L, op);
+}
+
+/* The channel is full. Takes the item over. */
+static int send_later(lua_State *L, wl_actor *a, wl_msg *item)
+{
+    wl_pending *op = wl_pending_push(L, talk_of(L), WL_SEND, 1);
+    wl_pending_add(op, a);
+    if (!(op->item = malloc(sizeof *item))) {
+        wl_msg_drop(item);
+        return luaL_error(L, "not enough memory");
+    }
+    *op->item = *item;
+    return attempt(L, op);
+}
+
+static int put(lua_State *L, wl_actor *a, wl_channel *c, wl_msg *item)
+{
+    bool no_memory;
+    if (wl_channel_write(c, item, &no_memory)) {
+        lua_pushboolean(L, 1);
+        return wl_api_results(L, c->refuses);
+    }
+    if (!no_memory && !c->refuses)
+        return send_later(L, a, item);
+    wl_msg_drop(item);
+    if (no_memory)
+        return luaL_error(L, "not enough memory");
+    lua_pushnil(L);
+    lua_pushliteral(L, "full");
+    return wl_api_results(L, 2);
+}
+
+/* handle value -> */
+static int worker_send(lua_State *L)
+{
+    wl_actor *a = check(L, talk_of(L), 1, "worker.send");
+    wl_msg    item;
+    if (lua_gettop(L) < 2)
+        wl_fail_caller(L, "worker.send: argument 2 is missing: what to send");
+    wl_msg_pack(L, 2, "worker.send", &item);
+    if (!wl_actor_is_dead(a))
+        return put(L, a, &a->in, &item);
+    wl_msg_drop(&item);
+    lua_pushboolean(L, 1);
+    return wl_api_results(L, a->in.refuses);
+}
+
+/* value -> */
+static int worker_message(lua_State *L)
+{
+    wl_actor *a = talk_of(L)->self;
+    wl_msg    item;
+    if (lua_gettop(L) < 1)
+        wl_fail_caller(L, "worker.message: argument 1 is missing: what to send");
+    wl_msg_pack(L, 1, "worker.message", &item);
+    return put(L, a, &a->out, &item);
+}
+
+/* -> value */
+static int worker_peek(lua_State *L)
+{
+    wl_api *t = talk_of(L);
+    wl_msg  item;
+    if (wl_channel_read(&t->self->in, &item)) {
+        if (WL_WRAPPED)
+            lua_pushboolean(L, 1);
+        wl_msg_push(L, &item);
+        return 1 + WL_WRAPPED;
+    }
+    wl_pending *op = wl_pending_push(L, t, WL_PEEK, 1);
+    wl_pending_add(op, t->self);
+    return attempt(L, op);
+}
+
+/* handle -> */
+static int worker_close(lua_State *L)
+{
+    wl_channel_end(&check(L, talk_of(L), 1, "worker.close")->in, WL_CLOSED);
+    return wl_api_results(L, 0);
+}
+
+/* ---- the table ---------------------------------------------------------------------- */
+
+#if WL_WRAPPED
+
+/* -> suspender */
+static int get_suspender(lua_State *L)
+{
+    wl_push_suspender(L);
+    return 1;
+}
+
+/* get_suspender -> function that makes the function around another one */
+static const char wrapper[] =
+    "local suspender = ...\n"
+    "local function finish(ok, ...)\n"
+    "  if ok then return ... end\n"
+    "  if ok == nil then return finish(suspender()(...)) end\n"
+    "  error((...), 0)\n"
+    "end\n"
+    "return function(f) return function(...) return finish(f(...)) end end\n";
+
+/* -> wrap */
+static void push_wrap(lua_State *L)
+{
+    if (luaL_loadbuffer(L, wrapper, sizeof wrapper - 1, "=weir") != 0)
+        lua_error(L);
+    lua_pushcfunction(L, get_suspender);
+    lua_call(L, 1, 1);
+}
+
+#endif
+
+/* wl_api wrap table -> the same */
+void wl_api_add(lua_State *L, const char *name, lua_CFunction fn)
+{
+    if (WL_WRAPPED)
+        lua_pushvalue(L, -2);
+    lua_pushvalue(L, WL_WRAPPED ? -4 : -3);
+    lua_pushcclosure(L, fn, 1);
+    if (WL_WRAPPED)
+        lua_call(L, 1, 1);
+    lua_setfield(L, -2, name);
+}
+
+/* -> talk */
+static void push_talk(lua_State *L)
+{
+    wl_api *t = lua_newuserdata(L, sizeof *t);
+    *t = (wl_api){.self = wl_state_of(L)->actor};
+    wl_actor_metatable(L);
+    t->metatable = lua_topointer(L, -1);
+    lua_pop(L, 1);
+}
+
+/* -> wl_api wrap functions */
+void wl_api_push(lua_State *L)
+{
+    push_talk(L);
+#if WL_WRAPPED
+    push_wrap(L);
+#else
+    lua_pushnil(L);
+#endif
+    lua_newtable(L);
+    wl_api_add(L, "status", worker_status);
+    wl_api_add(L, "traceback", worker_traceback);
+    wl_api_add(L, "receive", worker_receive);
+    wl_api_add(L, "receive_within", worker_receive_within);
+    wl_api_add(L, "send", worker_send);
+    wl_api_add(L, "close", worker_close);
+    if (wl_state_of(L)->actor) {
+        wl_api_add(L, "message", worker_message);
+        wl_api_add(L, "peek", worker_peek);
+    }
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * handle.c: the handles of actors, in the states that may send to them.
+ */
+#include "lus/handle.h"
+#include "runtime/state.h"
+#include "codec/codec.h"
+#include "lus/actor.h"
+#include "lus/channel.h"
+#include "lus/roster.h"
+
+#define WORKER "weir.worker"
+
+static void hold(wl_actor *a)
+{
+    atomic_fetch_add(&a->holders, 1);
+    wl_actor_ref(a);
+}
+
+/* What waits for a message, or for room for one, waits in vain without a handle. */
+void wl_actor_let_go(wl_actor *a)
+{
+    if (wl_actor_is_lost(a))
+        return;
+    if (atomic_fetch_sub(&a->holders, 1) == 1) {
+        wl_channel_end(&a->in, WL_UNHELD);
+        wl_channel_wake(&a->out);
+    }
+    wl_actor_unref(a);
+}
+
+wl_actor **wl_actor_slot(lua_State *L)
+{
+    wl_actor **slot = lua_newuserdata(L, sizeof *slot);
+    *slot = NULL;
+    luaL_getmetatable(L, WORKER);
+    lua_setmetatable(L, -2);
+    return slot;
+}
+
+/* handle -> */
+static int handle_gc(lua_State *L)
+{
+    wl_actor **slot = lua_touserdata(L, 1);
+    if (*slot)
+        wl_actor_let_go(*slot);
+    *slot = NULL;
+    return 0;
+}
+
+/* handle -> string */
+static int handle_tostring(lua_State *L)
+{
+    lua_pushfstring(L, "worker: %p", *(void **)luaL_checkudata(L, 1, WORKER));
+    return 1;
+}
+
+static void *handle_retain(void *userdata)
+{
+    wl_actor *a = *(wl_actor **)userdata;
+    if (!a)
+        return NULL;
+    atomic_store(&a->in.shared, true);
+    atomic_store(&a->out.shared, true);
+    hold(a);
+    return a;
+}
+static void handle_release(void *actor) { wl_actor_let_go(actor); }
+
+/* -> handle */
+static void handle_push(lua_State *L, void *actor)
+{
+    luaL_getmetatable(L, WORKER);
+    if (lua_isnil(L, -1)) { /* a state that does not know of us yet */
+        lua_getglobal(L, "require");
+        lua_pushliteral(L, "weir.core");
+        lua_call(L, 1, 0);
+    }
+    lua_pop(L, 1);
+    wl_actor **slot = wl_actor_slot(L);
+    hold(actor);
+    *slot = actor;
+}
+
+static const wl_handle_type handle_type = {handle_retain, handle_release, handle_push};
+
+/* -> */
+void wl_actor_register(lua_State *L)
+{
+    luaL_newmetatable(L, WORKER);
+    wl_handle_metatable(L, lua_gettop(L), &handle_type);
+    wl_method(L, "__gc", handle_gc);
+    wl_method(L, "__tostring", handle_tostring);
+    lua_pushliteral(L, "weir");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
+void wl_actor_metatable(lua_State *L) { luaL_getmetatable(L, WORKER); }

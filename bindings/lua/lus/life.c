@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * life.c: the life of an actor: created, given its functions, run, parked, ended.
+ *
+ * Its state is made in its first run and closed in its last one.
+ */
+#include "lus/life.h"
+#include "runtime/state.h"
+#include "runtime/util.h"
+#include "codec/codec.h"
+#include "io/io.h"
+#include "lus/actor.h"
+#include "lus/api.h"
+#include "lus/arena.h"
+#include "lus/channel.h"
+#include "lus/failure.h"
+#include "lus/family.h"
+#include "lus/handle.h"
+#include "lus/pending.h"
+#include "lus/pool.h"
+#include "lus/queue.h"
+#include "lus/rights.h"
+#include "lus/roster.h"
+#include "lus/script.h"
+#include "lus/suspend.h"
+#include "threads/threads.h"
+#include "weir.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Among the functions of a state is create, which gives other states theirs. */
+static void push_functions(lua_State *L);
+
+/* ---- how one ends ------------------------------------------------------------------------ */
+
+/* Its children learn of it while the state is closed; its parent last of all. */
+static void end(wl_actor *a)
+{
+    if (a->L) {
+        wl_state  *s = wl_state_of(a->L);
+        wl_rights *r = s ? s->rights : NULL;
+        if (s) { /* before the handles are collected, which say less */
+            wl_family_end(s);
+            s->sealed = true; /* no more of its rights go */
+        }
+        wl_arena_close(a->L);
+        wl_rights_unref(r);
+    }
+    a->L = a->root = NULL;
+    wl_channel_clear(&a->in);
+    wl_family_leave(a);
+    wl_channel_end(&a->out, WL_DEAD);
+}
+
+/* ---- how one runs ------------------------------------------------------------------------- */
+
+/* -> error */
+static int no_exit(lua_State *L)
+{
+    return luaL_error(L, "os.exit: not in a worker; return, or send the parent a message");
+}
+
+static void register_handles(lua_State *L)
+{
+    wl_actor_register(L);
+    wl_pending_class_make(L);
+    wl_state_on_end(wl_state_of(L), wl_family_end);
+}
+
+static void set_package(lua_State *L, wl_actor *a)
+{
+    lua_getglobal(L, "package");
+    lua_pushstring(L, a->package_path);
+    lua_setfield(L, -2, "path");
+    lua_pushstring(L, a->package_cpath);
+    lua_setfield(L, -2, "cpath");
+    free(a->package_path);
+    free(a->package_cpath);
+    a->package_path = a->package_cpath = NULL;
+    lua_getfield(L, -1, "preload");
+    wl_method(L, "weir.core", a->loader);
+    lua_getfield(L, -2, "loaded");
+    push_functions(L);
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "worker");
+    lua_setfield(L, -2, "weir.worker");
+    lua_getglobal(L, "os");
+    wl_method(L, "exit", no_exit);
+    lua_settop(L, 0);
+    wl_pledge_push(L);
+    lua_setglobal(L, "pledge");
+}
+
+/* Its creator could read it, and so may it; but what stands there may have changed. */
+static void load_script(lua_State *L, const char *path)
+{
+    bool restricted = wl_is_restricted(L);
+    lua_pushstring(L, path);
+    if (restricted)
+        wl_need_path(L, "worker.create", WL_FS_READ, lua_gettop(L));
+    wl_script_load(L, lua_tostring(L, -1), path, restricted);
+    lua_remove(L, -2);
+}
+
+/* -> script, arguments... ; everything up to its call */
+static int begin(lua_State *L, wl_actor *a)
+{
+    lua_gc(L, LUA_GCSTOP, 0); /* all that is made stays */
+    luaL_openlibs(L);
+    wl_random_seed(L);
+    wl_state_open(L, NULL);
+    wl_state_of(L)->actor = a;
+    wl_state_of(L)->loader = a->loader;
+    wl_command_register(L);
+    wl_stream_register(L);
+    register_handles(L);
+    wl_state_of(L)->rights = a->rights;
+    a->rights = NULL;
+    set_package(L, a);
+    wl_failure_prepare(L);
+    a->root = lua_newthread(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &a->root);
+    load_script(L, a->path);
+    lua_gc(L, LUA_GCRESTART, 0);
+    if (a->arguments && wl_unpack(L, a->arguments) < 0)
+        lua_error(L);
+    wl_message_free(a->arguments);
+    a->arguments = NULL;
+    return lua_gettop(L) - 1;
+}
+
+static int resume(lua_State *root, lua_State *from, int n)
+{
+#if LUA_VERSION_NUM >= 504
+    int results;
+    return lua_resume(root, from, n, &results);
+#elif LUA_VERSION_NUM >= 502
+    return lua_resume(root, from, n);
+#else
+    (void)from;
+    return lua_resume(root, n);
+#endif
+}
+
+static void step(lua_State *L, wl_actor *a, int n)
+{
+    int status = resume(a->root, L, n);
+    if (status == LUA_YIELD && !a->op)
+        wl_failure_text(a, "attempt to yield from outside a coroutine");
+    else if (status != 0 && status != LUA_YIELD)
+        wl_failure_of_script(L, a);
+}
+
+/* lightuserdata actor -> ; until it parks or ends */
+static int go(lua_State *L)
+{
+    wl_actor *a = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    bool begins = !a->root;
+    int  n = begins ? begin(L, a) : wl_pending_again(L, a->op);
+    if (n == 0 && !begins)
+        return 0;
+    a->op = NULL;
+    if (!lua_checkstack(a->root, n + 1))
+        return luaL_error(L, "too many values");
+    lua_xmove(L, a->root, n + begins);
+    step(L, a, n);
+    return 0;
+}
+
+/* Its script has forked, and this is the child: a program of its own, that ends with the
+ * script. Nobody is there to be told of an error. */
+static void end_process(wl_actor *a)
+{
+    bool failed = atomic_load(&a->failed);
+    if (failed)
+        fprintf(stderr, "weir.worker: %.*s\n", a->error ? (int)a->error_size : 17,
+                a->error ? a->error : "not enough memory");
+    end(a);
+    exit(failed ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+static int run(weir_task *task, void *unused)
+{
+    (void)unused;
+    wl_actor *a = (wl_actor *)(void *)task;
+    if (!a->L)
+        a->L = wl_arena_open();
+    if (!a->L) {
+        wl_failure_text(a, "not enough memory");
+    } else if (wl_protect(a->L, go, a) != 0) {
+        a->op = NULL;
+        wl_failure_keep(a->L, a);
+    }
+    if (a->op && !atomic_load(&a->failed))
+        return WEIR_PARK;
+    if (wl_actor_is_lost(a))
+        end_process(a);
+    end(a);
+    return 0;
+}
+
+static void done(weir_task *task) { wl_actor_unref((wl_actor *)(void *)task); }
+
+/* ---- create ---------------------------------------------------------------------------------- */
+
+static char *copy_field(lua_State *L, const char *name)
+{
+    int top = lua_gettop(L);
+    lua_getglobal(L, "package");
+    if (lua_istable(L, -1))
+        lua_getfield(L, -1, name);
+    char *copy = wl_strdup(lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
+    lua_settop(L, top);
+    return copy;
+}
+
+typedef struct {
+    const char *path;
+    unsigned    limit;   /* of each channel; 0: none */
+    bool        refuses; /* what is above it; else its sender waits */
+    wl_message *arguments;
+} wl_actor_options;
+
+static wl_actor *actor_new(const wl_actor_options *o)
+{
+    wl_actor *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    atomic_init(&a->refs, 1);
+    atomic_init(&a->holders, 1);
+    a->generation = wl_generation();
+    a->task.run = run;
+    a->task.done = done;
+    wl_channel_init(&a->in, o->limit, o->refuses);
+    wl_channel_init(&a->out, o->limit, o->refuses);
+    a->path = wl_strdup(o->path);
+    return a;
+}
+
+static const char *start(lua_State *L, wl_actor *a)
+{
+    if (wl_state_of(L)->ended)
+        return "this state is being closed";
+    if (!a->path || !a->package_path || !a->package_cpath)
+        return "not enough memory";
+    int rc = wl_actor_pool_open();
+    if (rc != 0)
+        return wl_word(rc);
+    const char *why = wl_family_enter(L, a);
+    if (why)
+        return why;
+    wl_actor_ref(a); /* the task's */
+    if ((rc = wl_actor_pool_run(&a->task)) == 0)
+        return NULL;
+    wl_family_leave(a);
+    wl_actor_unref(a);
+    return wl_word(rc);
+}
+
+static const char *create_actor(lua_State *L, const wl_actor_options *o)
+{
+    wl_actor **slot = lua_touserdata(L, -1);
+    wl_actor  *a = *slot = actor_new(o);
+    if (!a) {
+        wl_message_free(o->arguments);
+        return "not enough memory";
+    }
+    a->arguments = o->arguments;
+    a->loader = wl_state_of(L)->loader;
+    if ((a->rights = wl_state_of(L)->rights))
+        wl_rights_ref(a->rights);
+    a->package_path = copy_field(L, "path");
+    a->package_cpath = copy_field(L, "cpath");
+    const char *why = start(L, a);
+    if (why) { /* in a state that closes no new handle would be collected */
+        *slot = NULL;
+        wl_actor_let_go(a);
+    }
+    return why;
+}
+
+static unsigned read_limit(lua_State *L)
+{
+    lua_Number n = lua_tonumber(L, -1);
+    if (lua_type(L, -1) != LUA_TNUMBER || !(n >= 1 && n <= INT32_MAX && n == floor(n)))
+        wl_fail_caller(L,
+                       "worker.create: argument 1.limit must be a whole number from 1 on, got %s",
+                       wl_show(L, -1));
+    return (unsigned)n;
+}
+
+static bool read_on_full(lua_State *L)
+{
+    const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    if (strcmp(word, "wait") != 0 && strcmp(word, "refuse") != 0)
+        wl_fail_caller(L,
+                       "worker.create: argument 1.on_full must be \"wait\" or \"refuse\", got %s",
+                       wl_show(L, -1));
+    return *word == 'r';
+}
+
+/* options arguments... -> path arguments... */
+static wl_actor_options read_options(lua_State *L)
+{
+    wl_actor_options o = {0};
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        if (strcmp(name, "limit") == 0)
+            o.limit = read_limit(L);
+        else if (strcmp(name, "on_full") == 0)
+            o.refuses = read_on_full(L);
+        else if (strcmp(name, "path") != 0)
+            wl_fail_caller(L, "worker.create: argument 1: unknown option %s", wl_show(L, -2));
+    }
+    lua_pushliteral(L, "path");
+    lua_rawget(L, 1);
+    lua_replace(L, 1);
+    return o;
+}
+
+/* A worker has its creator's rights, to which its script belongs. */
+static void check_rights(lua_State *L, const char *path)
+{
+    char             canonical[PATH_MAX];
+    const wl_rights *r = wl_state_of(L)->rights;
+    if (!wl_rights_have(r, WL_FS_READ, NULL) &&
+        (!wl_canonical(path, canonical) || !wl_rights_have(r, WL_FS_READ, canonical)))
+        wl_fail_caller(L, "worker.create: permission \"fs:read\" denied for %s", path);
+    if (!wl_rights_have(r, WL_LOAD, NULL))
+        wl_fail_caller(L, "worker.create: permission \"load\" denied");
+}
+
+/* path | options, arguments... -> handle */
+static int worker_create(lua_State *L)
+{
+    static const wl_pack_options how = {.number = 2, .metatables = WL_DROP, .data = true};
+    wl_actor_options             o = {0};
+    int                          n = lua_gettop(L) - 1;
+    bool                         has_options = lua_istable(L, 1);
+    if (has_options)
+        o = read_options(L);
+    if (!lua_isstring(L, 1))
+        wl_fail_caller(L, "worker.create: argument 1%s must be a path (a string), got %s",
+                       has_options ? ".path" : "", wl_show(L, 1));
+    check_rights(L, lua_tostring(L, 1));
+    wl_actor_slot(L);
+    if (n > 0 && wl_pack(L, 2, n, &how, &o.arguments) != 0)
+        wl_fail_caller(L, "worker.create: %s", lua_tostring(L, -1));
+    o.path = lua_tostring(L, 1);
+    const char *why = create_actor(L, &o);
+    if (why)
+        wl_fail_caller(L, "worker.create: %s", why);
+    return wl_api_results(L, 1);
+}
+
+/* ---- the functions of a state ------------------------------------------- */
+
+static char key_functions;
+
+static void push_functions(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_functions);
+    if (lua_istable(L, -1))
+        return;
+    lua_pop(L, 1);
+    wl_api_push(L);
+    wl_api_add(L, "create", worker_create);
+    wl_guards_install(L);
+    wl_pledge_push(L);
+    lua_setfield(L, -2, "pledge");
+    lua_replace(L, -3);
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_functions);
+}
+
+/* -> functions */
+static int functions(lua_State *L)
+{
+    push_functions(L);
+    return 1;
+}
+
+/* module -> module */
+void wl_actors_register(lua_State *L)
+{
+    register_handles(L);
+    wl_method(L, "worker_functions", functions);
+    wl_suspend_register(L);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * rights.h: what a state may do, for the rooms that ask.
+ *
+ * A set of rights is a list of layers, of which each allows or refuses; only what all of
+ * them allow is allowed. A pledge puts a layer on top, nothing takes one off, so a set is
+ * only ever narrowed. Layers are counted and never change: a worker starts with those of
+ * its creator. No layer at all is everything.
+ */
+#ifndef WL_LUS_RIGHTS_H
+#define WL_LUS_RIGHTS_H
+
+#include <limits.h>
+#include <stdatomic.h>
+
+#include "runtime/state.h"
+
+#pragma GCC visibility push(hidden)
+
+enum wl_right { WL_FS_READ, WL_FS_WRITE, WL_LOAD, WL_EXEC, WL_ENV, WL_NETWORK, WL_RIGHTS };
+
+typedef enum { WL_ANY, WL_NONE, WL_ONLY, WL_BUT } wl_extent; /* the last two: patterns */
+
+typedef struct wl_pattern wl_pattern;
+struct wl_pattern {
+    wl_pattern *next;
+    char        text[];
+};
+
+struct wl_rights {
+    _Atomic unsigned refs;
+    wl_rights       *below; /* held */
+    struct {
+        wl_extent   extent;
+        wl_pattern *patterns;
+    } of[WL_RIGHTS];
+};
+
+wl_rights *wl_rights_new(wl_rights *below, wl_extent extent); /* NULL: no memory */
+void       wl_rights_ref(wl_rights *r);
+void       wl_rights_unref(wl_rights *r); /* NULL is allowed */
+bool       wl_rights_add(wl_rights *r, enum wl_right right, wl_extent extent, const char *pattern);
+/* Whether all of it is held; with a value (a canonical path, a name): whether that is. */
+bool wl_rights_have(const wl_rights *r, enum wl_right right, const char *value);
+
+/* The path without links, "." and ".."; of one that is not there its folder's is. False:
+ * it has none. The same for a pattern, as far as its first special character. */
+bool wl_canonical(const char *path, char out[PATH_MAX]);
+void wl_canonical_pattern(const char *pattern, char out[PATH_MAX]);
+
+/* ---- a state's ------------------------------------------------------------------ */
+
+bool wl_is_restricted(lua_State *L); /* pledged, or made by one that had */
+/* Raise, naming the function, when the state does not have the right. */
+void wl_need(lua_State *L, const char *function, enum wl_right right, const char *value);
+void wl_need_path(lua_State *L, const char *function, enum wl_right right,
+                  int i); /* and makes it canonical */
+
+void wl_pledge_push(lua_State *L);    /* -> pledge */
+void wl_guards_install(lua_State *L); /* once per state */
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * mailbox.c: what was told to a state's main, and waiting for it: the functions for
+ * Lua; and the end of a main.
+ */
+#include "runtime/mailbox.h"
+#include "runtime/call.h"
+#include "runtime/cancel.h"
+#include "runtime/interrupt.h"
+#include "runtime/job.h"
+#include "runtime/limit.h"
+#include "runtime/main.h"
+#include "runtime/state.h"
+#include "runtime/stuck.h"
+#include "runtime/thread.h"
+#include "runtime/util.h"
+#include "weir.h"
+
+static wl_ping *pop_ping(wl_main *m)
+{
+    wl_ping *p = m->pings;
+    if (p && !(m->pings = p->next))
+        m->last_ping = &m->pings;
+    return p;
+}
+
+static void drop_told(wl_main *m)
+{
+    wl_job  *j;
+    wl_ping *p;
+    while ((p = pop_ping(m)))
+        p->let_go(p);
+    wl_limits_drop(m);
+    while ((j = m->jobs)) {
+        m->jobs = j->next;
+        wl_key_give(m->state, j->key);
+        j->key = 0;
+        wl_job_unref(j);
+    }
+    wl_calls_drop(m);
+}
+
+/* Elsewhere than on its thread a main cannot be closed: then it stays, unread. */
+static void main_close(wl_main *m)
+{
+    pthread_mutex_lock(&m->lock);
+    atomic_store(&m->closed, true);
+    pthread_mutex_unlock(&m->lock);
+    drop_told(m);
+    wl_mains_here(-1);
+    if (weir_main_close(m->weir, WEIR_DETACH) == 0)
+        m->weir = NULL;
+    wl_main_unref(m);
+}
+
+static void end(wl_state *s)
+{
+    wl_main *m = s->main;
+    s->main = NULL;
+    if (!m)
+        return;
+    main_close(m);
+    wl_keys_forget(s);
+}
+
+void wl_main_end(lua_State *L) { end(wl_state_of(L)); }
+
+/* ---- what was told --------------------------------------------------------- */
+
+static wl_job *pop_job(wl_main *m)
+{
+    wl_job *j = m->jobs;
+    if (!(m->jobs = j->next))
+        m->last_job = &m->jobs;
+    j->listed = false;
+    wl_job_gone(j);
+    return j;
+}
+
+/* -> key, or 0 */
+static int tell_settled(lua_State *L, wl_main *m)
+{
+    wl_key_push(L, m->state, m->jobs->key); /* Lua looks at once who waits for it */
+    wl_job_unref(pop_job(m));
+    return 1;
+}
+
+/* -> key */
+static int tell_due(lua_State *L, wl_main *m)
+{
+    uint32_t key = wl_limit_take(m);
+    wl_key_push(L, m->state, key);
+    wl_key_give(m->state, key);
+    return 1;
+}
+
+/* -> future, "failed" | nothing, if a finaliser was faster */
+static int tell_failed(lua_State *L, wl_main *m)
+{
+    wl_future *f = wl_future_push(L);
+    lua_pushliteral(L, "failed");
+    if (!m->jobs || !wl_job_is_untold(m->jobs))
+        return 0;
+    f->job = pop_job(m);
+    f->job->has_future = true;
+    return 2;
+}
+
+/* -> call, "call" | nothing, if a finaliser was faster */
+static int tell_call(lua_State *L, wl_main *m)
+{
+    wl_call_slot(L);
+    lua_pushliteral(L, "call");
+    return wl_call_fill(L, -2, m) ? 2 : 0;
+}
+
+/* -> key, which is only compared */
+static int tell_ping(lua_State *L, wl_main *m)
+{
+    wl_ping *p = pop_ping(m);
+    lua_pushlightuserdata(L, p);
+    p->let_go(p);
+    return 1;
+}
+
+static int tell_one(lua_State *L, wl_main *m)
+{
+    if (m->pings)
+        return tell_ping(L, m);
+    if (m->calls)
+        return tell_call(L, m);
+    if (m->due)
+        return tell_due(L, m);
+    return wl_job_is_untold(m->jobs) ? tell_failed(L, m) : tell_settled(L, m);
+}
+
+/* What can throw comes before anything is taken off a list: a finaliser that runs in
+ * between may take it first.
+ *
+ * -> nothing | key, of what is settled, or 0 | call, "call" | future, "failed" */
+static int told(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    int      n = 0;
+    while (!n && m && wl_main_has_told(m))
+        n = tell_one(L, m);
+    return n;
+}
+
+/* ---- dispatch -------------------------------------------------------------- */
+
+/* [max] -> how many were delivered */
+static int dispatch(lua_State *L)
+{
+    int      max = (int)luaL_optinteger(L, 1, 0);
+    wl_main *m = wl_this(L)->main;
+    lua_pushinteger(L, m ? weir_main_dispatch(m->weir, max) : 0);
+    return 1;
+}
+
+enum { MOST_NS = 1000000 }; /* of a turn, so that the loop's timers are in time */
+
+/* Begins a turn of the only loop that watches, or goes on with it.
+ *
+ * max -> how many were delivered; 0 also when the turn has taken its time */
+static int turn(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    int64_t  now = wl_now();
+    int      n = 0;
+    if (m && !m->turning) {
+        m->turning = true;
+        m->turning_since = now;
+        wl_main_quieten(m);
+    }
+    if (m && now - m->turning_since < MOST_NS)
+        n = weir_main_dispatch(m->weir, (int)lua_tointeger(L, 1));
+    lua_pushinteger(L, n);
+    return 1;
+}
+
+/* -> ; the loop is about to poll */
+static int turned(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    if (m) {
+        m->turning = false;
+        wl_main_quieten(m);
+    }
+    return 0;
+}
+
+/* boolean -> ; whether this thread is about to poll the descriptor itself */
+static int polled(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    if (m)
+        wl_main_polled(m, lua_toboolean(L, 1));
+    return 0;
+}
+
+bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n)
+{
+    wl_thread *w = wl_thread_of(L);
+    wl_job    *j = w ? w->job : NULL;
+    if (j && !wl_cancel_asleep(j, m, NULL, NULL))
+        return false;
+    if (wl_main_has_told(m))
+        ns = 0;
+    *n = w ? weir_main_wait(m->weir, ns) : wl_interrupt_wait(L, m, ns);
+    return !j || wl_cancel_awake(j);
+}
+
+/* [seconds [, future [, for_space]]] -> how many were delivered, or nil and why it would
+ * wait for ever. With the future that is waited for, or with true, for space in its own
+ * pool's queue, a worker tells its pool that it blocks. */
+static int wait(lua_State *L)
+{
+    lua_Number seconds = luaL_optnumber(L, 1, -1);
+    wl_job    *j = lua_isnoneornil(L, 2) ? NULL : wl_job_check(L, 2);
+    wl_main   *m = wl_main_of(L, wl_this(L));
+    wl_thread *w = wl_this(L)->worker;
+    bool       for_space = lua_toboolean(L, 3);
+    wl_waiter  waiter;
+    bool       counts = w && (for_space || (j && seconds < 0 && !j->limited));
+    if (counts && !wl_pool_begin_wait(w->pool, &waiter, for_space ? NULL : j)) {
+        unsigned most = atomic_load(&w->pool->most);
+        lua_pushnil(L);
+        lua_pushfstring(L, "would deadlock: pool '%s', %d of %d threads wait", w->pool->name,
+                        (int)most, (int)most);
+        return 2;
+    }
+    bool timed =
+        w && j && !counts && seconds != 0; /* ends by itself, so it is no reason for an error */
+    bool spare =
+        timed || (wl_this(L)->actor && (j || for_space)); /* nor does this: other threads end it */
+    if (spare)
+        weir_blocking_begin();
+    int  n = 0;
+    bool goes_on = wl_main_sleep(L, m, seconds < 0 ? -1 : wl_nanoseconds(seconds), &n);
+    if (spare)
+        weir_blocking_end();
+    if (counts)
+        wl_pool_end_wait(w->pool, &waiter);
+    if (!goes_on)
+        return luaL_error(L, "cancelled");
+    lua_pushinteger(L, n);
+    return 1;
+}
+
+/* -> how much is still to come that somebody may wait for */
+static int pending(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    lua_pushinteger(L, m ? (lua_Integer)weir_main_pending(m->weir) - (lua_Integer)m->cancelled : 0);
+    return 1;
+}
+
+/* -> descriptor; readable while something waits for dispatch */
+static int fd(lua_State *L)
+{
+    lua_pushinteger(L, weir_main_fd(wl_main_get(L)->weir));
+    return 1;
+}
+
+/* -> this mailbox's number, of all that there ever were; nil when none is open */
+static int mail(lua_State *L)
+{
+    wl_main *m = wl_main_look(L);
+    if (!m)
+        return 0;
+    lua_pushnumber(L, (lua_Number)m->number);
+    return 1;
+}
+
+/* [boolean] -> whether a loop watches this mailbox; sets it first, when it is given */
+static int held(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    if (m && !lua_isnone(L, 1)) {
+        m->held = lua_toboolean(L, 1);
+        wl_main_quieten(m);
+    }
+    lua_pushboolean(L, m && m->held);
+    return 1;
+}
+
+/* boolean -> ; whether some wait for space: nobody may overtake them */
+static int line_up(lua_State *L)
+{
+    wl_main_get(L)->lined_up = lua_toboolean(L, 1);
+    return 0;
+}
+
+/* module -> module */
+void wl_main_register(lua_State *L)
+{
+    wl_state_on_end(wl_state_of(L), end);
+    wl_method(L, "told", told);
+    wl_method(L, "dispatch", dispatch);
+    wl_method(L, "turn", turn);
+    wl_method(L, "turned", turned);
+    wl_method(L, "polled", polled);
+    wl_method(L, "wait", wait);
+    wl_method(L, "pending", pending);
+    wl_method(L, "fd", fd);
+    wl_method(L, "mail", mail);
+    wl_method(L, "held", held);
+    wl_method(L, "line_up", line_up);
+}

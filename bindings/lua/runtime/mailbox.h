@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * mailbox.h: waiting for a state's main, and its end.
+ */
+#ifndef WL_RUNTIME_MAILBOX_H
+#define WL_RUNTIME_MAILBOX_H
+
+#include "runtime/main.h"
+
+#pragma GCC visibility push(hidden)
+
+void wl_main_end(lua_State *L); /* closes it: the task that it belongs to has ended */
+
+/* Waits for deliveries, at most so long. False: the task that waits was cancelled. */
+bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n);
+
+void wl_main_register(lua_State *L);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * pool.c: what a pool is to those who use it: its references, its handles, and why an
+ * init of its failed.
+ *
+ * A wl_pool has uses (handles, in however many states, and unsettled jobs) and
+ * refs. The last use closes the pool without waiting; `gone` then comes on its last
+ * thread, and the last ref frees.
+ */
+#include "runtime/pool.h"
+#include "runtime/state.h"
+#include "runtime/util.h"
+#include "codec/codec.h"
+#include "weir.h"
+
+#include <stdlib.h>
+
+/* ---- why an init failed ------------------------------------------------------ */
+
+void wl_reason_unref(wl_reason *r)
+{
+    if (!r || atomic_fetch_sub(&r->refs, 1) != 1)
+        return;
+    wl_message_free(r->value);
+    free(r);
+}
+
+void wl_pool_init_failed(wl_pool *p, wl_message *m)
+{
+    wl_reason *r = m ? malloc(sizeof *r) : NULL, *other = r;
+    if (!r)
+        wl_message_free(m);
+    else
+        *r = (wl_reason){1, m};
+    pthread_mutex_lock(&p->lock);
+    if (p->lazy || p->opened || !p->init_error) {
+        other = p->init_error;
+        p->init_error = r;
+    }
+    pthread_mutex_unlock(&p->lock);
+    wl_reason_unref(other);
+}
+
+wl_reason *wl_pool_init_error(wl_pool *p)
+{
+    pthread_mutex_lock(&p->lock);
+    wl_reason *r = p->init_error;
+    if (r)
+        atomic_fetch_add(&r->refs, 1);
+    pthread_mutex_unlock(&p->lock);
+    return r;
+}
+
+/* ---- references ------------------------------------------------------------ */
+
+void wl_pool_ref(wl_pool *p) { atomic_fetch_add(&p->refs, 1); }
+
+void wl_pool_tell_exit_error(wl_pool *p)
+{
+    char *text = atomic_exchange(&p->exit_text, NULL);
+    if (text)
+        fprintf(stderr, "weir: at_exit of pool '%s' failed and nobody asked: %s\n", p->name, text);
+    free(text);
+}
+
+void wl_pool_unref(wl_pool *p)
+{
+    if (atomic_fetch_sub(&p->refs, 1) != 1)
+        return;
+    wl_pool_tell_exit_error(p);
+    wl_message_free(p->package);
+    wl_message_free(p->setup);
+    wl_reason_unref(p->init_error);
+    wl_message_free(atomic_load(&p->exit_error));
+    pthread_mutex_destroy(&p->lock);
+    free(p->name);
+    free(p);
+}
+
+static void gone(weir_notice *notice, int outcome)
+{
+    (void)outcome;
+    wl_pool *p = (wl_pool *)(void *)notice;
+    wl_pool_unref(p);
+}
+
+void wl_pool_use(wl_pool *p) { atomic_fetch_add(&p->uses, 1); }
+
+void wl_pool_unuse(wl_pool *p)
+{
+    if (atomic_fetch_sub(&p->uses, 1) != 1)
+        return;
+    weir_pool *weir = p->weir;
+    if (!weir) { /* was never opened */
+        wl_pool_unref(p);
+        return;
+    }
+    p->gone.fn = gone;
+    weir_close_async(weir, WEIR_CLOSE, NULL, &p->gone);
+    weir_pool_release(weir); /* p may be gone by now */
+}
+
+/* ---- handles --------------------------------------------------------------- */
+
+wl_pool **wl_pool_slot(lua_State *L)
+{
+    wl_pool **slot = lua_newuserdata(L, sizeof *slot);
+    *slot = NULL;
+    wl_set_class(L, wl_pool_class);
+    return slot;
+}
+
+/* A finaliser may come to one that was collected with it. */
+wl_pool *wl_pool_check(lua_State *L, int index)
+{
+    wl_pool *p = *(wl_pool **)wl_check(L, index, wl_pool_class);
+    if (!p)
+        luaL_error(L, "weir: the pool was collected");
+    return p;
+}
+
+bool wl_pool_is(lua_State *L, int index) { return wl_test(L, index, wl_pool_class) != NULL; }
+
+/* handle -> */
+static int pool_gc(lua_State *L)
+{
+    wl_pool **slot = lua_touserdata(L, 1);
+    if (*slot)
+        wl_pool_unuse(*slot);
+    *slot = NULL;
+    return 0;
+}
+
+/* How handles cross to other states. */
+static void *handle_retain(void *userdata)
+{
+    wl_pool *p = *(wl_pool **)userdata;
+    if (p)
+        wl_pool_use(p);
+    return p;
+}
+static void handle_release(void *pool) { wl_pool_unuse(pool); }
+
+/* -> handle */
+static void handle_push(lua_State *L, void *pool)
+{
+    wl_require(L, wl_pool_class);
+    wl_pool **slot = wl_pool_slot(L);
+    wl_pool_use(pool);
+    *slot = pool;
+}
+
+static const wl_handle_type handle_type = {handle_retain, handle_release, handle_push};
+
+void wl_pool_class_make(lua_State *L)
+{
+    wl_class(L, wl_pool_class, "pool", pool_gc);
+    luaL_getmetatable(L, wl_pool_class);
+    wl_handle_metatable(L, lua_gettop(L), &handle_type);
+    lua_pop(L, 1);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * settle.h: how a job is over, for its future.
+ */
+#ifndef WL_RUNTIME_SETTLE_H
+#define WL_RUNTIME_SETTLE_H
+
+#include "runtime/job.h"
+
+#pragma GCC visibility push(hidden)
+
+void wl_job_settle(wl_job *j, int outcome);
+bool wl_job_end(wl_job *j, int how, int64_t abandon_ns); /* false: it is over already */
+
+#pragma GCC visibility pop
+#endif

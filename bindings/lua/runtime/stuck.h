@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * stuck.h: pool threads that wait for their own pool.
+ */
+#ifndef WL_RUNTIME_STUCK_H
+#define WL_RUNTIME_STUCK_H
+
+#include "runtime/job.h"
+
+#pragma GCC visibility push(hidden)
+
+/* A worker that waits for a job, or for space in its own pool's queue; on its stack. */
+struct wl_waiter {
+    wl_waiter *next;
+    wl_job    *job; /* NULL: of another pool */
+    bool       for_space;
+};
+
+bool wl_pool_begin_wait(wl_pool *p, wl_waiter *w, wl_job *j); /* j NULL: for space */
+void wl_pool_end_wait(wl_pool *p, wl_waiter *w);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * util.c: small things that every room needs.
+ */
+#include "runtime/util.h"
+#include "weir.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+int wl_protect(lua_State *L, lua_CFunction fn, void *ud)
+{
+#if LUA_VERSION_NUM < 502 /* making the closure may throw there */
+    return lua_cpcall(L, fn, ud);
+#else
+    lua_pushcfunction(L, fn);
+    lua_pushlightuserdata(L, ud);
+    return lua_pcall(L, 1, 0, 0);
+#endif
+}
+
+char *wl_strdup(const char *s)
+{
+    size_t size = strlen(s) + 1;
+    char  *copy = malloc(size);
+    return copy ? memcpy(copy, s, size) : NULL;
+}
+
+const char *wl_word(int code)
+{
+    switch (code) {
+    case WEIR_ECLOSED: return "closed";
+    case WEIR_EFULL: return "full";
+    case WEIR_ECANCELED: return "cancelled";
+    case WEIR_EEXPIRED: return "expired";
+    case WEIR_ETIMEDOUT: return "timeout";
+    case WEIR_ENOMEM: return "not enough memory";
+    case WEIR_EAGAIN: return "the system refused a thread";
+    default: return weir_strerror(code);
+    }
+}
+
+/* -> nil, word */
+int wl_push_refusal(lua_State *L, int code)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, wl_word(code));
+    return 2;
+}
+
+int64_t wl_nanoseconds(lua_Number seconds)
+{
+    return !(seconds > 0) ? 0 : seconds >= 9e9 ? INT64_MAX : (int64_t)(seconds * 1e9);
+}
+
+int64_t wl_some_nanoseconds(lua_Number seconds)
+{
+    int64_t ns = wl_nanoseconds(seconds);
+    return ns ? ns : 1;
+}
+
+/* ---- classes ------------------------------------------------------------ */
+
+void *wl_test(lua_State *L, int index, const char *type)
+{
+    void *u = lua_touserdata(L, index);
+    if (!u || !lua_getmetatable(L, index))
+        return NULL;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, type);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same ? u : NULL;
+}
+
+void *wl_check(lua_State *L, int index, const char *type)
+{
+    void *u = wl_test(L, index, type);
+    return u ? u : luaL_checkudata(L, index, type);
+}
+
+void wl_set_class(lua_State *L, const char *type)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, type);
+    lua_setmetatable(L, -2);
+}
+
+/* For a handle that crossed: it needs its methods.
+ *
+ * -> */
+void wl_require(lua_State *L, const char *type)
+{
+    luaL_getmetatable(L, type);
+    if (lua_isnil(L, -1)) {
+        lua_getglobal(L, "require");
+        lua_pushliteral(L, "weir");
+        lua_call(L, 1, 0);
+    }
+    lua_pop(L, 1);
+}
+
+/* ---- errors ------------------------------------------------------------- */
+
+int wl_fail_caller(lua_State *L, const char *format, ...)
+{
+    va_list arguments;
+    luaL_where(L, WL_CALLER);
+    va_start(arguments, format);
+    wl_pushvfstring(L, format, arguments);
+    va_end(arguments);
+    lua_concat(L, 2);
+    return lua_error(L);
+}
+
+void wl_no_argument(lua_State *L, const char *method)
+{
+    if (lua_gettop(L) > 1 && !lua_isnil(L, 2))
+        luaL_error(L, "%s: takes no argument 1, got %s", method,
+                   lua_isstring(L, 2) ? lua_tostring(L, 2) : luaL_typename(L, 2));
+}
+
+/* ---- time --------------------------------------------------------------- */
+
+int64_t wl_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+void wl_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+#ifndef __APPLE__
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+#endif
+    pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+int wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until)
+{
+#ifdef __APPLE__ /* which waits for so long, on no clock of ours */
+    struct timespec now, left;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    bool borrow = until->tv_nsec < now.tv_nsec;
+    left.tv_sec = until->tv_sec - now.tv_sec - borrow;
+    left.tv_nsec = until->tv_nsec - now.tv_nsec + (borrow ? 1000000000 : 0);
+    if (left.tv_sec < 0)
+        return ETIMEDOUT;
+    return pthread_cond_timedwait_relative_np(cond, lock, &left);
+#else
+    return pthread_cond_timedwait(cond, lock, until);
+#endif
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * util.h: small things that every room needs.
+ */
+#ifndef WL_BASE_UTIL_H
+#define WL_BASE_UTIL_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "compat.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Calls fn(lightuserdata ud) protected: 0, or the status with a message pushed. */
+int wl_protect(lua_State *L, lua_CFunction fn, void *ud);
+int wl_push_refusal(lua_State *L, int code); /* -> nil, word; returns 2 */
+
+/* luaL_testudata and luaL_checkudata for the types of wl_class (state.h), without their
+ * search by name: `type` must be the very string that was given there. */
+void *wl_test(lua_State *L, int index, const char *type);
+void *wl_check(lua_State *L, int index, const char *type);
+void  wl_set_class(lua_State *L, const char *type); /* userdata -> userdata */
+void  wl_require(lua_State *L, const char *type);   /* weir, where the type is not known yet */
+
+void wl_no_argument(lua_State  *L,
+                    const char *method); /* raises unless only the receiver is given */
+int  wl_fail_caller(lua_State *L, const char *format, ...); /* raises at the line of the caller's */
+const char *wl_word(int code);
+char       *wl_strdup(const char *s);
+
+int64_t wl_nanoseconds(lua_Number seconds);
+int64_t wl_some_nanoseconds(lua_Number seconds); /* where 0 means something else to the core */
+int64_t wl_now(void);                            /* of a clock that never jumps */
+
+/* Condition variables on the monotonic clock: `until` is a time of that. */
+void wl_cond_init(pthread_cond_t *cond);
+int  wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * run.c: tasks are submitted, and come back.
+ */
+#include "runtime/deadline.h"
+#include "runtime/job.h"
+#include "runtime/limit.h"
+#include "runtime/main.h"
+#include "runtime/pool.h"
+#include "runtime/settle.h"
+#include "runtime/state.h"
+#include "runtime/util.h"
+#include "codec/codec.h"
+#include "threads/threads.h"
+#include "weir.h"
+
+/* ---- coming back -------------------------------------------------------- */
+
+static void task_done(weir_task *task)
+{
+    wl_job *j = (wl_job *)(void *)task;
+    wl_job_settle(j, wl_job_failed(j, weir_task_outcome(task)));
+}
+
+static void failure_came(weir_notice *notice, int outcome)
+{
+    (void)outcome;
+    wl_job *j = (wl_job *)(void *)notice;
+    if (!atomic_load(&j->main->closed) && !j->listed && wl_job_is_untold(j))
+        wl_main_tell(j->main, j);
+    else
+        wl_job_unref(j);
+}
+
+/* An abandoned task has failed after all. False: its main is closed. */
+static bool post_failure(wl_job *j)
+{
+    wl_main *m = j->main;
+    wl_main_ref(m); /* the job may be gone before the unlock */
+    j->u.notice = (weir_notice){.fn = failure_came};
+    pthread_mutex_lock(&m->lock);
+    bool open = !atomic_load(&m->closed) && weir_notice_expect(&j->u.notice, m->weir) == 0;
+    if (open)
+        weir_notice_post(&j->u.notice, 0);
+    pthread_mutex_unlock(&m->lock);
+    wl_main_unref(m);
+    return open;
+}
+
+/* After weir_task_abandon: the lost thread has let go, and so has the core. */
+static void task_release(weir_task *task)
+{
+    wl_job *j = (wl_job *)(void *)task;
+    if (!atomic_load(&j->failed_late) || !post_failure(j))
+        wl_job_unref(j);
+}
+
+/* ---- submitting ------------------------------------------------------------ */
+
+/* pool f args... -> pool f args... future; NULL, with the error on top of that, when
+ * they cannot cross */
+static wl_job *task_make(lua_State *L, wl_pool *p)
+{
+    wl_pack_options options = {.number = 1, .metatables = p->metatables};
+    int             n = lua_gettop(L) - 1;
+    wl_main        *m = wl_main_of(L, wl_this(L));
+    wl_future      *f = wl_future_new(L);
+    lua_pushvalue(L, lua_upvalueindex(WL_FUTURE));
+    lua_setmetatable(L, -2);
+    wl_job *j = f->job = wl_job_make(L, WL_TASK, m, p);
+    j->u.task.run = wl_thread_run;
+    j->u.task.done = task_done;
+    j->u.task.release = task_release;
+    return wl_pack(L, 2, n, &options, &j->call) == 0 ? j : NULL;
+}
+
+/* pool f args... -> future, not submitted yet | false, why it cannot cross | nil, word */
+static int job_new(lua_State *L)
+{
+    wl_need_unrestricted(L, "run");
+    int rc = wl_main_open(L);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
+    if (task_make(L, wl_pool_check(L, 1)))
+        return 1;
+    lua_pushboolean(L, false);
+    lua_insert(L, -2);
+    return 2;
+}
+
+static int submit(wl_job *j, weir_run_options *o)
+{
+    if (atomic_load(&j->main->closed) || j->submitted)
+        return WEIR_ECLOSED;
+    o->size = sizeof *o;
+    o->deliver_to = j->main->weir;
+    wl_job_ref(j);
+    j->submitted = true;
+    wl_main_count(j->main, 1);
+    int rc = weir_run_with(j->pool->weir, &j->u.task, o);
+    if (rc != 0) {
+        j->submitted = false;
+        wl_main_count(j->main, -1);
+        wl_job_unref(j);
+    }
+    return rc;
+}
+
+/* With a limit, from now on: it comes to a loop, and where nobody waits. Until that is
+ * over a thread may start the task, unless there is a limit for that too. */
+static int submit_within(wl_job *j, weir_run_options *o, int64_t limit_ns)
+{
+    j->limited = true;
+    if (o->start_within_ns == 0) {
+        o->start_within_ns = limit_ns;
+        j->expired = WEIR_ETIMEDOUT;
+    }
+    int rc = wl_limit_begin(j, limit_ns);
+    if (rc != 0)
+        return rc;
+    if ((rc = submit(j, o)) != 0)
+        wl_deadline_remove(j);
+    return rc;
+}
+
+/* future [priority [, start within seconds [, cancellable [, timeout]]]] -> true | nil, word */
+static int job_submit(lua_State *L)
+{
+    wl_job          *j = wl_job_check(L, 1);
+    weir_run_options o = {.priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL)};
+    int64_t          limit = INT64_MAX;
+    if (!lua_isnoneornil(L, 3))
+        o.start_within_ns = wl_some_nanoseconds(lua_tonumber(L, 3));
+    if (!lua_isnoneornil(L, 5))
+        limit = wl_some_nanoseconds(lua_tonumber(L, 5));
+    j->cancellable = lua_toboolean(L, 4);
+    int rc = limit < INT64_MAX ? submit_within(j, &o, limit) : submit(j, &o);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* job and submit in one, for runs without options.
+ *
+ * pool f args... -> future, whether a loop looks after what comes back
+ *                 | nil, word | false, why it cannot cross | nothing: wrong arguments */
+static int job_run(lua_State *L)
+{
+    wl_pool **p = wl_is(L, 1, WL_POOL);
+    wl_need_unrestricted(L, "run");
+    if (!p || lua_type(L, 2) != LUA_TFUNCTION)
+        return 0;
+    int rc = wl_this(L)->main ? 0 : wl_main_open(L);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
+    wl_job          *j = task_make(L, *p ? *p : wl_pool_check(L, 1));
+    weir_run_options none = {0};
+    if (!j) {
+        lua_pushboolean(L, false);
+        lua_insert(L, -2);
+        return 2;
+    }
+    bool behind = j->pool->waits && j->main->lined_up;
+    rc = behind ? WEIR_EFULL : submit(j, &none);
+    if (rc != 0)
+        return wl_push_refusal(L, rc);
+    lua_pushboolean(L, j->main->held);
+    return 2;
+}
+
+/* Without its future, and as if the state where the chain of tasks began had submitted
+ * it: so it survives the task that posts it, and that state counts and reports it. Who
+ * closes that state and who posts to it take the same lock; the first wins.
+ *
+ * future -> true, and it is empty | nil, word */
+static int job_post(lua_State *L)
+{
+    wl_future *f = wl_check(L, 1, wl_future_class);
+    wl_job    *j = f->job;
+    luaL_argcheck(L, j && !j->submitted, 1, "it was submitted already");
+    wl_main *root = j->root;
+    wl_main_ref(root); /* the job's */
+    wl_main_ref(root); /* ours: the job may be gone before the unlock */
+    wl_main_unref(j->main);
+    j->main = root;
+    j->has_future = false;
+    j->submitted = true;
+    f->job = NULL; /* its reference becomes the core's */
+    pthread_mutex_lock(&root->lock);
+    int rc =
+        atomic_load(&root->closed) ? WEIR_ECLOSED : weir_run(j->pool->weir, &j->u.task, root->weir);
+    pthread_mutex_unlock(&root->lock);
+    wl_main_unref(root);
+    if (rc != 0) {
+        j->has_future = true;
+        j->submitted = false;
+        f->job = j;
+        return wl_push_refusal(L, rc);
+    }
+    lua_pushboolean(L, true);
+    return 1;
+}
+
+/* module -> module */
+void wl_run_register(lua_State *L)
+{
+    wl_method(L, "job", job_new);
+    wl_method(L, "submit", job_submit);
+    wl_method(L, "run", job_run);
+    wl_method(L, "post", job_post);
+}

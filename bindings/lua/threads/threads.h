@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * threads.h: pools and the states of their threads.
+ */
+#ifndef WL_THREADS_THREADS_H
+#define WL_THREADS_THREADS_H
+
+#include "runtime/main.h"
+#include "runtime/thread.h"
+
+#pragma GCC visibility push(hidden)
+
+/* Of a thread: the core calls them. */
+int  wl_thread_init(void *pool, void **worker);
+void wl_thread_exit(void *pool, void *worker);
+int  wl_thread_run(weir_task *task, void *worker);
+int  wl_thread_nice(void); /* the calling thread's */
+
+void wl_coroutine_follow(lua_State *L, wl_thread *w); /* in its new state */
+void wl_random_seed(lua_State *L);                    /* its libraries are open */
+
+void wl_open_register(lua_State *L);
+void wl_run_register(lua_State *L);
+
+#pragma GCC visibility pop
+#endif

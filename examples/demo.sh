@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
-# Shows what a pool does for an event loop: a server on Lwt and one on Copas, each
-# searching first on its loop and then through a pool, under the same load. Fails unless
-# each loop gains tenfold.
+# Shows what a pool does for an event loop. A server on Lwt and one on Copas each search
+# first on their loop and then through a pool, under the same load. Fails unless
+# each loop gets at least ten times better.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 example=examples/ocaml/packages_server
@@ -83,7 +83,7 @@ compare() { # name, server: measures it both ways
   gains+=("$name $loop_gap $gap $loop_p99 $p99")
 }
 
-# With the few hundred packages that dpkg knows of, a search would be too short.
+# A search over the few hundred packages that dpkg knows would be too short.
 need_lists() {
   ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || return 0
   [ "$(id -u)" = 0 ] || fail "no package lists here: as root, run apt-get update first"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * libuv.c: hashes (FNV-1a) files, one after the other, on a thread with a
- * buffer of its own; the watch keeps uv_run going only while weir is busy.
+ * libuv.c: hashes files (FNV-1a), one after the other, on a thread with a buffer
+ * of its own. The watch keeps uv_run going only while weir is busy.
  */
 #include <inttypes.h>
 #include <stdio.h>

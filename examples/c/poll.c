@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * poll.c: looks up host names, which getaddrinfo does only blocking, on four
- * threads, from a loop of one's own over poll(2).
+ * poll.c: looks up host names on four threads, because getaddrinfo blocks, from a
+ * loop of its own over poll(2).
  */
 #include <netdb.h>
 #include <poll.h>

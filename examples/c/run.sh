@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# run.sh BUILD: runs each example of BUILD (where example_poll ... are) against
-# its expected output, times aside, then prints "N passed, N failed".
+# run.sh BUILD: runs each example in BUILD (example_poll, ...) and compares its output
+# with the expected one, except for times; then prints "N passed, N failed".
 set -u
 cd "$(dirname "$0")" || exit 2
 build=${1:?usage: run.sh BUILD}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * stats.c: what a pool says of itself: its snapshot, and how long tasks waited and
- * ran. No loop: weir_main_wait delivers.
+ * stats.c: the statistics of a pool: its snapshot, and how long tasks waited and
+ * ran. Without a loop: weir_main_wait delivers.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ static int add_up(weir_task *task, void *state) /* plain CPU work, on a worker *
 
 static void done(weir_task *task) {}
 
-/* The upper bound, in us, of the bucket in which `percent` of all counted end. */
+/* `percent` of all counted times are below this bound, in us: a bucket's upper end. */
 static uint64_t under_us(const uint64_t *bucket, unsigned percent)
 {
     uint64_t all = 0, seen = 0, i;

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- no_loop.lua FILES...: counts words on all processors, without any loop: get waits. What
--- fails in a thread is an error value here.
+-- no_loop.lua FILES...: counts words on all processors, without any loop, because get waits.
+-- An error in a thread arrives here as a value.
 
 local weir = require "weir"
 
@@ -13,7 +13,7 @@ local function count_words(name)
     words[word] = (words[word] or 0) + 1
   end
   file:close()
-  return words -- a copy of it crosses
+  return words -- the caller gets a copy
 end
 
 local pool = assert(weir.pool { name = "words" })

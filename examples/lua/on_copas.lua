@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
 -- on_copas.lua: a Copas program with a blocking database. Each thread of the pool opens a
--- connection of its own; each client is a coroutine that waits for its answer only.
+-- connection of its own; each client is a coroutine that waits only for its own answer.
 
 local copas = require "copas"
 local weir = require "weir"
@@ -9,7 +9,7 @@ local weir = require "weir"
 local function connect(name)
   local environment = require("luasql.sqlite3").sqlite3()
   local connection = assert(environment:connect(name))
-  assert(connection:execute "PRAGMA busy_timeout = 5000"):close() -- it gives a row
+  assert(connection:execute "PRAGMA busy_timeout = 5000"):close() -- it returns a row
   return { environment = environment, connection = connection }
 end
 

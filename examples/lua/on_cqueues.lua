@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- on_cqueues.lua: in a cqueues controller a task tells how far it is: run_in_main runs a
--- function in the state that submitted it, as a coroutine of this loop, and waits for it.
+-- on_cqueues.lua: a task reports its progress in a cqueues controller. run_in_main runs a
+-- function in the state that submitted the task, as a coroutine of its loop, and waits.
 
 local cqueues = require "cqueues"
 local weir = require "weir"

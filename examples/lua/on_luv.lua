@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- on_luv.lua: beside luv's timers and handles, weir's futures: get suspends the coroutine
--- that calls it. Unlike new_work, tables, upvalues and errors cross.
+-- on_luv.lua: weir's futures beside luv's timers and handles. get suspends the coroutine
+-- that calls it. Tables, upvalues and errors cross; new_work does not carry them.
 
 local uv = require "luv"
 local weir = require "weir"

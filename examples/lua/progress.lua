@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- progress.lua: two tasks tell how far they are. What they call changes the program's own
--- table, which they never see, because weir.progress leaves the function where it is.
+-- progress.lua: two tasks report their progress. The function that they call changes a table
+-- of the program, which the tasks never see, because weir.progress runs it in the program.
 
 local weir = require "weir"
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# run.sh [INTERPRETER]: runs each example against its expected output, under one of
-# lua5.1 ... lua5.5, luajit, or under all that are here. Prints "N passed, N failed".
+# run.sh [INTERPRETER]: runs each example and compares its output with the expected one,
+# under one of lua5.1 ... lua5.5, luajit, or all installed. Prints "N passed, N failed".
 set -u
 cd "$(dirname "$0")" || exit 2
 passed=0 failed=0 skipped=0

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- stats.lua: what a pool tells about itself: idle, with a full queue, and at the end.
+-- stats.lua: the statistics of a pool: idle, with a full queue, and at the end.
 
 local weir = require "weir"
 
@@ -18,7 +18,7 @@ local pool = assert(weir.pool { name = "stats", threads = 1, queue_limit = 3 })
 repeat until pool:stats().idle == 1
 show("open", pool)
 
--- It runs until this state serves its call, which it does when it waits below.
+-- The task runs until this state serves its call, when it waits below.
 local first = pool:run(function() return require("weir").run_in_main(function() return "served" end) end)
 repeat until pool:stats().running == 1
 

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: ISC
 #
 # with_weir.sh INTERPRETER PROGRAM ARGUMENTS...: builds weir for one of lua5.1 ... lua5.5,
-# luajit, unless it is there and no source is newer, and runs a program that can require it, and Copas
-# 4. What it makes goes below $WEIR_BUILD, when that is set.
+# luajit, unless a build newer than all sources is there. Then runs a program that can
+# require weir and Copas 4. Builds below $WEIR_BUILD, if that is set.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${WEIR_BUILD:-$root/_build}/lua-examples

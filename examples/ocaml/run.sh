@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 #
-# run.sh: builds weir, then the small examples against it as installed, and runs each
-# against its expected output, times and wakes aside. What it makes goes below
-# $WEIR_BUILD, when that is set. Prints "N passed, N failed".
+# run.sh: builds weir, then the small examples against it as installed. Runs each and
+# compares its output with the expected one, except for times and wakes. Builds below
+# $WEIR_BUILD, if that is set. Prints "N passed, N failed".
 set -u
 cd "$(dirname "$0")" || exit 2
 root=$(cd ../.. && pwd)

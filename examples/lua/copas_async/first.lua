@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: ISC
 --
--- first.lua: blocking work beside a Copas loop. Prints what first.expected has.
+-- first.lua: blocking work beside a Copas loop. Its expected output is first.expected.
 
 local copas = require "copas"
-require "weir.copas_async" -- from here on it is copas.async
+require "weir.copas_async" -- now require "copas.async" gives this module
 local async = require "copas.async"
 
 local function add_up(n)
@@ -13,7 +13,7 @@ local function add_up(n)
 end
 
 copas(function()
-  -- a call on a thread; the loop turns meanwhile
+  -- a call on a thread; the loop goes on meanwhile
   local ok, sum = async(function() return add_up(1000000) end)
   print("sum", ok, sum)
 
@@ -30,7 +30,7 @@ copas(function()
   print("end", fd:read("*l"))
   fd:close()
 
-  -- one that takes too long
+  -- a call that takes too long
   local slow = async.addthread(function() return os.execute("sleep 3") end)
   copas.pause(0.1)
   print("still running", slow:try() == async.PENDING)

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- counter.lua: the counter of Momentum's page thread.mutex, for states that share no
--- variables: what is shared has a name. The mutex crosses as a captured variable.
+-- counter.lua: the counter of Momentum's page on thread.mutex, for states that share no
+-- variables: they share values by name. The mutex crosses as a captured variable.
 
 require "weir.msys"
 
@@ -30,5 +30,5 @@ msys.run(function()
   end
   for _ = 1, 10 do counter_inc() end
 end)
--- Here all is idle: the counter has consistent results, whichever threads called it.
+-- All threads are idle here: the count is right, whichever threads called counter_inc.
 print("value is", counter_get())

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- first.lua: blocking work off the scheduler's thread, and sessions that go on meanwhile.
+-- first.lua: blocking work off the scheduler's thread, while sessions go on.
 
 require "weir.msys"
 
@@ -21,6 +21,6 @@ msys.run(function()
   count("this file", arg[0])
 end)
 
--- msys.run returns when all sessions have ended and nothing is left to come.
+-- msys.run returns when all sessions have ended and nothing is left to do.
 print("lines of this file", found["this file"])
 print("lines of a file that is not there", found["a file that is not there"])

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- finder.lua: where searches run: on the loop, or through a pool. This is all the
--- difference. find(text) returns the total and the first, or nil and a word.
+-- finder.lua: runs searches on the loop or through a pool; nothing else differs.
+-- find(text) returns the total and the first packages, or nil and a word.
 
 local copas = require "copas"
 local store = require "store"
@@ -9,7 +9,7 @@ local weir = require "weir"
 
 local finder = {}
 
--- One piece, so that threads that speak at the same time do not mix their words.
+-- One write for the whole line, so that lines of several threads do not mix.
 local function opened(path)
   local db = require("store").open_reader(path)
   io.stderr:write "connection opened\n"
@@ -25,7 +25,7 @@ function finder.on_loop(path)
   local db = opened(path)
   return {
     find = function(text)
-      copas.pause() -- fair to the loop: it turns between two searches
+      copas.pause() -- fair to the loop: it runs between two searches
       return store.search(db, text)
     end,
     close = function() closed(db) end,

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- http.lua: as much of HTTP/1.1 as a server of short answers to GET needs, for Copas'
--- sockets. No Lua library that Debian packages has this for Copas.
+-- http.lua: as much of HTTP/1.1, on Copas' sockets, as short answers to GET need. No Lua
+-- library that Debian packages has this for Copas.
 
 local copas = require "copas"
 local socket = require "socket"
@@ -18,10 +18,10 @@ local REASONS = {
 local function answer(skt, status, body, closes)
   local head = ("HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%s\r\n")
     :format(status, REASONS[status], #body, closes and "Connection: close\r\n" or "")
-  return skt:send(head .. body) -- Copas goes on where LuaSocket sent a part only
+  return skt:send(head .. body) -- Copas sends the rest where LuaSocket sent only a part
 end
 
--- The head of the next request and what came behind it; nil when there is none.
+-- The head of the next request and the bytes after it; nil if there is none.
 local function read_head(skt, rest)
   local from, to = rest:find("\r\n\r\n", 1, true)
   while not from do
@@ -55,7 +55,7 @@ function http.parameter(query, name)
   end
 end
 
--- One client's requests, one after the other, until one of us wants no more.
+-- Serves one client's requests, one after the other, until the client or the server ends it.
 local function converse(skt, route, server)
   local rest = ""
   repeat
@@ -83,7 +83,7 @@ function http.serve(port, route)
   local server = setmetatable({ listener = listener, idle = {}, clients = 0 }, server_class)
   server.port = select(2, listener:getsockname())
   copas.addserver(listener, copas.handler(function(skt)
-    -- select knows no higher descriptor: Copas would fail as a whole
+    -- select takes no higher descriptor, and all of Copas would fail
     if skt.socket:getfd() >= socket._SETSIZE - 8 then return end
     copas.settimeout(skt, IDLE_LIMIT)
     server.clients = server.clients + 1
@@ -94,7 +94,7 @@ function http.serve(port, route)
   return server
 end
 
---- Listens no more, and returns when the requests under way are answered.
+--- Stops listening, and returns when the requests under way are answered.
 function server_class:stop()
   self.is_stopping = true
   copas.removeserver(self.listener)

@@ -11,7 +11,7 @@ local code = os.execute "test -t 2"
 local on_terminal = code == true or code == 0 -- 0: of Lua 5.1
 local line = on_terminal and "\rimport: %d packages" or "import: %d packages\n"
 
--- Runs in the main state: a task knows how far it is, the loop's state shows it.
+-- Runs in the main state: the task knows its progress, and the loop's state shows it.
 local function show(count) io.stderr:write(line:format(count)) end
 
 local function fill(db, names)
@@ -27,7 +27,7 @@ local function fill(db, names)
   run_in_main(show, count)
 end
 
---- In a coroutine of the loop. Raises what went wrong.
+--- Runs in a coroutine of the loop. Raises if the import fails.
 return function(path, names)
   local pool, problem = weir.pool {
     name = "import", threads = 1, init = store.open_writer, args = { path }, at_exit = store.close,

@@ -7,7 +7,7 @@ local lists = {}
 
 local DETAILS = { Depends = true, Homepage = true, Maintainer = true, Provides = true, Section = true, Tag = true }
 
---- What apt has fetched; without that, what dpkg knows of.
+--- The lists that apt has fetched; if there are none, the packages that dpkg knows.
 function lists.here()
   local command = "apt-get indextargets --format '$(FILENAME)' 'Created-By: Packages' 2>/dev/null"
   local pipe, found = io.popen(command), {}
@@ -20,8 +20,8 @@ end
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
--- apt keeps its lists as it likes, and comes with a program that reads them all. Its
--- failure shows in its last line, for not every Lua tells how a command ended.
+-- apt keeps its lists in several formats, and has a program that reads them all. Its last
+-- line shows whether it failed, because not every Lua tells how a command ended.
 local function open_list(path)
   if not path:match "%.[bglx]?z[24]?$" and not path:match "%.lzma$" and not path:match "%.zst$" then
     return assert(io.open(path))

@@ -4,7 +4,7 @@
 
 local query = { VALID = "1 to 100 bytes of UTF-8 text" }
 
--- Byte patterns of one character; they exclude overlong forms, surrogates, what is
+-- Byte patterns of one character. They exclude overlong forms, surrogates, code points
 -- beyond Unicode, and NUL.
 local CHARACTERS = {
   "[\1-\127]", "[\194-\223][\128-\191]", "\224[\160-\191][\128-\191]",

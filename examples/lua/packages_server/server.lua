@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- server.lua: answers requests; what one waits for never holds up another.
+-- server.lua: answers requests; a request that waits never delays another.
 
 local copas = require "copas"
 local http = require "http"
@@ -60,8 +60,8 @@ local function heartbeat_of(heart)
   end
 end
 
---- In a coroutine of the loop: serves until wait_for_stop() returns, then finishes what
--- is under way.
+--- Runs in a coroutine of the loop. Serves until wait_for_stop() returns, then finishes the
+-- requests under way.
 function server.run(port, finder, wait_for_stop)
   local heart = { worst = 0, last = socket.gettime() }
   local routes = {

@@ -1,13 +1,13 @@
 -- SPDX-License-Identifier: ISC
 --
--- signals.lua: SIGTERM and SIGINT as something that a coroutine of Copas waits for:
--- cqueues has a descriptor for them, and Copas watches what looks like a socket.
+-- signals.lua: lets a coroutine of Copas wait for SIGTERM and SIGINT. cqueues has a
+-- descriptor for them, and Copas watches any object that looks like a socket.
 
 local copas = require "copas"
 local signal = require "cqueues.signal"
 
---- Blocks the two, which every thread made later inherits, and returns a function that
--- waits for one.
+--- Blocks both signals; every thread made later inherits that. Returns a function that
+-- waits for one of them.
 return function()
   signal.block(signal.SIGTERM, signal.SIGINT)
   local listener = signal.listen(signal.SIGTERM, signal.SIGINT)

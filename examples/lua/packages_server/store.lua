@@ -23,7 +23,7 @@ local function execute(db, sql)
   return result
 end
 
--- LuaSQL ends with nil; its newer versions give an empty row first when there is none.
+-- LuaSQL ends with nil; if there is no row, its newer versions give an empty row first.
 local function rows(db, sql)
   local cursor, list = execute(db, sql), {}
   local row = cursor:fetch {}
@@ -47,18 +47,18 @@ function store.open_reader(path)
   return db
 end
 
--- What matches `text` itself, anywhere: LIKE's own characters are escaped.
+-- The pattern that matches `text` anywhere; LIKE's special characters are escaped.
 local function pattern(db, text)
   return db.connection:escape("%" .. text:gsub("[%%_!]", "!%0") .. "%")
 end
 
--- Looks at every row: no ordinary index finds a word in the middle of a text.
+-- Reads every row, because no ordinary index finds a word in the middle of a text.
 local SEARCH = [[
   SELECT name, version, summary, count(*) OVER () FROM packages
   WHERE name LIKE '@' ESCAPE '!' OR summary LIKE '@' ESCAPE '!' OR details LIKE '@' ESCAPE '!'
   ORDER BY name, version LIMIT 20]]
 
---- How many packages match, and the first of them: lists of name, version, summary.
+--- The number of packages that match, and a list of the first: name, version, summary.
 function store.search(db, text)
   local sql = SEARCH:gsub("@", (pattern(db, text):gsub("%%", "%%%%")))
   local list = rows(db, sql)
@@ -67,8 +67,8 @@ end
 
 -- ---- writing -----------------------------------------------------------------
 
---- Replaces all packages in one transaction: nothing changes before commit, and close
--- without it takes everything back.
+--- Replaces all packages in one transaction: nothing changes before commit, and a close
+-- without commit undoes everything.
 function store.open_writer(path)
   local db = open(path)
   execute(db, "BEGIN")

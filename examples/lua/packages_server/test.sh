@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
-# Tests the program from outside: as the OCaml one, and its own HTTP.
+# Tests the program from outside: as the OCaml program is tested, and its own HTTP.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 shared=$here/../../ocaml/packages_server
@@ -24,7 +24,7 @@ raw() { # a request's bytes: the status of each answer
   exec 3>&-
 }
 
-# More clients than select can watch: those above are turned away, the others are served.
+# More clients than select can watch: those above the limit are refused, the others served.
 crowd() {
   local i descriptor many=()
   for i in {1..1100}; do

@@ -17,8 +17,8 @@ end
 
 local code = thread.run(function()
   local worker = thread.create(function()
-    local _, n = event.pull "work" -- waits, and holds up nobody
-    local ok, total = pool:run(sum, n):get() -- the same
+    local _, n = event.pull "work" -- waits, and blocks no other thread
+    local ok, total = pool:run(sum, n):get() -- waits in the same way
     print("sum", ok, total)
   end)
   event.push("work", 1000000)

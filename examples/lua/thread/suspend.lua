@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- suspend.lua: a thread that stops itself, and one that another one stops.
+-- suspend.lua: a thread that suspends itself, and one that another thread suspends.
 
 local thread = require "weir.thread"
 local event = require "weir.event"

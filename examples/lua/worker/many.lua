@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- many.lua: a thousand workers wait, on as many threads as there are CPUs; the answers
--- come as they come, and an error like any other.
+-- many.lua: a thousand workers wait, on as many threads as there are CPUs. Their answers
+-- arrive in any order, and an error arrives like an answer.
 
 local worker = require "weir.worker"
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- sandbox.lua: code that is not trusted runs in a worker that has given up nearly all.
+-- sandbox.lua: untrusted code runs in a worker that has given up nearly all rights.
 
 local worker = require "weir.worker"
 

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- untrusted.lua: a worker that runs a text; of its rights it keeps one, to load text.
+-- untrusted.lua: a worker that runs a text as code; it keeps one right, to load text.
 
 pledge("load", "seal")
 local f = assert((loadstring or load)(...))

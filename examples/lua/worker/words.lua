@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- words.lua: a worker that counts how often a word stands in a file.
+-- words.lua: a worker that counts how often a word occurs in a file.
 
 local wanted = worker.peek() -- waits for its parent's message
 local count = 0

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
 # Builds weir, then this program against it as installed; prints the program's path.
-# What it makes goes below $WEIR_BUILD, when that is set.
+# Builds below $WEIR_BUILD, if that is set.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)

@@ -1,11 +1,11 @@
 (* SPDX-License-Identifier: ISC *)
-(* Where searches run: on the loop, or through a pool. This is all the difference. *)
+(* Runs searches on the loop or through a pool; nothing else differs. *)
 
 open Lwt.Syntax
 
 type t = { find : string -> Store.found Lwt.t; close : unit -> unit Lwt.t }
 
-(* One piece, so that threads that speak at the same time do not mix their words. *)
+(* One write for the whole line, so that lines of several threads do not mix. *)
 let say what =
   prerr_string (Printf.sprintf "connection %s\n" what);
   flush stderr
@@ -21,7 +21,7 @@ let closed (reader : Store.reader) =
 
 let on_loop store =
   let* reader = Lwt.wrap (opened store) in
-  (* Fair to the loop: it turns between two rounds of searches. Without the pause, one
+  (* Fair to the loop: it runs between two rounds of searches. Without the pause, one
      client that always has its next request ready could keep the loop to itself. *)
   let find text = Lwt.map (fun () -> reader.search text) (Lwt.pause ()) in
   Lwt.return { find; close = (fun () -> Lwt.wrap (fun () -> closed reader)) }

@@ -6,7 +6,7 @@ open Lwt.Syntax
 (* A terminal shows one line that counts up; a file or a pipe gets only the last count. *)
 let on_terminal = Unix.isatty Unix.stderr
 
-(* The task knows how far it is; only the loop may use Lwt's channels. *)
+(* The task knows its progress; only the loop may use Lwt's channels. *)
 let show count =
   let line =
     if on_terminal then format_of_string "\rimport: %d packages" else "import: %d packages\n"

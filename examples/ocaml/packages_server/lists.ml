@@ -37,7 +37,7 @@ let read_plain path f =
 let is_compressed path =
   List.mem (Filename.extension path) [ ".bz2"; ".gz"; ".lz4"; ".lzma"; ".xz"; ".zst" ]
 
-(* apt keeps its lists as it likes, and comes with a program that reads them all. *)
+(* apt keeps its lists in several formats, and has a program that reads them all. *)
 let read path f =
   if is_compressed path then with_output_of [| apt_helper; "cat-file"; path |] f
   else read_plain path f

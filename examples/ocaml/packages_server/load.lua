@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: ISC
--- What wrk asks for: `-- search` a word after the other, or `-- ping` a hundred times a second.
+-- The requests of wrk: `-- search` one word after the other, `-- ping` a hundred times a second.
 
 local words = { "editor", "python", "library", "game", "font", "kernel", "browser", "compiler" }
 local asked = 0

@@ -2,4 +2,4 @@
 
 val store : string -> Store.t
 (** Packages in the PostgreSQL database that this connection string names.
-    @raise Failure when the program was built without PostgreSQL's library. *)
+    @raise Failure if the program was built without PostgreSQL's library. *)

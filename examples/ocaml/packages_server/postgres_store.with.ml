@@ -23,8 +23,8 @@ let search (db : connection) text =
   let result = db#exec_prepared ~expect:[ Tuples_ok ] ~params "search" in
   Store.found (List.init result#ntuples (row result))
 
-(* The database may have restarted since the last search: one fresh connection, one
-   more try. [status] would not tell, it can still be good when a connection is lost. *)
+(* The database may have restarted since the last search: try once more with a
+   fresh connection. [status] does not help: it may be good after a connection is lost. *)
 let search_again (db : connection) text =
   try search db text
   with Error _ ->

@@ -3,8 +3,8 @@
 
 let valid = "1 to 100 bytes of UTF-8 text"
 
-(* How many bytes follow the first one of a character, and the range of the first
-   of them: it excludes overlong forms, surrogates and what is beyond Unicode. *)
+(* How many bytes follow the first byte of a character, and the range of the second:
+   it excludes overlong forms, surrogates and code points beyond Unicode. *)
 let rest = function
   | '\001' .. '\x7f' -> Some (0, '\x80', '\xbf')
   | '\xc2' .. '\xdf' -> Some (1, '\x80', '\xbf')

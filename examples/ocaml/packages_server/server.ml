@@ -1,5 +1,5 @@
 (* SPDX-License-Identifier: ISC *)
-(* Answers HTTP requests; what a request waits for never holds up another. *)
+(* Answers HTTP requests; a request that waits never delays another. *)
 
 module Http = Cohttp_lwt_unix.Server
 

@@ -1,5 +1,5 @@
 (* SPDX-License-Identifier: ISC *)
-(* What this program wants of a database, whichever it is. Connections belong to
+(* What this program needs of a database, whichever it is. Connections belong to
    the thread that opened them, and everything here waits for the database. *)
 
 type found = { total : int; first : hit list }
@@ -7,8 +7,8 @@ and hit = { name : string; version : string; summary : string }
 
 type reader = { search : string -> found; close : unit -> unit }
 
-(* Replaces all packages in one transaction: nothing changes before [commit], and
-   [close] without it takes everything back. *)
+(* Replaces all packages in one transaction: nothing changes before [commit],
+   and [abandon] undoes everything. *)
 type writer = { add : Package.t -> unit; commit : unit -> unit; abandon : unit -> unit }
 
 type t = { open_reader : unit -> reader; open_writer : unit -> writer }
@@ -23,8 +23,8 @@ let clear = "DELETE FROM packages"
 let insert = "INSERT INTO packages VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"
 let texts { Package.name; version; summary; details } = [ name; version; summary; details ]
 
-(* [like] is the database's word for a comparison that ignores case. Looks at every
-   row: no ordinary index finds a word in the middle of a text. *)
+(* [like] is the database's operator that ignores case. The search reads every row,
+   because no ordinary index finds a word in the middle of a text. *)
 let search ~like =
   let matches column = Printf.sprintf "%s %s $1 ESCAPE '!'" column like in
   Printf.sprintf
@@ -32,7 +32,7 @@ let search ~like =
      version LIMIT 20"
     (String.concat " OR " (List.map matches [ "name"; "summary"; "details" ]))
 
-(* The pattern that matches [text] itself, anywhere: LIKE's own characters are escaped. *)
+(* The pattern that matches [text] anywhere; LIKE's special characters are escaped. *)
 let pattern text =
   let escaped = function ('%' | '_' | '!') as c -> Printf.sprintf "!%c" c | c -> String.make 1 c in
   let characters = List.map escaped (List.of_seq (String.to_seq text)) in

@@ -1,4 +1,4 @@
-(* What can be seen of a pool: the snapshot of its counters, and how long its tasks were
+(* The statistics of a pool: the snapshot of its counters, and how long its tasks were
    queued and ran. *)
 let ( let* ) = Lwt.bind
 
@@ -15,7 +15,7 @@ let show what histogram =
     (percentile 50.) (percentile 99.);
   List.iter (show_bucket total) (Weir.Histogram.buckets histogram)
 
-(* Every tenth one fails, the others take longer and longer. *)
+(* Every tenth task fails, the others take longer and longer. *)
 let task i () =
   if i mod 10 = 0 then failwith "a tenth";
   for _ = 1 to i * 100 do

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 --
--- actor.lua: Lua states that belong to tasks, for the systems. Its functions are C's; here
--- is how an operation waits where C cannot: under a loop, or while this state's mailbox
--- has something to serve.
+-- actor.lua: Lua states that belong to tasks, for the imitated systems. Its functions are in
+-- C; this file lets an operation wait where C cannot: under a loop, or while this state's
+-- mailbox has something to serve.
 
 local core = require "weir.core"
 local block = require "weir.loop.block"

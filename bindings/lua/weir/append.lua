@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 --
--- append.lua: a line at the end of a file in a folder where others may write, too: made
--- with mode 0600; no link is followed, and nothing but a regular file of this user with
--- one name is written to. Returns true, or nil and why.
+-- append.lua: appends a line to a file in a folder where other users may also write. It makes
+-- the file with mode 0600, follows no link, and writes only to a regular file of this user
+-- that has a single name. Returns true, or nil and why.
 
 local core = require "weir.core"
 

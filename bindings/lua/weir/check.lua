@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- check.lua: arguments. What is wrong is said with its name and value, at the line of
--- whoever called the public function.
+-- check.lua: checks arguments. An error gives the argument's name and value, at the line of
+-- the public function's caller.
 
 local check = {}
 
@@ -71,8 +71,8 @@ function check.options(spec, where, given)
   end
 end
 
---- No argument beside those that the method takes; `first` is the number of the first one
--- that it does not.
+--- There is no argument beyond those that the method takes; `first` is the number of the first
+-- surplus argument.
 function check.none(method, first, ...)
   for i = 1, select("#", ...) do
     local value = select(i, ...)
@@ -82,7 +82,7 @@ function check.none(method, first, ...)
   end
 end
 
---- The text of an error value, for who cannot fail.
+--- The text of an error value, for code that must not fail.
 function check.text(problem)
   local ok, text = pcall(tostring, problem)
   return ok and type(text) == "string" and text or "(error object has an error in its __tostring)"

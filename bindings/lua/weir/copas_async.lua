@@ -1,44 +1,46 @@
 -- SPDX-License-Identifier: ISC
 
---- Functions on threads of their own, for Copas: stands in for copas-async 2.0.0.
+--- Functions on threads of their own, for Copas: replaces copas-async 2.0.0.
 --
 --    local async = require "weir.copas_async" -- from now on also as "copas.async"
 --    local ok, result, err = async(fn)
 --
--- The documented API, on weir's pools in place of Lua Lanes. Known differences:
+-- This is the documented API of copas-async, on weir's pools instead of Lua Lanes. Known
+-- differences:
 --
 -- - A thread and its Lua state serve one call after the other. Each call has globals of
---   its own, which read through to the state's (so `pairs(_G)` and `rawget(_G, name)` see
---   only what the call itself assigned); package.path and cpath are the caller's of that
---   moment. But a module is loaded once per thread: what it keeps, and what is assigned
---   to a library's fields, is there in later calls.
--- - Up to 1024 calls run at a time, open descriptors of io_popen aside; more wait.
--- - What cannot cross to another thread raises where the function is handed over, and
---   fails the call where it is its result; Lanes loses the call. Metatables are copied:
---   an object that comes back has a copy of its class, unless that is found in a module
---   or known to weir.register.
--- - cancel stops a call that runs Lua at once, and interrupts a system call. What does
---   not stop is given up after cancel_timeout: its thread is replaced, goes on, and ends
---   when it comes back; nothing is killed, nor is a command that it waits for. Loops
---   that LuaJIT compiled are such. No loop turns for a cancelled call any more.
+--   its own, which read through to the state's; so `pairs(_G)` and `rawget(_G, name)` see
+--   only what the call itself assigned. package.path and cpath have the caller's values at
+--   the call. But a module is loaded once per thread: later calls see what it keeps, and
+--   what was assigned to a library's fields.
+-- - Up to 1024 calls run at a time, not counting open descriptors of io_popen; more wait.
+-- - A value that cannot cross to another thread raises where the function is handed over,
+--   and fails the call if it is a result; Lanes loses the call. Metatables are copied: an
+--   object that comes back has a copy of its class, unless the class is found in a module
+--   or was given to weir.register.
+-- - cancel stops a call that runs Lua at once, and interrupts a system call. A call that
+--   does not stop, for example a loop that LuaJIT compiled, is given up after
+--   cancel_timeout: its thread is replaced, goes on, and ends when the call returns. Nothing
+--   is killed, not even a command that the call waits for. No loop turns for a cancelled
+--   call any more.
 -- - A failed call whose future is collected unread is reported to weir.on_unhandled.
 -- - os.exit in a call is an error, as in every weir task.
 -- - Programmer's mistakes (a function that is none, a command that is no string, an
 --   unknown mode, a closed descriptor) raise at the caller's line. Setting an unknown
---   field of the module raises, too, not only reading one.
+--   field of the module raises as well; there only reading one does.
 -- - Descriptors take any number of arguments in read, write and lines, as files do. write
---   returns what a file's does. A command cannot be had: each operation returns nil and
---   why.
--- - Of a future's fields there is `lane`, and of that `status` alone: "running" (also while
---   it is queued), "done", or "cancelled" from cancel on.
--- - Neither Copas nor LuaSocket is required, and nothing listens on a port. Under luv,
---   cqueues or no loop at all the same functions work: get suspends or blocks as weir
---   does.
--- - On Lua 5.1 (not LuaJIT) lines cannot suspend a coroutine, as there; it says so.
+--   returns what a file's write does. If a command cannot be started, each operation returns
+--   nil and why.
+-- - A future has one field, `lane`, with one field, `status`: "running" (also while the call
+--   is queued), "done", or "cancelled" from cancel on.
+-- - Neither Copas nor LuaSocket is required, and nothing listens on a port. The same
+--   functions work under luv, cqueues or no loop: get suspends or blocks as weir does.
+-- - On Lua 5.1 (not LuaJIT) lines cannot suspend a coroutine, as there, but raises an error
+--   that says so.
 --
--- **Fields**: PENDING (false), SUCCESS (true) and ERROR ("error"), what future:try says
--- first; cancel_timeout (5), the seconds until a call that was cancelled and does not stop
--- is given up (math.huge: never), for what is cancelled from then on.
+-- **Fields**: PENDING (false), SUCCESS (true) and ERROR ("error") are the first results of
+-- future:try. cancel_timeout (5) is the number of seconds until a cancelled call that does
+-- not stop is given up (math.huge: never); it applies to later cancels.
 -- @module weir.copas_async
 
 local check = require "weir.check"
@@ -57,9 +59,9 @@ local cancel_timeout = 5
 
 local THREADS = 1024
 
--- On the thread: commands get the program's SIGPIPE, as those that io.popen starts there.
--- LuaSocket has it ignored, so that a command whose output nobody reads runs to its end.
--- A thread that cannot load the module (without descriptors, say) fails later, if at all.
+-- Runs on the thread: its commands get the program's SIGPIPE, as commands of the program's
+-- io.popen do. LuaSocket ignores SIGPIPE, so that a command whose output nobody reads runs to
+-- its end. A thread that cannot load the module (without descriptors, say) fails later, if at all.
 local function keep_pipe()
   local ok, signal = pcall(require, "weir.signal")
   if ok then signal.keep_pipe() end
@@ -80,7 +82,7 @@ local function open(preload)
   return weir.pool_async(options)
 end
 
--- package.preload is carried over when it can be.
+-- package.preload is carried over if its functions can cross.
 local function get_pool()
   if pool then return pool end
   local ok, opened, problem = pcall(open, true)
@@ -89,7 +91,7 @@ local function get_pool()
   return opened, problem
 end
 
--- On the thread: as a state made for this call would begin.
+-- Runs on the thread: prepares its state so that the call begins as in a new one.
 local function call(_, path, cpath, fn)
   package.path, package.cpath = path, cpath
   return fn()
@@ -97,7 +99,7 @@ end
 
 -- ---- futures ----------------------------------------------------------------------
 
---- An object that can be asked for the results of a call, see @{addthread}.
+--- Stands for the results of a call, see @{addthread}.
 -- @type future
 
 local future = {}
@@ -121,7 +123,7 @@ local function of_future(self, method)
   end
 end
 
--- At the line of the public function's caller.
+-- Raises at the line of the public function's caller.
 local function submit(where, fn)
   local to, problem = get_pool()
   if not to then error(("%s: no thread can be had: %s"):format(where, problem), 3) end
@@ -130,7 +132,7 @@ local function submit(where, fn)
   return setmetatable({ task = task }, future)
 end
 
--- Every get and try gives the same values.
+-- Every get and try returns the same values.
 local function settle(self)
   self.results = self.results or pack(self.task:get())
   self.task = nil
@@ -152,7 +154,7 @@ function future:__call()
   return self:get()
 end
 
---- The result if it is there. Returns at once.
+--- Returns the result if it is there, at once.
 -- @return async.PENDING (false); or async.SUCCESS (true) and what the function returned;
 --   or async.ERROR ("error") and its error value
 function future:try()
@@ -163,10 +165,10 @@ function future:try()
   return async.ERROR, results[2]
 end
 
---- Cancels a call that has not ended: who waits in get goes on with false and
--- "cancelled", its thread is stopped or, after cancel_timeout, given up, and what it
--- still returns is discarded.
--- @treturn boolean false when it had ended already
+--- Cancels a call that has not ended. Coroutines that wait in get go on with false and
+-- "cancelled". The call is stopped, or its thread given up after cancel_timeout, and what
+-- it still returns is discarded.
+-- @treturn boolean false if the call had ended already
 function future:cancel()
   of_future(self, "cancel")
   if not self.task or not self.task:cancel(cancel_timeout) then return false end
@@ -184,9 +186,9 @@ local callable = { "a function", function(v)
   return type(v) == "function" or type(mt) == "table" and type(mt.__call) == "function"
 end }
 
---- Runs a function on a thread. Its upvalues are copied: what it assigns to them there is
--- not seen here.
--- @tparam function fn called without arguments. Raises when it, or what it refers to,
+--- Runs a function on a thread. Its upvalues are copied, so the caller does not see what
+-- the function assigns to them.
+-- @tparam function fn called without arguments. Raises if it, or a value that it refers to,
 --   cannot cross to another thread
 -- @treturn future
 function async.addthread(fn)
@@ -211,23 +213,23 @@ local modes = check.word("r", "w")
 local command_kind = { "a string", function(v) return type(v) == "string" or type(v) == "number" end }
 
 --- Runs a command as os.execute does, and waits for it as future:get does.
--- @tparam ?string command nil: asks whether there is a shell
+-- @tparam ?string command nil: only asks whether there is a shell
 -- @return true and what os.execute returns on this version of Lua; or false and an error
 function async.os_execute(command)
   if command ~= nil then check.is(command_kind, "copas.async.os_execute: argument 1", command) end
   return submit("copas.async.os_execute", function() return os.execute(command) end):get()
 end
 
--- ---- descriptors: a file stays in the one state of a pool of its own ---------------
+-- ---- descriptors: each has a pool of its own, with one state that keeps the file -----
 
---- What io_popen returns. flush, seek and setvbuf return nil and "Not available.".
+--- The result of io_popen. flush, seek and setvbuf return nil and "Not available.".
 -- @type descriptor
 
 local descriptor = {}
 descriptor.__index = descriptor
 
--- What runs on the thread: its init, and the operations. Their first result is whether the
--- second is the file itself.
+-- These run on the thread: its init, and the operations. The first result of an operation is
+-- whether the second is the file itself.
 local function open_command(command, mode)
   keep_pipe()
   local file, why, code = io.popen(command, mode)
@@ -251,11 +253,11 @@ local function close(state)
   return false, state.file:close()
 end
 
--- ok, the operation's first result, the others
+-- results: ok, the operation's first result, the others
 local function ask(self, operation, ...)
   local results = pack(self.pool:run(operation, ...):get())
   if not results[1] then
-    error(tostring(results[2]):gsub("^[^\n]-:%d+: ", ""), 3) -- without our line, at the caller's
+    error(tostring(results[2]):gsub("^[^\n]-:%d+: ", ""), 3) -- with the caller's line, not ours
   end
   if results[2] then results[3] = self end
   return results
@@ -269,8 +271,8 @@ local function check_open(self, method)
 end
 
 --- Reads as file:read does, and suspends as future:get does.
--- @param ... formats of this version's file:read. Raises what that raises
--- @return what that returns; or nil and "Pipe not open for reading"
+-- @param ... formats of this version's file:read. Raises what file:read raises
+-- @return what file:read returns; or nil and "Pipe not open for reading"
 function descriptor:read(...)
   check_open(self, "read")
   if self.mode ~= "r" then return nil, "Pipe not open for reading" end
@@ -279,7 +281,7 @@ function descriptor:read(...)
 end
 
 --- Writes as file:write does, and suspends as future:get does.
--- @param ... strings and numbers. Raises when one is none
+-- @param ... strings and numbers. Raises if an argument is neither
 -- @return what this version's file:write returns, the descriptor in place of the file; or
 --   nil and "Pipe not open for writing"
 function descriptor:write(...)
@@ -289,9 +291,9 @@ function descriptor:write(...)
   return unpack(results, 3, results.n)
 end
 
---- Closes the pipe and waits, as future:get does, until the command has ended. One that has
--- more to write gets SIGPIPE; where the program ignores that (LuaSocket has it ignored) it
--- runs on to its end. Who uses the descriptor from then on gets an error, as with a file.
+--- Closes the pipe and waits, as future:get does, until the command has ended. A command that
+-- writes more gets SIGPIPE; where the program ignores that signal (as LuaSocket makes it) the
+-- command runs on to its end. Any later use of the descriptor raises, as with a file.
 -- @return what close returns on this version for a file of io.popen
 function descriptor:close()
   check_open(self, "close")
@@ -301,12 +303,12 @@ function descriptor:close()
   return unpack(results, 3, results.n)
 end
 
--- An iterator cannot be suspended there.
+-- On Lua 5.1 an iterator cannot be suspended.
 local plain51 = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 
---- An iterator: each step reads once.
+--- Returns an iterator that reads once per step.
 -- @param ... formats of this version's file:read, in place of lines
--- @treturn function Raises in a coroutine of a loop on Lua 5.1
+-- @treturn function the iterator; on Lua 5.1 it raises in a coroutine of a loop
 function descriptor:lines(...)
   check_open(self, "lines")
   if plain51 and weir.loop.of(weir.loop.running()) ~= weir.loop.block then

@@ -4,27 +4,28 @@
 --
 -- The calls are those of `require "event"` there. Differences:
 --
---   push runs the threads that wait for the signal before it returns (the page of the
---     thread library prints so; the original leaves them to the next pull). The program
---     gets it at its own next pull, as everyone else who has not seen it yet
---   so a thread may see a signal that it waits for before older ones that are queued for it
+--   push runs the threads that wait for the signal before it returns (as the page of the
+--     thread library prints; the original leaves them to the next pull). The program, and
+--     every other thread that has not seen it yet, gets it at its own next pull
+--   therefore a thread may see a signal that it waits for before older ones that are queued
+--     for it
 --   pull's timeout counts from the call; the original begins anew with every other signal
---   a listener that was taken away by another one of the same signal is not called any more
+--   a listener that another listener of the same signal removed is not called any more
 --   a listener or timer that calls os.exit ends its program or thread; one that suspends
---     itself holds up the process that it belongs to, as in the original
---   a signal that comes while one waits for a future, or for anything else of weir's, is
---     kept for one's next pull, up to 256 of them; a sleep and a join miss what comes, as in
---     the original
---   the queue has its 256 places: push returns false where all are taken. But who waits for
---     the signal, and its listeners, get it even then; only those who would see it later,
---     the program among them, do not
+--     itself blocks the process that it belongs to, as in the original
+--   up to 256 signals that come while a thread or program waits for a future, or for anything
+--     else of weir's, are kept for its next pull; a sleep and a join miss signals, as in the
+--     original
+--   the queue has 256 places: when all are taken, push returns false unless a thread waits for
+--     the signal. Threads that wait for the signal and its listeners get it even then; threads
+--     that would see it later, and the program, do not
 --   filters compare without metamethods
---   an error object that has a text (__tostring) is that text, not "crashed"; onError gets
---     the traceback, too
---   push may be called by other OS threads, from a task of a weir pool
---   the log is written so that a link or a file that somebody put there is left alone
+--   an error object that has a text (__tostring) is that text, not "crashed"; onError also
+--     gets the traceback
+--   other OS threads may call push, from a task of a weir pool
+--   the log is written without following a link, and into no other user's file
 --
--- All but push belong to the Lua state that runs the machine: see weir.thread.
+-- All functions but push belong to the Lua state that runs the machine: see weir.thread.
 -- @module weir.event
 
 local append = require "weir.append"
@@ -54,13 +55,13 @@ local function push_elsewhere(...)
   return require("weir.event").push(...)
 end
 
---- Appends a signal to the queue. Threads that wait for it run before this returns. In a
--- task of a pool, where no machine turns: pushes it in the state that submitted the task,
--- as weir.run_in_main calls a function there.
+--- Appends a signal to the queue. Threads that wait for it run before push returns. In a
+-- task of a pool, where no machine runs, it pushes the signal in the state that submitted the
+-- task, as weir.run_in_main calls a function there.
 -- @tparam string name
--- @param ... anything; copied from a task
--- @treturn boolean true; false when 256 signals are queued and nobody waits for this one: it
---   is gone
+-- @param ... any values; copied from a task
+-- @treturn boolean true; false if 256 signals are queued and no thread waits for this one: it
+--   is lost
 function event.push(name, ...)
   check.is(is_string, "event.push: argument 1 (name)", name)
   if weir.in_task() and not scheduler.is_turning() then return weir.run_in_main(push_elsewhere, name, ...) end
@@ -77,7 +78,7 @@ local function fail(name, index, what, value)
   error(("%s: argument %d must be %s, got %s"):format(name, index, what, type(value)), 4)
 end
 
--- Where filters[i], if there is one, is the signal's value i + 1.
+-- Accepts a signal if each filters[i] that is given is its value i + 1.
 local function filter_of(...)
   local n = select("#", ...)
   local filters, is_needed = { ... }, false
@@ -96,7 +97,7 @@ local function list_of(where, name, value)
   return list
 end
 
--- -> deadline, list, filter: what scheduler.wait wants
+-- -> deadline, list, filter: the arguments of scheduler.wait
 local function wanted(timeout, name, ...)
   if type(timeout) == "string" then return nil, list_of("event.pull", timeout, name), filter_of(name, ...) end
   if not maybe_number[2](timeout) then fail("event.pull", 1, "a number, a string or nil", timeout) end
@@ -110,15 +111,15 @@ end
 
 --- Waits for a signal: event.pull([timeout,] [name,] filter...).
 -- @tparam ?number timeout in seconds; nil: no limit
--- @tparam ?string name a Lua pattern that the name must match, anywhere; nil: any signal
--- @param ... what the signal's other values must be; nil: anything
--- @return the signal's name and values; nothing when the time has passed
+-- @tparam ?string name a Lua pattern that must match anywhere in the name; nil: any signal
+-- @param ... the values that the signal must have; nil: any value
+-- @return the signal's name and values; nothing if the time has passed
 function event.pull(...)
   local deadline, list, filter = wanted(...)
   return values(scheduler.wait(deadline, list, filter))
 end
 
--- coroutine.yield by a program or thread itself
+-- A program or thread itself has called coroutine.yield.
 function scheduler.on.yielded(fiber, ...)
   local ok, deadline, list, filter = pcall(wanted, ...)
   if ok then
@@ -168,10 +169,10 @@ local function pull_filtered(deadline, accepts)
   end
 end
 
---- Waits for a signal that accepts(name, ...) is true of:
+--- Waits for a signal for which accepts(name, ...) returns true:
 -- event.pullFiltered([timeout,] accepts).
 -- @tparam ?number timeout in seconds
--- @tparam ?function accepts called by the one who waits, who gets its errors
+-- @tparam ?function accepts called by the waiting thread or program, which gets its errors
 -- @return as pull
 function event.pullFiltered(timeout, accepts)
   if type(timeout) == "function" then timeout, accepts = nil, timeout end
@@ -187,10 +188,10 @@ local function is_same(entry, name, callback)
 end
 
 --- Has callback(name, ...) called for every signal of that name, while this thread or
--- program waits for anything. Returning false ends that.
--- @tparam string name exactly
+-- program waits for anything. A callback that returns false is removed.
+-- @tparam string name the exact name
 -- @tparam function callback its errors go to event.onError
--- @return a number, the registration's id, of this thread or program alone; false when the
+-- @return a number, the registration's id, valid in this thread or program; false if the
 --   same is registered already
 function event.listen(name, callback)
   check.is(is_string, "event.listen: argument 1 (name)", name)
@@ -200,7 +201,7 @@ function event.listen(name, callback)
   return registrations.add(here, { name = name, callback = callback })
 end
 
---- Takes a listener of this thread or program away.
+--- Removes a listener of this thread or program.
 -- @tparam string name
 -- @tparam function callback
 -- @treturn boolean whether there was one
@@ -214,9 +215,10 @@ end
 
 --- Has callback() called after `interval` seconds, while this thread or program waits.
 -- @tparam number interval
--- @tparam function callback returning false ends it; its errors go to event.onError
--- @tparam ?number times how often: 1; math.huge for ever
--- @treturn number the registration's id, of this thread or program alone
+-- @tparam function callback if it returns false, the timer ends; its errors go to
+--   event.onError
+-- @tparam ?number times how often it is called, by default 1; math.huge: for ever
+-- @treturn number the registration's id, valid in this thread or program
 function event.timer(interval, callback, times)
   check.is(is_number, "event.timer: argument 1 (interval)", interval)
   check.is(is_function, "event.timer: argument 2 (callback)", callback)
@@ -224,7 +226,7 @@ function event.timer(interval, callback, times)
   return registrations.add(process.current(), { interval = interval, callback = callback, times = times or 1 })
 end
 
---- Takes a timer, or a listener, of this thread or program away.
+--- Removes a timer or a listener of this thread or program.
 -- @tparam number id
 -- @treturn boolean whether there was one
 function event.cancel(id)
@@ -237,9 +239,9 @@ end
 
 -- ---- errors ------------------------------------------------------------------------
 
---- What becomes of an error in a thread ("[thread] " and the message), a listener or a
--- timer: a line in the log, event.logPath; on stderr when that cannot be written. A plain
--- field, to be replaced.
+--- Handles an error in a thread ("[thread] " and the message), a listener or a timer: writes a
+-- line to the log, event.logPath, or to stderr if the log cannot be written. A program may
+-- set this field to a function of its own.
 -- @param message
 -- @tparam ?string traceback of the error; the log has none
 function event.onError(message, traceback) -- luacheck: ignore traceback
@@ -249,15 +251,15 @@ function event.onError(message, traceback) -- luacheck: ignore traceback
   if not ok then io.stderr:write(("weir.event: %s: %s: %s\n"):format(path, why, text)) end
 end
 
--- Runs as a thread of its own, for it may be the program's.
+-- Runs as a thread of its own, because the program may have set it.
 function registrations.failed(message, traceback)
   process.add_first(function()
     event.onError(message, traceback)
   end)
 end
 
---- Seconds since the module was loaded, of a clock that never jumps: the one of all
--- timeouts here; computer.uptime there.
+--- Seconds since the module was loaded, on a clock that never jumps. All timeouts here use
+-- this clock. OpenOS has it as computer.uptime.
 -- @treturn number
 function event.uptime()
   return host.now()

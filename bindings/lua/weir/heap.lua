@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 --
--- heap.lua: who is due when: the earliest first, of equal ones the one that was added
--- first. An entry is any table; a heap keeps its place in entry.place. The times stand in
--- an array of their own, so that a comparison touches no entry.
+-- heap.lua: entries ordered by the time when they are due, equal ones in the order in which
+-- they were added. An entry is any table; a heap keeps its place in entry.place. The times are
+-- in an array of their own, so that a comparison touches no entry.
 
 local heap = {}
 heap.__index = heap
@@ -20,7 +20,7 @@ local function move(self, from, to)
   put(self, to, self.dues[from], self.numbers[from], self.entries[from])
 end
 
--- Whether what is at i goes before such an entry.
+-- Whether the entry at i comes before an entry with that time and number.
 local function is_before(self, i, due, number)
   local its = self.dues[i]
   return its < due or its == due and self.numbers[i] < number
@@ -48,13 +48,13 @@ local function down(self, i, due, number, entry)
   put(self, i, due, number, entry)
 end
 
---- Adds an entry that stands in no heap, due at the time `due`.
+--- Adds an entry that is in no heap, due at the time `due`.
 function heap:add(entry, due)
   self.size, self.added = self.size + 1, self.added + 1
   up(self, self.size, due, self.added, entry)
 end
 
---- Takes the entry out, if it is in.
+--- Removes the entry, if it is in the heap.
 function heap:remove(entry)
   local i, size = entry.place, self.size
   if not i then return end
@@ -74,12 +74,12 @@ function heap:first()
   return self.entries[1]
 end
 
---- When the earliest entry is due, or nil.
+--- The time when the earliest entry is due, or nil.
 function heap:due()
   return self.dues[1]
 end
 
---- Takes out and returns the earliest entry that is due by `now`, or nil.
+--- Removes and returns the earliest entry that is due by `now`, or nil.
 function heap:pop(now)
   local due = self.dues[1]
   if not due or due > now then return nil end

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: ISC
 --
--- mailbox.lua: what comes back to this state, and who waits for it.
+-- mailbox.lua: the deliveries that come back to this state, and the waiters for them.
 --
--- The core posts to one descriptor. A loop that watches it calls pump, which wakes
+-- The core posts to one descriptor. A loop that watches it calls `turn`, which wakes
 -- the coroutines that wait (each through its own loop) and starts the functions that
--- tasks want run here. A loop watches only while something is still to come, so that
+-- tasks want to run here. A loop watches only while something is still to come, so that
 -- it ends by itself after the last delivery.
 
 local core = require "weir.core"
@@ -12,18 +12,18 @@ local core = require "weir.core"
 local mailbox = {}
 
 local BUDGET = 64 -- deliveries per turn of a loop
-local sole -- the loop that watches, when there is one and no other
--- mailbox.turning: the loop that lets those go on whom it woke, while nobody polls
+local sole -- the only loop that watches, if exactly one does
+-- mailbox.turning: the loop that resumes the waiters it woke, while no loop polls
 local waiting = {} -- key -> a waiter, {co =, loop =}, or a list of several
 local held = {} -- loop -> {stop = function that ends its watch, instance = of the loop}
-mailbox.waiting, mailbox.held = waiting, held -- for wait.lua's short way
-local held_mail -- of which mailbox: in a pool thread each task has its own
+mailbox.waiting, mailbox.held = waiting, held -- for the fast path of wait.lua
+local held_mail -- the mailbox that they watch: in a pool thread each task has its own
 local told, pending, is_held = core.told, core.pending, core.held
 mailbox.is_held = is_held -- whether some loop watches this mailbox
 
 local release
 
--- What ended without a delivery: no loop need turn for it any more.
+-- Something ended without a delivery: if nothing else is to come, no loop need watch.
 local function let_go()
   if pending() == 0 and next(held) then release() end
 end
@@ -42,9 +42,9 @@ local function run(call)
   return apply(core.unpack(call))
 end
 
--- On 5.1 a coroutine cannot be suspended inside pcall; Copas brings one that can. Without
--- that nothing is between the loop and the function: what it raises after it was
--- suspended goes to whoever resumed it, and the call fails when it is collected.
+-- On 5.1 a coroutine cannot be suspended inside pcall, but Copas has a pcall that allows it.
+-- Without that the loop runs the function directly: an error that it raises after it was
+-- suspended goes to its resumer, and the call fails when it is collected.
 local plain = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 
 local function serve(call)
@@ -66,7 +66,7 @@ local function spawn(loop, call)
   if not ok then finish(call, false, problem) end
 end
 
--- Where no loop turns a function cannot be suspended: it must end here.
+-- Where no loop runs, a function cannot be suspended: it must end here.
 local function serve_now(_, call)
   local co = coroutine.create(serve)
   local ok, problem = coroutine.resume(co, call)
@@ -77,7 +77,7 @@ local function serve_now(_, call)
 end
 core.on_call(function(call) serve_now(nil, call) end)
 
--- Every waiter of `key` is resumed, once.
+-- Resumes every waiter of `key`, once.
 local function wake(key)
   local waiter = waiting[key]
   if not waiter then return end
@@ -92,7 +92,7 @@ mailbox.wake = wake
 local take = {
   call = function(loop, call)
     local ok = pcall((loop.spawn or loop.call) and spawn or serve_now, loop, call)
-    if not ok then core.fail(call) end -- there was no memory to say more
+    if not ok then core.fail(call) end -- memory is too short to say more
   end,
   failed = function(_, future) mailbox.unhandled(future) end,
 }
@@ -120,7 +120,7 @@ local function instance_of(loop)
   return loop.instance and loop.instance()
 end
 
--- A loop that was loaded again does not turn what its predecessor watched.
+-- A loop whose module was loaded again does not serve what its predecessor watched.
 local function is_current(loop)
   local watch = held[loop]
   if watch.instance == instance_of(loop) then return true end
@@ -136,7 +136,7 @@ local function take_all(loop)
     else
       local waiter = waiting[what]
       local its = waiter and waiter.loop
-      if its then -- wake, for one
+      if its then -- as wake does for a single waiter
         waiting[what] = nil
         its.resume(waiter.co)
       elseif waiter then
@@ -147,14 +147,15 @@ local function take_all(loop)
   end
 end
 
---- Takes what was delivered, on behalf of a loop.
+--- Takes what was delivered, for a loop.
 function mailbox.deliver(loop)
   take_all(loop)
   let_go()
 end
 
--- The descriptor does not tell again what an error has left there, of memory or of a
--- loop; and a loop would drop the watch that raises.
+-- Tries again after an error (of memory or of a loop), because the descriptor does not become
+-- readable again for deliveries that the error has left behind, and because a loop would drop
+-- a watch that raises.
 local function deliver_surely(loop, deliver)
   for _ = 1, 3 do
     local ok, problem = pcall(deliver, loop)
@@ -167,8 +168,8 @@ local function deliver_surely(loop, deliver)
   deliver(loop)
 end
 
--- And what comes of that meanwhile, so that a loop with few tasks in flight need not poll
--- for each.
+-- Also takes what comes while the woken coroutines run, so that a loop with few tasks in
+-- flight need not poll for each.
 local function deliver_and_look(loop)
   local left, n = BUDGET, core.turn(BUDGET)
   repeat
@@ -189,31 +190,31 @@ local function turn(loop)
   stop_turning()
 end
 
---- Who waited for `key` goes on: it was cancelled.
+--- Resumes the waiters of `key`, because it was cancelled.
 function mailbox.cancelled(key)
   wake(key)
   let_go()
 end
 
---- Has `loop` watch the mailbox until nothing is to come any more.
+--- Makes `loop` watch the mailbox until nothing is to come any more.
 function mailbox.hold(loop)
   if mailbox.turning and mailbox.turning ~= loop then stop_turning() end -- this one will poll
   if held[loop] and is_held() and (not loop.instance or is_current(loop)) then return end
   if not loop.watch or pending() == 0 then return end
-  if held_mail ~= core.mail() then release() end -- the last task's
+  if held_mail ~= core.mail() then release() end -- those of the last task
   held_mail = core.mail()
   local stop = loop.watch(core.fd(), function() turn(loop) end)
   held[loop] = stop and { stop = stop, instance = instance_of(loop) }
   count_holders()
 end
 
---- Takes what has been delivered by now, on behalf of a loop that does not look itself.
+--- Takes what has been delivered by now, for a loop that does not look itself.
 function mailbox.poll(loop)
   core.dispatch()
   mailbox.deliver(loop)
 end
 
---- `waiter` is to be woken when `key` is told.
+--- Has `waiter` woken when `key` is told.
 function mailbox.expect(key, waiter)
   local others = waiting[key]
   if not others then
@@ -225,7 +226,7 @@ function mailbox.expect(key, waiter)
   end
 end
 
---- The contrary of expect, where it was not woken.
+--- Undoes expect for a waiter that was not woken.
 function mailbox.forget(key, waiter)
   local found = waiting[key]
   if not found then return end

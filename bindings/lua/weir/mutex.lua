@@ -2,11 +2,13 @@
 
 --- Mutexes that several states share.
 --
--- A mutex crosses as pools do: whoever got its handle, as an argument, a result or an
--- upvalue, uses the same one. It is owned by the task on a pool's thread; elsewhere by the
--- coroutine, or by what the loop says in its stead; outside coroutines by the main
--- program. An owner that ends (a task, a coroutine that is collected) gives back what it
--- owns. Who comes first gets it first.
+-- A mutex crosses as pools do: every state that gets its handle, as an argument, a result or
+-- an upvalue, uses the same mutex. Waiters get it in the order in which they came. An owner
+-- that ends (a task, a coroutine that is collected) unlocks what it owns. The owner is
+--
+-- - on a pool's thread: the task
+-- - elsewhere: the coroutine, or the owner that its loop names
+-- - outside coroutines: the main program
 -- @classmod weir.mutex
 
 local check = require "weir.check"
@@ -46,17 +48,17 @@ local function owner_of(co)
   return owner
 end
 
--- Who locks and unlocks here; nil is the task.
+-- The owner for a lock or unlock here; nil is the task.
 local function owner_here(co)
   if not core.in_task() then return owner_of(co) end
 end
 
---- Locks it: waits (as future:get does) until nobody else owns it.
--- @param ?owner who is to own it, of weir.owner; nil: who calls
--- @treturn ?boolean true; nil when the owner has locked it already and it is not
---   recursive, or when the wait could not end (another that waits for the caller owns
---   it, or one that cannot go on while the caller waits)
--- @treturn ?string why, then
+--- Locks the mutex: waits (as future:get does) until no other owner has it.
+-- @param ?owner the new owner, of weir.owner; nil: the caller
+-- @treturn ?boolean true; nil if the owner has locked the mutex already and it is not
+--   recursive, or if the wait could not end (its owner waits for the caller, or cannot go
+--   on while the caller waits)
+-- @treturn ?string then why
 function mutex:lock(owner, ...)
   check_self(self, "lock")
   check.none("lock", 2, ...)
@@ -70,9 +72,9 @@ function mutex:lock(owner, ...)
   return nil, "lock: its owner has ended"
 end
 
---- Locks it if that needs no wait.
+--- Locks the mutex if that needs no wait.
 -- @param ?owner as in lock
--- @treturn boolean false when it is locked, by the same owner too unless it is recursive
+-- @treturn boolean false if it is locked, even by the same owner unless it is recursive
 function mutex:trylock(owner, ...)
   check_self(self, "trylock")
   check.none("trylock", 2, ...)
@@ -80,10 +82,11 @@ function mutex:trylock(owner, ...)
   return core.mutex_trylock(self, owner or owner_here(loops.running()))
 end
 
---- Unlocks it; a recursive one as often as it was locked. Who waits longest owns it next.
+--- Unlocks the mutex; a recursive one must be unlocked as often as it was locked. The waiter
+-- that waits longest owns it next.
 -- @param ?owner as in lock
--- @treturn ?boolean true; nil when it is not locked, or another owns it
--- @treturn ?string why, then
+-- @treturn ?boolean true; nil if it is not locked, or has another owner
+-- @treturn ?string then why
 function mutex:unlock(owner, ...)
   check_self(self, "unlock")
   check.none("unlock", 2, ...)
@@ -91,8 +94,8 @@ function mutex:unlock(owner, ...)
   return core.mutex_unlock(self, owner or owner_here(loops.running()))
 end
 
---- The name of who owns it.
--- @treturn ?string nil when it is free
+--- The owner's name.
+-- @treturn ?string nil if the mutex is free
 function mutex:holder(...)
   check_self(self, "holder")
   check.none("holder", 1, ...)
@@ -110,7 +113,7 @@ end
 
 local owner = { __index = {} }
 
---- Ends the owner: gives back what it owns. Collecting it does, too.
+--- Ends the owner: unlocks what it owns. Collecting the owner does the same.
 function owner.__index.release(self, ...)
   check.none("release", 1, ...)
   core.owner_end(self)
@@ -125,8 +128,8 @@ local module = {}
 local kind_word = check.word("normal", "recursive", "errorcheck")
 
 --- A new mutex.
--- @tparam ?string kind "normal" (nil), "recursive" or "errorcheck", which is as normal: a
---   second lock by the same owner and an unlock by another are refused in both
+-- @tparam ?string kind "normal" (nil), "recursive" or "errorcheck". The last is the same as
+--   "normal": both refuse a second lock by the same owner and an unlock by another
 -- @treturn weir.mutex
 -- @function weir.mutex
 function module.new(kind, ...)
@@ -135,9 +138,9 @@ function module.new(kind, ...)
   return core.mutex_new(KINDS[kind or "normal"])
 end
 
---- Somebody who can own mutexes, for loops whose units are not coroutines.
+--- An owner of mutexes, for loops whose units are not coroutines.
 -- @tparam string name for messages, at most 63 bytes
--- @tparam ?boolean is_main it stands for all that runs in this state
+-- @tparam ?boolean is_main whether it stands for all that runs in this state
 -- @return an owner, with a method release()
 -- @function weir.owner
 function module.owner(name, is_main, ...)

@@ -1,11 +1,11 @@
 -- SPDX-License-Identifier: ISC
 --
--- progress.lua: functions that stay in the state that made them, and are called there by
--- tasks that have a handle.
+-- progress.lua: functions that stay in the state that made them; tasks that have a handle
+-- call them there.
 --
--- A call goes up from task to submitter until it comes to that state. The function is held
--- until garbage is collected there and no handle is left anywhere: shared/progress.c counts
--- them, a sentinel is collected then and looks.
+-- A call goes up from task to submitter until it reaches that state. The state holds the
+-- function until it collects garbage and no handle is left anywhere. shared/progress.c counts the
+-- handles. A sentinel is collected at each collection, and its finalizer looks at the count.
 
 local core = require "weir.core"
 
@@ -31,7 +31,7 @@ function core.progress.__gc(handle)
   if not let_go(handle) then return end
   is_watched = false
   sweep()
-  if next(made) then pcall(watch) end -- without memory the next new one watches
+  if next(made) then pcall(watch) end -- if memory is short, the next new handle watches
 end
 
 --- A new handle of fn.
@@ -42,13 +42,14 @@ function progress.new(fn)
   return handle
 end
 
---- What core.run_in_main made of a call.
+--- Returns or raises the outcome of core.run_in_main.
 function progress.returned(ok, ...)
   if ok then return ... end
   error((...), 0)
 end
 
---- Calls the handle's function: here, or further up. It crosses by its name.
+--- Calls the handle's function, here or in a state further up; there this function, which
+-- crosses by its name, is called again.
 function progress.call(handle, ...)
   local one = made[core.progress_key(handle)]
   if one then return one.fn(...) end

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 
---- Values by name, the same for every state of the process. What is set is copied in,
--- what is got is copied out; see weir for what can be. Handles (pools, mutexes, those of
--- weir.progress) that stand here live as long as the process, or until they are replaced.
+--- Values by name, the same for every state of the process. set copies a value in, get copies
+-- it out; the module weir says what can be copied. Handles (of pools, mutexes, weir.progress)
+-- that are stored here live as long as the process, or until they are replaced.
 -- @module weir.shared
 
 local check = require "weir.check"
@@ -19,16 +19,16 @@ end
 
 --- The value of that name.
 -- @tparam string key any bytes
--- @return nil where there is none
+-- @return nil if there is none
 function shared.get(key, ...)
   check.none("weir.shared.get", 2, ...)
   check.is(kinds.string, "weir.shared.get: argument 1", key)
   return (core.shared_get(key))
 end
 
---- Sets it.
+--- Sets the value of that name.
 -- @tparam string key
--- @param value nil removes it. Raises when it cannot cross
+-- @param value nil removes it. Raises if it cannot cross
 function shared.set(key, value, ...)
   check.none("weir.shared.set", 3, ...)
   check.is(kinds.string, "weir.shared.set: argument 1", key)
@@ -36,8 +36,8 @@ function shared.set(key, value, ...)
   if ok == nil then refused("set", problem, 2) end
 end
 
---- Replaces the value by fn(value), with nobody else's change between: fn is called again
--- when there was one.
+--- Replaces the value by fn(value). If the value was changed meanwhile, it calls fn again with
+-- the new value.
 -- @tparam string key
 -- @tparam function fn it must not suspend
 -- @return the new value
@@ -54,10 +54,11 @@ function shared.update(key, fn, ...)
   end
 end
 
---- The value of that name; where there is none, it becomes make().
+--- The value of that name. If there is none, it becomes make().
 -- @tparam string key
--- @tparam function make what it returns is dropped where another came first; not nil
--- @return the value, the same for all who ask
+-- @tparam function make must not return nil. Its result is dropped if another value was set
+--   first
+-- @return the value, the same for every caller
 function shared.once(key, make, ...)
   check.none("weir.shared.once", 3, ...)
   check.is(kinds.string, "weir.shared.once: argument 1", key)
@@ -73,11 +74,11 @@ function shared.once(key, make, ...)
   return value
 end
 
---- Adds to a number, at once; no number counts as 0. Integers stay integers.
+--- Adds to a number in one atomic step. A missing value counts as 0. Integers stay integers.
 -- @tparam string key
 -- @tparam number n
--- @treturn ?number the sum; nil when something else than a number stands there
--- @treturn ?string why, then
+-- @treturn ?number the sum; nil if the value is no number
+-- @treturn ?string then why
 function shared.add(key, n, ...)
   check.none("weir.shared.add", 3, ...)
   check.is(kinds.string, "weir.shared.add: argument 1", key)
@@ -87,8 +88,8 @@ function shared.add(key, n, ...)
   return sum
 end
 
---- A number that is another one after each change of that name; to see cheaply whether
--- something has changed.
+--- A number that differs after each change of the value: a cheap way to see whether it has
+-- changed.
 -- @tparam string key
 -- @treturn number
 function shared.version(key, ...)

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 
---- Signals of the process, as something that a loop can wait for.
+--- Signals of the process, as descriptors that a loop can wait for.
 -- @module weir.signal
 
 local check = require "weir.check"
@@ -10,11 +10,11 @@ local signal = {}
 
 local name_kind = check.word("HUP", "INT", "TERM", "USR1", "USR2", "WINCH")
 
---- Takes a signal from whoever had it, until it is released or collected. One that comes
--- while the last one was not taken goes to whoever had it before.
+--- Replaces the handler of a signal, until the result is released or collected. A signal that
+-- comes before take has seen the last one goes to the handler that was there before.
 -- @tparam string name "HUP", "INT", "TERM", "USR1", "USR2" or "WINCH"
--- @treturn ?weir.signal nil when it is caught already, in whatever state of the process
--- @treturn ?string why, then
+-- @treturn ?weir.signal nil if a state of the process catches that signal already
+-- @treturn ?string then why
 function signal.catch(name, ...)
   check.none("weir.signal.catch", 2, ...)
   check.is(name_kind, "weir.signal.catch: argument 1", name)
@@ -23,7 +23,7 @@ function signal.catch(name, ...)
 end
 
 --- In a task: commands that this thread starts from now on keep the program's SIGPIPE, as
--- those do that its main thread starts. Without it they get the default one.
+-- commands of the main thread do. Without this call they get the default SIGPIPE.
 function signal.keep_pipe(...)
   check.none("weir.signal.keep_pipe", 1, ...)
   core.keep_sigpipe()
@@ -32,7 +32,7 @@ end
 local catcher = {}
 catcher.__index = catcher
 
---- A descriptor, readable once the signal has come.
+--- A descriptor that is readable once the signal has come.
 -- @function signal:fd
 catcher.fd = core.signal_fd
 
@@ -44,7 +44,7 @@ catcher.drain = core.signal_drain
 -- @function signal:take
 catcher.take = core.signal_take
 
---- Puts the signal back to whoever had it.
+--- Restores the handler that was there before.
 -- @function signal:release
 catcher.release = core.signal_release
 

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 --
--- space.lua: who waits for space in a pool's queue: those of one state in the order in
--- which they came, one for each place. What comes to such a pool while they wait queues
--- up behind them. Between states it is a race, which the core starts for all at once.
+-- space.lua: the submits that wait for space in a pool's queue. Those of one state get it in
+-- the order in which they came, one for each place; a later submit to such a pool lines up
+-- behind them. Between states it is a race: the core wakes all of them at once.
 
 local block = require "weir.loop.block"
 local core = require "weir.core"
@@ -18,7 +18,7 @@ local function drop(queue)
   core.line_up(next(queues) ~= nil)
 end
 
--- A task that ended with some of its coroutines waiting has left theirs behind.
+-- A task may end while its coroutines wait; their queue is then dropped here.
 local function queue_of(pool)
   local queue = queues[pool]
   if queue and queue.mail == core.mail() then return queue end
@@ -27,10 +27,10 @@ end
 
 local serve
 
--- Asks the core to tell of space, once for all who wait.
+-- Asks the core to tell of space, once for all waiters.
 local function ask(queue)
   local turn = core.space(queue.pool)
-  queue.asked = turn -- one that is collected would not be told
+  queue.asked = turn -- kept, because a collected one would not be told
   mailbox.expect(core.watch(turn), { co = queue, loop = { resume = serve } })
 end
 
@@ -38,7 +38,7 @@ local function is_gone(entry)
   return entry.left or entry.co and coroutine.status(entry.co) == "dead"
 end
 
--- Lets the first ones try, until one is refused.
+-- Lets the waiters try, the first one first, until one is refused.
 function serve(queue)
   queue.asked = nil
   while queue.first <= queue.last do
@@ -68,9 +68,10 @@ local function suspend(entry, is_own)
   end
 end
 
---- Until attempt() returns something other than nil, "full", when it is our turn. Raises
--- what it raises, and where only threads that wait likewise could make the space.
--- @return what it returned
+--- Waits for the caller's turn, until attempt() returns something other than nil, "full".
+-- Raises what attempt raises. Raises as well if only threads that wait in the same way could
+-- make the space.
+-- @return what attempt returned
 function space.wait(attempt, pool)
   local queue = queue_of(pool)
   if not queue then

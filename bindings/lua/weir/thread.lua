@@ -2,31 +2,32 @@
 
 --- The threads of OpenOS (OpenComputers 1.7 and 1.8): coroutines over one signal queue.
 --
--- Nothing is preemptive: control moves where a thread pulls a signal, sleeps, joins, waits
--- for a future of a weir pool, or ends; and where it creates or resumes another one or
--- pushes a signal that others wait for: those run at once. Differences:
+-- Threads are not preemptive. Control moves when a thread pulls a signal, sleeps, joins, waits
+-- for a future of a weir pool, or ends. It also moves when a thread creates or resumes another
+-- thread, or pushes a signal that others wait for: those run at once. Differences:
 --
---   create, resume and push hand over through the scheduler, so the C stack does not grow
+--   create, resume and push switch through the scheduler, so the C stack does not grow
 --     with the chain. Where the caller cannot be suspended (inside a C function that calls
---     back; on 5.1 pcall, metamethods and iterators, too) the others run on top of it, 100
---     of such deep; then they are left for later
+--     back; on 5.1 also inside pcall, metamethods and iterators) the others run on top of the
+--     caller, 100 such calls deep; beyond that they run later
 --   a resumed thread runs before resume returns (the original: at the next pull)
---   a wait that cannot be suspended turns the machine on top of itself: it ends after those
---     that began on top of it, and raises when it is the 101st. When its program ends, a
---     detached thread in it is killed
---   killing a thread, or its exit or error, kills its attached children, too
---   a signal that comes while a thread is suspended is missed by it, always
+--   a wait that cannot be suspended runs the machine on top of itself: it ends after the waits
+--     that began on top of it, and the 101st raises. When its program ends, a
+--     detached thread in such a wait is killed
+--   killing a thread, or its exit or error, also kills its attached children
+--   a suspended thread always misses the signals that come meanwhile
 --   os.exit ends the program and its threads at once; code that catches its error runs on
 --     to its next wait, and no further
 --   attaching a thread to itself or to a thread below it is refused
---   a yield by a program or thread itself is a pull; by a coroutine that it resumed it is
---     that coroutine's, while the machine turns
---   io.read waits on a pool thread. A line that a killed thread waited for goes to the
---     next one that reads in the same way
---   ^C is `interrupted`; a second one before the first was seen goes to whoever had SIGINT
---   futures of weir's pools suspend the thread that waits for them, and no other
+--   while the machine runs, a yield by a program or thread itself is a pull; a yield by a
+--     coroutine that it resumed goes to the resumer
+--   io.read waits on a pool thread. If a thread that waits for a line is killed, the line goes
+--     to the next thread that reads in the same way
+--   ^C is the signal `interrupted`; a second ^C before the first was seen goes to the handler
+--     that SIGINT had before
+--   futures of weir's pools suspend only the thread that waits for them
 --
--- One machine per Lua state; its functions are called on the state's own thread.
+-- There is one machine (scheduler) per Lua state; call its functions on the state's own thread.
 -- @module weir.thread
 
 local check = require "weir.check"
@@ -64,8 +65,8 @@ local function add(f, ...)
   return process.add(t, process.current(), f, arguments)
 end
 
---- Starts a thread, attached to the program or thread that calls. It runs f(...) until it
--- waits for the first time before this returns. Its errors go to event.onError.
+--- Starts a thread, attached to the calling program or thread. Before create returns, the
+-- thread runs f(...) until it waits for the first time. Its errors go to event.onError.
 -- @tparam function f
 -- @param ... its arguments
 -- @treturn thread its handle
@@ -74,7 +75,7 @@ function thread.create(f, ...)
   return scheduler.first(add, f, ...)
 end
 
---- The thread that runs, also from a coroutine inside it.
+--- The running thread, also if called in a coroutine inside it.
 -- @treturn ?thread nothing in a program
 function thread.current()
   local it = scheduler.fiber().process
@@ -102,18 +103,18 @@ local function wait_for(list, timeout, is_all)
 end
 
 --- Waits until every thread of a list is complete: it has returned, raised, been killed or
--- suspended. Those that it found complete are dead afterwards.
+-- suspended. The threads that it found complete are dead afterwards.
 -- @tparam {thread,...} list
--- @tparam ?number timeout in seconds; with 0 it has always passed
--- @treturn ?boolean true; nil when the time passed
--- @treturn ?string "thread join timed out", then
+-- @tparam ?number timeout in seconds; 0 has always passed
+-- @treturn ?boolean true; nil if the time passed
+-- @treturn ?string then "thread join timed out"
 function thread.waitForAll(list, timeout)
   check_list(list, timeout, "thread.waitForAll")
   return wait_for(list, timeout, true)
 end
 
---- The same until one of them is.
--- @tparam {thread,...} list when it is empty no thread ever is
+--- Waits until one thread of a list is complete.
+-- @tparam {thread,...} list of an empty list no thread is ever complete
 -- @tparam ?number timeout in seconds
 -- @return as waitForAll
 function thread.waitForAny(list, timeout)
@@ -121,30 +122,30 @@ function thread.waitForAny(list, timeout)
   return wait_for(list, timeout, false)
 end
 
---- Runs a program, and turns the machine until it has ended and with it its attached
--- threads. Detached threads and queued signals are carried on by the next run. While it
--- turns, os.sleep, os.exit, io.read, coroutine.resume and coroutine.wrap are weir's,
--- `require` knows "thread", "event", "computer" (uptime, pullSignal, pushSignal) and
--- "tty" (isAvailable, read, write), and SIGINT is the signal `interrupted`.
--- In a coroutine of Copas, luv or cqueues it suspends that.
+--- Runs a program, and the machine until the program and its attached threads have ended. The
+-- next run goes on with detached threads and queued signals. While the machine runs, os.sleep,
+-- os.exit, io.read, coroutine.resume and coroutine.wrap are weir's, `require` finds "thread",
+-- "event", "computer" (uptime, pullSignal, pushSignal) and "tty" (isAvailable, read, write),
+-- and SIGINT is the signal `interrupted`.
+-- In a coroutine of Copas, luv or cqueues it suspends that coroutine.
 -- @param f a function, or a path
 -- @param ... its arguments
--- @treturn number 0; what it gave to os.exit; 128 when it raised: then the message and a
---   traceback are on stderr
+-- @treturn number 0; the code given to os.exit; 128 if the program raised: then the message
+--   and a traceback are on stderr
 -- @function run
 thread.run = program.run
 
---- Sleeps; os.sleep while the machine turns. Signals that come meanwhile are missed, but
--- for listeners.
--- @tparam ?number seconds 0: until the others have had their turn
+--- Sleeps. While the machine runs, this is os.sleep. The thread misses signals that come
+-- meanwhile, but its listeners get them.
+-- @tparam ?number seconds 0: until the other threads have had their turn
 function thread.sleep(seconds)
   check.is(maybe_number, "sleep: argument 1", seconds)
   seconds = seconds or 0
   scheduler.wait(seconds ~= math.huge and host.now() + seconds or nil)
 end
 
---- Ends the program with its threads, or the thread, that calls: raises an error for that.
--- os.exit while the machine turns.
+--- Ends the calling program with its threads, or the calling thread, by raising an error.
+-- While the machine runs, this is os.exit.
 -- @param code a number; nil and true mean 0, false 1
 -- @function exit
 thread.exit = program.exit
@@ -157,7 +158,7 @@ function handle:status()
   return self.life
 end
 
---- Lets a suspended thread go on; what it has to do runs before this returns.
+--- Resumes a suspended thread. It runs, until it waits, before resume returns.
 -- @treturn ?boolean true
 -- @treturn ?string "cannot resume <state> thread", after nil
 function handle:resume()
@@ -167,8 +168,8 @@ function handle:resume()
   return true
 end
 
---- Suspends a running thread, and with it those attached to it: none of them runs, gets
--- signals or timers until it is resumed; time goes on. One's own thread at once.
+--- Suspends a running thread and those attached to it: until it is resumed, none of them runs
+-- or gets signals or timers, but time goes on. A thread that suspends itself stops at once.
 -- @treturn ?boolean true
 -- @treturn ?string "cannot suspend <state> thread", after nil
 function handle:suspend()
@@ -178,14 +179,14 @@ function handle:suspend()
   return true
 end
 
---- Ends a thread and those attached to it. One's own runs on to its next wait. Nothing when
--- it is dead.
+--- Ends a thread and those attached to it. A thread that kills itself runs on to its next
+-- wait. Does nothing if the thread is dead.
 function handle:kill()
   check_self(self, "kill")
   process.kill(self)
 end
 
---- waitForAll of this thread.
+--- Waits for this thread as waitForAll does.
 -- @tparam ?number timeout in seconds
 -- @return as thread.waitForAll
 function handle:join(timeout)
@@ -200,11 +201,11 @@ local function at_level(level)
   return it
 end
 
---- Attaches the thread to a process, which will not end before it.
--- @tparam ?number level nil, 0 and 1: the one that calls; 2: its parent, and so on
+--- Attaches the thread to a process (a program or a thread), which will not end before it.
+-- @tparam ?number level nil, 0 and 1: the calling process; 2: its parent, and so on
 -- @treturn ?thread itself
--- @treturn ?string "thread failed to attach, process not found" after nil; so also when that
---   is itself or attached to it
+-- @treturn ?string "thread failed to attach, process not found" after nil; also if that
+--   process is the thread itself or attached to it
 function handle:attach(level)
   check_self(self, "attach")
   check.is(maybe_number, "attach: argument 1 (level)", level)
@@ -213,7 +214,7 @@ function handle:attach(level)
   return nil, "thread failed to attach, process not found"
 end
 
---- Attaches it to the init process, which outlives all programs.
+--- Attaches the thread to the init process, which outlives all programs.
 -- @treturn thread itself
 function handle:detach()
   check_self(self, "detach")

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: ISC
 --
--- wait.lua: suspends whoever calls until something is over, under whatever loop.
+-- wait.lua: suspends the caller until something is over, under any loop.
 
 local core = require "weir.core"
 local block = require "weir.loop.block"
@@ -18,7 +18,7 @@ local function take_what_is_here(loop)
   if loop == block then block.suspend(nil, 0) else mailbox.poll(loop) end
 end
 
--- Until is_ready(what) or the time has passed; returns what is_ready did.
+-- Waits until is_ready(what) or until the time has passed; returns what is_ready returned.
 local function suspend(waiter, is_ready, what, timeout, future)
   local loop, co = waiter.loop, waiter.co
   local deadline = timeout and clock() + timeout
@@ -36,13 +36,13 @@ local function suspend(waiter, is_ready, what, timeout, future)
   return ready
 end
 
--- A coroutine waits once at a time, so it needs no more than one.
+-- A coroutine is in one wait at a time, so it needs only one waiter.
 local waiters = setmetatable({}, { __mode = "k" })
-local main_waiter = { loop = block } -- nobody has to be resumed for it
+local main_waiter = { loop = block } -- there is no coroutine to resume
 
 local function waiter_of(co)
   local waiter = co and waiters[co]
-  -- The loop that has just let it go on still dispatches, and none inside that.
+  -- The loop that has just resumed it still dispatches, and no other loop inside that one.
   if waiter and waiter.loop == mailbox.turning and not loops.is_told then return waiter end
   if not co then return main_waiter end
   local loop = loop_of(co)
@@ -52,8 +52,8 @@ local function waiter_of(co)
   return waiter
 end
 
---- Until the future, which is not over yet, is. `key` and `is_held` are what watch said of
--- it. What every call comes through.
+--- Waits until a future is over that is not over yet. `key` and `is_held` are the results of
+-- watch(future). Every call passes here, so it is kept fast.
 function wait.for_ever(future, key, is_held)
   local co = running()
   local waiter = waiter_of(co)
@@ -63,13 +63,13 @@ function wait.for_ever(future, key, is_held)
     local turning = mailbox.turning
     is_held = is_held and held[loop] and not loop.instance and (not turning or turning == loop)
     if loop.watch and not is_held then hold(loop) end
-    is_held = false -- it may end while this waits
+    is_held = false -- the watch may end while this waits
     loop.suspend(co, nil, future)
   until over(future)
   if waiting[key] then forget(key, waiter) end
 end
 
---- Until the future is over: true; false when `timeout` seconds have passed.
+--- Waits until the future is over: true; or false if `timeout` seconds have passed.
 function wait.one(future, timeout)
   local key = watch(future)
   if not key then return true end
@@ -86,8 +86,8 @@ local function first_over(futures)
   end
 end
 
--- The one by which to tell whether the wait could ever end: this pool's tasks may all be
--- stuck, of others nobody knows.
+-- The future by which the core tells whether the wait can ever end. A future of another pool
+-- decides if there is one, because only the tasks of this pool are known to be stuck.
 local function deciding(futures)
   for i = 1, #futures do
     if not core.is_own(futures[i]) then return futures[i] end
@@ -95,7 +95,7 @@ local function deciding(futures)
   return futures[1]
 end
 
---- Until one of the futures is over: its index; nil when the time has passed.
+--- Waits until one of the futures is over: its index; or nil if the time has passed.
 function wait.any(futures, timeout)
   local index = first_over(futures)
   if index then return index end
@@ -110,7 +110,7 @@ function wait.any(futures, timeout)
   return index
 end
 
---- Until the turn at a mutex has come: true; false when its owner has ended.
+--- Waits for a turn at a mutex: true; or false if its owner has ended.
 function wait.signal(turn)
   local key = watch(turn)
   if key then
@@ -122,7 +122,7 @@ function wait.signal(turn)
   return (core.take(turn))
 end
 
---- Suspends for that long.
+--- Suspends for so many seconds.
 function wait.seconds(seconds)
   local waiter, deadline = waiter_of(running()), clock() + seconds
   local left = seconds
@@ -132,7 +132,7 @@ function wait.seconds(seconds)
   until left <= 0
 end
 
---- Who waits here and under what: a new {co =, loop =}.
+--- A new waiter for the caller: {co =, loop =}.
 function wait.place()
   local co = running()
   return { co = co, loop = loop_of(co) }

@@ -1,131 +1,134 @@
 -- SPDX-License-Identifier: ISC
 
---- The workers of Lus 1.6.2, for plain Lua: scripts that run in states of their own, side
--- by side, and talk by messages.
+--- The workers of Lus 1.6.2, for plain Lua: scripts that run in parallel, each in a state of
+-- its own, and exchange messages.
 --
 --    local worker = require "weir.worker"
 --    local w = worker.create("square.lua")
 --    worker.send(w, 12)
 --    print(worker.receive(w)) -- 144
 --
--- where square.lua is `global worker` (a first line that is skipped), and
+-- Here square.lua is `global worker` (weir skips such a first line), and
 -- `worker.message(worker.peek() ^ 2)`: a worker's script finds these functions in the
 -- global `worker`.
 --
 -- **What differs from Lus 1.6.2**, besides that a module must be required:
 --
--- - Any number of workers run on as many threads as there are CPUs (at most 32). One that
---   waits in its main chunk leaves its thread, and may go on on another one: mind that with
+-- - Any number of workers run on as many threads as there are CPUs (at most 32). A worker that
+--   waits in its main chunk leaves its thread, and may go on on another thread: mind that with
 --   C modules that keep data by thread. Where it cannot leave (in a coroutine of its own,
 --   below a C function; on Lua 5.1 also below pcall, metamethods, iterators and tail calls)
---   it blocks, and up to 256 spare threads start. Past them the wait raises "would
+--   it blocks the thread, and up to 256 spare threads start. Beyond that the wait raises "would
 --   deadlock: pool 'worker', N of N threads wait". There a waiting worker keeps its thread,
 --   and more workers than CPUs hang.
--- - Messages come first, then a worker's error, once, then nil. There the error overtakes
---   the messages and comes again and again.
+-- - Messages come first, then a worker's error once, then nil. There the error overtakes
+--   the messages, and every receive raises it.
 -- - receive looks first at the worker after the one that it served last; there always at
 --   its first argument.
--- - Messages keep identity and cycles, to any depth; there two references to one table
---   arrive as two, a cycle or a nesting of 20 corrupts memory.
--- - Nobody waits for a worker at the program's end, or when a handle is collected.
--- - peek raises when nothing can come any more: "worker.peek: the parent has ended",
+-- - Messages keep identity and cycles, to any depth. There two references to one table
+--   arrive as two tables, and a cycle or 20 nested tables corrupt memory.
+-- - Neither the program's end nor the collection of a handle waits for a worker.
+-- - peek raises if no message can come any more: "worker.peek: the parent has ended",
 --   "worker.peek: nobody holds this worker any more" (the last handle was collected).
--- - A worker's state is closed before the worker is dead, on a thread of the workers.
+-- - A worker's state is closed, on a thread of the workers, before its status is "dead".
 -- - receive under an event loop (Copas, luv, cqueues) suspends only its coroutine.
 -- - os.exit in a worker raises. A yield of its main chunk ends it with an error.
--- - At most 16384 workers live at a time; one more is an error of create.
--- - Workers stay with the process that made them. To its child after fork they are dead: it
---   receives what they had sent, then nil, and may have its own. A script that forks goes on
---   in the child as a program of its own, whose peek raises "worker.peek: the parent is in
---   another process" and which ends with it.
--- - pledge: everybody starts with all rights and only gives some up; there nobody has any
---   and asks for them. A call keeps of what the state had only what it names; a worker's set
---   is not sealed from the start. All coroutines of a state share its set. `network` is held
---   whole or not at all.
--- - An error object that has a text (__tostring) is that text; there each is "unknown
---   runtime error", and here what has none.
--- - Ours alone: traceback, receive_within, close, and the options of create.
+-- - At most 16384 workers live at a time; create raises for one more.
+-- - Workers stay with the process that made them. For its child after fork they are dead: the
+--   child receives what they had sent, then nil, and may create its own. A script that forks
+--   goes on in the child as a program of its own. Its peek raises "worker.peek: the parent is
+--   in another process", and the child ends with the script.
+-- - pledge: every state starts with all rights and only gives some up; there a state has none
+--   and asks for them. A call keeps only those rights of the state that it names. A worker's
+--   set is not sealed from the start. All coroutines of a state share its set. `network` is
+--   held whole or not at all.
+-- - An error object that has a text (__tostring) arrives as that text, any other as "unknown
+--   runtime error"; there each arrives as that.
+-- - weir adds traceback, receive_within, close, and the options of create.
 --
--- **Threads**: a handle belongs to the state that made it. It cannot be sent in a message,
--- but as an argument to a task of a weir.pool, whose state may then use it, too.
+-- **Threads**: a handle belongs to the state that made it. It cannot be sent in a message, but
+-- it may be an argument of a task of a weir.pool, whose state may then use it as well.
 -- @module weir.worker
 
 --- Starts a worker.
 -- @function create
--- @tparam string|table path of its script; or a table with that as `path`, and
---   `limit` (a number, none by default): how many messages may wait, in each direction;
---   `on_full` ("wait"): send and message wait while there are so many, or with "refuse"
---   return nil and "full", and otherwise true
--- @param ... copied; the script's `...`. Raises when one is no data: a function, userdata
---   (a worker, too) or coroutine, also inside tables. Metatables are dropped
--- @return a handle. That the script cannot be loaded is an error of the worker
+-- @tparam string|table path of its script; or a table with these fields:
+--   `path`;
+--   `limit` (a number, by default none): how many messages may wait, in each direction;
+--   `on_full` ("wait"): at that limit send and message wait. With "refuse" they return nil and
+--   "full" at the limit, otherwise true
+-- @param ... copied; the script's `...`. Raises if one is no data: a function, userdata
+--   (also a worker) or coroutine, also inside tables. Metatables are dropped
+-- @return a handle. If the script cannot be loaded, that is an error of the worker
 
---- Whether it has ended.
+--- Whether a worker has ended.
 -- @function status
 -- @param w a worker
--- @treturn string "dead" when its script has returned or failed, or could not be loaded;
---   else "running". What it sent can be received all the same
+-- @treturn string "dead" if its script has returned or failed, or could not be loaded;
+--   otherwise "running". Messages that a dead worker sent can still be received
 
---- Where a worker failed.
+--- The traceback of a worker that failed.
 -- @function traceback
 -- @param w a worker
--- @treturn ?string the text of its error and the calls that it was raised in; nil while it
---   runs, when it did not fail, and when its script could not be loaded
+-- @treturn ?string the text of its error and the calls in which it was raised; nil while the
+--   worker runs, if it did not fail, and if its script could not be loaded
 
---- Waits for a message of one of the workers, or until all are dead and nothing of them is
--- left.
+--- Waits for a message of one of the workers, or until all are dead and have no message left.
 -- @function receive
 -- @param ... workers, one or more
--- @return a value for each of them: the message of the one that had one, else nil. Raises a
---   worker's error (text) once, when none of them has a message
+-- @return a value for each of them: its message for the worker that had one, nil for the
+--   others. If none has a message, raises a worker's error (text), once
 
---- The same, but waits no longer than so many seconds.
+--- Receives a message, but waits no longer than so many seconds.
 -- @function receive_within
 -- @tparam number seconds 0 or more
 -- @param ... workers, one or more
--- @return as receive; only nils when the time has passed
+-- @return as receive; only nils if the time has passed
 
---- Sends a value to a worker. What a dead one is sent is lost.
+--- Sends a value to a worker. A message to a dead worker is lost.
 -- @function send
 -- @param w a worker
--- @param value data, see create; it is copied now. Raises when it is none
+-- @param value data, see create; it is copied now. Raises if it is no data
 -- @return nothing; see create for queues with a limit
 
---- Ends what a worker is sent: when it has read what is there, its peek raises
+--- Ends the messages to a worker: when it has read those that are there, its peek raises
 -- "worker.peek: the worker was closed".
 -- @function close
 -- @param w a worker
 
---- In a worker: sends a value to whoever holds it.
+--- In a worker: sends a value to the holder of its handle.
 -- @function message
 -- @param value as for send
 -- @return nothing; see create for queues with a limit
 
---- In a worker: takes the oldest message that it was sent, and waits for one.
+--- In a worker: takes the oldest message that was sent to it, and waits for one.
 -- @function peek
--- @return the message. Raises when none can come any more, see above
+-- @return the message. Raises if none can come any more, see above
 
---- Gives up rights, for good; a worker's script finds it as a global, too. Whoever calls it
--- keeps of what it may do only what it names, less what it names after "~"; workers that it
--- creates may do no more.
+--- Gives up rights for good. A worker's script also finds it as a global. The calling state
+-- keeps only those of its rights that the call names, except those named after "~". Workers
+-- that it creates have no more rights.
 --
---    pledge("load", "fs:read=lib/*", "seal") -- only that, and no further change
---    pledge("~exec", "~network")             -- all that it may do now, but those
+--    pledge("load", "fs:read=lib/*", "seal") -- only these, and no further change
+--    pledge("~exec", "~network")             -- all that the state has now, except these
 --
--- The rights: `fs`, `fs:read`, `fs:write` (with a pattern: `fs:read=/data/*`, compared with
--- paths without links and dots; `*` matches `/`, too), `load` (load, require, dofile, create),
--- `exec` (os.execute, io.popen), `env` (os.getenv; `env=LC_*`), `network`. `~all` gives up
--- everything, `seal` any later change.
+-- The rights:
 --
--- What has pledged is restricted for good, whatever it kept: it loads no bytecode and no C
--- module, has neither ffi nor debug but debug.traceback, no pools and no run_in_main. `network`
--- can only be given up: what C modules that were loaded before can do, they still can.
+-- - `fs`, `fs:read`, `fs:write`; with a pattern: `fs:read=/data/*`, compared with paths without
+--   links and dots; `*` also matches `/`
+-- - `load` (load, require, dofile, create), `exec` (os.execute, io.popen), `env` (os.getenv;
+--   `env=LC_*`), `network`
+-- - `~all` gives up everything, `seal` any later change
 --
--- `require "weir.worker"` has functions of Lua's library ask for the rights at every call:
--- so a reference that was taken after it is bound, also if it is older than the pledge. Until
--- then they are as they were.
+-- A state that has pledged is restricted for good, whatever it kept: it loads no bytecode and
+-- no C module, and has no ffi, no debug except debug.traceback, no pools and no run_in_main.
+-- `network` can only be given up. C modules that were loaded before keep their powers.
+--
+-- After `require "weir.worker"` functions of Lua's library check the rights at every call. So
+-- a reference taken after that require is bound, even if it is older than the pledge.
+-- References taken before are not.
 -- @function pledge
--- @tparam string ... rights. Raises when one is none
--- @treturn boolean for each: whether it is held (or is given up) now. Once sealed only false
+-- @tparam string ... rights. Raises if one is none
+-- @treturn boolean for each: whether it is held (or given up) now. Once sealed only false
 
 return require "weir.actor"

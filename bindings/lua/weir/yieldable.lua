@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 --
 -- yieldable.lua: whether the running coroutine can be suspended where it is now. Lua 5.3
--- and later know; elsewhere its stack is looked through, and what is not known to let a
--- yield pass counts as not letting it.
+-- and later have a function for that. Elsewhere this file searches its stack; a function that
+-- is not known to let a yield pass counts as one that does not.
 
 if coroutine.isyieldable then return coroutine.isyieldable end -- luacheck: ignore
 
@@ -13,8 +13,8 @@ local is_5_1 = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 local passes = is_5_1 and {} or { [pcall] = true, [xpcall] = true }
 
 -- 5.1 calls metamethods, and iterators of for, from C that is not on its stack: a function
--- that nothing names may have been called so. What was called by a tail call has no name
--- and is taken for harmless: a metamethod that ends in one gets Lua's own error.
+-- without a name may be such a one. A function that was called by a tail call has no name
+-- either, and is taken for harmless: a metamethod that ends in one gets Lua's own error.
 local function may_be_called_by_c(info)
   return info.what ~= "tail" and info.name == nil or info.name == "(for generator)"
 end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.loop.block: no loop: who waits blocks its thread, and what comes back to this
--- state meanwhile is served.
+-- weir.loop.block: no loop. A wait blocks the thread, and serves what comes back to this state
+-- meanwhile.
 
 local core = require "weir.core"
 local mailbox = require "weir.mailbox"
@@ -9,7 +9,7 @@ local mailbox = require "weir.mailbox"
 local block = { name = "block" }
 
 function block.owns()
-  return false -- it is what remains
+  return false -- loops.of falls back to it
 end
 
 function block.suspend(_, timeout, future, for_space)
@@ -22,6 +22,6 @@ function block.suspend(_, timeout, future, for_space)
   end
 end
 
-function block.resume() end -- nothing of it is ever suspended
+function block.resume() end -- it never suspends a coroutine
 
 return block

@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.loop.copas: Copas. The only file that touches it; it looks the module up at every
--- call, because programs reload it. Copas has no word for "this coroutine is mine": while
--- it runs, every coroutine is taken for its own.
+-- weir.loop.copas: Copas. No other file uses it. It looks the module up at every call, because
+-- programs reload it. Copas cannot tell which coroutines are its own: while it runs, every
+-- coroutine is taken for one of its.
 --
--- Copas 1.1.7 (Debian 12's, Lua 5.1 and 5.2) does not say whether it runs, either: where it
--- is loaded every coroutine is its own. It knows no sleep and no wakeup, so who waits for a
--- time blocks; and its loop never ends. A handler whose last wait was one of ours has to
--- close its client itself: that Copas closes what was waited for last.
+-- Copas 1.1.7 (Debian 12's, Lua 5.1 and 5.2) cannot tell either whether it runs: where it is
+-- loaded, every coroutine is taken for one of its. It has no sleep and no wakeup, so a wait
+-- with a timeout blocks the thread; and its loop never ends. That Copas closes the socket that
+-- a handler waited for last. So a handler whose last wait was one of weir's has to close its
+-- client itself.
 
 local block = require "weir.loop.block"
 
@@ -31,16 +32,16 @@ function copas_loop.owns()
   return module ~= nil and (module.running == true or not module.wakeup)
 end
 
--- ---- Copas before 4: who waits, as a socket that is readable when it is woken ----
+-- ---- Copas before 4: a waiter is a socket that is readable when it is woken -------
 
 local sleeper = {}
 sleeper.__index = sleeper
 
-local sleepers = setmetatable({}, { __mode = "k" }) -- co -> what it waits for
+local sleepers = setmetatable({}, { __mode = "k" }) -- co -> the sleeper that it waits for
 local ready -- a socket that is not connected is always readable
 
 function sleeper:getfd()
-  if not self.woken then return -1 end -- which select leaves out
+  if not self.woken then return -1 end -- select leaves it out
   local socket = package.loaded.socket
   ready = ready or (socket.tcp4 or socket.tcp)() -- the other's has no descriptor yet in LuaSocket 3
   return ready:getfd()
@@ -76,7 +77,7 @@ function copas_loop.resume(co)
   if sleepers[co] then sleepers[co].woken = true end
 end
 
--- The older one passes a socket first, of which a thread has none.
+-- The older Copas passes a socket as the first argument; a thread has none.
 local function start(module, fn, ...)
   if module.wakeup then return module.addthread(fn, ...) end
   module.addthread(function(_, ...) return fn(...) end, ...)
@@ -93,21 +94,22 @@ source.__index = source
 
 local sources = setmetatable({}, { __mode = "k" }) -- Copas -> its source, while its thread lives
 
--- Once it is stopped select takes it for readable, so that Copas looks at it again. Closing
--- it would not do: Copas may just let others go on before it waits for it, and forgets that.
+-- Once the source is stopped, select takes it for readable, so that Copas looks at it again.
+-- Closing it would not do, because Copas forgets a close that comes before it waits for it.
 function source:getfd() return self.fd end
 function source:dirty() return self.stopped end
 function source.settimeout() return true end
 function source.close() return true end -- Copas before 4 closes it itself
 
--- Copas calls it at first and whenever the descriptor is readable, until it gives something.
+-- Copas calls it first and then whenever the descriptor is readable, until it returns a value.
 function source:receive()
   if not self.stopped then self.fn() end
   if self.stopped then return true end
   return nil, "timeout"
 end
 
--- Once stopped it lets those go on whom the last delivery woke: mostly they have more.
+-- Once stopped, it lets the coroutines go on that the last delivery woke, because mostly they
+-- submit more.
 local function read(module, self)
   repeat
     module.receive(self)
@@ -117,7 +119,7 @@ local function read(module, self)
 end
 
 -- One thread serves any number of watches of one descriptor that follow each other
--- before the loop turns.
+-- before the loop runs again.
 function copas_loop.watch(fd, fn)
   local module = copas()
   if fd >= SELECT_LIMIT then

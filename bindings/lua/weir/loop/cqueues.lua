@@ -1,14 +1,14 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.loop.cqueues: the controller that runs, of cqueues. Outside one there is nobody
--- who could watch: what is submitted there is taken up by the first wait inside.
+-- weir.loop.cqueues: the running controller of cqueues. Outside a controller nothing can
+-- watch: the first wait inside one takes what was submitted outside.
 
 local cqueues = require "cqueues"
 local condition = require "cqueues.condition"
 
 local cq_loop = { name = "cqueues" }
 
-local conditions = setmetatable({}, { __mode = "k" }) -- co -> what it waits on
+local conditions = setmetatable({}, { __mode = "k" }) -- co -> the condition that it waits on
 
 function cq_loop.owns()
   local controller, is_its_own = cqueues.running()

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.loop.luv: libuv's loop. luv knows no coroutines: whoever is in one there resumes
--- it from a callback. So a coroutine is taken for luv's only where no other loop is
--- loaded; elsewhere say weir.loop.use(weir.loop.luv).
+-- weir.loop.luv: libuv's loop. luv knows no coroutines: programs resume theirs from callbacks.
+-- So a coroutine is taken for luv's only if no other loop is loaded; otherwise call
+-- weir.loop.use(weir.loop.luv).
 
 local luv = { name = "luv" }
 
@@ -31,7 +31,7 @@ function luv.suspend(co, timeout)
 end
 
 function luv.resume(co)
-  if not suspended[co] then return end -- it itself says when it goes on
+  if not suspended[co] then return end -- it has gone on, or waits for something else
   local ok, problem = resume(co)
   if not ok then
     io.stderr:write("weir: a coroutine failed: ", debug.traceback(co, tostring(problem)), "\n")
@@ -46,8 +46,8 @@ end
 
 local polls = {} -- descriptor -> its handle, active or stopped
 
--- It is only stopped, never closed: luv up to 1.44 crashes when a state ends while a
--- handle is closing, and nobody runs the loop to let it be closed.
+-- The handle is only stopped, never closed: luv up to 1.44 crashes if a state ends while a
+-- handle is closing, and no loop may run to finish the closing.
 function luv.watch(fd, fn)
   local poll = polls[fd] or uv().new_poll(fd)
   polls[fd] = poll

@@ -84,9 +84,11 @@ let wait_as_mains before mains t =
   Fun.protect ~finally:(disarm alarm) (fun () ->
       before wake;
       if Promise.on_wake t wake then
-        while alarm.state = `Armed do
-          Raw.poll fds;
-          List.iter (fun main -> ignore (Main.dispatch main)) mains
+        while
+          List.iter (fun main -> ignore (Main.dispatch main)) mains;
+          alarm.state = `Armed
+        do
+          Raw.poll fds
         done)
 
 let wait ?(before = ignore) t =

@@ -14,7 +14,9 @@ type t = {
   uncaught : Error.handler;
   hidden : bool; (* weir's own: no call goes there unnamed *)
   mutable is_open : bool;
-  mutable depth : int; (* of dispatches: callbacks run after the core's has returned *)
+  delivery : Raw.delivery; (* of the outermost dispatch *)
+  mutable depth : int; (* of dispatches *)
+  mutable telling : int; (* pending in the core only because its callbacks run now *)
   mutable serving : served list; (* calls whose functions run now, the innermost first *)
   mutable on_busy : [ `Busy | `Idle ] -> unit;
   mutable busy : bool;
@@ -60,7 +62,9 @@ let make ~hidden uncaught =
       uncaught;
       hidden;
       is_open = true;
+      delivery = Raw.delivery ();
       depth = 0;
+      telling = 0;
       serving = [];
       on_busy = ignore_busy;
       busy = false;
@@ -78,7 +82,7 @@ let report exn trace =
 let create ?(uncaught = report) () = make ~hidden:false uncaught
 let uncaught t = t.uncaught
 let fd t = Raw.main_fd (raw "Weir.Main.fd" t)
-let pending t = Raw.main_pending (raw "Weir.Main.pending" t)
+let pending t = Raw.main_pending (raw "Weir.Main.pending" t) - t.telling
 
 let look_busy t =
   if t.is_open && t.depth = 0 then begin
@@ -98,37 +102,36 @@ let on_busy t f =
 (* After a call that may have aimed something at this thread's main. *)
 let submitted t = if t.on_busy != ignore_busy && owned_here t then look_busy t
 
-(* What was told on this thread and not taken does not make the descriptor readable: a
-   callback runs a loop of its own, or has raised. *)
-let rouse t =
-  if t.is_open && Raw.told () then begin
-    let id = Promise.slot_for (Promise.Notice ignore) in
-    if Raw.main_rouse t.raw id <> 0 then Promise.drop (Raw.index id)
-  end
+(* A callback runs a loop of its own, for which the descriptor has to be readable. *)
+let rouse t = if t.is_open && t.depth > 0 then Raw.main_rearm t.raw
 
-let leave t =
+let rec deliver t (d : Raw.delivery) outer n max =
+  t.telling <- outer + d.pends;
+  Promise.deliver d.index d.code;
+  if n <> max && Raw.main_next t.raw d then deliver t d outer (n + 1) max else n
+
+let leave t d outer =
+  Raw.delivery_end d;
+  t.telling <- outer;
   t.depth <- t.depth - 1;
   look_busy t
 
-let delivering t step =
+(* What has not been delivered when an exception leaves stays in the core's main, in order. *)
+let dispatch_from first t max =
+  let d = if t.depth = 0 then t.delivery else Raw.delivery () and outer = t.telling in
   t.depth <- t.depth + 1;
-  match
-    let n = step () in
-    Promise.deliver_all ();
-    n
-  with
+  match if first d then deliver t d outer 1 max else 0 with
   | n ->
-      leave t;
+      leave t d outer;
       n
   | exception exn ->
       let trace = Printexc.get_raw_backtrace () in
-      rouse t;
-      leave t;
+      leave t d outer;
       Printexc.raise_with_backtrace exn trace
 
 let dispatch ?(max = 0) t =
   let raw = own "Weir.Main.dispatch" t in
-  delivering t (fun () -> Raw.main_dispatch raw max)
+  dispatch_from (Raw.main_next raw) t max
 
 let ns_of = function
   | None -> -1
@@ -137,16 +140,17 @@ let ns_of = function
 
 let wait ?timeout t =
   let raw = own "Weir.Main.wait" t in
-  let ns = if Raw.told () then 0 else ns_of timeout in
-  delivering t (fun () -> Raw.main_wait raw ns)
+  let ns = if timeout = None && pending t = 0 then 0 else ns_of timeout in
+  dispatch_from (Raw.main_wait_next raw ns) t 0
 
 let close ?(detach = false) t =
   if t.is_open then begin
     let raw = own "Weir.Main.close" t in
     if t.depth > 0 then failwith "Weir.Main.close: inside its own dispatch";
+    t.is_open <- false;
     let code = Raw.main_close raw ~detach in
+    t.is_open <- code <> 0;
     if code = 0 then begin
-      t.is_open <- false;
       update (List.filter (fun other -> other != t));
       if t.busy then t.on_busy `Idle
     end;

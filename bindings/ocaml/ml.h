@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC
  *
- * ml.h: what the OCaml stubs share: slots, and the list of what was told here.
+ * ml.h: what the OCaml stubs share: slots, and what the core tells by a callback.
  *
- * A slot is a task, a notice or a call that OCaml handed to the core. It lives in
- * a chunk that never moves; its OCaml half is a cell with the same number, so
- * only integers cross. An id is the number and, above it, the generation, so
- * that a stale id names nothing.
+ * A slot is a task, a notice, a call or a pool's lend that OCaml handed to the core. It
+ * lives in a chunk that never moves; its OCaml half is a cell with the same number, so
+ * only integers cross. An id is the number and, above it, the generation, so that a
+ * stale id names nothing.
  *
- * The core's callbacks run no OCaml (but see wml_run_now): they append the slot to a
- * list of the thread that they run on, and that thread's OCaml takes it from there
- * when the stub that called the core has returned (Promise.drain).
+ * What comes to a main OCaml takes one by one (Main.dispatch), with no callback. A
+ * callback runs under the core's frames, where OCaml must not raise: see ml_told.c and
+ * wml_run_now.
  */
 #ifndef WEIR_ML_H
 #define WEIR_ML_H
@@ -23,25 +23,20 @@
 #error "weir: ids and nanoseconds need 64-bit OCaml integers"
 #endif
 
-enum slot_kind { SLOT_TASK, SLOT_NOTICE, SLOT_CALL, SLOT_LEND };
-
 typedef struct slot {
     union {
         weir_task   task;
         weir_notice notice;
     } u; /* first: the core hands its address back. Zero-filled while the slot is free */
     struct slot *next; /* among the told, or the free */
-    /* Guarded by the slots' lock: a circle of a pool's SLOT_LEND and the pool's tasks, newest
-     * first. Any other slot is alone in its circle. */
-    struct slot   *older, *newer;
-    weir_call     *call;
-    uint64_t       word; /* generation << 16 | references; atomic */
-    intnat         id;
-    weir_main     *main; /* where a task's done goes, a call, or a lend */
-    unsigned       index;
-    int            code;
-    enum slot_kind kind;
-    bool           told; /* SLOT_LEND: stands on the list */
+    /* Guarded by the slots' lock: a circle of a pool's lend and the pool's tasks, newest first.
+     * Any other slot is alone in its circle. */
+    struct slot *older, *newer;
+    uint64_t     word; /* generation << 16 | references; atomic */
+    intnat       id;
+    weir_main   *main; /* where a task's done goes */
+    unsigned     index;
+    int          code;
 } slot;
 
 #pragma GCC visibility push(hidden)
@@ -52,15 +47,11 @@ slot *wml_slot_hold(intnat id);
 /* The slot that id names, for its owner. */
 slot *wml_slot_own(intnat id);
 void  wml_slot_drop(slot *s);
-void  wml_tell(slot *s, int code);
-/* Has this thread been told something that nobody has taken yet? */
-bool wml_told(void);
 
 /* Callbacks for the core. */
 int  wml_task_run(weir_task *task, void *state);
 void wml_task_done(weir_task *task);
 void wml_notice_fn(weir_notice *notice, int outcome);
-void wml_call_fn(weir_call *call, void *slot);
 
 /* Set while a stub of this thread settles a task. */
 extern _Thread_local bool wml_settling;
@@ -68,21 +59,21 @@ extern _Thread_local bool wml_settling;
  * it something: by whoever makes a slot, a main or a worker. */
 extern _Thread_local bool wml_runs_ocaml;
 
-/* Release the runtime around a call of the core. Meanwhile the core serves the calls and
- * lends of this thread's mains, but of `dispatched` only by dispatch (NULL: it dispatches
- * none). Partners: acquire is given what release returned. */
-typedef struct {
-    bool       released;
-    weir_main *dispatched;
-} wml_released;
-wml_released wml_release_runtime(weir_main *dispatched);
-void         wml_acquire_runtime(wml_released outer);
-/* The core waits until a call or a lend that it serves there has returned, so its OCaml
- * must run at once, under the core's frame. */
-bool wml_must_run_now(const slot *s);
-/* Acquires the runtime and calls the OCaml function that is registered as `name`, and
- * cached in *f, with the slot's index. That function catches what is raised in it. */
-value wml_run_now(const value **f, const char *name, const slot *s);
+/* Around a call of the core that waits. Partner: caml_acquire_runtime_system. */
+void wml_release_runtime(void);
+/* For a callback inside such a call, where the core waits until this has returned: calls
+ * the OCaml function that is registered as `name`, and cached in *f, with the slot's index
+ * and the integer arg. That function catches what is raised in it. */
+value wml_run_now(const value **f, const char *name, const slot *s, value arg);
+
+/* Fills OCaml's Raw.delivery, but for its last field. */
+static inline void wml_deliver(value delivery, const slot *s, value code, bool pends)
+{
+    Field(delivery, 0) = Val_long(s->index);
+    Field(delivery, 1) = code;
+    Field(delivery, 2) = Val_bool(pends);
+}
+#define Delivery_val(v) ((weir_delivery *)Bytes_val(Field(v, 3)))
 
 /* A C pointer as an OCaml integer. */
 static inline value wml_of_pointer(const void *p) { return (value)p | 1; }

@@ -2,17 +2,17 @@
  *
  * ml_main.c: stubs for mains and run_in_main.
  *
- * A begun call is told like any delivery, and its function runs when dispatch
- * has returned. Only a call that is served from inside a blocking call (a close
- * on the main's own thread) must run at once, under the core's frame: when that
- * function returns unfinished, the core fails the call. A lend that is served there
- * must, too: the blocking call may wait for that very thread.
+ * OCaml pulls what comes to a main, so the core calls nothing back in a dispatch. A call
+ * that a blocking call serves on the main's own thread must run at once, under the core's
+ * frame: when its function returns unfinished, the core fails the call.
  */
 #define CAML_NAME_SPACE
+#include <caml/alloc.h>
 #include <caml/memory.h>
 #include <caml/threads.h>
 #include <errno.h>
 #include <poll.h>
+#include <string.h>
 
 #include "ml.h"
 
@@ -27,35 +27,28 @@ value weir_ml_main_open(value unit)
 }
 
 value weir_ml_main_fd(value m) { return Val_int(weir_main_fd(Main_val(m))); }
-
-value weir_ml_main_dispatch(value m, value max)
-{
-    return Val_int(weir_main_dispatch(Main_val(m), Int_val(max)));
-}
-
-value weir_ml_main_wait(value m, value timeout)
-{
-    weir_main   *main = Main_val(m);
-    int64_t      ns = Long_val(timeout);
-    wml_released outer = wml_release_runtime(main);
-    int          n = weir_main_wait(main, ns);
-    wml_acquire_runtime(outer);
-    return Val_int(n);
-}
-
 value weir_ml_main_pending(value m) { return Val_long((intnat)weir_main_pending(Main_val(m))); }
 
-value weir_ml_main_close(value m, value detach)
+/* main -> unit: its descriptor is readable if something waits, also while a delivery lasts */
+value weir_ml_main_rearm(value m)
 {
-    return Val_int(weir_main_close(Main_val(m), Bool_val(detach) ? WEIR_DETACH : 0));
+    weir_main_quiet(Main_val(m), false);
+    return Val_unit;
 }
 
-/* main, notice's id -> code: makes the descriptor readable; the notice comes back in a
- * dispatch */
-value weir_ml_main_rouse(value m, value id)
+/* main, detach -> code. A lend that comes as it closes is answered at once. */
+value weir_ml_main_close(value m, value detach)
+{
+    wml_release_runtime();
+    int rc = weir_main_close(Main_val(m), Bool_val(detach) ? WEIR_DETACH : 0);
+    caml_acquire_runtime_system();
+    return Val_int(rc);
+}
+
+/* main, notice's id -> code: the notice comes back in a dispatch */
+value weir_ml_main_post(value m, value id)
 {
     slot *s = wml_slot_own(Long_val(id));
-    s->kind = SLOT_NOTICE;
     s->u.notice.fn = wml_notice_fn;
     int rc = weir_notice_expect(&s->u.notice, Main_val(m));
     if (rc == 0)
@@ -63,12 +56,85 @@ value weir_ml_main_rouse(value m, value id)
     return Val_int(rc);
 }
 
-/* file_descr array -> unit: waits until one is readable, or returns at once where a
- * dispatch on this thread would find something to take. Raises Out_of_memory. */
+/* ---- deliveries -------------------------------------------------------------- */
+
+/* unit -> Raw.delivery, of no round */
+value weir_ml_delivery(value unit)
+{
+    CAMLparam1(unit);
+    CAMLlocal2(delivery, bytes);
+    weir_delivery d = {.size = sizeof d};
+    bytes = caml_alloc_string(sizeof d);
+    memcpy(Bytes_val(bytes), &d, sizeof d);
+    delivery = caml_alloc_tuple(4);
+    Store_field(delivery, 3, bytes);
+    CAMLreturn(delivery);
+}
+
+/* Returns false for a lend whose pool was collected meanwhile; else a lend's slot is held. */
+static bool fill(value delivery)
+{
+    weir_delivery *d = Delivery_val(delivery);
+    slot          *s = d->task     ? (slot *)d->task
+                       : d->notice ? (slot *)d->notice
+                       : d->call   ? d->arg
+                                   : wml_slot_hold((intnat)d->arg);
+    value          code = Val_long(d->pool ? (int)d->lends : d->outcome);
+    if (s)
+        wml_deliver(delivery, s, d->call ? wml_of_pointer(d->call) : code, d->task || d->notice);
+    else
+        d->pool = NULL;
+    return s != NULL;
+}
+
+/* A call's slot is its caller's. */
+static void drop_slot(const weir_delivery *d)
+{
+    if (d->task)
+        wml_slot_drop((slot *)d->task);
+    if (d->notice)
+        wml_slot_drop((slot *)d->notice);
+    if (d->pool)
+        wml_slot_drop(wml_slot_own((intnat)d->arg));
+}
+
+/* main delivery -> bool: is there another one? Then it is filled with the slot's index,
+ * and the outcome, the begun call, or how many threads are asked for. Ends the one before. */
+value weir_ml_main_next(value m, value delivery)
+{
+    do {
+        drop_slot(Delivery_val(delivery));
+        if (weir_main_next(Main_val(m), Delivery_val(delivery)) != 0)
+            return Val_false;
+    } while (!fill(delivery));
+    return Val_true;
+}
+
+/* main, ns, delivery of no round -> the same; waits until there is one */
+value weir_ml_main_wait_next(value m, value timeout, value delivery)
+{
+    CAMLparam1(delivery); /* it moves while others run */
+    weir_delivery d = {.size = sizeof d};
+    wml_release_runtime();
+    int rc = weir_main_wait_next(Main_val(m), Long_val(timeout), &d);
+    caml_acquire_runtime_system();
+    *Delivery_val(delivery) = d;
+    if (rc != 0)
+        CAMLreturn(Val_false);
+    CAMLreturn(fill(delivery) ? Val_true : weir_ml_main_next(m, delivery));
+}
+
+/* delivery -> unit: ends the last one and the round, if they have not ended */
+value weir_ml_delivery_end(value delivery)
+{
+    drop_slot(Delivery_val(delivery));
+    weir_delivery_end(Delivery_val(delivery));
+    return Val_unit;
+}
+
+/* file_descr array -> unit: waits until one is readable. Raises Out_of_memory. */
 value weir_ml_poll(value array)
 {
-    if (wml_told())
-        return Val_unit;
     mlsize_t       n = Wosize_val(array);
     struct pollfd *fds = caml_stat_alloc(n * sizeof *fds);
     for (mlsize_t i = 0; i < n; i++)
@@ -83,28 +149,20 @@ value weir_ml_poll(value array)
 
 /* ---- run_in_main ------------------------------------------------------------ */
 
-/* The slot is held until the OCaml side has taken it: its caller may be gone by
- * then, when the main was closed. */
-void wml_call_fn(weir_call *call, void *arg)
+/* Only a blocking call on the main's own thread serves it so. */
+static void serve(weir_call *call, void *s)
 {
-    static const value *serve;
-    slot               *s = wml_slot_hold(((slot *)arg)->id);
-    s->call = call;
-    if (wml_must_run_now(s))
-        wml_run_now(&serve, "weir.serve", s);
-    else
-        wml_tell(s, 0);
+    static const value *deliver;
+    wml_run_now(&deliver, "weir.deliver", s, wml_of_pointer(call));
 }
 
 /* main id -> code. The caller owns the slot and its cell. */
 value weir_ml_run_in_main(value m, value id)
 {
     slot *s = wml_slot_own(Long_val(id));
-    s->kind = SLOT_CALL;
-    s->main = Main_val(m);
-    wml_released outer = wml_release_runtime(NULL);
-    int          rc = weir_run_in_main(s->main, wml_call_fn, s, NULL);
-    wml_acquire_runtime(outer);
+    wml_release_runtime();
+    int rc = weir_run_in_main(Main_val(m), serve, s, NULL);
+    caml_acquire_runtime_system();
     return Val_int(rc);
 }
 
@@ -114,12 +172,6 @@ value weir_ml_current_main(value unit)
     (void)unit;
     weir_task *task = weir_task_current();
     return wml_of_pointer(task ? ((slot *)task)->main : NULL);
-}
-
-/* index -> the begun call */
-value weir_ml_slot_call(value index)
-{
-    return wml_of_pointer(wml_slot_of_index((unsigned)Long_val(index))->call);
 }
 
 value weir_ml_call_finish(value call)

@@ -8,6 +8,7 @@
 #define CAML_NAME_SPACE
 #include <caml/alloc.h>
 #include <caml/memory.h>
+#include <caml/threads.h>
 #include <caml/version.h>
 #include <signal.h>
 #include <string.h>
@@ -35,34 +36,17 @@ static struct custom_operations ops = {
 
 /* ---- open ------------------------------------------------------------------ */
 
-/* A pool without a thread may be collected meanwhile, and its slot be another's: so the
- * slot is found by its id, and held until OCaml takes it. */
+/* A blocking call serves it, which may wait for that very thread. A pool without a thread
+ * may be collected meanwhile, and its slot be another's: so the slot is found by its id. */
 static void lend(weir_pool *pool, void *arg)
 {
-    static const value *lend_now;
+    static const value *deliver;
     slot               *s = wml_slot_hold((intnat)arg);
     (void)pool;
     if (!s)
         return;
-    s->code++; /* how many are wanted; this is the opener's thread, as is who takes it */
-    if (wml_must_run_now(s)) {
-        wml_run_now(&lend_now, "weir.lend", s);
-    } else if (!s->told) {
-        wml_tell(s, s->code);
-        s->told = true;
-    } else {
-        wml_slot_drop(s);
-    }
-}
-
-/* lend's index -> how many were asked for since the last look */
-value weir_ml_lends_take(value index)
-{
-    slot *s = wml_slot_of_index((unsigned)Long_val(index));
-    value n = Val_long(s->code);
-    s->code = 0;
+    wml_run_now(&deliver, "weir.deliver", s, Val_long(1));
     wml_slot_drop(s);
-    return n;
 }
 
 /* The fields of Raw.options, in order. */
@@ -147,13 +131,8 @@ value weir_ml_pool_open(value v, value options, value main, value ready, value l
     weir_pool_options o;
     read_options(&o, options);
     slot *r = wml_slot_own(Long_val(ready));
-    r->kind = SLOT_NOTICE;
     r->u.notice.fn = wml_notice_fn;
     slot *l = Handle_val(v)->lend = wml_slot_own(Long_val(lender));
-    l->kind = SLOT_LEND;
-    l->main = Main_val(main);
-    l->code = 0;
-    l->told = false;
     o.lend = lend;
     o.arg = (void *)l->id;
     return Val_long(weir_pool_open_async(&Handle_val(v)->pool, &o, Main_val(main), &r->u.notice));
@@ -164,7 +143,6 @@ value weir_ml_pool_open(value v, value options, value main, value ready, value l
 static weir_task *prepare(value id, value main, value priority, value within, weir_run_options *o)
 {
     slot *s = wml_slot_own(Long_val(id));
-    s->kind = SLOT_TASK;
     s->u.task.run = wml_task_run;
     s->u.task.done = wml_task_done;
     s->main = Main_val(main);
@@ -190,9 +168,9 @@ value weir_ml_run_blocking(value v, value id, value main, value priority, value 
     weir_run_options o;
     weir_task       *task = prepare(id, main, priority, within, &o);
     weir_pool       *pool = Pool_val(v);
-    wml_released     outer = wml_release_runtime(NULL);
-    int              rc = weir_run_with(pool, task, &o);
-    wml_acquire_runtime(outer);
+    wml_release_runtime();
+    int rc = weir_run_with(pool, task, &o);
+    caml_acquire_runtime_system();
     CAMLreturn(Val_long(rc));
 }
 
@@ -221,9 +199,9 @@ value weir_ml_close_within(value v, value drain, value timeout)
     weir_pool      *pool = Pool_val(v);
     weir_close_mode mode = Bool_val(drain) ? WEIR_DRAIN : WEIR_CLOSE;
     int64_t         ns = Long_val(timeout);
-    wml_released    outer = wml_release_runtime(NULL);
-    int             rc = ns < 0 ? weir_close(pool, mode) : weir_close_within(pool, mode, ns);
-    wml_acquire_runtime(outer);
+    wml_release_runtime();
+    int rc = ns < 0 ? weir_close(pool, mode) : weir_close_within(pool, mode, ns);
+    caml_acquire_runtime_system();
     CAMLreturn(Val_long(rc));
 }
 
@@ -235,7 +213,6 @@ value weir_ml_close_async(value v, value drain, value main, value id)
     wml_runs_ocaml = true;
     if (!s)
         return Val_long(weir_close_async(Pool_val(v), mode, NULL, NULL));
-    s->kind = SLOT_NOTICE;
     s->u.notice.fn = wml_notice_fn;
     return Val_long(weir_close_async(Pool_val(v), mode, Main_val(main), &s->u.notice));
 }

@@ -10,34 +10,18 @@
 
 _Thread_local bool wml_runs_ocaml;
 
-static _Thread_local wml_released now;
-
-wml_released wml_release_runtime(weir_main *dispatched)
+void wml_release_runtime(void)
 {
-    wml_released outer = now;
     wml_runs_ocaml = true;
     caml_release_runtime_system();
-    now = (wml_released){true, dispatched};
-    return outer;
 }
 
-void wml_acquire_runtime(wml_released outer)
+value wml_run_now(const value **f, const char *name, const slot *s, value arg)
 {
-    now = outer;
-    caml_acquire_runtime_system();
-}
-
-bool wml_must_run_now(const slot *s) { return now.released && s->main != now.dispatched; }
-
-value wml_run_now(const value **f, const char *name, const slot *s)
-{
-    wml_released outer = now;
-    now = (wml_released){false, NULL};
     caml_acquire_runtime_system();
     if (!*f)
         *f = caml_named_value(name);
-    value result = caml_callback_exn(**f, Val_long(s->index));
+    value result = caml_callback2_exn(**f, Val_long(s->index), arg);
     caml_release_runtime_system(); /* the result is an integer */
-    now = outer;
     return result;
 }

@@ -20,13 +20,10 @@ enum { CHUNK_BITS = 10, CHUNK = 1 << CHUNK_BITS, CHUNKS = 1 << 16, INDEX_BITS = 
 /* What of the generation fits into an OCaml integer above the index. */
 #define GENERATION(word) (((word) >> 16) & (((uint64_t)1 << 36) - 1))
 
-_Thread_local bool wml_settling;
-
-static pthread_mutex_t     lock = PTHREAD_MUTEX_INITIALIZER;
-static slot               *chunks[CHUNKS];
-static unsigned            made;
-static slot               *free_slots;
-static _Thread_local slot *first_told, **last_told;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static slot           *chunks[CHUNKS];
+static unsigned        made;
+static slot           *free_slots;
 
 /* ---- fork: nobody else may hold the lock in the child -------------------- */
 
@@ -94,7 +91,6 @@ static value make(slot *lend)
         return Val_long(-1);
     uint64_t word = __atomic_add_fetch(&s->word, 1, __ATOMIC_SEQ_CST);
     s->next = NULL;
-    s->call = NULL;
     s->main = NULL;
     s->id = (intnat)(GENERATION(word) << INDEX_BITS) | (intnat)s->index;
     return Val_long(s->id);
@@ -175,7 +171,7 @@ value weir_ml_tasks(value pool, value state, value ids)
  * a worker settles has told its promise before. */
 static int never_ran(const slot *s)
 {
-    if (s->kind != SLOT_TASK || weir_task_get_state(&s->u.task) != WEIR_TASK_SETTLED)
+    if (weir_task_get_state(&s->u.task) != WEIR_TASK_SETTLED)
         return 0;
     int code = weir_task_outcome(&s->u.task);
     return code < 0 ? code : 0;
@@ -191,130 +187,3 @@ value weir_ml_slot_never_ran(value id)
     wml_slot_drop(s);
     return Val_long(code);
 }
-
-/* ---- what was told ---------------------------------------------------------- */
-
-/* What the core tells on a thread of its own, whoever takes next takes. */
-static slot *strays; /* changed under lock, looked at without */
-
-static void stray(slot *s)
-{
-    take_lock();
-    s->next = strays;
-    __atomic_store_n(&strays, s, __ATOMIC_SEQ_CST);
-    give_lock();
-}
-
-static bool has_strays(void) { return __atomic_load_n(&strays, __ATOMIC_SEQ_CST) != NULL; }
-
-static slot *take_stray(void)
-{
-    take_lock();
-    slot *s = strays;
-    if (s)
-        __atomic_store_n(&strays, s->next, __ATOMIC_SEQ_CST);
-    give_lock();
-    return s;
-}
-
-void wml_tell(slot *s, int code)
-{
-    s->code = code;
-    s->next = NULL;
-    if (!wml_runs_ocaml) {
-        stray(s);
-        return;
-    }
-    if (!first_told)
-        last_told = &first_told;
-    *last_told = s;
-    last_told = &s->next;
-}
-
-static slot *take(void)
-{
-    slot *s = first_told;
-    if (s)
-        first_told = s->next;
-    else if (has_strays())
-        s = take_stray();
-    return s;
-}
-
-/* unit -> index * 4 + kind of the next one to take, or -1 */
-value weir_ml_take(value unit)
-{
-    (void)unit;
-    slot *s = take();
-    if (!s)
-        return Val_long(-1);
-    s->told = false;
-    return Val_long((intnat)s->index * 4 + s->kind);
-}
-
-/* id -> unit: tells a notice on this thread, as the core would */
-value weir_ml_tell_here(value id)
-{
-    slot *s = wml_slot_own(Long_val(id));
-    s->kind = SLOT_NOTICE;
-    wml_runs_ocaml = true;
-    wml_tell(s, 0);
-    return Val_unit;
-}
-
-bool wml_told(void) { return first_told != NULL; }
-
-/* unit -> bool: has this thread something to take? */
-value weir_ml_told(value unit)
-{
-    (void)unit;
-    return Val_bool(wml_told());
-}
-
-/* How many takers stand on this thread's stack. */
-static _Thread_local int takers;
-
-/* difference -> unit */
-value weir_ml_takers_add(value difference)
-{
-    takers += Int_val(difference);
-    return Val_unit;
-}
-
-/* unit -> bool: is something to take that nobody on this thread is about to? */
-value weir_ml_untaken(value unit)
-{
-    (void)unit;
-    return Val_bool(takers == 0 && (first_told || has_strays()));
-}
-
-/* index -> outcome */
-value weir_ml_slot_code(value index)
-{
-    return Val_long(wml_slot_of_index((unsigned)Long_val(index))->code);
-}
-
-/* ---- the core's callbacks -------------------------------------------------- */
-
-/* The host of a borrowed worker runs its tasks itself. So this is a full queue's
- * caller, who runs it: inside weir_ml_run_blocking. */
-int wml_task_run(weir_task *task, void *state)
-{
-    static const value *run_here;
-    (void)state;
-    return Int_val(wml_run_now(&run_here, "weir.run_here", (slot *)task));
-}
-
-/* A task without a main that was taken back while queued needs no more telling:
- * whoever cancelled it has done so, and this thread may sleep on in the core. */
-void wml_task_done(weir_task *task)
-{
-    slot *s = (slot *)task;
-    int   code = weir_task_outcome(task);
-    if (!s->main && code == WEIR_ECANCELED && !wml_settling)
-        wml_slot_drop(s);
-    else
-        wml_tell(s, code);
-}
-
-void wml_notice_fn(weir_notice *notice, int outcome) { wml_tell((slot *)notice, outcome); }

@@ -149,7 +149,7 @@ let create_async ?(who = "Weir.Pool.create") ?(name = "weir") ?threads_max ?(idl
 let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
     ?tick_ms ?kind ~threads ~init ~at_exit () =
   let result =
-    Promise.make ~crew:None ~id:(-1) ~main:false ~uncaught:Error.report Promise.no_work
+    Promise.make ~crew:None ~id:(-1) ~main:Raw.no_main ~uncaught:Error.report Promise.no_work
   in
   let ready r = Promise.wake (Promise.settle result (Promise.Value r)) in
   create_async ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
@@ -171,16 +171,6 @@ let deliver_to t main within =
   | None, _ when within > 0 -> Some (Keeper.main ())
   | _ -> main
 
-let run_blocking pool id main priority within =
-  let code = Raw.run_blocking pool id main priority within in
-  Promise.drain ();
-  code
-
-let submit t =
-  match t.created.when_full with
-  | `Block | `Run_here -> run_blocking
-  | `Reject | `Drop_oldest -> Raw.run
-
 let uncaught = function None -> Error.report | Some main -> Main.uncaught main
 
 let run ?main ?(priority = Normal) ?start_within t work =
@@ -191,16 +181,18 @@ let run ?main ?(priority = Normal) ?start_within t work =
   let id = Promise.(made (Raw.task_make t.crew.handle)) in
   let work state = work (t.state state) in
   let future =
-    Promise.make ~crew:(Some t.crew) ~id ~main:(told <> None) ~uncaught:(uncaught told) work
+    Promise.make ~crew:(Some t.crew) ~id ~main:raw ~uncaught:(uncaught told) work
   in
   future.ends_in_time <- within > 0;
   Promise.fill id (Promise.Task future);
-  let code = submit t t.crew.handle id raw (Options.level priority) within in
+  let waits = match t.created.when_full with `Block | `Run_here -> true | _ -> false in
+  let submit = if waits then Raw.run_blocking else Raw.run in
+  let code = submit t.crew.handle id raw (Options.level priority) within in
+  if waits || told = None then Promise.drain () (* a lazy pool without a thread tells it here *);
   if code <> 0 then begin
     Promise.drop (Raw.index id);
     raise (Error.of_code who code)
   end;
-  if told = None then Promise.drain () (* a lazy pool that gets no thread tells it here *);
   Option.iter Main.submitted main;
   Main.wants t.crew future;
   Future.of_promise future
@@ -227,7 +219,6 @@ let close_async ?(who = "Weir.Pool.close_async") ?mode ?main t k =
     Promise.drop (Raw.index id);
     raise (Error.of_code who code)
   end;
-  Promise.drain ();
   Promise.find_closed t.crew;
   Option.iter Main.submitted main
 
@@ -241,7 +232,6 @@ let begin_close mode t =
 let close_ns who mode t ns =
   begin_close mode t;
   let code = Raw.close_within t.crew.handle ~drain:(drains mode) ns in
-  Promise.drain ();
   Promise.find_closed t.crew;
   if code = Raw.deadlock then
     invalid_arg (who ^ ": on a thread of the pool, which would wait for itself; use close_async");
@@ -256,19 +246,18 @@ let close_within ?mode t seconds =
 
 (* Steering and looking *)
 
-let checked who code = if code <> 0 then raise (Error.of_code who code)
-let pause t = checked "Weir.Pool.pause" (Raw.pause t.crew.handle)
+let checked who code =
+  Promise.drain ();
+  if code <> 0 then raise (Error.of_code who code)
 
-let resume t =
-  checked "Weir.Pool.resume" (Raw.resume t.crew.handle);
-  Promise.drain ()
+let pause t = checked "Weir.Pool.pause" (Raw.pause t.crew.handle)
+let resume t = checked "Weir.Pool.resume" (Raw.resume t.crew.handle)
 
 let resize ?threads_max t threads =
   let who = "Weir.Pool.resize" in
   let most = Option.value threads_max ~default:threads in
   Options.check_bounds who threads most;
-  checked who (Raw.resize t.crew.handle threads most);
-  Promise.drain ()
+  checked who (Raw.resize t.crew.handle threads most)
 
 let purge t =
   let take_back n id =

@@ -59,7 +59,7 @@ type 'a t = {
   id : int;
   mutable work : state -> 'a; (* [no_work] once settled *)
   crew : crew option;
-  has_main : bool;
+  main : Raw.main; (* where it is told *)
   mutable ends_in_time : bool; (* has a deadline: who waits for it does not for ever *)
   uncaught : Error.handler;
 }
@@ -69,7 +69,7 @@ let fresh = Waiting { wakes = []; callbacks = [] }
 
 let make ~crew ~id ~main ~uncaught work =
   let stage = Atomic.make fresh in
-  { stage; id; work; crew; has_main = main; ends_in_time = false; uncaught }
+  { stage; id; work; crew; main; ends_in_time = false; uncaught }
 
 (* Returns who is to be woken: after the core knows it, too. *)
 let rec settle t outcome =
@@ -162,35 +162,41 @@ let drop index =
   Slots.clear cells index;
   Raw.slot_drop index
 
-(* For an exception that may not leave now: it does when this thread next takes what it
-   was told. *)
-let raise_later exn trace =
-  let raise_it _ = Printexc.raise_with_backtrace exn trace in
-  Raw.tell_here (slot_for (Notice raise_it))
+(* For an exception that may not leave now: a delivery that raises it. *)
+let raising exn trace =
+  slot_for (Notice (fun _ -> Printexc.raise_with_backtrace exn trace))
 
-(* Each is told, whatever another one lets out. *)
-let tell_all outcome callbacks =
-  let tell_one f =
-    try f outcome with exn -> raise_later exn (Printexc.get_raw_backtrace ())
-  in
-  match callbacks with
+let raise_in main exn trace =
+  let id = raising exn trace in
+  if Raw.main_post main id <> 0 then begin
+    drop (Raw.index id);
+    Error.report exn trace
+  end
+
+(* Each is told; the first exception leaves now, the others with later deliveries. *)
+let rec tell_all main outcome = function
   | [] -> ()
-  | [ f ] -> f outcome
-  | several -> List.iter tell_one several
+  | f :: rest -> (
+      match f outcome with
+      | () -> tell_all main outcome rest
+      | exception exn ->
+          let trace = Printexc.get_raw_backtrace () in
+          List.iter (fun f -> Error.protect (raise_in main) f outcome) rest;
+          Printexc.raise_with_backtrace exn trace)
 
 let rec tell t =
   match Atomic.get t.stage with
   | Waiting _ | Told _ -> ()
   | Settled (outcome, callbacks) as was ->
       if Atomic.compare_and_set t.stage was (Told outcome) then
-        tell_all outcome (List.rev callbacks)
+        tell_all t.main outcome (List.rev callbacks)
       else tell t
 
 (* After a cancel that took the task back, which holds the slot once more. Without a
    main nobody else tells it: see wml_task_done. *)
 let taken_back t =
   wake (settle t Canceled);
-  if t.has_main then Raw.slot_drop (Raw.index t.id)
+  if t.main <> Raw.no_main then Raw.slot_drop (Raw.index t.id)
   else begin
     drop (Raw.index t.id);
     tell t
@@ -201,73 +207,38 @@ let taken_back_at index =
   | Task t -> taken_back t
   | _ -> Raw.slot_drop index (* told on its main already *)
 
-let deliver_task index =
-  let code = Raw.slot_code index in
-  let cell = Slots.get cells index in
-  drop index;
-  match cell with
+(* The stub that filled a delivery drops a task's or a notice's slot when this has
+   returned; a call's is its caller's, a lend's the pool's. *)
+let deliver index code =
+  match Slots.get cells index with
   | Task t ->
+      Slots.clear cells index;
       wake (settle t (of_code t code));
       tell t
-  | _ -> ()
+  | Notice f ->
+      Slots.clear cells index;
+      f code
+  | Call f -> f (Raw.call_of code)
+  | Lend f -> f code
+  | Nothing -> ()
 
-let deliver_notice index =
-  let code = Raw.slot_code index in
-  let cell = Slots.get cells index in
-  drop index;
-  match cell with Notice f -> f code | _ -> ()
+(* Runs all that the core told this thread by callbacks; what one raises leaves then. *)
+let rec take_all (d : Raw.delivery) =
+  if Raw.take d then
+    match deliver d.index d.code with
+    | () -> take_all d
+    | exception exn ->
+        let trace = Printexc.get_raw_backtrace () in
+        Error.protect Error.report take_all d;
+        Printexc.raise_with_backtrace exn trace
 
-(* The cell is the caller's, who has gone if the main was closed meanwhile. *)
-let deliver_call index =
-  let call = Raw.slot_call index in
-  let cell = Slots.get cells index in
-  Raw.slot_drop index;
-  match cell with Call f -> f call | _ -> Raw.call_finish call
-
-let deliver_lend index =
-  let cell = Slots.get cells index in
-  let wanted = Raw.lends_take index in
-  match cell with Lend f -> f wanted | _ -> ()
-
-(* The kinds are ml.h's. *)
-let rec take_all () =
-  let next = Raw.take () in
-  if next >= 0 then begin
-    let index = next lsr 2 in
-    (match next land 3 with
-    | 0 -> deliver_task index
-    | 1 -> deliver_notice index
-    | 2 -> deliver_call index
-    | _ -> deliver_lend index);
-    take_all ()
-  end
-
-(* Runs what the core told on this thread. An exception that a callback's handler lets
-   out leaves at once: what is undelivered stays on the thread's list. *)
-let deliver_all () =
-  Raw.takers_add 1;
-  (try take_all ()
-   with exn ->
-     Raw.takers_add (-1);
-     raise exn);
-  Raw.takers_add (-1)
-
-(* The same on a thread that has nobody to raise to. From inside a delivery, whoever
+(* After a call of the core that may have told something. From inside a delivery, whoever
    delivers goes on when this one has returned. *)
-let rec drain_all () =
-  if Raw.untaken () then begin
-    Error.protect Error.report deliver_all ();
-    drain_all ()
-  end
-
-(* The same after a call that is no dispatch. *)
 let drain () =
-  if Raw.untaken () then
-    try deliver_all ()
-    with exn ->
-      let trace = Printexc.get_raw_backtrace () in
-      drain_all ();
-      Printexc.raise_with_backtrace exn trace
+  if Raw.untaken () then take_all { index = 0; code = 0; pends = 0; round = Bytes.empty }
+
+(* The same on a thread that has nobody to raise to. *)
+let drain_all () = if Raw.untaken () then Error.protect Error.report drain ()
 
 let blocking f =
   Raw.blocking_begin ();
@@ -279,17 +250,17 @@ let tasks crew state =
   let ids = Array.make (Raw.tasks crew.handle state [||]) 0 in
   Array.sub ids 0 (min (Raw.tasks crew.handle state ids) (Array.length ids))
 
-(* After a close: who awaits a task without a main need not wait until a worker is
-   free to tell it. *)
+(* After a close: who awaits a task without a main need not wait until a thread is free
+   to tell it. *)
 let find_closed crew =
   let look id =
     match Slots.get cells (Raw.index id) with Task t -> ignore (poll t) | _ -> ()
   in
+  drain ();
   Array.iter look (tasks crew Raw.Settled)
 
-(* Under the core's frames nothing may raise. *)
-let contained f index =
-  try f index with exn -> raise_later exn (Printexc.get_raw_backtrace ())
-
-let () = Callback.register "weir.serve" (contained deliver_call)
-let () = Callback.register "weir.lend" (contained deliver_lend)
+(* Under the core's frames nothing may raise: it does when this thread next drains. *)
+let () =
+  let raise_later exn trace = Raw.tell_here (raising exn trace) in
+  Callback.register "weir.deliver" (fun index code ->
+      Error.protect raise_later (deliver index) code)

@@ -42,17 +42,25 @@ external strerror : int -> string = "weir_ml_strerror"
 external slot_make : unit -> int = "weir_ml_slot_make" [@@noalloc]
 external task_make : pool -> int = "weir_ml_task_make" [@@noalloc]
 external slot_drop : int -> unit = "weir_ml_slot_drop" [@@noalloc]
-external slot_code : int -> int = "weir_ml_slot_code" [@@noalloc]
-external slot_call : int -> call = "weir_ml_slot_call" [@@noalloc]
 external slots_live : unit -> int = "weir_ml_slots_live" [@@noalloc]
 external tasks : pool -> task_state -> int array -> int = "weir_ml_tasks" [@@noalloc]
 external slot_never_ran : int -> int = "weir_ml_slot_never_ran" [@@noalloc]
-external take : unit -> int = "weir_ml_take" [@@noalloc]
-external tell_here : int -> unit = "weir_ml_tell_here" [@@noalloc]
-external told : unit -> bool = "weir_ml_told" [@@noalloc]
-external takers_add : int -> unit = "weir_ml_takers_add" [@@noalloc]
+
+(* What came, in one crossing: the slot's index; an outcome, a begun call, or how many threads
+   are asked for; and 1 if main_pending counts it until it ends. [round] is the core's. *)
+type delivery = {
+  mutable index : int;
+  mutable code : int;
+  mutable pends : int;
+  round : Bytes.t;
+}
+
+external delivery : unit -> delivery = "weir_ml_delivery"
+external delivery_end : delivery -> unit = "weir_ml_delivery_end" [@@noalloc]
+external take : delivery -> bool = "weir_ml_take" [@@noalloc]
 external untaken : unit -> bool = "weir_ml_untaken" [@@noalloc]
-external lends_take : int -> int = "weir_ml_lends_take" [@@noalloc]
+external tell_here : int -> unit = "weir_ml_tell_here" [@@noalloc]
+external call_of : int -> call = "%identity"
 
 let index id = id land ((1 lsl 26) - 1)
 
@@ -124,11 +132,12 @@ external tick_end : unit -> unit = "weir_ml_tick_end" [@@noalloc]
 
 external main_open : unit -> main = "weir_ml_main_open" [@@noalloc]
 external main_fd : main -> Unix.file_descr = "weir_ml_main_fd" [@@noalloc]
-external main_dispatch : main -> int -> int = "weir_ml_main_dispatch" [@@noalloc]
-external main_wait : main -> int -> int = "weir_ml_main_wait"
+external main_next : main -> delivery -> bool = "weir_ml_main_next" [@@noalloc]
+external main_wait_next : main -> int -> delivery -> bool = "weir_ml_main_wait_next"
+external main_rearm : main -> unit = "weir_ml_main_rearm" [@@noalloc]
+external main_post : main -> int -> int = "weir_ml_main_post" [@@noalloc]
 external main_pending : main -> int = "weir_ml_main_pending" [@@noalloc]
-external main_rouse : main -> int -> int = "weir_ml_main_rouse" [@@noalloc]
-external main_close : main -> detach:bool -> int = "weir_ml_main_close" [@@noalloc]
+external main_close : main -> detach:bool -> int = "weir_ml_main_close"
 external current_main : unit -> main = "weir_ml_current_main" [@@noalloc]
 external run_in_main : main -> int -> int = "weir_ml_run_in_main"
 external call_finish : call -> unit = "weir_ml_call_finish" [@@noalloc]

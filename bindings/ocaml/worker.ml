@@ -52,7 +52,7 @@ let settle t outcome code =
   stays
 
 (* A full queue's caller runs the task. Nobody can await it before run has returned. *)
-let run_here index =
+let run_here index () =
   match Slots.get Promise.cells index with
   | Promise.Task ({ crew = Some crew; _ } as t) ->
       let outcome, code = call (fun work -> work (crew.here ())) t.work in

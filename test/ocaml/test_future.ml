@@ -135,6 +135,26 @@ let closed_callbacks () =
   Pool.close pool;
   check_int "each told once" 20 (Atomic.get told)
 
+(* What a call inside a callback could tell waits until the callback has returned. *)
+let closed_in_turn () =
+  let pool = plain 1 and other = plain 1 and hold = Hold.make () and order = Atomic.make [] in
+  let note x = Weir__Promise.change order (List.cons x) in
+  ignore (Pool.run pool (Hold.task hold));
+  Hold.until_it_runs hold;
+  let queue name =
+    Future.on_settle (Pool.run pool ignore) (fun _ ->
+        note name;
+        Pool.resume other;
+        note (name ^ " ends"))
+  in
+  List.iter queue [ "a"; "b" ];
+  Pool.close_async pool ignore;
+  Hold.let_go hold;
+  Pool.close pool;
+  Pool.close other;
+  Alcotest.(check (list string))
+    "one by one" [ "a"; "a ends"; "b"; "b ends" ] (List.rev (Atomic.get order))
+
 let await_self () =
   let pool = plain 2 and own = ref None and known = Gate.make () in
   let task () =
@@ -203,6 +223,7 @@ let () =
         [
           test "callbacks run in order, late ones at once" callbacks;
           test "tasks closed before they started are told once" closed_callbacks;
+          test "and one by one" closed_in_turn;
           test "a callback that raises does not stop the next" raising_callback;
         ] );
     ]

@@ -210,6 +210,13 @@ let await_in_a_batch main pool =
   ignore (Main.dispatch main);
   check_int "served" 6 !got
 
+let nothing_in_a_callback main pool =
+  let inside = ref [] in
+  let future = Pool.run ~main pool ignore in
+  Future.on_settle future (fun _ -> inside := [ Main.pending main; Main.wait main ]);
+  wait_until main (fun () -> !inside <> []);
+  Alcotest.(check (list int)) "nothing pends, nothing came" [ 0; 0 ] !inside
+
 let nested main pool =
   let inner = ref 0 and finished = ref false in
   let outer = Pool.run ~main pool ignore in
@@ -404,6 +411,7 @@ let () =
           test "Sys.Break leaves dispatch" (with_main break_passes);
           test "Sys.Break in a call ends the call and leaves dispatch" (with_main break_in_a_call);
           test "a callback may wait for other deliveries" (with_main nested);
+          test "a callback's own delivery is not pending in it" (with_main nothing_in_a_callback);
           test "also for those that came with its own" (with_main nested_in_a_batch);
           test "or await a task whose call did" (with_main await_in_a_batch);
         ] );

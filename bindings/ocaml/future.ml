@@ -98,35 +98,35 @@ let wait ?(before = ignore) t =
 
 (* A worker that waits for a task of its own pool takes a thread away, so a spare may
    start; when the last one waits, none is left to run what they all wait for. *)
-let wait_as_worker (crew : Promise.crew) t =
+let wait_as_worker (link : Promise.pool_link) t =
   let mine = ref ignore in
   let before wake =
     mine := wake;
-    Promise.change crew.awoken (List.cons wake);
-    if Stuck.is_stuck crew then raise (Stuck.error "Weir.Future.await" crew)
+    Promise.change link.awoken (List.cons wake);
+    if Stuck.is_stuck link then raise (Stuck.error "Weir.Future.await" link)
   in
   let after () =
-    Atomic.decr crew.awaiting;
-    Promise.change crew.awoken (List.filter (fun wake -> wake != !mine))
+    Atomic.decr link.awaiting;
+    Promise.change link.awoken (List.filter (fun wake -> wake != !mine))
   in
-  Atomic.incr crew.awaiting;
+  Atomic.incr link.awaiting;
   Fun.protect ~finally:after (fun () -> Promise.blocking (fun () -> wait ~before t))
 
 (* Inside functions of [n] calls that tasks of the same pool wait for. *)
-let wait_in_calls (crew : Promise.crew) n t =
+let wait_in_calls (link : Promise.pool_link) n t =
   let waits () = Promise.keeps_waiting t in
-  let before _ = if Stuck.is_stuck crew then raise (Stuck.error "Weir.Future.await" crew) in
+  let before _ = if Stuck.is_stuck link then raise (Stuck.error "Weir.Future.await" link) in
   for _ = 1 to n do
-    Stuck.enter crew waits
+    Stuck.enter link waits
   done;
-  Fun.protect ~finally:(fun () -> Stuck.leave crew waits) (fun () -> wait ~before t)
+  Fun.protect ~finally:(fun () -> Stuck.leave link waits) (fun () -> wait ~before t)
 
 let block (t : _ t) =
   if t.id >= 0 && Raw.current () = t.id then
     invalid_arg "Weir.Future.await: the caller is this task";
-  match t.crew with
-  | Some crew when Raw.serves crew.handle -> wait_as_worker crew t
-  | Some crew when Main.calls_from crew > 0 -> wait_in_calls crew (Main.calls_from crew) t
+  match t.link with
+  | Some link when Raw.serves link.handle -> wait_as_worker link t
+  | Some link when Main.calls_from link > 0 -> wait_in_calls link (Main.calls_from link) t
   | _ -> wait t
 
 let rec outcome t =

@@ -3,7 +3,7 @@
 
 (* A call whose function has not returned. *)
 type served = {
-  crew : Promise.crew option; (* the caller serves this pool *)
+  link : Promise.pool_link option; (* the caller serves this pool *)
   mutable wanted : (unit -> bool) list; (* its tasks that the function ran: not settled? *)
   give_up : exn -> unit; (* ends the call *)
 }
@@ -192,25 +192,25 @@ let served_here () =
   if Atomic.get served_now = 0 then []
   else List.concat_map (fun t -> t.serving) (of_thread ())
 
-let is_from crew served = match served.crew with Some own -> own == crew | None -> false
-let calls_from crew = List.length (List.filter (is_from crew) (served_here ()))
+let is_from link served = match served.link with Some own -> own == link | None -> false
+let calls_from link = List.length (List.filter (is_from link) (served_here ()))
 
 (* A function that a task waits for runs another task of the same pool. *)
-let wants crew future =
+let wants link future =
   if Atomic.get served_now > 0 then begin
     let keeps () = Promise.keeps_waiting future in
     let note served = served.wanted <- keeps :: served.wanted in
-    List.iter note (List.filter (is_from crew) (served_here ()))
+    List.iter note (List.filter (is_from link) (served_here ()))
   end
 
 (* The function has returned, and ends the call later. *)
 let wait_for_end who served reply =
   let waits () = List.exists (fun keeps -> keeps ()) served.wanted in
-  match served.crew with
-  | Some crew when waits () ->
-      Stuck.enter crew waits;
-      reply.leave <- (fun () -> Stuck.leave crew waits);
-      if Stuck.is_stuck crew then served.give_up (Stuck.error who crew)
+  match served.link with
+  | Some link when waits () ->
+      Stuck.enter link waits;
+      reply.leave <- (fun () -> Stuck.leave link waits);
+      if Stuck.is_stuck link then served.give_up (Stuck.error who link)
   | _ -> ()
 
 (* At an exit these functions never return. *)
@@ -228,8 +228,8 @@ let run_call t f reply =
     | Sys.Break -> t.uncaught exn trace
     | exn -> if is_ended then t.uncaught exn trace)
 
-let serve who t crew f reply call =
-  let served = { crew; wanted = []; give_up = (fun exn -> give_up reply exn) } in
+let serve who t link f reply call =
+  let served = { link; wanted = []; give_up = (fun exn -> give_up reply exn) } in
   reply.call <- Some call;
   t.serving <- served :: t.serving;
   Atomic.incr served_now;
@@ -261,8 +261,8 @@ let target = function
 let call ?(who = "Weir.Main.call") ?main f =
   let t = target main in
   let reply = { call = None; result = None; given_up = false; leave = ignore } in
-  let crew = Stuck.crew_here () in
-  let id = Promise.slot_for (Promise.Call (fun call -> serve who t crew f reply call)) in
+  let link = Stuck.link_here () in
+  let id = Promise.slot_for (Promise.Call (fun call -> serve who t link f reply call)) in
   let code = Raw.run_in_main t.raw id in
   Promise.drop (Raw.index id);
   Promise.drain ();

@@ -78,8 +78,8 @@ val finish : 'a reply -> ('a, exn * Printexc.raw_backtrace) result -> unit
 val make : hidden:bool -> Error.handler -> t
 val rouse : t -> unit
 val exiting : unit -> unit
-val calls_from : Promise.crew -> int
-val wants : Promise.crew -> _ Promise.t -> unit
+val calls_from : Promise.pool_link -> int
+val wants : Promise.pool_link -> _ Promise.t -> unit
 val of_thread : unit -> t list
 val raw : string -> t -> Raw.main
 val uncaught : t -> Error.handler

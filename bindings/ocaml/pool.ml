@@ -6,9 +6,9 @@ type mode = [ `Reject | `Drain ]
 type 's when_full = [ `Reject | `Block | `Run_here of unit -> 's | `Drop_oldest ]
 
 type 's t = {
-  crew : Promise.crew;
+  link : Promise.pool_link;
   state : Promise.state -> 's;
-  workers : Worker.crew;
+  workers : Worker.program;
   start : (unit -> unit) -> unit;
   created : Options.t;
   next : int Atomic.t; (* number of the next thread *)
@@ -17,12 +17,12 @@ type 's t = {
 let name t = t.created.name
 
 let stats t =
-  let timed_out = Atomic.get t.crew.timed_out in
-  { (Raw.stats t.crew.handle) with timed_out }
+  let timed_out = Atomic.get t.link.timed_out in
+  { (Raw.stats t.link.handle) with timed_out }
 
-let times_out t = Atomic.incr t.crew.timed_out
+let times_out t = Atomic.incr t.link.timed_out
 let unhandled t = Error.unhandled (name t) `Task
-let options t = Options.of_raw t.created (Raw.pool_options t.crew.handle)
+let options t = Options.of_raw t.created (Raw.pool_options t.link.handle)
 let threads t = (options t).threads
 
 (* Threads come *)
@@ -51,10 +51,12 @@ let lend t wanted =
   done
 
 (* The core keeps the lender as long as the pool; it must not keep the pool. *)
-let lender crew =
+let lender link =
   let pool = Weak.create 1 in
-  Weak.set pool 0 (Some crew);
-  let lend wanted = Option.iter (fun (crew : Promise.crew) -> crew.lend wanted) (Weak.get pool 0) in
+  Weak.set pool 0 (Some link);
+  let lend wanted =
+    match Weak.get pool 0 with Some link -> link.Promise.lend wanted | None -> ()
+  in
   Promise.slot_for (Promise.Lend lend)
 
 (* Opening *)
@@ -76,21 +78,21 @@ let make (created : Options.t) when_full ~init ~at_exit =
   let here () =
     match when_full with `Run_here make -> seal (make ()) | _ -> assert false
   in
-  let crew = Promise.crew (Raw.pool_handle ()) here in
+  let link = Promise.pool_link (Raw.pool_handle ()) here in
   let ticks = created.tick_ms <> None && created.kind = `Threads in
   let init () = seal (init ()) and at_exit s = at_exit (state s) in
-  let workers = { Worker.shared = crew; name = created.name; init; at_exit; ticks } in
+  let workers = { Worker.link; name = created.name; init; at_exit; ticks } in
   let start =
     match created.kind with `Threads -> Lanes.start_thread | `Domains -> Lanes.start_domain
   in
-  let t = { crew; state; workers; start; created; next = Atomic.make 0 } in
-  crew.lend <- lend t;
+  let t = { link; state; workers; start; created; next = Atomic.make 0 } in
+  link.lend <- lend t;
   t
 
 let opened who t code =
   if code = 0 then Ok t
   else
-    match Atomic.get t.crew.failure with
+    match Atomic.get t.link.failure with
     | Some (exn, trace) -> Error (exn, trace)
     | None -> Error (Error.of_code who code, Printexc.get_callstack 0)
 
@@ -98,8 +100,8 @@ let open_handle who t options main k =
   let raw = Main.raw "Weir.Pool.create" main in
   let tell code = Error.protect (Main.uncaught main) k (opened who t code) in
   let ready = Promise.slot_for (Promise.Notice tell) in
-  let lend = lender t.crew in
-  let code = Raw.pool_open t.crew.handle options raw ~ready ~lend in
+  let lend = lender t.link in
+  let code = Raw.pool_open t.link.handle options raw ~ready ~lend in
   if code <> 0 then begin
     Promise.drop (Raw.index ready);
     Slots.clear Promise.cells (Raw.index lend);
@@ -149,7 +151,7 @@ let create_async ?(who = "Weir.Pool.create") ?(name = "weir") ?threads_max ?(idl
 let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
     ?tick_ms ?kind ~threads ~init ~at_exit () =
   let result =
-    Promise.make ~crew:None ~id:(-1) ~main:Raw.no_main ~uncaught:Error.report Promise.no_work
+    Promise.make ~link:None ~id:(-1) ~main:Raw.no_main ~uncaught:Error.report Promise.no_work
   in
   let ready r = Promise.wake (Promise.settle result (Promise.Value r)) in
   create_async ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
@@ -178,23 +180,23 @@ let run ?main ?(priority = Normal) ?start_within t work =
   let within = match start_within with None -> 0 | Some seconds -> deadline who seconds in
   let told = deliver_to t main within in
   let raw = match told with None -> Raw.no_main | Some main -> Main.raw who main in
-  let id = Promise.(made (Raw.task_make t.crew.handle)) in
+  let id = Promise.(made (Raw.task_make t.link.handle)) in
   let work state = work (t.state state) in
   let future =
-    Promise.make ~crew:(Some t.crew) ~id ~main:raw ~uncaught:(uncaught told) work
+    Promise.make ~link:(Some t.link) ~id ~main:raw ~uncaught:(uncaught told) work
   in
   future.ends_in_time <- within > 0;
   Promise.fill id (Promise.Task future);
   let waits = match t.created.when_full with `Block | `Run_here -> true | _ -> false in
   let submit = if waits then Raw.run_blocking else Raw.run in
-  let code = submit t.crew.handle id raw (Options.level priority) within in
+  let code = submit t.link.handle id raw (Options.level priority) within in
   if waits || told = None then Promise.drain () (* a lazy pool without a thread tells it here *);
   if code <> 0 then begin
     Promise.drop (Raw.index id);
     raise (Error.of_code who code)
   end;
   Option.iter Main.submitted main;
-  Main.wants t.crew future;
+  Main.wants t.link future;
   Future.of_promise future
 
 let cancel_requested = Raw.cancel_requested
@@ -214,25 +216,25 @@ let close_async ?(who = "Weir.Pool.close_async") ?mode ?main t k =
   let raw = Main.raw who told in
   let tell _ = Error.protect (Main.uncaught told) k () in
   let id = Promise.slot_for (Promise.Notice tell) in
-  let code = Raw.close_async t.crew.handle ~drain:(drains mode) raw id in
+  let code = Raw.close_async t.link.handle ~drain:(drains mode) raw id in
   if code <> 0 then begin
     Promise.drop (Raw.index id);
     raise (Error.of_code who code)
   end;
-  Promise.find_closed t.crew;
+  Promise.find_closed t.link;
   Option.iter Main.submitted main
 
 (* Who awaits a queued task hears of the close before the running ones have ended. *)
 let begin_close mode t =
-  if not (drains mode || Raw.serves t.crew.handle) then begin
-    ignore (Raw.close_async t.crew.handle ~drain:false Raw.no_main (-1));
-    Promise.find_closed t.crew
+  if not (drains mode || Raw.serves t.link.handle) then begin
+    ignore (Raw.close_async t.link.handle ~drain:false Raw.no_main (-1));
+    Promise.find_closed t.link
   end
 
 let close_ns who mode t ns =
   begin_close mode t;
-  let code = Raw.close_within t.crew.handle ~drain:(drains mode) ns in
-  Promise.find_closed t.crew;
+  let code = Raw.close_within t.link.handle ~drain:(drains mode) ns in
+  Promise.find_closed t.link;
   if code = Raw.deadlock then
     invalid_arg (who ^ ": on a thread of the pool, which would wait for itself; use close_async");
   code
@@ -250,14 +252,14 @@ let checked who code =
   Promise.drain ();
   if code <> 0 then raise (Error.of_code who code)
 
-let pause t = checked "Weir.Pool.pause" (Raw.pause t.crew.handle)
-let resume t = checked "Weir.Pool.resume" (Raw.resume t.crew.handle)
+let pause t = checked "Weir.Pool.pause" (Raw.pause t.link.handle)
+let resume t = checked "Weir.Pool.resume" (Raw.resume t.link.handle)
 
 let resize ?threads_max t threads =
   let who = "Weir.Pool.resize" in
   let most = Option.value threads_max ~default:threads in
   Options.check_bounds who threads most;
-  checked who (Raw.resize t.crew.handle threads most)
+  checked who (Raw.resize t.link.handle threads most)
 
 let purge t =
   let take_back n id =
@@ -267,11 +269,12 @@ let purge t =
       n + 1
     end
   in
-  let taken = Array.fold_left take_back 0 (Promise.tasks t.crew Raw.Queued) in
+  let taken = Array.fold_left take_back 0 (Promise.tasks t.link Raw.Queued) in
   Promise.drain ();
   taken
 
 let histogram t which =
-  match Raw.histogram t.crew.handle (match which with `Queue_time -> Raw.Queue_time | `Run_time -> Raw.Run_time) with
+  let which = match which with `Queue_time -> Raw.Queue_time | `Run_time -> Raw.Run_time in
+  match Raw.histogram t.link.handle which with
   | [||] -> invalid_arg "Weir.Pool.histogram: the pool was created without ~measure:`Times"
   | counts -> Histogram.of_counts counts

@@ -25,7 +25,7 @@ type 'a stage =
 type state = ..
 (* A thread's state. Each pool adds a constructor, which only its own functions know. *)
 
-type crew = {
+type pool_link = {
   handle : Raw.pool;
   awaiting : int Atomic.t; (* its threads in Future.await for one of its tasks *)
   awoken : (unit -> unit) list Atomic.t; (* wakes them, to look whether they are stuck *)
@@ -38,7 +38,7 @@ type crew = {
 }
 (* What a promise knows of its pool. *)
 
-let crew handle here =
+let pool_link handle here =
   {
     handle;
     awaiting = Atomic.make 0;
@@ -58,7 +58,7 @@ type 'a t = {
   stage : 'a stage Atomic.t;
   id : int;
   mutable work : state -> 'a; (* [no_work] once settled *)
-  crew : crew option;
+  link : pool_link option;
   main : Raw.main; (* where it is told *)
   mutable ends_in_time : bool; (* has a deadline: who waits for it does not for ever *)
   uncaught : Error.handler;
@@ -67,9 +67,9 @@ type 'a t = {
 let no_work _ = assert false
 let fresh = Waiting { wakes = []; callbacks = [] }
 
-let make ~crew ~id ~main ~uncaught work =
+let make ~link ~id ~main ~uncaught work =
   let stage = Atomic.make fresh in
-  { stage; id; work; crew; main; ends_in_time = false; uncaught }
+  { stage; id; work; link; main; ends_in_time = false; uncaught }
 
 (* Returns who is to be woken: after the core knows it, too. *)
 let rec settle t outcome =
@@ -85,7 +85,7 @@ let rec settle t outcome =
 let wake wakes = List.iter (fun wake -> wake ()) wakes
 
 (* A thread went or will not come: who awaits may be stuck now. *)
-let look_again crew = wake (Atomic.get crew.awoken)
+let look_again link = wake (Atomic.get link.awoken)
 
 (* Takes [f], which contains what the user's function raises. *)
 let rec add_callback t f =
@@ -107,7 +107,7 @@ let rec on_wake t wake =
 
 (* A pool that had no thread could get none. *)
 let refused t code =
-  let init = Option.bind t.crew (fun crew -> Atomic.get crew.failure) in
+  let init = Option.bind t.link (fun link -> Atomic.get link.failure) in
   match init with
   | Some (exn, trace) when code = Raw.init_failed -> Raised (exn, trace)
   | _ -> Raised (Error.of_code "Weir.Pool.run" code, Printexc.get_callstack 0)
@@ -246,18 +246,18 @@ let blocking f =
   Fun.protect ~finally:Raw.blocking_end f
 
 (* The ids of a pool's tasks in this state. *)
-let tasks crew state =
-  let ids = Array.make (Raw.tasks crew.handle state [||]) 0 in
-  Array.sub ids 0 (min (Raw.tasks crew.handle state ids) (Array.length ids))
+let tasks link state =
+  let ids = Array.make (Raw.tasks link.handle state [||]) 0 in
+  Array.sub ids 0 (min (Raw.tasks link.handle state ids) (Array.length ids))
 
 (* After a close: who awaits a task without a main need not wait until a thread is free
    to tell it. *)
-let find_closed crew =
+let find_closed link =
   let look id =
     match Slots.get cells (Raw.index id) with Task t -> ignore (poll t) | _ -> ()
   in
   drain ();
-  Array.iter look (tasks crew Raw.Settled)
+  Array.iter look (tasks link Raw.Settled)
 
 (* Under the core's frames nothing may raise: it does when this thread next drains. *)
 let () =

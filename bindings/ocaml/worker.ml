@@ -6,8 +6,8 @@
    tasks or [quantum] it yields. Releasing and acquiring the runtime would not do:
    the releaser is running and wins it back. *)
 
-type crew = {
-  shared : Promise.crew;
+type program = {
+  link : Promise.pool_link;
   name : string;
   init : unit -> Promise.state;
   at_exit : Promise.state -> unit;
@@ -15,13 +15,13 @@ type crew = {
 }
 
 type phase = Starting | Entered | Serving of Promise.state | Leaving of { lost : bool }
-type t = { crew : crew; mutable phase : phase; mutable cell : Promise.cell }
+type t = { program : program; mutable phase : phase; mutable cell : Promise.cell }
 
 let most = 64
 let quantum = 1_000_000
 
-let failed crew exn trace =
-  ignore (Atomic.compare_and_set crew.shared.Promise.failure None (Some (exn, trace)))
+let failed program exn trace =
+  ignore (Atomic.compare_and_set program.link.failure None (Some (exn, trace)))
 
 (* One task *)
 
@@ -35,8 +35,8 @@ let call work state =
   | x -> (Promise.Value x, 0)
   | exception exn -> judge exn (Printexc.get_raw_backtrace ())
 
-let ticking crew work state =
-  if not crew.ticks then call work state
+let ticking program work state =
+  if not program.ticks then call work state
   else begin
     Raw.tick_begin ();
     let result = call work state in
@@ -54,8 +54,8 @@ let settle t outcome code =
 (* A full queue's caller runs the task. Nobody can await it before run has returned. *)
 let run_here index () =
   match Slots.get Promise.cells index with
-  | Promise.Task ({ crew = Some crew; _ } as t) ->
-      let outcome, code = call (fun work -> work (crew.here ())) t.work in
+  | Promise.Task ({ link = Some link; _ } as t) ->
+      let outcome, code = call (fun work -> work (link.here ())) t.work in
       ignore (Promise.settle t outcome);
       code
   | _ -> Raw.failed
@@ -63,7 +63,7 @@ let run_here index () =
 let () = Callback.register "weir.run_here" run_here
 
 let run_promise w state t =
-  let outcome, code = ticking w.crew t.Promise.work state in
+  let outcome, code = ticking w.program t.Promise.work state in
   w.cell <- Promise.Nothing;
   settle t outcome code
 
@@ -92,21 +92,21 @@ and step w state index left until = if run w state index then serve w state left
 let step_out ?(code = 0) w ~lost =
   Raw.worker_leave ~lost code;
   Promise.drain_all ();
-  Promise.look_again w.crew.shared
+  Promise.look_again w.program.link
 
-let give_back crew state =
-  Error.protect (Error.unhandled crew.name `At_exit) crew.at_exit state
+let give_back program state =
+  Error.protect (Error.unhandled program.name `At_exit) program.at_exit state
 
 let leave w ~lost state =
   w.phase <- Leaving { lost };
   Promise.drain_all ();
-  give_back w.crew state;
+  give_back w.program state;
   step_out w ~lost
 
-let refuse crew code =
-  Raw.worker_refuse crew.shared.handle code;
+let refuse program code =
+  Raw.worker_refuse program.link.handle code;
   Promise.drain_all ();
-  Promise.look_again crew.shared
+  Promise.look_again program.link
 
 let exited = Failure "Thread.exit called on a thread of a weir pool"
 
@@ -114,7 +114,7 @@ let exited = Failure "Thread.exit called on a thread of a weir pool"
 let lose w exn trace =
   (match w.cell with
   | Promise.Task t ->
-      if w.crew.ticks then Raw.tick_end ();
+      if w.program.ticks then Raw.tick_end ();
       ignore (settle t (Promise.Raised (exn, trace)) Raw.failed)
   | _ -> ());
   w.cell <- Promise.Nothing;
@@ -122,12 +122,12 @@ let lose w exn trace =
   | Serving state -> leave w ~lost:true state
   | Leaving { lost } -> step_out w ~lost
   | Entered ->
-      Error.unhandled w.crew.name `Init exn trace;
-      Atomic.set w.crew.shared.failure (Some (exn, trace));
+      Error.unhandled w.program.name `Init exn trace;
+      Atomic.set w.program.link.failure (Some (exn, trace));
       step_out w ~code:Raw.failed ~lost:false
   | Starting ->
-      failed w.crew exn trace;
-      refuse w.crew Raw.failed
+      failed w.program exn trace;
+      refuse w.program Raw.failed
 
 let work w state =
   w.phase <- Serving state;
@@ -136,32 +136,32 @@ let work w state =
   | exception exn -> lose w exn (Printexc.get_raw_backtrace ())
 
 let enter w state =
-  match Raw.worker_enter w.crew.shared.handle with
+  match Raw.worker_enter w.program.link.handle with
   | 0 ->
       Promise.drain_all ();
       work w state
   | code ->
-      give_back w.crew state;
-      if code = Raw.out_of_memory then refuse w.crew code
+      give_back w.program state;
+      if code = Raw.out_of_memory then refuse w.program code
 
 (* One of the first: an init that fails is the open's failure. *)
 let begin_service w =
-  match w.crew.init () with
+  match w.program.init () with
   | state -> enter w state
   | exception exn ->
-      failed w.crew exn (Printexc.get_raw_backtrace ());
-      refuse w.crew Raw.failed
+      failed w.program exn (Printexc.get_raw_backtrace ());
+      refuse w.program Raw.failed
 
 (* A lent one enters first: a close does not wait for threads that are only wanted, and
    it must not be over before this one has run at_exit. *)
 let come_lent w =
-  match Raw.worker_enter w.crew.shared.handle with
+  match Raw.worker_enter w.program.link.handle with
   | 0 -> (
       w.phase <- Entered;
-      match w.crew.init () with
+      match w.program.init () with
       | state -> work w state
       | exception exn -> lose w exn (Printexc.get_raw_backtrace ()))
-  | code -> if code = Raw.out_of_memory then refuse w.crew code
+  | code -> if code = Raw.out_of_memory then refuse w.program code
 
 (* Threads that Thread.exit ends (before OCaml 5), by number. *)
 
@@ -198,9 +198,9 @@ let lost number =
 
 let () = Callback.register "weir.lost" lost
 
-let body crew live number () =
-  let w = { crew; phase = Starting; cell = Promise.Nothing } in
-  Raw.thread_begin crew.name number;
+let body program live number () =
+  let w = { program; phase = Starting; cell = Promise.Nothing } in
+  Raw.thread_begin program.name number;
   let ending () = lose w exited (Printexc.get_callstack 0) in
   let loss = if Lanes.may_lose then expect_loss ending else 0 in
   live w;
@@ -208,9 +208,9 @@ let body crew live number () =
   Raw.thread_end ()
 
 (* [live] is begin_service or come_lent. Raises what Thread.create or Domain.spawn raises. *)
-let spawn crew start live number =
+let spawn program start live number =
   let mask = Bytes.create (Raw.sigset_size ()) in
-  Raw.block_signals crew.shared.handle mask;
+  Raw.block_signals program.link.handle mask;
   Fun.protect
     ~finally:(fun () -> Raw.restore_signals mask)
-    (fun () -> start (body crew live number))
+    (fun () -> start (body program live number))

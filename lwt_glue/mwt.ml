@@ -1,5 +1,5 @@
 (* SPDX-License-Identifier: ISC
-   The interface of mwt; README.md says how it differs from the original. *)
+   The interface of mwt. README.md lists how it differs from the original. *)
 
 type 'state t = 'state Weir.Pool.t
 
@@ -18,7 +18,8 @@ let closed = Invalid_argument "Mwt.run"
 let resolve_with future resolver =
   Weir.Future.on_settle future (Weir_loop.resolve ~closed resolver)
 
-(* Lwt rejects a cancelled promise at once; that of a call which runs goes on. *)
+(* Lwt rejects a cancelled promise at once. The call goes on if it runs already, so its caller
+   gets a promise of the result. *)
 let unless_taken_back future exn =
   match exn with
   | Lwt.Canceled when Weir.Future.cancel future <> `Taken_back ->

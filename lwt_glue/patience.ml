@@ -1,5 +1,6 @@
 (* SPDX-License-Identifier: ISC
-   A stuck task must not keep the process; one of many may take its time. *)
+   The end of a program waits for a pool as long as its tasks start and end, however many
+   there are. It does not wait for a task that is stuck. *)
 
 open Lwt.Infix
 

@@ -1,6 +1,6 @@
 (* SPDX-License-Identifier: ISC
-   The loop has one main. The engine watches its descriptor; whatever comes back
-   resolves promises inside its dispatch, on the loop's thread. *)
+   The loop has one main, whose descriptor the engine watches. What comes back resolves
+   promises inside its dispatch, on the loop's thread. *)
 
 type loop = {
   main : Weir.Main.t;
@@ -11,13 +11,14 @@ type loop = {
 
 let loop : loop option ref = ref None
 
-(* One turn of the loop delivers no more than this, to stay fair to the rest. *)
+(* One iteration of the loop delivers no more than this, so that other events get their turn. *)
 let most = 512
 let self () = Thread.id (Thread.self ())
 
-(* What Lwt lets through, or its hook raises, leaves the dispatch, and so Lwt_main.run. *)
+(* An exception that Lwt lets through, or that its hook raises, leaves the dispatch, and with it
+   Lwt_main.run. *)
 
-(* Lwt's own, where it has one: before 5.7 it caught everything. *)
+(* Lwt has an Exception_filter from 5.7 on. Before, it caught every exception. *)
 module Exception_filter = struct
   let run (_ : exn) = true [@@ocaml.warning "-32"]
 end
@@ -28,7 +29,7 @@ let is_caught exn =
 
 exception Let_through of exn * Printexc.raw_backtrace
 
-(* Around what resolves a promise: Lwt has seen what comes out of it. *)
+(* Around what resolves a promise: Lwt has already filtered an exception that leaves it. *)
 let through f x =
   try f x with exn -> raise (Let_through (exn, Printexc.get_raw_backtrace ()))
 
@@ -50,7 +51,7 @@ let open_loop () =
   loop := Some l;
   l
 
-(* Lwt_engine.set may or may not have taken our watch along. *)
+(* Lwt_engine.set may have moved our watch to the new engine, or not. *)
 let follow l engine =
   Lwt_engine.stop_event l.watch;
   l.engine <- engine;
@@ -69,14 +70,14 @@ let main who =
   if engine != l.engine then follow l engine;
   l.main
 
-(* Coming back *)
+(* Results *)
 
-(* [wakeup] and not [wakeup_later], which may put the callbacks off: once a callback's
-   exception has left Lwt_main.run, Lwt 5 puts them off for ever. *)
+(* [wakeup] and not [wakeup_later], which may put the callbacks off: after a callback's
+   exception has left Lwt_main.run, Lwt 5 would never call them. *)
 let wake resolver x = through (Lwt.wakeup resolver) x
 let wake_exn resolver exn = through (Lwt.wakeup_exn resolver) exn
 
-(* Whoever looks at the backtrace in the first handler sees the worker's. *)
+(* The first handler that asks for the backtrace gets that of the task. *)
 let reject resolver exn trace =
   if Printexc.backtrace_status () then
     try Printexc.raise_with_backtrace exn trace with exn -> wake_exn resolver exn
@@ -99,7 +100,7 @@ let close who ?mode pool =
   Weir.Pool.close_async ?mode ~main:(main who) pool (wake resolver);
   promise
 
-(* Calling back *)
+(* Calls *)
 
 let end_call reply promise =
   let finish = Weir.Main.finish reply in
@@ -107,8 +108,8 @@ let end_call reply promise =
     (fun x -> finish (Ok x))
     (fun exn -> finish (Error (exn, Printexc.get_callstack 0)))
 
-(* What Lwt would not catch is told to the caller, who must not wait for ever, and goes on
-   to leave the loop. *)
+(* An exception that Lwt would not catch goes to the caller, who would wait for ever
+   otherwise, and then leaves the loop. *)
 let start f reply =
   match f () with
   | promise -> end_call reply promise

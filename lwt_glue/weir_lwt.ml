@@ -16,7 +16,7 @@ let main () = Weir_loop.main "Weir_lwt.main"
 let pending promise =
   match Lwt.state promise with Lwt.Sleep -> true | Return _ | Fail _ -> false
 
-(* A task that has ended decides: its delivery is on the way. *)
+(* If the task has ended, its outcome holds: the delivery is on its way. *)
 let give_up pool future promise resolver =
   if pending promise && Weir.Future.poll future = None then begin
     Weir.Pool.times_out pool;
@@ -34,7 +34,7 @@ let limit pool future promise resolver seconds =
   in
   Lwt.on_termination promise (fun () -> stop timer)
 
-(* The promise has ended before its task. *)
+(* For a promise that ended before its task. *)
 let late pool : _ Weir.Future.outcome -> unit = function
   | Raised (exn, trace) -> Weir.Pool.unhandled pool exn trace
   | Value _ | Canceled | Closed | Expired | Full -> ()
@@ -72,7 +72,7 @@ let close_within ?mode pool seconds =
   in
   Lwt.pick [ Lwt.map (fun () -> true) closed; Lwt.bind (Lwt_unix.sleep seconds) give_up ]
 
-(* A promise that waits for space is one that waits in line. *)
+(* To wait for space is to be queued, so the pool's queue has no limit then. *)
 let limit_of who when_full queue_limit =
   Option.iter (Weir.Options.check_range ~who "queue_limit" ~from:1 ~upto:max_int) queue_limit;
   match when_full with

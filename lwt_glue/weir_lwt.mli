@@ -1,34 +1,35 @@
 (* SPDX-License-Identifier: ISC *)
 
-(** Preemptive thread pools for programs that live on the Lwt event loop.
+(** Preemptive thread pools for programs on the Lwt event loop.
 
-    Unless it says otherwise, a function here belongs to the thread that runs
-    the loop; elsewhere it raises [Invalid_argument] naming itself and
-    {!run_in_main}. The first call of one makes its thread the loop's until the process
-    ends: [Lwt_main.run] belongs on that thread.
+    Only the thread that runs the loop may call the functions here, unless one says
+    otherwise. On another thread they raise [Invalid_argument], which names the function and
+    {!run_in_main}. The first call makes its thread the loop's until the process ends:
+    [Lwt_main.run] belongs on that thread.
 
-    What Lwt does not catch in a callback leaves [Lwt_main.run] unchanged, as it does out
-    of [Lwt_unix.sleep]: what its [Exception_filter] lets through (Lwt 5.7 on; by default
-    [Out_of_memory] and [Stack_overflow] from Lwt 6 on) and what [Lwt.async_exception_hook]
-    raises. Promises of pools resolve afterwards as before. *)
+    An exception in a callback that Lwt does not catch leaves [Lwt_main.run] unchanged, as it
+    does with [Lwt_unix.sleep]. These are the exceptions that Lwt's [Exception_filter] lets
+    through (from Lwt 5.7 on; by default [Out_of_memory] and [Stack_overflow] from Lwt 6 on),
+    and what [Lwt.async_exception_hook] raises. Promises of pools resolve afterwards as
+    before. *)
 
 type 'state t = 'state Weir.Pool.t
-(** A pool whose threads each carry a ['state]. An unreachable pool is not
-    closed: its threads and states stay until the process ends. *)
+(** A pool whose threads have a ['state] each. An unreachable pool is not closed: its threads
+    and states stay until the process ends. *)
 
 exception Closed
-(** {!Weir.Closed}: the pool is closed, or was closed before the task started. *)
+(** Is {!Weir.Closed}: the pool is closed, or was closed before the task started. *)
 
 exception Full
-(** {!Weir.Full}: the queue is at its [queue_limit], or the task gave its place to a newer
-    one. *)
+(** Is {!Weir.Full}: the queue is at its [queue_limit], or a newer task has taken the place of
+    this one. *)
 
 exception Timeout
-(** The [timeout] of {!run} passed. *)
+(** The [timeout] of {!run} has passed. *)
 
 type mode = Weir.Pool.mode
-(** What {!close} does with queued tasks: [`Reject] them with {!Closed}, or [`Drain]: run them
-    first. *)
+(** What {!close} does with queued tasks: [`Reject] rejects them with {!Closed}, [`Drain] runs
+    them first. *)
 
 val create :
   ?name:string ->
@@ -48,26 +49,26 @@ val create :
   at_exit:('state -> unit) ->
   unit ->
   'state t Lwt.t
-(** Starts [threads] threads and resolves when each has run [init]. If one
-    raises, the promise is rejected with its exception once the others have run
-    [at_exit] and ended. With [~threads:0 ~threads_max:n] the pool has no thread before
-    its first task, for which the loop makes one. What is not said here is {!Weir.Pool.create}'s.
+(** Starts [threads] threads, and resolves when each has run [init]. If an [init] raises, the
+    promise is rejected with its exception after the other threads have run [at_exit] and
+    ended. With [~threads:0 ~threads_max:n] the pool has no thread before its first task, for
+    which the loop makes one. For all that is not described here see {!Weir.Pool.create}.
     @param name names the threads: [name/0], [name/1], ...
     @param queue_limit most queued tasks (default: no limit).
-    @param when_full [`Reject] (default) rejects with [Full], where
-      [Lwt_preemptive.detach] has its caller wait for a thread; [`Wait] does that: it keeps
-      the promise pending, in order, until there is space and a thread; [`Run_here state]
-      runs the task on the loop, which stands still meanwhile; [`Drop_oldest] rejects
-      the oldest queued task with [Full]. Without [queue_limit] no queue is full.
-    @param tick_ms at most how long CPU-bound OCaml tasks keep the loop waiting
-      between switches, in ms (default: the runtime's 50 per busy thread).
-    @param kind [`Domains] (OCaml 5) runs tasks in parallel. Once a domain was started
+    @param when_full what {!run} does at the [queue_limit]; without a limit no queue is full.
+      [`Reject] (default) rejects with [Full]. [`Wait] keeps the promise pending, in order,
+      until there is a thread, as [Lwt_preemptive.detach] does. [`Run_here state] runs the
+      task on the loop, which stands still meanwhile. [`Drop_oldest] rejects the oldest
+      queued task with [Full].
+    @param tick_ms how long a CPU-bound OCaml task may keep the runtime before it hands it
+      over, in ms (default: 50 ms for each busy thread, as the runtime has it).
+    @param kind [`Domains] (OCaml 5) runs tasks in parallel. Once a domain was started,
       [Unix.fork], [Lwt_unix.fork] and [Lwt_process] fail for the rest of the process.
-    @param close_at_exit closes the pool when [Lwt_main.run]'s program exits,
-      through [Lwt_main.at_exit]; so also when a handler of SIGTERM calls [exit].
-    @param exit_within most seconds that the exit waits for that close. Without it the
-      exit waits as long as tasks of the pool start and end, and goes on once 5 s have
-      passed in which none did. Then stderr names the pool and counts the tasks that are
+    @param close_at_exit closes the pool when the program exits, through [Lwt_main.at_exit];
+      also when a handler of SIGTERM calls [exit].
+    @param exit_within how many seconds the exit waits for that close at most. Without it the
+      exit waits as long as tasks of the pool start and end, and goes on after 5 s in which
+      none did. Then a message on stderr names the pool and the number of tasks that are
       left, and the process ends without them.
     @raise Invalid_argument on a value out of range, naming it. *)
 
@@ -78,55 +79,51 @@ val run :
   'state t ->
   ('state -> 'a) ->
   'a Lwt.t
-(** [run pool f] runs [f state] on a thread of [pool]. Never blocks. What [f]
-    raises rejects the promise; its first handler may ask [Printexc] for the
-    backtrace. [Lwt.cancel] takes a queued task back; a running one goes on, its
-    value is discarded. What a task raises after its promise has ended goes to
-    {!Weir.on_unhandled}.
+(** [run pool f] runs [f state] on a thread of [pool]. It never blocks. If [f] raises, the
+    promise is rejected with the exception, and its first handler may ask [Printexc] for the
+    backtrace. [Lwt.cancel] takes a queued task back. A running task goes on, and its value is
+    discarded. What a task raises after its promise has ended goes to {!Weir.on_unhandled}.
 
-    [f] runs beside the loop and must not touch Lwt: no promise may be made, bound or
-    resolved there, because Lwt has no locks. It may call {!run_in_main}.
-    @param start_within in seconds: a task that no thread has started by then is
-      rejected with [Weir.Expired], on time even when every thread is stuck.
-    @param timeout in seconds: then the promise is rejected with [Timeout], unless the
-      task has ended by then, and counted as [timed_out]; a queued task is taken back, a
-      running one is asked to stop ([Weir.Pool.cancel_requested]), goes on and
-      counts as running until it returns. Nothing interrupts a call that does not look,
-      a query of sqlite for example. *)
+    [f] runs beside the loop and must not use Lwt: no promise may be made, bound or resolved
+    there, because Lwt has no locks. It may call {!run_in_main}.
+    @param start_within in seconds: if no thread has started the task by then, it is rejected
+      with [Weir.Expired], on time even when every thread is stuck.
+    @param timeout in seconds: unless the task has ended by then, the promise is rejected with
+      [Timeout] and counted as [timed_out]. A queued task is taken back. A running task is
+      asked to stop ([Weir.Pool.cancel_requested]), and counts as running until it returns.
+      Nothing interrupts a call that does not ask, for example a query of sqlite. *)
 
 val close : ?mode:mode -> _ t -> unit Lwt.t
-(** Closes at once for new tasks; resolves when every thread has run [at_exit]
-    and ended. Closing again waits for the same end; [`Reject] (default) after
-    [`Drain] gives up the queue. *)
+(** Closes the pool for new tasks at once. Resolves when every thread has run [at_exit] and
+    ended. Closing again waits for the same end. [`Reject] (default) after [`Drain] gives the
+    queue up. *)
 
 val close_within : ?mode:mode -> _ t -> float -> bool Lwt.t
-(** The same, but after so many seconds what is still queued is rejected with {!Closed}
-    and it resolves to [false]; the close goes on.
+(** The same with a limit in seconds. After it, what is still queued is rejected with {!Closed}
+    and the promise resolves to [false]; the close goes on.
     @raise Invalid_argument unless the time is at least 0 *)
 
 val close_async : ?mode:mode -> _ t -> unit
 (** {!close} without waiting. *)
 
 val run_in_main : (unit -> 'a Lwt.t) -> 'a
-(** On a thread that does not run the loop: runs [f ()] on the loop and waits for
-    its promise. Inside a task, the loop is the one that submitted it.
+(** On a thread that does not run the loop: runs [f ()] on the loop's thread, waits for its
+    promise, and returns its value or raises its exception.
 
-    [f] may wait for another task of the caller's pool if a thread is left for it, or
-    comes: see {!Weir.Pool.blocking}. When [f] runs one there and returns a pending promise,
-    the call counts as waiting for that task until it settles, because Lwt does not
-    tell what a promise waits for; a task with a [timeout] or [start_within] does not count.
-    @raise Invalid_argument on the loop's thread; before any pool was made there and
-      {!main} was called; and, naming the pool, when every thread of the caller's pool
-      waits so.
-    @raise Weir.Closed when [f] calls [exit]. *)
+    [f] may wait for another task of the caller's pool if a thread is left for that task, or
+    comes: see {!Weir.Pool.blocking}. If [f] runs a task there and returns a pending promise,
+    the call counts as waiting for that task until it settles, because Lwt does not tell what
+    a promise waits for. A task with a [timeout] or [start_within] does not count.
+    @raise Invalid_argument on the loop's thread. Also when no pool was made there and {!main}
+      was not called; and, naming the pool, when every thread of the caller's pool waits so.
+    @raise Weir.Closed when [f] calls [exit] *)
 
 val main : unit -> Weir.Main.t
-(** The loop's main, to aim tasks of any {!Weir.Pool} at. Calling it makes the calling
-    thread the loop's, so that other threads may call {!run_in_main} before there is a
-    pool. *)
+(** The loop's main, for tasks of any {!Weir.Pool}. This makes the calling thread the loop's,
+    so that other threads may call {!run_in_main} before there is a pool. *)
 
 val pool : 'state t -> 'state Weir.Pool.t
-(** The pool below, for the functions of {!Weir.Pool}. Any thread. *)
+(** The same pool, for the functions of {!Weir.Pool}. Any thread. *)
 
 include Weir.Control.S with type 'state t := 'state t
 (** @inline *)

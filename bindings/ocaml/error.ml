@@ -1,5 +1,5 @@
 (* SPDX-License-Identifier: ISC
-   The exceptions, and what becomes of one that nobody can catch. *)
+   The exceptions, and what happens to an exception that nobody can catch. *)
 
 exception Closed
 exception Full
@@ -32,7 +32,7 @@ let print exn trace =
   Printexc.print_raw_backtrace stderr trace;
   flush stderr
 
-(* Nobody is left to be told when stderr is gone. *)
+(* When stderr is gone, nobody is left to report to. *)
 let report exn trace =
   try print exn trace with Sys_error _ | Out_of_memory | Stack_overflow -> ()
 
@@ -53,11 +53,11 @@ let print_unhandled u =
 
 let on_unhandled = ref print_unhandled
 
-(* For a thread on which nobody could hear of what the hook raises. *)
+(* What the hook raises is printed, because nobody on this thread could catch it. *)
 let unhandled pool from exn trace =
   try !on_unhandled { pool; from; exn; trace }
   with again -> report again (Printexc.get_raw_backtrace ())
 
-(* What the handler raises passes. *)
+(* An exception of the handler itself passes. *)
 let protect (handler : handler) f x =
   try f x with exn -> handler exn (Printexc.get_raw_backtrace ())

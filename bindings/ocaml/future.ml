@@ -31,8 +31,8 @@ let cancel (t : _ t) =
   Promise.drain ();
   if code = 0 then `Taken_back else if code = Raw.busy then `Running else `Settled
 
-(* Waiting. Each way makes a [wake], gives it to [before], which may raise, and returns
-   when it was called or there is nothing to wait for. *)
+(* Each way to wait makes a function [wake] and passes it to [before], which may raise. It
+   returns when [wake] was called, or at once if the task has settled. *)
 
 let wait_as_thread before t =
   let mutex = Mutex.create () and changed = Condition.create () in
@@ -52,7 +52,7 @@ let wait_as_thread before t =
     Mutex.unlock mutex
   end
 
-(* A wake that comes late must not write to what has taken the pipe's place. *)
+(* A late [wake] must not write to a descriptor that has reused the pipe's number. *)
 type alarm = {
   source : Unix.file_descr;
   sink : Unix.file_descr;
@@ -75,7 +75,9 @@ let disarm alarm () =
   Unix.close alarm.source;
   Unix.close alarm.sink
 
-(* The task may need this thread's mains, to call back into one or to be told. *)
+(* Dispatches this thread's mains meanwhile, because the task may call into one of them. It
+   dispatches before it polls, because the dispatch whose callback waits here has read the
+   descriptor, and what came with that delivery does not make it readable again. *)
 let wait_as_mains before mains t =
   let source, sink = Unix.pipe ~cloexec:true () in
   let alarm = { source; sink; state = `Armed; lock = Mutex.create () } in
@@ -96,8 +98,8 @@ let wait ?(before = ignore) t =
   | [] -> wait_as_thread before t
   | mains -> wait_as_mains before mains t
 
-(* A worker that waits for a task of its own pool takes a thread away, so a spare may
-   start; when the last one waits, none is left to run what they all wait for. *)
+(* A thread that waits for a task of its own pool runs no task, so the pool may start a
+   spare. When the last thread waits too, nobody is left to run what they all wait for. *)
 let wait_as_worker (link : Promise.pool_link) t =
   let mine = ref ignore in
   let before wake =
@@ -112,7 +114,7 @@ let wait_as_worker (link : Promise.pool_link) t =
   Atomic.incr link.awaiting;
   Fun.protect ~finally:after (fun () -> Promise.blocking (fun () -> wait ~before t))
 
-(* Inside functions of [n] calls that tasks of the same pool wait for. *)
+(* For a wait inside the functions of [n] calls that tasks of the same pool wait for. *)
 let wait_in_calls (link : Promise.pool_link) n t =
   let waits () = Promise.keeps_waiting t in
   let before _ = if Stuck.is_stuck link then raise (Stuck.error "Weir.Future.await" link) in

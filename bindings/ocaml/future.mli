@@ -1,55 +1,54 @@
 (* SPDX-License-Identifier: ISC *)
 
-(** What a task becomes. Unless it says otherwise, a function here may be called from
-    any thread or domain. *)
+(** The result of a task. Any thread or domain may call the functions here, unless one says
+    otherwise. *)
 
 type 'a t
-(** Keeps its pool until it has settled. *)
+(** An unsettled future keeps its pool from being collected. *)
 
 type 'a outcome = 'a Promise.outcome =
   | Value of 'a
   | Raised of exn * Printexc.raw_backtrace
-  | Canceled  (** taken back, or stopped on request *)
-  | Closed  (** the pool closed before it started *)
-  | Expired  (** not started by its deadline *)
-  | Full  (** dropped: a newer task took its place in the full queue *)
+  | Canceled  (** taken back from the queue, or stopped on request *)
+  | Closed  (** the pool closed before the task started *)
+  | Expired  (** the task had not started by its deadline *)
+  | Full  (** the queue was full, and a newer task took the place of this one *)
 
 val await : 'a t -> 'a
-(** Waits, then returns the value or raises the exception, with its backtrace;
-    {!Weir.Canceled}, {!Weir.Closed}, {!Weir.Expired} or {!Weir.Full} for the other
-    outcomes. Any number of threads may wait.
+(** Waits, then returns the value, or raises the task's exception with its backtrace. For
+    the other outcomes it raises {!Weir.Canceled}, {!Weir.Closed}, {!Weir.Expired} or
+    {!Weir.Full}. Any number of threads may wait.
 
-    On a thread that owns mains it dispatches them meanwhile, so that a task that calls
-    back, and tasks told there, can end.
-    A worker that waits for a task of its own pool makes room for a spare thread, as in
-    {!Weir.Pool.blocking}.
-    @raise Invalid_argument when the caller is this very task, or a worker of the same
-      pool whose other threads all wait likewise and that gets no other: nobody would be
-      left to run it. *)
+    On a thread that owns mains it dispatches them meanwhile, because the task may wait for
+    a call into one of them. A thread that waits for a task of its own pool makes room for a
+    spare thread, as {!Weir.Pool.blocking} does.
+    @raise Invalid_argument when the caller is this very task. Also on a thread of the same
+      pool when all its other threads wait so and the pool gets no further thread, because
+      nobody would be left to run the task. *)
 
 val outcome : 'a t -> 'a outcome
 (** Waits as {!await} does. *)
 
 val poll : 'a t -> 'a outcome option
-(** [None] while it is queued or runs. *)
+(** [None] while the task is queued or runs. *)
 
 val cancel : _ t -> [ `Taken_back | `Running | `Settled ]
-(** Takes a queued task back: it settles as [Canceled] now. A running one is asked to
-    stop ({!Weir.Pool.cancel_requested}). *)
+(** Takes a queued task back: it settles as [Canceled] now. Asks a running task to stop,
+    see {!Weir.Pool.cancel_requested}. *)
 
 val on_settle : 'a t -> ('a outcome -> unit) -> unit
-(** [on_settle t f] calls [f] once [t] has settled: inside the dispatch of its main or,
-    when it was run without one, on the thread that settled it; at once, here, when
-    that has happened before. {!await} and {!poll} may know the outcome earlier than
-    the main is told. What [f] raises goes to the main's [uncaught]; without a main it
-    is printed. *)
+(** [on_settle t f] calls [f] once [t] has settled. With a main, [f] runs inside its
+    dispatch. Without a main it runs on the thread that settled the task. If the callbacks of
+    [t] have been called already, [f] runs at once, on the calling thread. {!await} and
+    {!poll} may know the outcome before the main is dispatched. What [f] raises goes to the
+    main's [uncaught]; without a main it is printed. *)
 
 val value : 'a outcome -> 'a
-(** The value, or raises as {!await} does. *)
+(** Returns the value, or raises as {!await} does. *)
 
 (**/**)
 
 val ends_in_time : _ t -> unit
-(** Its user takes it back at some time: who waits for it does not for ever. *)
+(** The user cancels it at some time, so nobody waits for it for ever. *)
 
 val of_promise : 'a Promise.t -> 'a t

@@ -1,8 +1,8 @@
 (* SPDX-License-Identifier: ISC
-   exit in a task would end the process under the loop's feet, and run the loop's
-   own at_exit hooks on the wrong thread. This hook runs before those that were
-   there when the first pool was made, raises on pool threads, and stands again. On
-   another thread it ends the calls whose functions called exit. *)
+   exit in a task would end the process while the loop runs, and would run the loop's
+   at_exit hooks on the wrong thread. This hook is installed with the first pool, so it
+   runs before all hooks that were there. On a pool's thread it installs itself again and
+   raises. On another thread it ends the calls whose functions called exit. *)
 
 let message =
   "exit called on a thread of a weir pool: call it on the program's main thread, by run_in_main"

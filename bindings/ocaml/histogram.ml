@@ -7,14 +7,14 @@ type bucket = { from_ns : int; below_ns : int; count : int }
 let of_counts counts = counts
 let count t = Array.fold_left ( + ) 0 t
 
-(* 2^62 is no OCaml integer; the clock does not get there. *)
+(* 2^62 is too large for an OCaml integer, and the clock does not get there. *)
 let power i = if i < 0 then 0 else if i > 61 then max_int else 1 lsl i
 
 let buckets t =
   let bucket i count = { from_ns = power (i - 1); below_ns = power i; count } in
   List.filter (fun b -> b.count > 0) (List.mapi bucket (Array.to_list t))
 
-(* The bucket of the time with this rank, the shortest one's being 1. *)
+(* The bucket of the time with this rank. The shortest time has rank 1. *)
 let rec of_rank rank = function
   | [ b ] -> b
   | b :: _ when b.count >= rank -> b

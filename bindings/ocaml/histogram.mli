@@ -1,6 +1,6 @@
 (* SPDX-License-Identifier: ISC *)
 
-(** How often something took how long. *)
+(** A histogram of times. *)
 
 type t
 
@@ -9,18 +9,18 @@ type bucket = { from_ns : int; below_ns : int; count : int }
     is twice as wide as the one before. *)
 
 val buckets : t -> bucket list
-(** Those that are not empty, the shortest times first. *)
+(** The buckets that are not empty, shortest times first. *)
 
 val count : t -> int
 (** How many times were measured. *)
 
 val percentile : t -> float -> float option
-(** [percentile t p]: so many seconds, or less, took [p] percent of the times; exact to
-    the width of a bucket. [None] when nothing was measured.
+(** [percentile t p] is a time in seconds: [p] percent of the measured times are shorter. It
+    is exact to the width of a bucket. [None] when nothing was measured.
     @raise Invalid_argument unless [0. <= p <= 100.] *)
 
 val pp : Format.formatter -> t -> unit
-(** A line for each bucket. *)
+(** Prints a line for each bucket. *)
 
 (**/**)
 

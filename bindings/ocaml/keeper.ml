@@ -1,7 +1,7 @@
 (* SPDX-License-Identifier: ISC
-   A thread with a main of its own, where there is no other: somebody has to make a
-   lost thread's replacement, and to tell that a task's start deadline has passed when
-   every worker is stuck. One per process, made when it is first needed. *)
+   A thread of weir's own with a main, for programs that have none. It makes the threads
+   that a pool asks for, and it calls the callbacks of tasks that settle while every thread
+   of their pool is stuck. There is one per process, made when it is first needed. *)
 
 type t = { pid : int; main : Main.t }
 
@@ -25,7 +25,7 @@ let start () =
   ignore (Thread.create body ());
   { pid = Unix.getpid (); main = Event.sync (Event.receive ready) }
 
-(* After a fork the parent's stayed behind. *)
+(* In the child of a fork the parent's keeper does not run. *)
 let main () =
   Mutex.lock mutex;
   let keeper =

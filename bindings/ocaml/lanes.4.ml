@@ -1,7 +1,7 @@
 (* SPDX-License-Identifier: ISC
-   What carries a worker, before OCaml 5. *)
+   What a pool's thread is made of, before OCaml 5. *)
 
-let may_lose = true (* Thread.exit ends the thread with no return *)
+let may_lose = true (* Thread.exit ends the thread, and no OCaml handler sees it *)
 let domains = false
 let start_thread f = ignore (Thread.create f ())
 let start_domain _ = invalid_arg "Weir.Pool.create: ~kind:`Domains needs OCaml 5"

@@ -1,10 +1,10 @@
 (* SPDX-License-Identifier: ISC
    Mains: the mailbox of a thread that runs an event loop. *)
 
-(* A call whose function has not returned. *)
+(* A call whose function runs now. *)
 type served = {
-  link : Promise.pool_link option; (* the caller serves this pool *)
-  mutable wanted : (unit -> bool) list; (* its tasks that the function ran: not settled? *)
+  link : Promise.pool_link option; (* the pool whose thread called *)
+  mutable wanted : (unit -> bool) list; (* per task that it ran in that pool: unsettled? *)
   give_up : exn -> unit; (* ends the call *)
 }
 
@@ -12,17 +12,17 @@ type t = {
   raw : Raw.main;
   owner : int;
   uncaught : Error.handler;
-  hidden : bool; (* weir's own: no call goes there unnamed *)
+  hidden : bool; (* weir's own: a call goes there only by name *)
   mutable is_open : bool;
   delivery : Raw.delivery; (* of the outermost dispatch *)
   mutable depth : int; (* of dispatches *)
   mutable telling : int; (* pending in the core only because its callbacks run now *)
-  mutable serving : served list; (* calls whose functions run now, the innermost first *)
+  mutable serving : served list; (* the innermost call first *)
   mutable on_busy : [ `Busy | `Idle ] -> unit;
   mutable busy : bool;
 }
 
-(* The open ones, to find the calling thread's. Replaced, never changed. *)
+(* The open mains, to find those of the calling thread. *)
 let all : t list Atomic.t = Atomic.make []
 
 let rec update change =
@@ -73,7 +73,7 @@ let make ~hidden uncaught =
   update (fun mains -> t :: mains);
   t
 
-(* ^C is the program's, not the callback's. *)
+(* ^C is meant for the program, not for the callback. *)
 let report exn trace =
   match exn with
   | Sys.Break -> Printexc.raise_with_backtrace exn trace
@@ -99,10 +99,11 @@ let on_busy t f =
   look_busy t;
   if t.busy then t.on_busy `Busy
 
-(* After a call that may have aimed something at this thread's main. *)
+(* After a call that may have added to what is pending in [t]. *)
 let submitted t = if t.on_busy != ignore_busy && owned_here t then look_busy t
 
-(* A callback runs a loop of its own, for which the descriptor has to be readable. *)
+(* Inside a callback that runs a loop of its own: what came with the callback's delivery is
+   still to be delivered, so that loop must find the descriptor readable. *)
 let rouse t = if t.is_open && t.depth > 0 then Raw.main_rearm t.raw
 
 let rec deliver t (d : Raw.delivery) outer n max =
@@ -116,7 +117,7 @@ let leave t d outer =
   t.depth <- t.depth - 1;
   look_busy t
 
-(* What has not been delivered when an exception leaves stays in the core's main, in order. *)
+(* When an exception leaves, what has not been delivered stays in the core's main, in order. *)
 let dispatch_from first t max =
   let d = if t.depth = 0 then t.delivery else Raw.delivery () and outer = t.telling in
   t.depth <- t.depth + 1;
@@ -164,7 +165,7 @@ type 'a reply = {
   mutable call : Raw.call option;
   mutable result : ('a, exn * Printexc.raw_backtrace) result option;
   mutable given_up : bool;
-  mutable leave : unit -> unit; (* the list of those that wait for their own pool *)
+  mutable leave : unit -> unit; (* no more counted among the calls that wait for their own pool *)
 }
 
 let end_call reply call result =
@@ -185,7 +186,7 @@ let give_up reply exn =
       reply.given_up <- true;
       end_call reply call (Error (exn, Printexc.get_callstack 0))
 
-(* How many functions of calls run, on any thread: most of the time none. *)
+(* How many such functions run, on any thread. Most of the time it is 0. *)
 let served_now = Atomic.make 0
 
 let served_here () =
@@ -195,7 +196,7 @@ let served_here () =
 let is_from link served = match served.link with Some own -> own == link | None -> false
 let calls_from link = List.length (List.filter (is_from link) (served_here ()))
 
-(* A function that a task waits for runs another task of the same pool. *)
+(* A function that a task's thread waits for has run another task of the same pool. *)
 let wants link future =
   if Atomic.get served_now > 0 then begin
     let keeps () = Promise.keeps_waiting future in
@@ -203,7 +204,7 @@ let wants link future =
     List.iter note (List.filter (is_from link) (served_here ()))
   end
 
-(* The function has returned, and ends the call later. *)
+(* The function has returned without ending the call. *)
 let wait_for_end who served reply =
   let waits () = List.exists (fun keeps -> keeps ()) served.wanted in
   match served.link with
@@ -213,11 +214,11 @@ let wait_for_end who served reply =
       if Stuck.is_stuck link then served.give_up (Stuck.error who link)
   | _ -> ()
 
-(* At an exit these functions never return. *)
+(* When the program exits inside such a function, it never returns. *)
 let exiting () =
   List.iter (fun served -> served.give_up Error.Closed) (served_here ())
 
-(* What [f] raises is the caller's. ^C is the program's, too. *)
+(* The caller gets what [f] raises. ^C goes to the program as well. *)
 let run_call t f reply =
   try f reply
   with exn -> (
@@ -245,7 +246,7 @@ let result_of who reply code =
   | Some result when code = 0 -> result
   | _ -> raise (Error.of_code who code)
 
-(* The one of the caller's task, else the first one of the process. *)
+(* The main of the caller's task, else the first one of the process. *)
 let unnamed () =
   let task's = Raw.current_main () in
   let mains = List.filter (fun t -> not t.hidden) (Atomic.get all) in

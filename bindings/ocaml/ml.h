@@ -55,8 +55,8 @@ void wml_notice_fn(weir_notice *notice, int outcome);
 
 /* Set while a stub of this thread settles a task. */
 extern _Thread_local bool wml_settling;
-/* This thread runs OCaml, and takes what it is told. Set before the core can tell
- * it something: by whoever makes a slot, a main or a worker. */
+/* This thread runs OCaml, and takes what the core tells it. Every stub sets it after which
+ * the core can tell this thread something. */
 extern _Thread_local bool wml_runs_ocaml;
 
 /* Around a call of the core that waits. Partner: caml_acquire_runtime_system. */
@@ -75,7 +75,7 @@ static inline void wml_deliver(value delivery, const slot *s, value code, bool p
 }
 #define Delivery_val(v) ((weir_delivery *)Bytes_val(Field(v, 3)))
 
-/* A C pointer as an OCaml integer. */
+/* A C pointer as an OCaml integer. Its lowest bit is 0. */
 static inline value wml_of_pointer(const void *p) { return (value)p | 1; }
 static inline void *wml_pointer(value v) { return (void *)(v & ~(value)1); }
 /* NULL for None's stand-in, 0. */

@@ -2,9 +2,11 @@
  *
  * ml_lost.c: Thread.exit on a worker, before OCaml 5.
  *
- * There it ends the thread with no return. The destructor of a key that was made
- * after Thread's own registers the thread once more, so that OCaml can settle the
- * task, run at_exit and leave the pool. From 5.0 on it is an exception.
+ * Thread.exit ends the thread there, and no stub or OCaml function returns. The
+ * destructor of a thread-specific key registers the thread with the runtime once more,
+ * so that OCaml can settle the task, run at_exit and leave the pool. The key is made
+ * after the key of Thread, whose destructor runs first. From 5.0 on Thread.exit is an
+ * exception.
  */
 #define CAML_NAME_SPACE
 #include <caml/callback.h>
@@ -32,8 +34,7 @@ static void thread_lost(void *number)
 
 static void make_key(void) { key_rc = pthread_key_create(&key, thread_lost); }
 
-/* number > 0 -> unit: "weir.lost" is called with it if this thread ends before 0
- * was set */
+/* number -> unit: "weir.lost" is called with it if this thread ends. 0: nothing is called */
 value weir_ml_when_lost(value number)
 {
     pthread_once(&once, make_key);

@@ -2,9 +2,10 @@
  *
  * ml_main.c: stubs for mains and run_in_main.
  *
- * OCaml pulls what comes to a main, so the core calls nothing back in a dispatch. A call
- * that a blocking call serves on the main's own thread must run at once, under the core's
- * frame: when its function returns unfinished, the core fails the call.
+ * OCaml takes what comes to a main one by one, so the core calls nothing back in a
+ * dispatch. A run_in_main call that a blocking call on the main's own thread serves must
+ * run at once, under the core's frame, because the core fails the call if it has not ended
+ * when the callback returns.
  */
 #define CAML_NAME_SPACE
 #include <caml/alloc.h>
@@ -36,7 +37,8 @@ value weir_ml_main_rearm(value m)
     return Val_unit;
 }
 
-/* main, detach -> code. A lend that comes as it closes is answered at once. */
+/* main, detach -> code. Releases the runtime, because a lend that comes while the main
+ * closes is answered inside this call. */
 value weir_ml_main_close(value m, value detach)
 {
     wml_release_runtime();
@@ -71,7 +73,8 @@ value weir_ml_delivery(value unit)
     CAMLreturn(delivery);
 }
 
-/* Returns false for a lend whose pool was collected meanwhile; else a lend's slot is held. */
+/* Returns false for a lend whose pool was collected meanwhile. Holds the slot of any other
+ * lend. */
 static bool fill(value delivery)
 {
     weir_delivery *d = Delivery_val(delivery);
@@ -87,7 +90,7 @@ static bool fill(value delivery)
     return s != NULL;
 }
 
-/* A call's slot is its caller's. */
+/* The slot of a call stays with its caller. */
 static void drop_slot(const weir_delivery *d)
 {
     if (d->task)
@@ -149,14 +152,14 @@ value weir_ml_poll(value array)
 
 /* ---- run_in_main ------------------------------------------------------------ */
 
-/* Only a blocking call on the main's own thread serves it so. */
+/* The core calls it only inside a blocking call on the main's own thread. */
 static void serve(weir_call *call, void *s)
 {
     static const value *deliver;
     wml_run_now(&deliver, "weir.deliver", s, wml_of_pointer(call));
 }
 
-/* main id -> code. The caller owns the slot and its cell. */
+/* main, id -> code. The caller owns the slot and its cell. */
 value weir_ml_run_in_main(value m, value id)
 {
     slot *s = wml_slot_own(Long_val(id));

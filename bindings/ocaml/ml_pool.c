@@ -2,8 +2,8 @@
  *
  * ml_pool.c: stubs for pools and their tasks.
  *
- * The handle is a custom block. Its finaliser only gives memory back: the pool's
- * threads keep the block alive, so it is never collected while one serves.
+ * The handle is a custom block. The pool's threads keep the block alive, so it is never
+ * collected while one serves, and its finaliser has no thread to wait for.
  */
 #define CAML_NAME_SPACE
 #include <caml/alloc.h>
@@ -36,8 +36,9 @@ static struct custom_operations ops = {
 
 /* ---- open ------------------------------------------------------------------ */
 
-/* A blocking call serves it, which may wait for that very thread. A pool without a thread
- * may be collected meanwhile, and its slot be another's: so the slot is found by its id. */
+/* The core calls it inside a blocking call, which may wait for the very thread that is asked
+ * for. A pool without a thread may have been collected meanwhile and its slot be another's,
+ * so the slot is found by its id. */
 static void lend(weir_pool *pool, void *arg)
 {
     static const value *deliver;
@@ -125,7 +126,7 @@ value weir_ml_pool_handle(value unit)
     return v;
 }
 
-/* handle options main ready's id, lend's id -> code */
+/* handle, options, main, ids of ready and lend -> code */
 value weir_ml_pool_open(value v, value options, value main, value ready, value lender)
 {
     weir_pool_options o;
@@ -153,7 +154,7 @@ static weir_task *prepare(value id, value main, value priority, value within, we
     return &s->u.task;
 }
 
-/* pool id main priority start_within -> code */
+/* pool, id, main, priority, start_within -> code */
 value weir_ml_run(value v, value id, value main, value priority, value within)
 {
     weir_run_options o;
@@ -161,7 +162,7 @@ value weir_ml_run(value v, value id, value main, value priority, value within)
     return Val_long(weir_run_with(Pool_val(v), task, &o));
 }
 
-/* The same for a pool whose caller may wait, or run the task itself. */
+/* The same for a pool where the caller of run may wait, or run the task itself. */
 value weir_ml_run_blocking(value v, value id, value main, value priority, value within)
 {
     CAMLparam1(v); /* the pool lives as long as v */
@@ -174,9 +175,9 @@ value weir_ml_run_blocking(value v, value id, value main, value priority, value 
     CAMLreturn(Val_long(rc));
 }
 
-/* id, also a running one? -> code; WEIR_EINVAL also when the id is stale. After 0 the
- * caller holds the slot once more, so that it can empty the cell before another task gets
- * it. */
+/* id, also a running task? -> code; WEIR_EINVAL also when the id is stale. After 0 the
+ * caller has one more reference to the slot, so that it can empty the cell before another
+ * task gets the slot. */
 value weir_ml_cancel(value id, value running)
 {
     slot *s = wml_slot_hold(Long_val(id));
@@ -192,7 +193,7 @@ value weir_ml_cancel(value id, value running)
 
 /* ---- close, pause, statistics ---------------------------------------------- */
 
-/* pool drain timeout in ns -> code */
+/* pool, drain, timeout in ns -> code */
 value weir_ml_close_within(value v, value drain, value timeout)
 {
     CAMLparam1(v);
@@ -205,7 +206,7 @@ value weir_ml_close_within(value v, value drain, value timeout)
     CAMLreturn(Val_long(rc));
 }
 
-/* pool drain main notice's id -> code; without a notice when the id is -1 */
+/* pool, drain, main, notice's id -> code. Id -1: no notice is told */
 value weir_ml_close_async(value v, value drain, value main, value id)
 {
     weir_close_mode mode = Bool_val(drain) ? WEIR_DRAIN : WEIR_CLOSE;
@@ -220,14 +221,14 @@ value weir_ml_close_async(value v, value drain, value main, value id)
 value weir_ml_pool_pause(value v) { return Val_long(weir_pool_pause(Pool_val(v))); }
 value weir_ml_pool_resume(value v) { return Val_long(weir_pool_resume(Pool_val(v))); }
 
-/* pool least most -> code */
+/* pool, least, most -> code */
 value weir_ml_pool_resize(value v, value least, value most)
 {
     return Val_long(
         weir_pool_resize(Pool_val(v), (unsigned)Long_val(least), (unsigned)Long_val(most)));
 }
 
-/* pool which -> int array, or the empty one: it does not measure */
+/* pool, which -> int array; empty if the pool does not measure */
 value weir_ml_pool_histogram(value v, value which)
 {
     uint64_t buckets[WEIR_BUCKETS];

@@ -2,9 +2,10 @@
  *
  * ml_slot.c: the C half of the slots.
  *
- * `lock` guards the free list and the number of chunks. The word is atomic: a
- * canceller holds a slot only if its generation is still the id's and someone
- * else holds it too, so that a cancel never meets another task in the same slot.
+ * `lock` guards the free list, the circles of the pools' tasks, and the number of chunks.
+ * The word is atomic: a canceller gets a reference to a slot only if the slot has the id's
+ * generation and another reference, so that a cancel never meets another task in the same
+ * slot.
  */
 #include "ml.h"
 
@@ -25,7 +26,7 @@ static slot           *chunks[CHUNKS];
 static unsigned        made;
 static slot           *free_slots;
 
-/* ---- fork: nobody else may hold the lock in the child -------------------- */
+/* ---- fork: in the child no other thread may hold the lock ----------------- */
 
 static void take_lock(void) { pthread_mutex_lock(&lock); }
 static void give_lock(void) { pthread_mutex_unlock(&lock); }
@@ -133,7 +134,7 @@ void wml_slot_drop(slot *s)
     give_lock();
 }
 
-/* index -> unit: of its owner */
+/* index -> unit: ends the owner's reference */
 value weir_ml_slot_drop(value index)
 {
     wml_slot_drop(wml_slot_of_index((unsigned)Long_val(index)));
@@ -152,8 +153,8 @@ value weir_ml_slots_live(value unit)
     return Val_long(n);
 }
 
-/* pool, state, array -> how many tasks of the pool are in this state; their ids fill the
- * array. A slot that was just made or dropped is idle. */
+/* pool, state, array -> how many tasks of the pool are in this state. Fills the array with
+ * their ids, as many as it has room for. A slot that was just made or dropped is idle. */
 value weir_ml_tasks(value pool, value state, value ids)
 {
     const slot *lend = Handle_val(pool)->lend;
@@ -167,8 +168,8 @@ value weir_ml_tasks(value pool, value state, value ids)
     return Val_long(n);
 }
 
-/* The code of a task that settled without running and was not told yet, or 0. One that
- * a worker settles has told its promise before. */
+/* The code of a task that settled without running and was not told yet, or 0. A worker
+ * that settles a task has settled its promise before. */
 static int never_ran(const slot *s)
 {
     if (weir_task_get_state(&s->u.task) != WEIR_TASK_SETTLED)

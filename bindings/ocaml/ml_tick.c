@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * ml_tick.c: makes CPU-bound OCaml tasks hand the runtime over more often than
- * the runtime's own 50 ms.
+ * ml_tick.c: makes CPU-bound OCaml tasks hand the runtime over more often than every
+ * 50 ms, which is the runtime's own period.
  *
- * One thread per process, made with the first pool that asks. It sleeps while no
- * task of such a pool runs. The period is the shortest that any pool asked for.
+ * A process has one such thread, made with the first pool that asks for it. It sleeps
+ * while no task of such a pool runs. Its period is the shortest that a pool asked for.
  */
 #define CAML_INTERNALS
 #define CAML_NAME_SPACE
@@ -36,10 +36,10 @@ static long running;
 static void note_runtime(void) {}
 static void interrupt(void) { caml_record_signal(SIGVTALRM); }
 #else
-/* The domain that the pools' threads share. Caml_state is NULL in our thread. */
+/* The domain whose threads run the tasks, kept because Caml_state is NULL in our thread. */
 static _Atomic(caml_domain_state *) domain;
 static void                         note_runtime(void) { domain = Caml_state; }
-/* What systhreads' own tick does. */
+/* As the tick of the systhreads library does it. */
 static void interrupt(void)
 {
     caml_domain_state *d = domain;
@@ -95,7 +95,7 @@ static void in_child(void)
 
 static void on_first_use(void) { pthread_atfork(NULL, NULL, in_child); }
 
-/* ms -> bool: false, the system refused the thread */
+/* ms -> bool: false when the system refused the thread */
 value weir_ml_tick_start(value ms)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -111,7 +111,8 @@ value weir_ml_tick_start(value ms)
     return Val_bool(ok);
 }
 
-/* The sleeper set `asleep` before it looked at `running`, under the lock. */
+/* Our thread sets `asleep` under the lock before it looks at `running`, so either it sees
+ * this task or we see it asleep. */
 value weir_ml_tick_begin(value unit)
 {
     if (__atomic_fetch_add(&running, 1, __ATOMIC_SEQ_CST) == 0) {

@@ -2,11 +2,11 @@
  *
  * ml_told.c: what the core tells by a callback.
  *
- * That is the end of a task without a main or of one whose main has closed, and what a
- * main still holds when it closes. The callback appends the slot to a list of its thread,
- * from which OCaml takes it when the stub that called the core has returned
- * (Promise.drain). A thread of the core's own runs no OCaml: what is told there, the next
- * thread that takes anything takes.
+ * These are the ends of tasks without a main or whose main has closed, and what a main
+ * still holds when it closes. The callback appends the slot to a list of its thread. When
+ * the stub that called the core has returned, OCaml takes it from there (Promise.drain).
+ * What the core tells on a thread of its own, which cannot run OCaml, goes to `strays`;
+ * the next OCaml thread that takes something delivers that.
  */
 #include "ml.h"
 
@@ -58,7 +58,7 @@ static slot *take(void)
 }
 
 /* delivery -> bool: is there another one? Then it is filled with the slot's index and the
- * outcome. Ends the one before. */
+ * outcome. Drops the slot of the one before. */
 value weir_ml_take(value delivery)
 {
     if (taken)
@@ -69,14 +69,15 @@ value weir_ml_take(value delivery)
     return Val_bool(taken != NULL);
 }
 
-/* unit -> bool: is something to take that nobody on this thread's stack is about to? */
+/* unit -> bool: is there something to take? False inside a delivery of this thread, whose
+ * taker goes on with the list afterwards. */
 value weir_ml_untaken(value unit)
 {
     (void)unit;
     return Val_bool(!taken && (first || __atomic_load_n(&strays, __ATOMIC_SEQ_CST)));
 }
 
-/* notice's id -> unit: tells it on this thread, as the core would */
+/* notice's id -> unit: appends it to this thread's list, as if the core had told it */
 value weir_ml_tell_here(value id)
 {
     wml_runs_ocaml = true;
@@ -86,8 +87,8 @@ value weir_ml_tell_here(value id)
 
 /* ---- the core's callbacks -------------------------------------------------- */
 
-/* The host of a borrowed worker runs its tasks itself. So this is a full queue's
- * caller, who runs it: inside weir_ml_run_blocking. */
+/* A borrowed worker's host runs its tasks, so the core calls this only for the caller of a
+ * full queue, inside weir_ml_run_blocking. */
 int wml_task_run(weir_task *task, void *state)
 {
     static const value *run_here;
@@ -95,8 +96,8 @@ int wml_task_run(weir_task *task, void *state)
     return Int_val(wml_run_now(&run_here, "weir.run_here", (slot *)task, Val_unit));
 }
 
-/* A task without a main that was taken back while queued needs no more telling:
- * whoever cancelled it has done so, and this thread may sleep on in the core. */
+/* Nothing is told of a task without a main that was cancelled while it was queued, because
+ * the canceller tells its promise, and so this thread may sleep on in the core. */
 void wml_task_done(weir_task *task)
 {
     slot *s = (slot *)task;

@@ -2,9 +2,9 @@
  *
  * ml_trace.c: the core's events, kept in a ring until OCaml takes them.
  *
- * The hook runs on any thread, also on those that the runtime does not know, so it
- * touches nothing of OCaml. It is called outside every lock of the core, and asks for
- * the pool's name before it takes the ring's.
+ * The hook runs on any thread, also on threads that the runtime does not know, so it
+ * touches nothing of OCaml. The core calls it outside every lock. It asks for the pool's
+ * name before it takes the ring's lock.
  */
 #define CAML_NAME_SPACE
 #include <caml/alloc.h>
@@ -24,7 +24,7 @@ typedef struct {
 } noted;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-/* Guarded by lock. The newest `kept` of `capacity` events end before `next`. */
+/* Guarded by lock. The events that are kept stand in the `kept` places before `next`. */
 static noted *ring;
 static size_t capacity, next, kept;
 static intnat missed;
@@ -53,7 +53,7 @@ static void hook(void *arg, weir_trace_event event, const weir_pool *pool, const
     clock_gettime(CLOCK_MONOTONIC, &t);
     n.at = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
     take_lock();
-    if (ring) /* else a call that was under way when it stopped */
+    if (ring) /* NULL: this call was under way when the trace stopped */
         note_locked(&n);
     give_lock();
 }
@@ -69,7 +69,7 @@ static void replace(noted *r, size_t n)
     free(old);
 }
 
-/* capacity -> bool: false, out of memory */
+/* capacity -> bool: false when out of memory */
 value weir_ml_trace_start(value n)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

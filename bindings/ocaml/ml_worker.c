@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * ml_worker.c: stubs for the borrowed worker. The calling thread is the worker.
+ * ml_worker.c: stubs for a borrowed worker, which is the calling thread.
  */
 #define _GNU_SOURCE
 #define CAML_NAME_SPACE
@@ -15,8 +15,8 @@
 
 #include "ml.h"
 
-/* The process in which this thread serves a pool, or 0: after a fork in a task the
- * child's only thread is an ordinary one. */
+/* The process in which this thread serves a pool, or 0. In the child of a fork inside a task
+ * the thread is an ordinary one. */
 static _Thread_local pid_t served_in;
 
 /* ---- around the thread's creation ------------------------------------------ */
@@ -43,7 +43,7 @@ value weir_ml_restore_signals(value mask)
     return Val_unit;
 }
 
-/* The kernel keeps 15 bytes: the number matters more than the name's end. */
+/* The kernel keeps 15 bytes, so the pool's name is cut and the number is not. */
 static void name_thread(const char *pool, long number)
 {
 #if defined(__linux__)
@@ -56,8 +56,7 @@ static void name_thread(const char *pool, long number)
 #endif
 }
 
-/* pool's name, number -> unit: of the calling thread, which becomes a pool's until it
- * ends */
+/* pool's name, number -> unit: names the calling thread, which is the pool's from now on */
 value weir_ml_thread_begin(value name, value number)
 {
     name_thread(String_val(name), Long_val(number));
@@ -80,7 +79,7 @@ value weir_ml_on_pool_thread(value unit)
 
 /* ---- serving ----------------------------------------------------------------- */
 
-/* pool -> code. A new thread may be told that the pool is ready. */
+/* pool -> code */
 value weir_ml_worker_enter(value v)
 {
     weir_worker *w;
@@ -109,7 +108,7 @@ value weir_ml_worker_wait(value unit)
     return number(rc, task);
 }
 
-/* The same without waiting or giving up the runtime; or WEIR_EAGAIN. */
+/* The same without waiting and without releasing the runtime. WEIR_EAGAIN: there is none. */
 value weir_ml_worker_next(value unit)
 {
     (void)unit;

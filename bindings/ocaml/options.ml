@@ -1,5 +1,5 @@
 (* SPDX-License-Identifier: ISC
-   A pool's options: checked, and as the core has them. *)
+   A pool's options: checked, and converted to the core's and back. *)
 
 type priority = High | Normal | Low
 
@@ -17,7 +17,7 @@ type t = {
   kind : [ `Threads | `Domains ];
 }
 
-(* Checking *)
+(* Checks *)
 
 let most_threads = 1024
 let most_queued = (1 lsl 32) - 1 (* the core counts in 32 bits *)
@@ -47,7 +47,7 @@ let check_limits who o =
   Option.iter (check_range ~who "tick_ms" ~from:1 ~upto:1_000_000) o.tick_ms;
   List.iter (fun p -> Option.iter (range "max_running") (o.max_running p)) [ High; Normal; Low ]
 
-(* The core's *)
+(* To the core's options and back *)
 
 let level = function Normal -> Raw.Normal | High -> Raw.High | Low -> Raw.Low
 let policies = [| `Reject; `Block; `Run_here; `Drop_oldest |]

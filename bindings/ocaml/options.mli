@@ -1,7 +1,6 @@
 (* SPDX-License-Identifier: ISC *)
 
-(** What a pool was created with; the parameters of {!Weir.Pool.create} say what each
-    means. *)
+(** The options of a pool. {!Weir.Pool.create} says what each means. *)
 
 type priority = High | Normal | Low
 
@@ -35,4 +34,4 @@ val to_raw : string -> t -> Raw.options
 (** @raise Invalid_argument on a value out of range *)
 
 val of_raw : t -> Raw.options -> t
-(** What the core holds; from the first what only this binding knows. *)
+(** The core's options; what the core does not know comes from the first argument. *)

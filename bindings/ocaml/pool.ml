@@ -11,7 +11,7 @@ type 's t = {
   workers : Worker.program;
   start : (unit -> unit) -> unit;
   created : Options.t;
-  next : int Atomic.t; (* number of the next thread *)
+  next : int Atomic.t; (* the number of the next thread *)
 }
 
 let name t = t.created.name
@@ -25,10 +25,10 @@ let unhandled t = Error.unhandled (name t) `Task
 let options t = Options.of_raw t.created (Raw.pool_options t.link.handle)
 let threads t = (options t).threads
 
-(* Threads come *)
+(* New threads *)
 
-(* One that could not be made counts as refused; Thread.create's exception is the
-   open's. *)
+(* A thread that could not be made counts as refused. While the pool opens, the open fails
+   with the exception of Thread.create. *)
 let spawn t live =
   match Worker.spawn t.workers t.start live (Atomic.fetch_and_add t.next 1) with
   | () -> true
@@ -50,7 +50,7 @@ let lend t wanted =
     ignore (spawn t Worker.come_lent)
   done
 
-(* The core keeps the lender as long as the pool; it must not keep the pool. *)
+(* The core keeps the lender as long as the pool, so the lender must not keep the pool. *)
 let lender link =
   let pool = Weak.create 1 in
   Weak.set pool 0 (Some link);
@@ -59,13 +59,13 @@ let lender link =
   in
   Promise.slot_for (Promise.Lend lend)
 
-(* Opening *)
+(* Open *)
 
 let policy = function
   | (`Reject | `Block | `Drop_oldest) as policy -> policy
   | `Run_here _ -> `Run_here
 
-(* To a state that every worker can carry, and back. *)
+(* To a state that any pool's thread can carry, and back. *)
 let states (type s) () =
   let module M = struct
     type Promise.state += State of s
@@ -108,7 +108,7 @@ let open_handle who t options main k =
     raise (Error.of_code who code)
   end
 
-(* Somebody has to hear when the pool wants another thread. *)
+(* The main where the pool asks for threads. *)
 let open_main = function Some main -> main | None -> Keeper.main ()
 
 let tick who ms =
@@ -147,7 +147,7 @@ let create_async ?(who = "Weir.Pool.create") ?(name = "weir") ?threads_max ?(idl
   in
   open_as who created when_full main ~init ~at_exit k
 
-(* The keeper, or a worker, hears that the pool is ready. *)
+(* The keeper's thread hears that the pool is ready, and wakes this one. *)
 let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
     ?tick_ms ?kind ~threads ~init ~at_exit () =
   let result =
@@ -160,13 +160,13 @@ let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_ru
   | Ok t -> t
   | Error (exn, trace) -> Printexc.raise_with_backtrace exn trace
 
-(* Running *)
+(* Run *)
 
 let deadline who seconds =
   Options.check_time ~who "start_within" (fun s -> s > 0.) seconds;
-  max 0 (Main.ns_of (Some seconds)) (* beyond the clock's end: none *)
+  max 0 (Main.ns_of (Some seconds)) (* 0, so no deadline, where it lies beyond the clock's end *)
 
-(* What settles although no worker is free must be told all the same. *)
+(* A task may settle while no thread of the pool is free to call its callbacks. *)
 let deliver_to t main within =
   match (main, t.created.when_full) with
   | None, (`Run_here | `Drop_oldest) -> Some (Keeper.main ())
@@ -190,7 +190,7 @@ let run ?main ?(priority = Normal) ?start_within t work =
   let waits = match t.created.when_full with `Block | `Run_here -> true | _ -> false in
   let submit = if waits then Raw.run_blocking else Raw.run in
   let code = submit t.link.handle id raw (Options.level priority) within in
-  if waits || told = None then Promise.drain () (* a lazy pool without a thread tells it here *);
+  if waits || told = None then Promise.drain () (* a lazy pool may have been refused a thread *);
   if code <> 0 then begin
     Promise.drop (Raw.index id);
     raise (Error.of_code who code)
@@ -207,7 +207,7 @@ let spawning f =
   Raw.spawning_begin ();
   Fun.protect ~finally:Raw.spawning_end f
 
-(* Closing *)
+(* Close *)
 
 let drains = function None | Some `Reject -> false | Some `Drain -> true
 
@@ -224,7 +224,7 @@ let close_async ?(who = "Weir.Pool.close_async") ?mode ?main t k =
   Promise.find_closed t.link;
   Option.iter Main.submitted main
 
-(* Who awaits a queued task hears of the close before the running ones have ended. *)
+(* Settles the queued tasks now, so that nobody who awaits one waits for the running tasks. *)
 let begin_close mode t =
   if not (drains mode || Raw.serves t.link.handle) then begin
     ignore (Raw.close_async t.link.handle ~drain:false Raw.no_main (-1));
@@ -246,7 +246,7 @@ let close_within ?mode t seconds =
   Options.check_time ~who "the limit" (fun s -> s >= 0.) seconds;
   close_ns who mode t (Main.ns_of (Some seconds)) <> Raw.timed_out
 
-(* Steering and looking *)
+(* Control and statistics *)
 
 let checked who code =
   Promise.drain ();

@@ -1,13 +1,13 @@
 (* SPDX-License-Identifier: ISC
-   What a task becomes, and how deliveries reach OCaml.
+   The result of a task, and how it reaches OCaml.
 
      Waiting --settle--> Settled --tell--> Told
 
-   The first settle wins: the worker that ran the task, who took it back, or the
-   delivery of a task that never ran. It wakes those who await. [tell] runs the
-   callbacks, where the core says done: on the task's main, else on the thread that
-   settled it. The slot's cell keeps the promise until then, the promise keeps the
-   work only until it has settled. *)
+   The first settle wins: by the thread that ran the task, by the thread that cancelled
+   it, or by the delivery of a task that never ran. It wakes the threads that await the
+   promise. [tell] runs the callbacks: in the dispatch of the task's main, else on the
+   thread that settled the task. The slot's cell keeps the promise until then; the promise
+   keeps the task's function only until it has settled. *)
 
 type 'a outcome =
   | Value of 'a
@@ -27,16 +27,16 @@ type state = ..
 
 type pool_link = {
   handle : Raw.pool;
-  awaiting : int Atomic.t; (* its threads in Future.await for one of its tasks *)
-  awoken : (unit -> unit) list Atomic.t; (* wakes them, to look whether they are stuck *)
-  calls : (unit -> bool) list Atomic.t; (* do these, of its threads into mains, wait so? *)
+  awaiting : int Atomic.t; (* threads of the pool that await one of its tasks *)
+  awoken : (unit -> unit) list Atomic.t; (* wakes them to look: are they stuck? *)
+  calls : (unit -> bool) list Atomic.t; (* per call of its threads: does it wait so? *)
   timed_out : int Atomic.t; (* promises that ended before their tasks *)
   failure : (exn * Printexc.raw_backtrace) option Atomic.t;
-      (* of the first init that failed while the pool opened, else of the last *)
+      (* of the first failed init while the pool opens, of the last one after that *)
   here : unit -> state; (* for a task that the caller of run runs *)
   mutable lend : int -> unit; (* adds threads; keeps the pool while a future is unsettled *)
 }
-(* What a promise knows of its pool. *)
+(* What a promise knows about its pool. *)
 
 let pool_link handle here =
   {
@@ -60,7 +60,7 @@ type 'a t = {
   mutable work : state -> 'a; (* [no_work] once settled *)
   link : pool_link option;
   main : Raw.main; (* where it is told *)
-  mutable ends_in_time : bool; (* has a deadline: who waits for it does not for ever *)
+  mutable ends_in_time : bool; (* has a deadline, so nobody waits for it for ever *)
   uncaught : Error.handler;
 }
 
@@ -71,7 +71,7 @@ let make ~link ~id ~main ~uncaught work =
   let stage = Atomic.make fresh in
   { stage; id; work; link; main; ends_in_time = false; uncaught }
 
-(* Returns who is to be woken: after the core knows it, too. *)
+(* Returns those to wake, which the caller does when the core knows the outcome as well. *)
 let rec settle t outcome =
   match Atomic.get t.stage with
   | Settled _ | Told _ -> []
@@ -84,10 +84,10 @@ let rec settle t outcome =
 
 let wake wakes = List.iter (fun wake -> wake ()) wakes
 
-(* A thread went or will not come: who awaits may be stuck now. *)
+(* A thread has left or was refused, so those who await may be stuck now. *)
 let look_again link = wake (Atomic.get link.awoken)
 
-(* Takes [f], which contains what the user's function raises. *)
+(* [f] handles what the user's function raises. *)
 let rec add_callback t f =
   let add was next = if not (Atomic.compare_and_set t.stage was next) then add_callback t f in
   match Atomic.get t.stage with
@@ -105,7 +105,7 @@ let rec on_wake t wake =
       Atomic.compare_and_set t.stage was (Waiting { wakes = wake :: wakes; callbacks })
       || on_wake t wake
 
-(* A pool that had no thread could get none. *)
+(* A lazy pool without a thread got none. *)
 let refused t code =
   let init = Option.bind t.link (fun link -> Atomic.get link.failure) in
   match init with
@@ -133,7 +133,7 @@ let rec poll t =
 
 let keeps_waiting t = (not t.ends_in_time) && poll t = None
 
-(* Deliveries. *)
+(* Deliveries *)
 
 type cell =
   | Nothing
@@ -141,7 +141,7 @@ type cell =
   | Notice of (int -> unit) (* gets the outcome's code *)
   | Call of (Raw.call -> unit)
   | Lend of (int -> unit)
-(* gets how many threads are wanted; stays until its pool goes *)
+(* gets how many threads are asked for; stays until its pool goes *)
 
 let cells = Slots.make Nothing
 
@@ -162,7 +162,7 @@ let drop index =
   Slots.clear cells index;
   Raw.slot_drop index
 
-(* For an exception that may not leave now: a delivery that raises it. *)
+(* For an exception that must not leave now: a notice that raises it when it is delivered. *)
 let raising exn trace =
   slot_for (Notice (fun _ -> Printexc.raise_with_backtrace exn trace))
 
@@ -173,7 +173,7 @@ let raise_in main exn trace =
     Error.report exn trace
   end
 
-(* Each is told; the first exception leaves now, the others with later deliveries. *)
+(* Calls each callback. The first exception leaves now, the others in later deliveries. *)
 let rec tell_all main outcome = function
   | [] -> ()
   | f :: rest -> (
@@ -192,8 +192,8 @@ let rec tell t =
         tell_all t.main outcome (List.rev callbacks)
       else tell t
 
-(* After a cancel that took the task back, which holds the slot once more. Without a
-   main nobody else tells it: see wml_task_done. *)
+(* After a cancel that took the task back and holds a reference to its slot. Without a main
+   nobody else tells the promise, see wml_task_done. *)
 let taken_back t =
   wake (settle t Canceled);
   if t.main <> Raw.no_main then Raw.slot_drop (Raw.index t.id)
@@ -205,10 +205,10 @@ let taken_back t =
 let taken_back_at index =
   match Slots.get cells index with
   | Task t -> taken_back t
-  | _ -> Raw.slot_drop index (* told on its main already *)
+  | _ -> Raw.slot_drop index (* its main has told it already *)
 
-(* The stub that filled a delivery drops a task's or a notice's slot when this has
-   returned; a call's is its caller's, a lend's the pool's. *)
+(* The stub that takes the next delivery drops the slot of this task or notice. The slot of a
+   call belongs to its caller, that of a lend to the pool. *)
 let deliver index code =
   match Slots.get cells index with
   | Task t ->
@@ -222,7 +222,8 @@ let deliver index code =
   | Lend f -> f code
   | Nothing -> ()
 
-(* Runs all that the core told this thread by callbacks; what one raises leaves then. *)
+(* Delivers all that the core told this thread by callbacks. What a delivery raises leaves
+   when the others are done. *)
 let rec take_all (d : Raw.delivery) =
   if Raw.take d then
     match deliver d.index d.code with
@@ -232,12 +233,12 @@ let rec take_all (d : Raw.delivery) =
         Error.protect Error.report take_all d;
         Printexc.raise_with_backtrace exn trace
 
-(* After a call of the core that may have told something. From inside a delivery, whoever
-   delivers goes on when this one has returned. *)
+(* Belongs after each stub whose core function may have told something. Inside a delivery it
+   does nothing, because the outer take_all goes on with the list. *)
 let drain () =
   if Raw.untaken () then take_all { index = 0; code = 0; pends = 0; round = Bytes.empty }
 
-(* The same on a thread that has nobody to raise to. *)
+(* The same on a pool's thread, where nobody could catch an exception. *)
 let drain_all () = if Raw.untaken () then Error.protect Error.report drain ()
 
 let blocking f =
@@ -250,8 +251,8 @@ let tasks link state =
   let ids = Array.make (Raw.tasks link.handle state [||]) 0 in
   Array.sub ids 0 (min (Raw.tasks link.handle state ids) (Array.length ids))
 
-(* After a close: who awaits a task without a main need not wait until a thread is free
-   to tell it. *)
+(* After a close: settles the promises of closed tasks now, because a task without a main is
+   told only when a thread of the pool is free. *)
 let find_closed link =
   let look id =
     match Slots.get cells (Raw.index id) with Task t -> ignore (poll t) | _ -> ()
@@ -259,7 +260,8 @@ let find_closed link =
   drain ();
   Array.iter look (tasks link Raw.Settled)
 
-(* Under the core's frames nothing may raise: it does when this thread next drains. *)
+(* Called under the core's frames, which no exception may cross: this thread's next drain
+   raises it. *)
 let () =
   let raise_later exn trace = Raw.tell_here (raising exn trace) in
   Callback.register "weir.deliver" (fun index code ->

@@ -1,14 +1,14 @@
 (* SPDX-License-Identifier: ISC
    Every external of the binding; the stubs are the ml_*.c files beside it.
 
-   An id names a slot and its generation, an index the slot alone (see ml.h).
-   Codes are weir.h's. What is [@@noalloc] neither waits nor gives up the runtime. *)
+   An id names a slot and its generation, an index only the slot, see ml.h. Codes are those
+   of weir.h. A stub that is [@@noalloc] neither waits nor releases the runtime. *)
 
 type pool
 (* A custom block: the core's handle, released when collected. *)
 
 type main = private int
-(* A pointer; 0 stands for none. *)
+(* A pointer, or 0 for no main. *)
 
 type call = private int
 
@@ -79,7 +79,7 @@ type options = {
   max_low : int;
   measure : bool;
 }
-(* The stubs know the fields by this order. 0 stands for no limit. *)
+(* The stubs rely on this order. 0 means no limit. *)
 
 external pool_handle : unit -> pool = "weir_ml_pool_handle"
 
@@ -101,7 +101,7 @@ external pool_options : pool -> options = "weir_ml_pool_options"
 external stats : pool -> Stats.t = "weir_ml_pool_stats"
 external histogram : pool -> times -> int array = "weir_ml_pool_histogram"
 
-(* Workers: the calling thread is the one. *)
+(* The worker that the calling thread is. *)
 
 external sigset_size : unit -> int = "weir_ml_sigset_size" [@@noalloc]
 external block_signals : pool -> Bytes.t -> unit = "weir_ml_block_signals" [@@noalloc]

@@ -1,9 +1,10 @@
 (* SPDX-License-Identifier: ISC
    The OCaml half of the slots: cells in chunks that never move.
 
-   The directory of chunks is replaced when it grows, so whoever reads an old one
-   still finds every chunk that it had. A worker that was handed an index came
-   through the pool's lock and sees the directory that its submitter saw. *)
+   A directory of chunks grows by being replaced, so a thread that reads an old directory
+   finds every chunk that was in it. The core hands an index from the submitter to another
+   thread under a lock or by an atomic exchange, so that thread sees the directory that the
+   submitter saw. *)
 
 type 'a t = { nothing : 'a; mutable chunks : 'a array array; lock : Mutex.t }
 
@@ -24,7 +25,7 @@ let grow t n =
      raise exn);
   Mutex.unlock t.lock
 
-(* Call it before the slot is given to the core. *)
+(* Call it before the core gets the slot. *)
 let set t index x =
   if index lsr bits >= Array.length t.chunks then grow t ((index lsr bits) + 1);
   t.chunks.(index lsr bits).(index land (chunk - 1)) <- x

@@ -1,5 +1,5 @@
 (* SPDX-License-Identifier: ISC
-   A snapshot of a pool's counters; a stub fills it in this order. *)
+   A snapshot of a pool's counters. A stub fills the fields in this order. *)
 
 type t = {
   threads : int;

@@ -1,17 +1,18 @@
 (* SPDX-License-Identifier: ISC
-   Who waits for a task of the pool that it serves.
+   Threads that wait for a task of the pool that they serve.
 
-   A worker waits in Future.await, or in a call whose function, on a main, awaits a task of
-   that pool or has run one, which has not settled. When every thread waits so and no other
-   will come, the one that finds it is told, and the others may go on. *)
+   Such a thread waits in Future.await. Or it waits in a call into a main whose function
+   awaits a task of that pool, or has run a task there that has not settled. When every
+   thread waits so and no other will come, nobody can run what they wait for. The thread
+   that finds this gets an exception, so the others may go on. *)
 
-(* The threads that wait, and those that are there or on their way. *)
+(* How many threads wait so, and how many there are or are on their way. *)
 let count (link : Promise.pool_link) (s : Stats.t) =
   let in_vain = List.filter (fun waits -> waits ()) (Atomic.get link.calls) in
   (Atomic.get link.awaiting + List.length in_vain, s.threads + s.wanted)
 
-(* The pool may get no other thread, or the core, refused before, has not asked when this
-   wait began. *)
+(* Every thread waits, and no other will come: the pool is at its limit, or a thread was
+   refused before, after which the core does not ask again at once. *)
 let is_stuck (link : Promise.pool_link) =
   let s = Raw.stats link.handle and o = Raw.pool_options link.handle in
   let waiting, there = count link s in
@@ -30,7 +31,7 @@ let enter (link : Promise.pool_link) waits = Promise.change link.calls (List.con
 let leave (link : Promise.pool_link) waits =
   Promise.change link.calls (List.filter (fun other -> other != waits))
 
-(* The pool whose task the calling thread runs as its worker. *)
+(* The pool that the calling thread serves, if it runs a task of it. *)
 let link_here () =
   let id = Raw.current () in
   if id < 0 then None

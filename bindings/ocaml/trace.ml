@@ -1,5 +1,5 @@
 (* SPDX-License-Identifier: ISC
-   Events, out of the ring that ml_trace.c fills. *)
+   Takes events from the ring that ml_trace.c fills. *)
 
 type outcome = [ `Ok | `Failed | `Canceled | `Expired | `Closed | `Full ]
 type event = Queued | Started | Settled of outcome | Entered | Left | Grew | Closed
@@ -40,4 +40,4 @@ let take () =
     | None -> List.rev taken
     | Some e -> next (of_raw e :: taken) (left - 1)
   in
-  next [] (Raw.trace_kept ()) (* no more: they may come faster than we take them *)
+  next [] (Raw.trace_kept ()) (* at most those kept now, because new ones may come faster *)

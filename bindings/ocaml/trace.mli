@@ -2,16 +2,16 @@
 
 (** What the pools of this process do, event by event.
 
-    The core tells its events on the threads where they happen, most of them while no
-    OCaml can run there. So a C hook notes them in a ring, and {!take} brings them to
-    OCaml later, on any thread. While nothing is traced an event costs one load. *)
+    The core reports an event on the thread where it happens, mostly while no OCaml can run
+    there. So a C hook writes it into a ring, and {!take} brings it to OCaml later, on any
+    thread. While nothing is traced an event costs one load. *)
 
 type outcome = [ `Ok | `Failed | `Canceled | `Expired | `Closed | `Full ]
 
 type event =
   | Queued
   | Started
-  | Settled of outcome  (** not told of a C task without [done] that never ran *)
+  | Settled of outcome  (** not reported for a C task without [done] that never ran *)
   | Entered  (** a thread *)
   | Left
   | Grew  (** one more thread was asked for *)
@@ -20,22 +20,22 @@ type event =
 type t = {
   at : int;  (** in nanoseconds of the monotonic clock *)
   pool : string;  (** its name, cut after 31 bytes *)
-  task : int;  (** a name for it until it has settled; 0: the event is of no task *)
+  task : int;  (** names the task until it has settled; 0 if the event is not of a task *)
   event : event;
 }
-(** Events of one thread stand in the order in which they happened; a task may be noted as
-    started, there, before its submitter notes it as queued. *)
+(** Events of one thread are in the order in which they happened. Two threads write in any
+    order: a task may be noted as started before its submitter notes it as queued. *)
 
 val start : int -> unit
-(** [start n] keeps the newest [n] events from now on, and forgets those kept before.
+(** [start n] keeps the newest [n] events from now on. Events kept before are forgotten.
     @raise Invalid_argument unless [1 <= n <= 1_048_576]
-    @raise Out_of_memory with nothing changed *)
+    @raise Out_of_memory and changes nothing *)
 
 val stop : unit -> unit
-(** Notes nothing more, and gives the memory back with what is kept. *)
+(** Ends the trace, forgets what is kept and frees the memory. *)
 
 val take : unit -> t list
-(** What was noted since the last take, the oldest first. *)
+(** The events since the last take, oldest first. *)
 
 val missed : unit -> int
-(** How many events since {!start} gave way to newer ones before a {!take}. *)
+(** How many events since {!start} were overwritten by newer ones before a {!take}. *)

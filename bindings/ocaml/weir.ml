@@ -1,5 +1,5 @@
 (* SPDX-License-Identifier: ISC
-   The library's face. *)
+   The public modules. *)
 
 module Pool = Pool
 module Future = Future

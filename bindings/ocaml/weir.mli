@@ -25,31 +25,33 @@ module Control = Control
 type priority = Options.priority = High | Normal | Low
 
 exception Closed
-(** The pool or main is closed, or closed before the task started. *)
+(** The pool or main is closed, or was closed before the task started. *)
 
 exception Full
-(** The queue is at its limit, or the task gave its place to a newer one. *)
+(** The queue is at its limit, or a newer task has taken the place of this one. *)
 
 exception Expired
-(** The task did not start by its deadline. *)
+(** The task had not started by its deadline. *)
 
 exception Canceled
-(** The task was taken back, or stopped on request. *)
+(** The task was taken back from the queue, or stopped on request. *)
 
-(** {1 What nobody else hears of} *)
+(** {1 Exceptions that nobody can catch} *)
 
 type unhandled = {
   pool : string;  (** its name *)
   from : [ `Task | `Init | `At_exit ];
-      (** where it was raised: a task whose promise had ended before, by [~timeout] or
-          [Lwt.cancel]; the [init] of a thread that came after the first ones; an [at_exit] *)
+      (** where it was raised: in a task whose promise had ended before, by [~timeout] or
+          [Lwt.cancel]; in the [init] of a thread that came after the first ones; or in an
+          [at_exit] *)
   exn : exn;
   trace : Printexc.raw_backtrace;
 }
 
 val on_unhandled : (unhandled -> unit) ref
-(** Gets each of these once: from [`Init] and [`At_exit] on the thread where it was raised,
-    also when nobody holds the pool any more and at the end of the program
-    ([Weir_lwt.create ~close_at_exit]); from [`Task] on the loop's thread. By default it
-    prints the pool's name, the exception and its backtrace on stderr. What the hook raises
-    is printed. It may not block for long: a worker waits. *)
+(** Gets each such exception once. An exception from [`Init] or [`At_exit] comes on the thread
+    where it was raised, also when nobody holds the pool any more, and at the end of the
+    program ([Weir_lwt.create ~close_at_exit]). One from [`Task] comes on the loop's thread.
+    The default prints the pool's name, the exception and its backtrace on stderr. What the
+    hook raises is printed. The hook should not block for long, because a thread of the pool
+    waits for it. *)

@@ -1,10 +1,10 @@
 (* SPDX-License-Identifier: ISC
-   What a borrowed thread does while it serves a pool.
+   What a thread does while it serves a pool.
 
-   Between tasks it takes the next one without giving the runtime up, which is what
-   makes short tasks cheap; so it must hand the runtime over itself: after [most]
-   tasks or [quantum] it yields. Releasing and acquiring the runtime would not do:
-   the releaser is running and wins it back. *)
+   Between two tasks it takes the next one without releasing the runtime, which makes short
+   tasks cheap. So it must hand the runtime over itself: it yields after [most] tasks or
+   after [quantum] nanoseconds. To release and acquire the runtime would not be enough,
+   because the releasing thread runs already and wins the runtime back. *)
 
 type program = {
   link : Promise.pool_link;
@@ -51,7 +51,7 @@ let settle t outcome code =
   Promise.drain_all ();
   stays
 
-(* A full queue's caller runs the task. Nobody can await it before run has returned. *)
+(* The caller of a full queue runs the task. Nobody can await it before run has returned. *)
 let run_here index () =
   match Slots.get Promise.cells index with
   | Promise.Task ({ link = Some link; _ } as t) ->
@@ -69,7 +69,9 @@ let run_promise w state t =
 
 let run w state index =
   w.cell <- Slots.get Promise.cells index;
-  match w.cell with Promise.Task t -> run_promise w state t | _ -> Raw.worker_settle Raw.failed = 0
+  match w.cell with
+  | Promise.Task t -> run_promise w state t
+  | _ -> Raw.worker_settle Raw.failed = 0
 
 (* The loop *)
 
@@ -87,7 +89,7 @@ let rec serve w state left until =
 
 and step w state index left until = if run w state index then serve w state left until
 
-(* The end *)
+(* Leave *)
 
 let step_out ?(code = 0) w ~lost =
   Raw.worker_leave ~lost code;
@@ -110,7 +112,7 @@ let refuse program code =
 
 let exited = Failure "Thread.exit called on a thread of a weir pool"
 
-(* The thread ends in the middle of its service. *)
+(* The thread ends while it serves, or its init has failed after it entered. *)
 let lose w exn trace =
   (match w.cell with
   | Promise.Task t ->
@@ -144,7 +146,7 @@ let enter w state =
       give_back w.program state;
       if code = Raw.out_of_memory then refuse w.program code
 
-(* One of the first: an init that fails is the open's failure. *)
+(* For a thread of the open: if its init raises, the open fails. *)
 let begin_service w =
   match w.program.init () with
   | state -> enter w state
@@ -152,8 +154,8 @@ let begin_service w =
       failed w.program exn (Printexc.get_raw_backtrace ());
       refuse w.program Raw.failed
 
-(* A lent one enters first: a close does not wait for threads that are only wanted, and
-   it must not be over before this one has run at_exit. *)
+(* A thread that comes later enters before its init, because a close does not wait for
+   threads that are only asked for, and must not be over before this one has run at_exit. *)
 let come_lent w =
   match Raw.worker_enter w.program.link.handle with
   | 0 -> (
@@ -191,7 +193,7 @@ let forget_loss number =
 
 let lost number =
   let ending = locked (fun () -> Hashtbl.find endings number) in
-  Raw.when_lost number (* at_exit may end the thread once more *);
+  Raw.when_lost number (* at_exit may call Thread.exit as well *);
   ending ();
   forget_loss number;
   Raw.thread_end ()
@@ -207,7 +209,8 @@ let body program live number () =
   if Lanes.may_lose then forget_loss loss;
   Raw.thread_end ()
 
-(* [live] is begin_service or come_lent. Raises what Thread.create or Domain.spawn raises. *)
+(* [live] is begin_service or come_lent. It raises what Thread.create or Domain.spawn
+   raises. *)
 let spawn program start live number =
   let mask = Bytes.create (Raw.sigset_size ()) in
   Raw.block_signals program.link.handle mask;

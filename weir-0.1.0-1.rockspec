@@ -116,6 +116,7 @@ build = {
         "bindings/lua/threads/random.c",
         "bindings/lua/threads/run.c",
         "bindings/lua/threads/thread.c",
+        "csrc/base/at_fork.c",
         "csrc/base/cpus.c",
         "csrc/base/error.c",
         "csrc/base/heap.c",

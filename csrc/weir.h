@@ -676,6 +676,30 @@ WEIR_API void weir_blocking_end(void);
 WEIR_API void weir_spawning_begin(void);
 WEIR_API void weir_spawning_end(void);
 
+/* ---- fork, clock -------------------------------------------------------- */
+
+/* What is called around each fork, on the thread that forks. Each may be NULL. */
+typedef struct {
+    void (*before)(void); /* may take locks; weir's are free */
+    void (*in_parent)(void);
+    void (*in_child)(void); /* weir's pools and mains are the child's by then, its locks free */
+
+    /* Reserved for the library: zero-fill, then leave alone. */
+    struct {
+        weir_link link;
+        unsigned  added;
+    } weir;
+} weir_fork_hook;
+
+/* Calls hook at each fork from now on, for good: *hook must stay. Each before comes ahead of
+ * those of earlier hooks, and of weir's own; each in_parent and in_child after them. So a
+ * lock that its holder keeps while it calls weir may be taken in before. The same hook again
+ * changes nothing. 0, WEIR_EINVAL (NULL), WEIR_ENOMEM. Any thread, whatever it holds. */
+WEIR_API int weir_on_fork(weir_fork_hook *hook);
+
+/* The clock of weir's times, monotonic, in nanoseconds. Any thread. */
+WEIR_API int64_t weir_now(void);
+
 /* ---- tracing ----------------------------------------------------------- */
 
 typedef enum {

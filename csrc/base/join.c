@@ -40,7 +40,7 @@ bool wi_thread_join(pthread_t thread, int64_t deadline)
 #ifdef CLOCK_OF_JOIN
     struct timespec t;
     clock_gettime(CLOCK_OF_JOIN, &t);
-    int64_t left = deadline - wi_now();
+    int64_t left = deadline - weir_now();
     int64_t until = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec + (left > 0 ? left : 0);
     t.tv_sec = (time_t)(until / 1000000000), t.tv_nsec = (long)(until % 1000000000);
     return timed_join(thread, &t) == 0;

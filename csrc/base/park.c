@@ -132,7 +132,7 @@ void wi_parker_destroy(wi_parker *p)
 static int wait_until(wi_parker *p, int64_t deadline)
 {
 #ifdef __APPLE__
-    int64_t         left = deadline - wi_now();
+    int64_t         left = deadline - weir_now();
     struct timespec most = timespec_of(left > 0 ? left : 0);
     return pthread_cond_timedwait_relative_np(&p->cond, &p->lock, &most);
 #else

@@ -7,8 +7,6 @@
 #endif
 #include "base/platform.h"
 
-#include "weir.h"
-
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
@@ -27,7 +25,7 @@ enum { DEFAULT_STACK = 1 << 20 };
 #include <sys/syscall.h>
 #endif
 
-int64_t wi_now(void)
+int64_t weir_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -38,7 +36,7 @@ int64_t wi_deadline(int64_t timeout_ns)
 {
     if (timeout_ns < 0)
         return -1;
-    int64_t now = wi_now();
+    int64_t now = weir_now();
     return timeout_ns > INT64_MAX - now ? -1 : now + timeout_ns;
 }
 
@@ -217,7 +215,7 @@ void wi_yield(void)
 {
     static _Thread_local uint32_t seed;
     if (seed == 0)
-        seed = (uint32_t)wi_now() | 1;
+        seed = (uint32_t)weir_now() | 1;
     seed ^= seed << 13, seed ^= seed >> 17, seed ^= seed << 5;
     if (seed % 16 == 0)
         sched_yield();

@@ -9,6 +9,8 @@
 #ifndef WI_PLATFORM_H
 #define WI_PLATFORM_H
 
+#include "weir.h"
+
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -75,7 +77,7 @@ typedef struct {
 
 void wi_parker_init(wi_parker *p);
 void wi_parker_destroy(wi_parker *p);
-/* Consumes the token, sleeping until there is one or `deadline` (wi_now time,
+/* Consumes the token, sleeping until there is one or `deadline` (weir_now time,
  * negative: none). False when the deadline passed without a token. */
 bool wi_park(wi_parker *p, int64_t deadline);
 /* Leaves a token and wakes the sleeper. After it, *p may already be gone. */
@@ -86,9 +88,8 @@ void wi_unpark(wi_parker *p);
 bool wi_unpark_begin(wi_parker *p);
 void wi_unpark_end(wi_parker *p);
 
-/* ---- clock: monotonic nanoseconds */
+/* ---- clock: weir_now */
 
-int64_t wi_now(void);
 /* The deadline of a timeout: negative stays "none", overflow too. */
 int64_t wi_deadline(int64_t timeout_ns);
 

@@ -7,8 +7,6 @@
 #endif
 #include "base/platform.h"
 
-#include "weir.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

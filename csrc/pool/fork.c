@@ -12,6 +12,7 @@
  */
 #include "pool/fork.h"
 
+#include "base/at_fork.h"
 #include "base/registry.h"
 #include "pool/holdings.h"
 #include "pool/life.h"
@@ -153,10 +154,8 @@ static void child(void)
     parent();
 }
 
-static void install(void) { pthread_atfork(prepare, parent, child); }
-
 void wi_fork_init(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, install);
+    static weir_fork_hook hook = {.before = prepare, .in_parent = parent, .in_child = child};
+    wi_at_fork(&hook);
 }

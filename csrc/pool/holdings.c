@@ -53,7 +53,7 @@ void wi_pool_enqueue_locked(weir_pool *p, weir_task *t)
 {
     wi_task_set_pool(t, p);
     if (p->opts.measure)
-        t->weir.queued_at = wi_now();
+        t->weir.queued_at = weir_now();
     if (t->weir.deadline)
         wi_heap_insert(&p->deadlines, t);
     wi_task_move(t, WEIR_TASK_QUEUED);
@@ -165,7 +165,7 @@ void wi_pool_unpark_locked(weir_pool *p, weir_task *t)
     wi_pool_unlist_parked_locked(p, t);
     wi_task_move(t, WEIR_TASK_QUEUED);
     if (p->opts.measure)
-        t->weir.queued_at = wi_now();
+        t->weir.queued_at = weir_now();
     wi_queue_append(&p->queue, t);
 }
 

@@ -153,7 +153,7 @@ void wi_pool_refused_locked(weir_pool *p, unsigned n, int code)
         wi_pool_begin_close_locked(p, WEIR_CLOSE);
     } else if (p->state < WI_CLOSING) {
         p->stats.lends_refused += n;
-        p->refused_until = wi_now() + (int64_t)WI_RETRY_MS * 1000000;
+        p->refused_until = weir_now() + (int64_t)WI_RETRY_MS * 1000000;
         wi_pool_set_must_lock_locked(p);                /* a later submit tries again */
         wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
         if (p->hires && nobody_comes_locked(p))

@@ -103,7 +103,7 @@ static void begin_visit_locked(weir_pool *p, weir_task *t)
     wi_pool_ref_locked(p);
     wi_queue_visit(&p->queue, t);
     if (p->opts.measure)
-        t->weir.queued_at = wi_now();
+        t->weir.queued_at = weir_now();
     wi_task_move(t, WEIR_TASK_RUNNING);
     wi_list_append(&p->running, &t->weir.link);
 }
@@ -148,7 +148,7 @@ static bool offer(weir_pool *p, weir_task *t)
         return false;
     wi_task_set_pool(t, p);
     if (p->opts.measure)
-        t->weir.queued_at = wi_now();
+        t->weir.queued_at = weir_now();
     wi_task_move(t, WI_TASK_OFFERED);
     if (wi_queue_offer(&p->queue, t))
         return true; /* *t may be gone */

@@ -57,7 +57,7 @@ unsigned wi_pool_limit_locked(const weir_pool *p)
 static bool may_try_locked(weir_pool *p)
 {
     bool somebody = wi_pool_present_locked(p) > 0;
-    if (somebody && p->refused_until && wi_now() < p->refused_until)
+    if (somebody && p->refused_until && weir_now() < p->refused_until)
         return false;
     p->refused_until = 0;
     return true;
@@ -202,9 +202,9 @@ static int64_t pause_locked(weir_pool *p)
 
 static void look_out(weir_pool *p, int64_t pause)
 {
-    int64_t now = wi_now(), until = now + LINGER_NS;
+    int64_t now = weir_now(), until = now + LINGER_NS;
     do {
-        for (int64_t next = now + pause; now < next; now = wi_now())
+        for (int64_t next = now + pause; now < next; now = weir_now())
             wi_relax();
     } while (!wi_queue_was_offered(&p->queue) && !atomic_load(&p->hailed) && now < until);
 }

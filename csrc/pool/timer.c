@@ -17,7 +17,7 @@
 
 static int64_t expire_locked(weir_pool *p)
 {
-    int64_t    now = p->deadlines.root ? wi_now() : 0;
+    int64_t    now = p->deadlines.root ? weir_now() : 0;
     weir_task *t;
     while ((t = p->deadlines.root) && t->weir.deadline <= now) {
         if (wi_task_state(t) == WEIR_TASK_PARKED) {

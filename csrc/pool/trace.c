@@ -59,7 +59,7 @@ void wi_measure_locked(weir_pool *p, weir_histogram which, weir_task *t)
 {
     if (!p->opts.measure)
         return;
-    int64_t  now = wi_now();
+    int64_t  now = weir_now();
     uint64_t ns = now > t->weir.queued_at ? (uint64_t)(now - t->weir.queued_at) : 0;
     unsigned bucket = ns ? 64 - (unsigned)__builtin_clzll(ns) : 0;
     p->histogram[which][bucket < WEIR_BUCKETS ? bucket : WEIR_BUCKETS - 1]++;

@@ -481,16 +481,17 @@ static void ends_here(rig *r, weir_delivery *d)
 TEST(a_fork_finds_the_delivery_that_lasts)
 {
     rig           r;
-    probe         t[2];
+    probe         t[3];
     weir_delivery d = fresh();
     expect(rig_open(&r, 1));
-    settle_undelivered(&r, t, 2);
+    settle_undelivered(&r, t, 3);
     expect_eq(weir_main_next(r.m, &d), 0);
+    expect_eq(weir_main_next(r.m, &d), 0); /* the first has ended */
     fork_here();
     expect_eq(weir_main_pending(r.m), 2);
-    expect(d.task == &t[0].task);
-    expect_eq(weir_main_next(r.m, &d), 0);
     expect(d.task == &t[1].task);
+    expect_eq(weir_main_next(r.m, &d), 0);
+    expect(d.task == &t[2].task);
     expect_eq(weir_main_pending(r.m), 1);
     ends_here(&r, &d);
     rig_close(&r);
@@ -576,6 +577,45 @@ TEST(what_wakes_wait_next_is_not_written)
     rig_close(&r);
 }
 
+typedef struct {
+    weir_pool *pool;
+    gate       entered, leave;
+} sleeper;
+
+static void waits_for_one(void *arg)
+{
+    sleeper      *s = arg;
+    probe         t = PROBE;
+    weir_main    *m;
+    weir_delivery d = fresh();
+    t.entered = &s->entered, t.leave = &s->leave;
+    expect_eq(weir_main_open(&m), 0);
+    expect_eq(weir_run(s->pool, &t.task, m), 0);
+    expect_eq(weir_main_wait_next(m, -1, &d), 0);
+    weir_delivery_end(&d);
+    expect_eq(weir_main_close(m, 0), 0);
+}
+
+/* Each time it is asleep when the task ends, as far as a test can know. */
+TEST(what_wakes_a_sleeping_wait_next_is_not_written_when_it_ends)
+{
+    enum { TIMES = 20 };
+    rig  r;
+    long writes = fault_writes();
+    expect(rig_open(&r, 1));
+    for (int i = 0; i < TIMES; i++) {
+        sleeper s = {r.p, GATE, GATE};
+        helper  h;
+        helper_start(&h, waits_for_one, &s);
+        gate_wait(&s.entered);
+        helper_until_asleep(&h);
+        gate_open(&s.leave);
+        helper_join(&h);
+    }
+    expect_op(fault_writes() - writes, <, TIMES);
+    rig_close(&r);
+}
+
 static weir_main *main_of_call;
 
 static void answers(weir_call *call, void *arg)
@@ -651,5 +691,6 @@ SUITE(delivery, next_gives_each_task_with_its_outcome_in_order_and_calls_no_done
       a_done_that_dispatch_calls_may_take, a_fork_finds_the_delivery_that_lasts,
       a_fork_finds_a_call_and_a_lend_that_last,
       wait_next_waits_where_a_round_begins_and_writes_nothing, what_wakes_wait_next_is_not_written,
+      what_wakes_a_sleeping_wait_next_is_not_written_when_it_ends,
       wait_next_serves_the_calls_of_the_threads_other_mains,
       who_polls_after_wait_next_gets_what_came_meanwhile)

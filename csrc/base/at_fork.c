@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * at_fork.c: who is told of a fork, and in which order.
+ *
+ * Handlers of pthread_atfork come in the order in which code is loaded or first used. Here a
+ * binding's locks are taken before the core's, whoever came first, because a thread may hold
+ * one of those while it calls the core.
+ *
+ * A hook is added without a lock, because its thread may hold one that another hook takes.
+ * A fork calls those that it found when it began: nobody who came meanwhile gives back what
+ * he never took.
+ */
+#include "base/at_fork.h"
+
+#include "base/list.h"
+#include "base/platform.h"
+#include "base/stack.h"
+
+static wi_stack                  hooks; /* they only come */
+static _Atomic(weir_fork_hook *) cores;
+
+/* Held from a fork's first hook to its last, and what it found. */
+static pthread_mutex_t forking = PTHREAD_MUTEX_INITIALIZER;
+static weir_link      *found;
+static weir_fork_hook *found_cores;
+
+static weir_fork_hook *hook_of(weir_link *e) { return wi_container(e, weir_fork_hook, weir.link); }
+
+static void call(void (*fn)(void))
+{
+    if (fn)
+        fn();
+}
+
+static void before(void)
+{
+    pthread_mutex_lock(&forking);
+    found = wi_stack_newest(&hooks);
+    found_cores = atomic_load(&cores);
+    for (weir_link *e = found; e; e = e->next)
+        call(hook_of(e)->before);
+    if (found_cores)
+        call(found_cores->before);
+}
+
+/* The oldest first. */
+static void each_in_parent(weir_link *e)
+{
+    if (!e)
+        return;
+    each_in_parent(e->next);
+    call(hook_of(e)->in_parent);
+}
+
+static void in_parent(void)
+{
+    if (found_cores)
+        call(found_cores->in_parent);
+    each_in_parent(found);
+    pthread_mutex_unlock(&forking);
+}
+
+static void each_in_child(weir_link *e)
+{
+    if (!e)
+        return;
+    each_in_child(e->next);
+    call(hook_of(e)->in_child);
+}
+
+static void in_child(void)
+{
+    if (found_cores)
+        call(found_cores->in_child);
+    each_in_child(found);
+    pthread_mutex_unlock(&forking);
+}
+
+static int refusal;
+
+static void install(void) { refusal = pthread_atfork(before, in_parent, in_child); }
+
+static int installed(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install);
+    return refusal == 0 ? 0 : WEIR_ENOMEM;
+}
+
+void wi_at_fork(weir_fork_hook *hook)
+{
+    atomic_store(&cores, hook);
+    installed();
+}
+
+int weir_on_fork(weir_fork_hook *hook)
+{
+    if (!hook)
+        return WEIR_EINVAL;
+    if (installed() != 0)
+        return WEIR_ENOMEM;
+    if (__atomic_exchange_n(&hook->weir.added, 1, __ATOMIC_SEQ_CST))
+        return 0;
+    while (!wi_stack_push_onto(&hooks, wi_stack_newest(&hooks), &hook->weir.link)) {
+    }
+    return 0;
+}

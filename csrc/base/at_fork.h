@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * at_fork.h: who is told of a fork, and in which order.
+ */
+#ifndef WI_AT_FORK_H
+#define WI_AT_FORK_H
+
+#include "weir.h"
+
+#pragma GCC visibility push(hidden)
+
+/* weir_on_fork for the core's own locks, which are taken last and given back first. */
+void wi_at_fork(weir_fork_hook *cores);
+
+#pragma GCC visibility pop
+#endif

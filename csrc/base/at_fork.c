@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * at_fork.c: who is told of a fork, and in which order.
+ * at_fork.c: what is called around a fork, and in which order.
  *
- * Handlers of pthread_atfork come in the order in which code is loaded or first used. Here a
- * binding's locks are taken before the core's, whoever came first, because a thread may hold
- * one of those while it calls the core.
+ * Handlers of pthread_atfork come in the order in which code is loaded or first used. Here
+ * the hooks of bindings come before the core's, in whatever order the two were added, because
+ * a thread may hold a binding's lock while it calls the core.
  *
- * A hook is added without a lock, because its thread may hold one that another hook takes.
- * A fork calls those that it found when it began: nobody who came meanwhile gives back what
- * he never took.
+ * A hook is added without a lock, because its thread may hold one that another hook takes. A
+ * fork calls the hooks that it found when it began, because a hook that is added meanwhile
+ * would give back what it never took.
  */
 #include "base/at_fork.h"
 
@@ -16,7 +16,7 @@
 #include "base/platform.h"
 #include "base/stack.h"
 
-static wi_stack                  hooks; /* they only come */
+static wi_stack                  hooks; /* none is ever taken off */
 static _Atomic(weir_fork_hook *) cores;
 
 /* Held from a fork's first hook to its last, and what it found. */

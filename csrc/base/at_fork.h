@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * at_fork.h: who is told of a fork, and in which order.
+ * at_fork.h: what is called around a fork, and in which order.
  */
 #ifndef WI_AT_FORK_H
 #define WI_AT_FORK_H

@@ -55,8 +55,8 @@ enum { WAKE_PRIVATE = 1 | 128, WAIT_UNTIL_PRIVATE = 9 | 128 };
 #ifdef WI_TWO_FUTEX
 
 /* Of 32 bits, whatever time_t has: the call of old cannot see past 2038, and a kernel or
- * a sandbox may refuse either. Who is refused the new one asks for the old one from then
- * on: a refused wait would not sleep. */
+ * a sandbox may refuse either. A process that is refused the new one uses the old one from
+ * then on, because a refused wait would not sleep. */
 static long futex(_Atomic int *word, int what, int value, int64_t deadline)
 {
     static _Atomic bool only_old;

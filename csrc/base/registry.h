@@ -3,8 +3,8 @@
  * registry.h: every open main and every pool of the process, for fork, for
  * weir_main_close and for run_in_main without a main.
  *
- * Lock order, the one place where two are held: the registry's, then a pool's
- * or a main's. Nobody takes the registry's lock while holding another.
+ * Its lock is taken before a pool's or a main's, and never while another lock of ours is
+ * held but a fork's; doc/threads.md has the whole order.
  */
 #ifndef WI_REGISTRY_H
 #define WI_REGISTRY_H

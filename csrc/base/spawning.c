@@ -2,10 +2,10 @@
  *
  * spawning.c: the signal mask of commands that a task starts.
  *
- * A thread of ours blocks nearly every signal, and a command inherits that: SIGTERM
+ * A pool's thread blocks nearly every signal, and a command inherits that: SIGTERM
  * would not end it. So a forked child, and a worker between weir_spawning_begin and
- * _end, have the mask of the thread that opened the pool. Who opens a pool inside
- * another one passes that one's on.
+ * _end, have the mask of the thread that opened the pool. A pool that is opened
+ * inside a task passes on the mask of the outer pool.
  */
 #include "base/spawning.h"
 

@@ -5,8 +5,8 @@
  * DESIGN. A word that points at the newest link, each link at the one before it.
  * Many push with a compare-and-swap, one takes everything with an exchange, so a
  * link that comes and goes meanwhile does no harm (no ABA: nobody pops one). A
- * shut stack refuses pushes; whoever may take may shut, and of a push and a shut
- * the first wins: a link is either taken by the shut or refused.
+ * shut stack refuses pushes. The thread that may take may shut, and of a push and a
+ * shut the first wins: a link is either taken by the shut or refused.
  *
  * Push and take are seq_cst: callers set a flag and look here, or push and look
  * at the flag, and one of the two must see the other.

@@ -6,10 +6,11 @@
  *     |                 +--main closes / EDEADLK--> ENDED; the finish that comes
  *     +--main closes--> ENDED                        later is counted, no more
  *
- * Every transition is made under the main's lock by end_locked(), so the first
- * one wins. Two references: the caller's, and the main's side's, which a finish
- * consumes. Whoever drops the last frees. After the end, the main's side keeps
- * the main alive with a hold, since its finish may come when the main is closed.
+ * Every end is made under the main's lock by end_locked(), so the first one wins. A call has
+ * two references: the caller's, and the main's side's, which a finish consumes. A third lasts
+ * as long as the call's delivery. The thread that drops the last reference frees the call.
+ * From its begin on, a call holds the main until its finish, which may come after the main
+ * has closed.
  */
 #include "mailbox/call.h"
 
@@ -25,7 +26,7 @@ uint64_t weir_main_late_finishes(void) { return atomic_load(&late); }
 /* The caller's reference is dropped by the caller, the other by finish. */
 static bool drop_locked(weir_call *call) { return --call->refs == 0; }
 
-/* Returns who is to be woken after the unlock, or NULL. */
+/* Returns the parker to wake after the unlock, or NULL. */
 static wi_parker *end_locked(weir_call *call, int code, void *result)
 {
     if (call->state == WI_BEGUN)

@@ -30,9 +30,9 @@ struct weir_call {
 /* The thread is about to wait without end for pool p, and its loops will not turn:
  * begun calls of p's tasks could be waited for in a circle. Those whose fn is on
  * this stack hold up so many workers of p: whether that matters, the caller knows.
- * Those whose fn has returned are failed with WEIR_EDEADLK. Who waits for the end of p's
- * threads gives its serial number: then a call counts from wherever such a thread made it,
- * init and at_exit too. Else 0. t may be NULL. No lock held. */
+ * Those whose fn has returned are failed with WEIR_EDEADLK. A caller that waits
+ * for the end of p's threads gives p's serial number: then a call counts wherever such a
+ * thread made it, also in init and at_exit. Otherwise 0. t may be NULL. No lock held. */
 unsigned wi_mains_calls_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial);
 void     wi_mains_fail_returned(wi_thread *t, const weir_pool *p, uint64_t serial);
 /* Fails every posted and begun call. The owner's thread. */

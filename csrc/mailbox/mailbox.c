@@ -2,24 +2,26 @@
  *
  * mailbox.c: posts, the descriptor, what is pending, dispatch.
  *
- * Posts go to `arrivals` without a lock. Who finds it empty tells the owner, by
- * one write for all that follow until the owner takes them: under the lock it sets
- * `signalled`, which means that a write is owed or done and was not read yet; who
- * finds it set need not write. Dispatch reads the descriptor first, clears the flag
- * if the read got something (a write still on its way will make the descriptor
- * readable once more), and takes the arrivals then: a post that comes after the
- * take finds nothing there, and tells.
+ * Posting. Any thread pushes a delivery to `arrivals`, without a lock. The poster that finds
+ * them empty tells the owner: one write to the descriptor covers every post until the owner
+ * takes them. It sets `signalled` under the lock and writes after the unlock. The flag means
+ * that a write is owed, or was done and not read yet, so a poster that finds it set need not
+ * write.
  *
- * While the main is quiet nothing is written: the owner will look. When it ends that,
- * it looks at the arrivals under the lock, as who posts does at `quiet` after the push:
- * one of them writes.
+ * Taking. The owner reads the descriptor first and clears the flag only if the read got
+ * something, because a write that is still on its way will make the descriptor readable once
+ * more. Then it takes the arrivals. A post after that finds them empty again, and tells.
  *
- * A round takes the arrivals once, into the owner's batch, and gives what stands there one
- * by one. A delivery begins as next returns it and ends at the following next, or at the
- * end of the round; in between the owner does what the callback would. A nested round takes
- * too, and goes on with the same list. A blocking wait that looks for calls leaves the rest
- * for a later round: else a round whose tasks are run again in it might never end. What a
- * round leaves makes the descriptor readable again.
+ * Quiet. While the main is quiet nothing is written, because the owner has promised to look.
+ * Where that ends, the owner looks at the arrivals under the lock, and a poster looks at
+ * `quiet` under it after its push: one of the two writes.
+ *
+ * A round takes the arrivals once, into the batch, and gives what is for it one by one. A
+ * delivery begins when next returns it and ends at the following next, or with the round; in
+ * between the owner does what the callback would. A nested round takes too, and goes on with
+ * the same list. A blocking wait takes as well, because it looks for calls and lends; it
+ * leaves the rest for a later round, because a round whose tasks are run again in it would
+ * never end otherwise. What a round leaves makes the descriptor readable again.
  */
 #include "mailbox/mailbox.h"
 
@@ -166,7 +168,7 @@ int weir_main_on_busy(weir_main *m, void (*fn)(weir_main *, bool, void *), void 
 
 /* ---- posting ------------------------------------------------------------ */
 
-/* The number may be somebody else's at once: no write may come after. */
+/* The system may give the number to another file at once, so no write may come after. */
 void wi_main_close_wake(weir_main *m, bool writer)
 {
     wi_lock(&m->lock);
@@ -210,8 +212,8 @@ void wi_main_pay(weir_main *m, wi_debt debt)
     wi_main_release(m);
 }
 
-/* Who may have to tell holds the main from before the push: after it, what was
- * posted may be delivered and the main closed. */
+/* A poster that may have to tell holds the main from before its push, because after it the
+ * delivery may be over and the main closed. */
 bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt)
 {
     for (;;) {

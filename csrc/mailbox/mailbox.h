@@ -92,13 +92,13 @@ void wi_main_came(weir_main *m);
 
 /* ---- the mailbox */
 
-/* What a post owes the main after every unlock: to tell its owner, if it came
- * first or is urgent. It holds the main until then. */
+/* What a poster owes the main after every unlock: to tell its owner, if the delivery came
+ * first or is urgent. The poster holds the main until then. */
 typedef struct {
     bool tell, urgent;
 } wi_debt;
 
-/* Appends a delivery of e->kind. False: closed, it stays the caller's. Any thread. */
+/* Appends e, whose kind is set. False: the main is closed, e stays the caller's. Any thread. */
 bool wi_main_post(weir_main *m, weir_link *e);
 /* Its two halves, for a caller inside a pool's lock: fork must find a settled task
  * in the pool or in the mailbox, never between. Every append is paid. */
@@ -114,7 +114,7 @@ bool wi_mains_serve(wi_thread *t, const weir_main *except);
 void wi_mains_rearm(wi_thread *t, const weir_main *except);
 /* Whether something waits for the owner to take it, or was taken and not delivered. */
 bool wi_main_has_some(const weir_main *m);
-/* Delivers everything, new things too; the owner's thread, depth 0. */
+/* Delivers everything, and what comes meanwhile; the owner's thread, depth 0. */
 void wi_main_flush(weir_main *m);
 /* Calls on_busy when the pending count left or reached 0. The owner's thread. */
 void wi_main_look_busy(weir_main *m);

@@ -11,9 +11,9 @@
 
 /* Counts notice on main (NULL: none). 0, WEIR_EINVAL (no fn), WEIR_ECLOSED (the main). */
 int wi_notice_expect(weir_notice *notice, weir_main *main);
-/* Posts it, or tells it here when there is no main. NULL is allowed. */
+/* Posts it, or tells it here when it has no main, or one that has closed. NULL is allowed. */
 void wi_notice_post(weir_notice *notice, int outcome);
-/* Calls its fn here. */
+/* Calls its fn on this thread, and takes back that it was expected. */
 void wi_notice_tell(weir_notice *notice);
 
 #pragma GCC visibility pop

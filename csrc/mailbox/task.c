@@ -2,9 +2,9 @@
  *
  * task.c: claiming, telling, and the end of abandoned tasks.
  *
- * An abandoned task has two users left, its lost thread and whoever tells its
- * done. Each raises its flag when it is through (LET_GO, TOLD); the second one
- * to do so calls release. The task keeps a hold on its main until then.
+ * An abandoned task has two users left: its lost thread, and the thread that its end is
+ * delivered to. Each raises its flag when it is through (LET_GO, TOLD). The second one calls
+ * release. The task holds its main until then.
  */
 #include "mailbox/task.h"
 

@@ -7,10 +7,10 @@
  *   (refused: |  v       | | |       v  |        |
  *       IDLE) OFFERED ---+ +-(unpark) PARKED ----+  (QUEUED -> SETTLED too: cancel, close)
  *
- * CLAIMED lasts inside weir_run: of two runs of one task the first wins, the
- * other gets WEIR_EBUSY. OFFERED is a task in the inbox of its pool's queue, or
- * about to be; whoever next holds the pool's lock makes it QUEUED. From there to
- * SETTLED every change is made under that lock. The state word is atomic because
+ * CLAIMED lasts inside weir_run: of two runs of one task the first wins, and the
+ * other gets WEIR_EBUSY. An OFFERED task is in the inbox of its pool's queue, or
+ * about to be. The next thread that holds the pool's lock makes it QUEUED. From
+ * there to SETTLED every change is made under that lock. The state word is atomic because
  * weir_cancel, weir_wait and weir_task_unpark read it before they know which
  * lock to take.
  */
@@ -33,8 +33,8 @@ enum wi_task_flags {
     WI_TOLD = 32      /* abandoned: done has returned */
 };
 
-/* Acquire and release are each other's partner: who sees a state sees what was
- * written before the move to it. */
+/* Acquire and release are each other's partner: a thread that sees a state also sees what
+ * was written before the move to it. */
 static inline unsigned wi_task_state(const weir_task *t)
 {
     return __atomic_load_n(&t->weir.state, __ATOMIC_ACQUIRE);

@@ -2,10 +2,10 @@
  *
  * waiter.c: how a thread waits.
  *
- * The race between a waiter and a run_in_main call, or a lend, posted to it: the owner
- * raises `waiting`, then looks into each mailbox under its lock; the poster
- * appends and reads `waiting` under the same lock. Either the owner sees the
- * call or the poster sees that it must unpark.
+ * A run_in_main call, or a lend, may be posted while the owner of its main begins to wait.
+ * The owner raises `waiting`, then looks into each mailbox. The poster pushes, then reads
+ * `waiting` under the main's lock. Either the owner sees the call, or the poster sees that it
+ * must unpark.
  */
 #include "mailbox/waiter.h"
 

@@ -13,14 +13,15 @@
 
 #include <pthread.h>
 
-/* The calling thread's: whether it is a pool's, and what commands get there; how deep it
- * is between begin and end, and its own mask meanwhile. */
+/* The calling thread's: whether it is a pool's, and the mask that commands get there; its
+ * own mask between begin and end, and how many of those are open. */
 static _Thread_local struct {
     bool     serves;
     sigset_t commands;
-    unsigned depth;
     sigset_t own;
 } here;
+
+_Thread_local unsigned wi_spawning_depth;
 
 void wi_spawning_note(sigset_t *commands)
 {
@@ -42,28 +43,27 @@ void wi_spawning_leave(void)
     here.serves = false;
 }
 
-void wi_spawning_settle(void)
+void wi_spawning_end_all(void)
 {
-    if (here.depth)
-        pthread_sigmask(SIG_SETMASK, &here.own, NULL);
-    here.depth = 0;
+    pthread_sigmask(SIG_SETMASK, &here.own, NULL);
+    wi_spawning_depth = 0;
 }
 
 void wi_spawning_forked(void)
 {
     if (here.serves)
         pthread_sigmask(SIG_SETMASK, &here.commands, NULL);
-    here.depth = 0; /* an end that comes must not block them again */
+    wi_spawning_depth = 0; /* an end that comes must not block them again */
 }
 
 void weir_spawning_begin(void)
 {
-    if (here.serves && here.depth++ == 0)
+    if (here.serves && wi_spawning_depth++ == 0)
         pthread_sigmask(SIG_SETMASK, &here.commands, &here.own);
 }
 
 void weir_spawning_end(void)
 {
-    if (here.depth && --here.depth == 0)
+    if (wi_spawning_depth && --wi_spawning_depth == 0)
         pthread_sigmask(SIG_SETMASK, &here.own, NULL);
 }

@@ -6,22 +6,20 @@
 
 #include <stdlib.h>
 
-static _Thread_local wi_thread *self;
-static _Thread_local uint64_t   pool_of_self;
-
-wi_thread *wi_thread_self(void) { return self; }
+_Thread_local wi_thread      *wi_the_thread;
+static _Thread_local uint64_t pool_of_self;
 
 void     wi_thread_belong(uint64_t pool) { pool_of_self = pool; }
 uint64_t wi_thread_pool(void) { return pool_of_self; }
 
 wi_thread *wi_thread_make(void)
 {
-    if (!self && (self = calloc(1, sizeof *self))) {
-        wi_parker_init(&self->parker);
-        wi_list_init(&self->mains);
-        atomic_init(&self->refs, 1);
+    if (!wi_the_thread && (wi_the_thread = calloc(1, sizeof *wi_the_thread))) {
+        wi_parker_init(&wi_the_thread->parker);
+        wi_list_init(&wi_the_thread->mains);
+        atomic_init(&wi_the_thread->refs, 1);
     }
-    return self;
+    return wi_the_thread;
 }
 
 void wi_thread_drop(wi_thread *t)
@@ -34,8 +32,9 @@ void wi_thread_drop(wi_thread *t)
 
 void wi_thread_forget(void)
 {
-    if (self && wi_list_empty(&self->mains) && atomic_load(&self->waiting) == 0) {
-        wi_thread_drop(self);
-        self = NULL;
+    if (wi_the_thread && wi_list_empty(&wi_the_thread->mains) &&
+        atomic_load(&wi_the_thread->waiting) == 0) {
+        wi_thread_drop(wi_the_thread);
+        wi_the_thread = NULL;
     }
 }

@@ -18,8 +18,11 @@ typedef struct {
     wi_list          mains;   /* the owner's alone */
 } wi_thread;
 
-wi_thread *wi_thread_self(void); /* NULL when it owns no main */
-wi_thread *wi_thread_make(void); /* the same, made if need be; NULL: out of memory */
+extern _Thread_local wi_thread *wi_the_thread;
+
+/* NULL when it owns no main. */
+static inline wi_thread *wi_thread_self(void) { return wi_the_thread; }
+wi_thread *wi_thread_make(void); /* as wi_thread_self, made if need be; NULL: out of memory */
 void       wi_thread_drop(wi_thread *t);
 void       wi_thread_forget(void); /* the calling thread's last main has closed */
 

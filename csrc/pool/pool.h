@@ -159,8 +159,26 @@ void wi_pool_note_init_error_locked(weir_pool *p, int code);
 
 /* ---- trace.c ------------------------------------------------------------ */
 
-void wi_measure_locked(weir_pool *p, weir_histogram which, weir_task *t);
-void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t, int value);
+typedef void wi_hook(void *, weir_trace_event, const weir_pool *, const weir_task *, int);
+extern wi_hook *_Atomic wi_trace_hook;
+
+void wi_trace_call(weir_trace_event event, const weir_pool *p, const weir_task *t, int value);
+void wi_note_time_locked(weir_pool *p, weir_histogram which, weir_task *t);
+
+/* Every task passes these two, which mostly have nothing to do. Relaxed: NULL needs no
+ * partner; wi_trace_call reads a hook again, seq_cst, with its argument. */
+static inline void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t,
+                            int value)
+{
+    if (atomic_load_explicit(&wi_trace_hook, memory_order_relaxed))
+        wi_trace_call(event, p, t, value);
+}
+
+static inline void wi_measure_locked(weir_pool *p, weir_histogram which, weir_task *t)
+{
+    if (p->opts.measure)
+        wi_note_time_locked(p, which, t);
+}
 
 /* ---- settle.c ----------------------------------------------------------- */
 

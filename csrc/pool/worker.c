@@ -17,12 +17,19 @@
 
 /* ---- next --------------------------------------------------------------- */
 
+/* While this thread serves, only a drain that has run dry can change the pool's state. */
+static void end_drain_locked(weir_pool *p)
+{
+    if (p->state == WI_DRAINING)
+        wi_pool_advance_locked(p);
+}
+
 /* Returns the task, or NULL with *rc. */
 static weir_task *next_relocks(weir_pool *p, weir_worker *w, bool wait, int *rc)
 {
     for (bool lingered = false;;) {
         wi_pool_tell_settled_relocks(p);
-        wi_pool_advance_locked(p);
+        end_drain_locked(p);
         bool       leaves = wi_pool_must_leave_locked(p, w);
         weir_task *t = leaves ? NULL : wi_pool_pick_locked(p, w);
         if (t)
@@ -108,7 +115,7 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     bool settled = wi_pool_end_task_locked(p, t, code);
     if (settled && has_done)
         d = deliver_own_locked(t);
-    wi_pool_advance_locked(p);
+    end_drain_locked(p);
     if (next)
         *next = follow_locked(p, w, d);
     wi_pool_unlock_owing(p, &owed);

@@ -16,9 +16,9 @@
 --   up to 256 signals that come while a thread or program waits for a future, or for anything
 --     else of weir's, are kept for its next pull; a sleep and a join miss signals, as in the
 --     original
---   the queue has 256 places: when all are taken, push returns false unless a thread waits for
---     the signal. Threads that wait for the signal and its listeners get it even then; threads
---     that would see it later, and the program, do not
+--   the queue has 256 places. When all are taken, threads that wait for the signal and its
+--     listeners still get it; threads that would see it later, and the program, do not. push
+--     returns false if there is neither a waiting thread nor a listener
 --   filters compare without metamethods
 --   an error object that has a text (__tostring) is that text, not "crashed"; onError also
 --     gets the traceback
@@ -60,8 +60,8 @@ end
 -- task, as weir.run_in_main calls a function there.
 -- @tparam string name
 -- @param ... any values; copied from a task
--- @treturn boolean true; false if 256 signals are queued and no thread waits for this one: it
---   is lost
+-- @treturn boolean true; false if 256 signals are queued, and this one has neither a waiting
+--   thread nor a listener: it is lost
 function event.push(name, ...)
   check.is(is_string, "event.push: argument 1 (name)", name)
   if weir.in_task() and not scheduler.is_turning() then return weir.run_in_main(push_elsewhere, name, ...) end

@@ -1,39 +1,39 @@
 -- SPDX-License-Identifier: ISC
 
---- Momentum's msys.runInPool and what stands around it, for plain Lua.
+--- Momentum's msys.runInPool and the functions around it, for plain Lua.
 --
 -- Imitates Momentum 4, as its Lua reference and its configuration reference describe it
 -- (support.sparkpost.com, 2020 and 2021). Requiring it sets the globals msys, _TLS and
--- _OSTLS; the threads of its pools have them, too. Known differences:
+-- _OSTLS; the threads of its pools also have them. Known differences:
 --
--- * Every thread has a Lua state of its own: a closure, its completion on a pool's thread,
---   their upvalues and what they return are copied, at the call. Writes to captured
---   variables are seen by nobody else, and globals are each thread's own. A completion in
---   the scheduler is the original function. Mutexes and pools cross as handles; what
---   cannot cross raises, at the caller's line. So a shared counter is msys.shareGet and
+-- * Every thread has a Lua state of its own. A closure, its completion on a pool's thread,
+--   their upvalues and their results are copied, at the call. No other function sees their
+--   writes to captured variables, and each thread has its own globals. A completion in
+--   the scheduler is the original function. Mutexes and pools cross as handles. A value that
+--   cannot cross raises at the caller's line. So a shared counter needs msys.shareGet and
 --   msys.shareSet inside a mutex, see doc/lua/msys.md.
--- * There is one scheduler per Lua state, and it turns inside msys.run, which the original
---   does not have; nor has it msys.spawn, msys.validate and msys.threadpool.configure,
---   which stand for its connections and its configuration file.
--- * In a pool's closure _TLS is a copy of the caller's; what cannot cross is left out.
+-- * There is one scheduler per Lua state. It runs inside msys.run, which the original does
+--   not have. Nor does the original have msys.spawn, msys.validate and
+--   msys.threadpool.configure; here they replace its connections and its configuration file.
+-- * In a pool's closure _TLS is a copy of the caller's, without the values that cannot cross.
 -- * The forms with a third argument that is true or a function return nothing. (The
 --   original's page says so, though one of its examples assigns the results.)
--- * A completion gets what the closure returned, as pcall would; the original's gets
---   nothing that is documented. A closure that fails is reported to weir.on_unhandled, and
+-- * A completion gets what pcall of the closure would return; for the original's completion
+--   no arguments are documented. A closure that fails is reported to weir.on_unhandled, and
 --   its completion still runs.
--- * What waits for its own pool where every thread waits raises "would deadlock". So does
---   a lock whose wait could not end; the original hangs.
--- * Mutexes are owned by sessions and tasks, and given back when these end; msys.lock is
---   owned by the OS thread, as in the original, but raises in a session that would wait for
+-- * A wait for the own pool raises "would deadlock" if every thread of it waits. So does
+--   a lock whose wait could not end. The original hangs.
+-- * Sessions and tasks own mutexes, and unlock them when they end. The OS thread owns a
+--   msys.lock, as in the original, but msys.lock raises in a session that would wait for
 --   its own thread.
 -- * Where a script cannot be suspended (inside a coroutine of its own, table.sort,
 --   string.gsub; on Lua 5.1 also pcall and metamethods) its waits block the scheduler's
 --   thread, as msys.sleep does in the original.
--- * Pool 4, Close, has no threads: its closures run in who calls, uncopied. Job class -1 is
---   pool CPU. Backlog and stack size of a pool that is in use cannot change.
+-- * Pool 4, Close, has no threads: the caller runs its closures, uncopied. Job class -1 is
+--   pool CPU. The backlog and stack size of a pool that is in use cannot change.
 -- * msys.threadpool.stat works on every thread. Its averages are explained there.
--- * Of Momentum's many validate phases, modules and constants there are those that the
---   documented program needs, and msys.runInInst knows one instance, 0.
+-- * Of Momentum's many validate phases, modules and constants, only those that the
+--   documented program needs are here. msys.runInInst knows one instance, 0.
 -- @module weir.msys
 
 local calls = require "weir.msys.calls"
@@ -60,8 +60,8 @@ local msys = {
 -- @tparam table module
 -- @function registerModule
 
---- Takes a message through the phases, then through validate_dealloc. At the end of each
--- phase what it started asynchronously begins.
+--- Takes a message through the phases, then through validate_dealloc. The asynchronous calls
+-- of a phase start at its end.
 -- @tparam ?table message
 -- @function validate
 
@@ -69,10 +69,10 @@ local msys = {
 -- @tparam string name
 -- @function lock
 
---- Unlocks it.
+--- Unlocks the mutex of that name.
 -- @tparam string name
--- @treturn ?boolean nil when this thread does not have it
--- @treturn ?string why, then
+-- @treturn ?boolean nil if this thread does not have it
+-- @treturn ?string then why
 -- @function unlock
 
 local is_function, seconds, is_string = check.kinds["function"], check.kinds.seconds, check.kinds.string
@@ -100,16 +100,17 @@ local function pass(...) return ... end
 
 --- Runs f on a thread of a pool.
 --
--- * runInPool(pool, f) and (pool, f, false): suspends the caller, other sessions go on;
---   returns what pcall(f) would: true and f's results, or false and the error.
--- * (pool, f, true): returns nothing, at once; f starts when the caller has yielded or
+-- * runInPool(pool, f) and (pool, f, false): suspends the caller, while other sessions go on.
+--   Returns what pcall(f) would return: true and f's results, or false and the error.
+-- * (pool, f, true): returns nothing, at once. f starts when the caller has yielded or
 --   ended.
--- * (pool, f, g): likewise; then g(...) gets what pcall(f) would return, on f's thread.
--- * (pool, f, g, msys.core.ECTP_COMPLETE_CALLBACK_SCHED): likewise, with g itself called in
---   the scheduler, as a session that has the caller's _TLS.
+-- * (pool, f, g): as with true, but afterwards g gets what pcall(f) would return, on f's
+--   thread.
+-- * (pool, f, g, msys.core.ECTP_COMPLETE_CALLBACK_SCHED): as before, but the scheduler calls
+--   g itself, as a session that has the caller's _TLS.
 --
 -- On a pool's thread a call of the first form blocks the thread. A full backlog suspends
--- the session, or blocks the pool's thread that calls.
+-- the calling session, or blocks the calling thread of a pool.
 -- @param pool a name, in any case, or an id
 -- @tparam function f
 -- @param[opt] completion
@@ -127,8 +128,8 @@ function msys.runInPool(pool, f, completion, mode)
   calls.defer(settings, f, completion ~= true and completion or nil, in_scheduler and completion ~= true, 3)
 end
 
---- Runs f in a scheduler instance, of which there is one, 0: from a pool's thread in the
--- state where its chain of calls began, copied; elsewhere as a session of its own.
+--- Runs f in a scheduler instance; there is only one, 0. Called on a pool's thread, a copy of f
+-- runs in the state where the chain of calls began; elsewhere f runs as a session of its own.
 -- @tparam number instance 0
 -- @tparam function f
 -- @return as runInPool(pool, f)
@@ -155,8 +156,8 @@ local function started(where)
   if calls.is_worker() then error(where .. ": only on the scheduler's thread, not on a pool's", 3) end
 end
 
---- (Not in Momentum.) Starts another session, fn(...). What it raises goes to
--- weir.on_unhandled. It runs when msys.run turns.
+--- (Not in Momentum.) Starts another session, fn(...). It runs inside msys.run. Its errors go
+-- to weir.on_unhandled.
 -- @tparam function fn
 -- @param ... its arguments
 function msys.spawn(fn, ...)
@@ -177,13 +178,13 @@ local function swap_modules(with)
   return before
 end
 
---- (Not in Momentum.) Runs fn(...) as a session and turns the scheduler until nothing is
+--- (Not in Momentum.) Runs fn(...) as a session, and runs the scheduler until nothing is
 -- left to do: no session, no timer, no call. May be called any number of times; pools
--- stay.
+-- stay open.
 -- @tparam function fn
 -- @param ... its arguments
--- @return what fn returned. Raises what fn raised, when all the rest is done; and when
---   nothing is left that could end the wait of a session
+-- @return what fn returned. Raises what fn raised, when all other sessions have ended. Raises
+--   as well if nothing is left that could end the wait of a session
 function msys.run(fn, ...)
   check.is(is_function, "msys.run: argument 1", fn)
   started("msys.run")
@@ -223,7 +224,7 @@ function msys.shareSet(key, value)
   shared.set(SHARE .. key, value)
 end
 
---- What was set under that name.
+--- The value that was set under that name.
 -- @tparam string key
 -- @return the value, or nil
 function msys.shareGet(key)
@@ -231,7 +232,7 @@ function msys.shareGet(key)
   return shared.get(SHARE .. key)
 end
 
---- Removes it.
+--- Removes the value of that name.
 -- @tparam string key
 function msys.shareUnset(key)
   check.is(is_string, "msys.shareUnset: argument 1", key)
@@ -252,10 +253,10 @@ local function contents_of(ok, contents, problem)
   return nil, contents
 end
 
---- A file's contents, read on a thread of pool IO; on a pool's thread right there.
+--- A file's contents, read on a thread of pool IO; a pool's thread reads it itself.
 -- @tparam string path
--- @treturn ?string nil when it cannot be read
--- @treturn ?string why, then
+-- @treturn ?string nil if it cannot be read
+-- @treturn ?string then why
 function msys.readfile(path)
   check.is(is_string, "msys.readfile: argument 1", path)
   if calls.is_worker() then return slurp(path) end
@@ -264,7 +265,7 @@ end
 
 -- ---- globals ------------------------------------------------------------------------
 
--- They hold nothing, for pools that take package.preload with them.
+-- These functions have no upvalues, for pools that copy package.preload.
 package.preload["msys.core"] = function() return require("weir.msys").core end
 package.preload["msys.threadpool"] = function() return require("weir.msys").threadpool end
 

@@ -2,11 +2,11 @@
 --
 -- weir.msys.calls: runInPool, for its caller and on the thread of a pool.
 --
--- DESIGN. A call is DEFERRED (asynchronous, its caller has neither yielded nor ended),
--- QUEUED here (its pool is not open yet, or full: one session of ours per pool submits
--- them in their order), ACCEPTED by the pool, or REFUSED with a problem. What it takes
--- with it was packed when runInPool was called. Whoever could not be suspended, and every
--- pool thread, submits by itself and blocks.
+-- DESIGN. A call is DEFERRED (asynchronous, and its caller has neither yielded nor ended),
+-- QUEUED here (its pool is not open yet, or full: one session of weir's per pool submits
+-- such calls in their order), ACCEPTED by the pool, or REFUSED with a problem. runInPool has
+-- packed the closure and its upvalues. A caller that cannot be suspended, and every pool
+-- thread, submits by itself and blocks.
 
 local check = require "weir.check"
 local locks = require "weir.msys.locks"
@@ -23,7 +23,7 @@ local globals = _G
 local unpack = table.unpack or unpack -- luacheck: ignore
 
 local here = { -- this state is no pool's thread
-  deferred = nil, -- is one: the list of its task
+  deferred = nil, -- on a pool's thread: the list of its task
 }
 
 -- ---- to a pool that is open ------------------------------------------------------
@@ -36,7 +36,7 @@ local function settled(call, future)
   return complete(future:get())
 end
 
--- What the pool said: its word as to whether it took the call.
+-- Submits the call to the pool; returns whether the pool took it, or nil and why not.
 local function submit(call, handle)
   if call.mode == "post" or call.mode == "sched" then return handle:post(calls.serve, call.packed, call.mode) end
   local future, problem = handle:run(calls.serve, call.packed, "call")
@@ -55,7 +55,7 @@ local function decide(call, accepted, problem)
   if call.waiter then scheduler.loop.resume(call.waiter) end
 end
 
--- Opens the pool and waits for space. Suspends, or blocks where nothing can be.
+-- Opens the pool and waits for space. Suspends, or blocks where nothing can be suspended.
 local function submit_waiting(call)
   local handle, problem = registry.open(call.settings)
   if not handle then return decide(call, false, problem) end
@@ -79,7 +79,7 @@ local function pop(queue)
   return call
 end
 
--- By its session or, in its stead, by who blocks before that has begun.
+-- Run by the queue's session or, before that has begun, by a caller that blocks.
 local function drain(id)
   local call = pop(queues[id])
   while call do
@@ -212,8 +212,8 @@ local function submit_or_run(call, is_last)
   return true
 end
 
---- Starts what this thread's task has deferred. Where that would deadlock the rest stays,
--- but at the task's last flush.
+--- Starts the calls that this thread's task has deferred. If that would deadlock, the rest
+-- stays deferred, except at the task's last flush.
 function calls.flush(is_last)
   local list = take(here.deferred)
   for i, call in ipairs(list) do
@@ -260,7 +260,7 @@ local function crossing_part(tls)
   return part
 end
 
--- The function stands second, as in runInPool, so that what is refused is named as there.
+-- The function comes second, as in runInPool, so that an error names the same argument.
 local function pack(settings, f, completion, level)
   local tls = rawget(globals, "_TLS")
   local ok, packed = pcall(weir.pack, settings.id, f, completion or false, tls)
@@ -271,7 +271,7 @@ local function pack(settings, f, completion, level)
   return packed
 end
 
---- A pool without threads: f() here.
+--- For a pool without threads: calls f() here.
 function calls.inline(id, f)
   registry.count_begin(id)
   local began = loops.clock()
@@ -316,7 +316,7 @@ local function result(call, level)
   return unpack(got, 2, got.n)
 end
 
---- f() in the pool; what pcall would return. `level` is the caller's, for errors.
+--- Runs f() in the pool; returns what pcall would return. `level` is the caller's, for errors.
 function calls.call(settings, f, level)
   if settings.concurrency == 0 then return calls.inline(settings.id, f) end
   local call = { settings = settings, packed = pack(settings, f, nil, level + 1), mode = "call", is_sync = true }
@@ -345,7 +345,7 @@ local function new_call(settings, f, completion, in_scheduler, level)
   return call
 end
 
---- f() in the pool, then the completion; starts when the caller has yielded or ended. A
+--- Runs f() in the pool, then the completion; starts when the caller has yielded or ended. A
 -- full queue suspends the caller, or blocks its thread.
 function calls.defer(settings, f, completion, in_scheduler, level)
   local call = new_call(settings, f, completion, in_scheduler, level + 1)
@@ -356,8 +356,8 @@ function calls.defer(settings, f, completion, in_scheduler, level)
   end
 end
 
---- In the state where a chain of calls began: the completion of one that a pool's thread
--- made.
+--- Runs, in the state where a chain of calls began, the completion of a call that a pool's
+-- thread made.
 function calls.complete(packed, ...)
   local _, _, completion, tls = packed:unpack()
   scheduler.spawn({ tls = tls, label = "a completion" }, completion, ...)

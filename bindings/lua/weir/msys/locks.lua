@@ -29,14 +29,14 @@ end
 -- ---- msys.lock --------------------------------------------------------------------
 
 local this_thread -- its owner, from the first lock on
-local held = {} -- name -> {mutex =, holder =}: by this thread
-local awaited = {} -- name -> {holder =, sessions that come after...}: likewise
+local held = {} -- of this thread: name -> {mutex =, holder =}
+local awaited = {} -- of this thread: name -> {holder =, sessions that come after...}
 
 local function mutex_of(name)
   return shared.once("msys.lock." .. name, weir.mutex)
 end
 
---- What others call this thread.
+--- The name of this thread in messages.
 locks.thread_name = "the scheduler's thread"
 
 local function owner()
@@ -53,7 +53,8 @@ local function refuse(name, by, verb)
   error(("msys.lock: '%s' is %s already by %s, of this thread"):format(name, verb, by.holder), 4)
 end
 
--- Until who came before, of this thread, has it; then whoever comes would wait for its own.
+-- Waits until an earlier session of this thread has the lock. After that any other session
+-- would wait for its own thread.
 local function check_own(name)
   local before, co = awaited[name], scheduler.suspendable()
   if before and not co then refuse(name, before, "awaited") end
@@ -81,9 +82,9 @@ function locks.lock(name)
   return true
 end
 
---- Unlocks it.
--- @treturn ?boolean true; nil when this thread has not locked it
--- @treturn ?string why, then
+--- Unlocks the mutex of that name.
+-- @treturn ?boolean true; nil if this thread has not locked it
+-- @treturn ?string then why
 function locks.unlock(name)
   check.is(check.kinds.string, "msys.unlock: argument 1", name)
   local mutex = held[name] and held[name].mutex or mutex_of(name)

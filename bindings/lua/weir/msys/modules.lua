@@ -6,7 +6,7 @@ local check = require "weir.check"
 
 local modules = {}
 
-local CONT, DONE, AGAIN = 0, 1, 2 -- what a phase returns
+local CONT, DONE, AGAIN = 0, 1, 2 -- the results of a phase
 modules.constants = { VALIDATE_CONT = CONT, VALIDATE_DONE = DONE, VALIDATE_AGAIN = AGAIN }
 
 local PHASES = {
@@ -26,7 +26,7 @@ function modules.register(name, module)
   table.insert(registered, { name = name, module = module })
 end
 
--- What `self` is in the phases: of one module and one session.
+-- The `self` of the phases: one for each module and session.
 local function new_self(module)
   return setmetatable({}, { __index = module })
 end
@@ -51,10 +51,10 @@ local fields = {
   phases = check.kinds.list,
 }
 
---- Takes a message through the phases, then through validate_dealloc. At the end of each
--- phase what it started asynchronously begins.
--- @tparam ?table message msg, ac, vctx: what the phases get (a table each); phases: their
---   names, in place of Momentum's
+--- Takes a message through the phases, then through validate_dealloc. The asynchronous calls
+-- of a phase start at its end.
+-- @tparam ?table message msg, ac, vctx: the arguments of the phases (a table each); phases:
+--   their names, instead of Momentum's
 function modules.validate(message)
   message = message or {}
   check.options(fields, "msys.validate: options", message)

@@ -2,10 +2,11 @@
 --
 -- weir.msys.registry: the pools of the process: names, ids, settings, handles.
 --
--- The settings of all stand in one shared value, so that they change at once; each state
--- keeps a copy until the value's version changes. A pool opens with its first call; its
--- handle is shared, too, and never closed. Who opens and who configures each look at the
--- other's work after their own, so whoever comes last sets the final number of threads.
+-- One shared value holds the settings of all pools, so that they change at once; each state
+-- keeps a copy until the value's version changes. A pool opens with its first call. Its
+-- handle is shared as well, and never closed. The state that opens a pool and the state that
+-- configures it each look at the other's work after their own, so the last of them sets the
+-- final number of threads.
 
 local shared = require "weir.shared"
 local weir = require "weir"
@@ -14,7 +15,7 @@ local registry = {}
 
 local SETTINGS, HANDLE, OPENING = "msys.pools", "msys.pool.", "msys.opening."
 
--- id, name, concurrency, backlog: of Momentum's table of defaults. For 8 and 9 it has none.
+-- id, name, concurrency, backlog: Momentum's table of defaults. It has none for 8 and 9.
 local STANDARD = {
   { 0, "CPU", 4 },
   { 1, "IO", 50 },
@@ -28,7 +29,7 @@ local STANDARD = {
   { 9, "Sieve_IO", 4 },
 }
 local DEFAULT_CONCURRENCY = 4
-local SHORT_LIVED = -1 -- a job that belongs to no pool: here it is CPU's
+local SHORT_LIVED = -1 -- a job of no pool; here it goes to pool CPU
 
 local function standard()
   local pools = {}
@@ -106,15 +107,15 @@ local function open(settings)
   return winner
 end
 
---- The handle; opens the pool, which suspends, where it is not open.
+--- The handle. If the pool is not open, opens it, which suspends.
 -- @treturn ?weir.pool
--- @return why not, then
+-- @return then why not
 function registry.open(settings)
   local id = settings.id
   local handle, problem = registry.handle(id), nil
   if handle then return handle end
   local mutex = shared.once(OPENING .. id, weir.mutex)
-  local locked = mutex:lock() -- where it cannot be waited for a second pool loses in `once`
+  local locked = mutex:lock() -- if that cannot wait, a second pool loses in `once`
   handle = registry.handle(id)
   if not handle then handle, problem = open(settings) end
   if locked then mutex:unlock() end
@@ -147,9 +148,9 @@ local function configured(pools, name, given)
   return pools
 end
 
---- Changes or adds a pool. The backlog and stack size of an open one stay.
+--- Changes or adds a pool. The backlog and stack size of an open pool stay.
 -- @treturn ?boolean true
--- @treturn ?string why not, then
+-- @treturn ?string then why not
 function registry.configure(name, given)
   local settings = registry.find(name)
   local handle = settings and registry.handle(settings.id)
@@ -184,7 +185,7 @@ end
 
 local NOTHING = { queued = 0, threads = 0, running = 0 }
 
---- A snapshot, by Momentum's names.
+--- A snapshot, with Momentum's names.
 function registry.stat(settings)
   local id = settings.id
   local handle = registry.handle(id)

@@ -3,11 +3,11 @@
 -- weir.msys.scheduler: sessions as coroutines, timers, and what comes back to this state.
 --
 -- DESIGN. A session is READY (in the queue), RUNNING (current), WAITING (its loop.resume
--- or its deadline makes it READY, whichever is first) or ended. Only `resume` lets one
--- run; it makes the session's _TLS the global one meanwhile. A yield that no wait of weir
--- made lets the others go first. What a session asked to start asynchronously is started
--- when it has yielded or ended (scheduler.on_leave). One turn resumes those that were
--- ready when it began, then takes what has come, blocking only when nobody is ready.
+-- or its deadline makes it READY, whichever is first) or ended. Only `resume` runs a session;
+-- meanwhile the global _TLS is the session's. A yield that is no wait of weir's lets the other
+-- sessions go first. The asynchronous calls of a session start when it has yielded or ended
+-- (scheduler.on_leave). One turn resumes the sessions that were ready when it began, then
+-- takes what has come back. It blocks only if no session is ready.
 
 local check = require "weir.check"
 local heaps = require "weir.heap"
@@ -29,7 +29,7 @@ local alive, made = 0, 0
 local current
 local turning = false
 
---- The session that runs, or nil in the main program.
+--- The running session, or nil in the main program.
 function scheduler.current() return current end
 
 function scheduler.is_turning() return turning end
@@ -43,7 +43,7 @@ local function make_ready(session)
   ready[last] = session
 end
 
--- What is called on the scheduler's behalf must not end the scheduler.
+-- An error in a function that the scheduler calls must not end the scheduler.
 local function report(co, problem)
   weir.report(problem, debug.traceback(co, check.text(problem)))
 end
@@ -90,8 +90,8 @@ local function resume(session)
 end
 
 --- Starts fn(...) as a session, at the next turn.
--- @tparam table options ended(ok, ...): called when it has ended, in place of a report;
---   tls: the table that is its _TLS; label: what messages call it
+-- @tparam table options ended(ok, ...): called when it has ended, instead of a report;
+--   tls: the table that is its _TLS; label: its name in messages
 function scheduler.spawn(options, fn, ...)
   made = made + 1
   local session = {
@@ -110,7 +110,7 @@ function loop.owns(co)
   return current ~= nil and current.co == co and yieldable()
 end
 
---- The coroutine of the session that runs, where it can be suspended.
+--- The coroutine of the running session, if it can be suspended here.
 function scheduler.suspendable()
   local co = loops.running()
   return co and loops.of(co) == loop and co
@@ -134,7 +134,7 @@ function loop.call(done, fn, ...)
   scheduler.spawn({ ended = done }, fn, ...)
 end
 
---- The owner of what is locked in the session that runs, also by coroutines of its own.
+--- The owner of what the running session locks, also in coroutines of its own.
 function loop.owner()
   if not current then return nil end
   current.owner = current.owner or weir.owner(current.label)
@@ -143,7 +143,7 @@ end
 
 -- ---- timers -------------------------------------------------------------------
 
--- The heap must not keep a timer: one that is collected has stopped.
+-- The heap must not keep a timer alive, because a collected timer stops.
 local weak = { __mode = "v" }
 
 function scheduler.start_timer(timer, at)
@@ -186,14 +186,14 @@ local LONG = 1 -- seconds that are worth a collection
 
 local function next_due()
   local soonest = due:first()
-  while soonest and soonest.timer == nil and not soonest.co do -- was collected
+  while soonest and soonest.timer == nil and not soonest.co do -- its timer was collected
     due:remove(soonest)
     soonest = due:first()
   end
   return due:due()
 end
 
--- Before the state sleeps for timers alone, those that nobody holds any more go.
+-- Before the state sleeps only for timers, collects those that nobody holds any more.
 local function left()
   local at = next_due()
   if at and at - clock() > LONG and alive == 0 and loops.pending() == 0 then
@@ -203,7 +203,7 @@ local function left()
   return at and math.max(0, at - clock())
 end
 
--- False when nothing is left that could happen.
+-- Returns false if nothing is left that could happen.
 local function turn()
   fire_due()
   resume_ready()
@@ -236,7 +236,7 @@ local function turn_until_idle()
   check_nobody_waits()
 end
 
---- Turns until all is idle. What goes wrong in here, not in a session, is raised.
+--- Runs until all is idle. Raises an error of the scheduler's own, not one of a session.
 function scheduler.run()
   turning = true
   local ok, problem = pcall(turn_until_idle)
@@ -244,7 +244,7 @@ function scheduler.run()
   if not ok then error(problem, 0) end
 end
 
---- What the main program has deferred stands here, as a session's does in it.
+--- The calls that the main program has deferred are kept here; a session keeps its own.
 scheduler.main = { deferred = {}, label = "the main program" }
 
 function scheduler.on_leave() end

@@ -18,21 +18,24 @@ local options = {
   end },
 }
 
---- As a stanza ThreadPool "name" { Concurrency = n  Stack_Size = bytes  Backlog = n }: of a
--- pool that is there it changes what is given, another name makes a new pool.
+--- Does what a stanza ThreadPool "name" { Concurrency = n  Stack_Size = bytes  Backlog = n }
+-- does in Momentum: it changes the given settings of an existing pool, and makes a new pool
+-- for another name.
 -- @tparam string name in any case
--- @tparam table given concurrency (0 to 1024 threads; 0: whoever calls runs it; 4),
---   stack_size (bytes, 0: the system's), backlog (0: no limit)
--- @treturn ?boolean true; nil when the pool is in use and its backlog or stack size would
+-- @tparam table given the settings, all optional:
+--   concurrency (4): 0 to 1024 threads; 0: the caller runs the closures;
+--   stack_size (bytes, 0: the system's);
+--   backlog (0: no limit)
+-- @treturn ?boolean true; nil if the pool is in use and its backlog or stack size would
 --   change
--- @treturn ?string why, then
+-- @treturn ?string then why
 function threadpool.configure(name, given)
   check.is(check.kinds.string, "msys.threadpool.configure: argument 1", name)
   check.options(options, "msys.threadpool.configure: options", given)
   return registry.configure(name, given)
 end
 
---- How many pools there are.
+--- The number of pools.
 function threadpool.count()
   return registry.count()
 end
@@ -57,8 +60,8 @@ function stat_mt.__tostring(s)
 end
 
 --- A snapshot of a pool; tostring makes it readable.
--- @treturn ?table name, invocations (calls begun), avg_concurrency (running at once, on
---   average since the pool opened), saturation (that in per cent of the concurrency),
+-- @treturn ?table name, invocations (calls begun), avg_concurrency (calls running at once, on
+--   average since the pool opened), saturation (avg_concurrency in per cent of concurrency),
 --   avg_wallclock_time_per_op (milliseconds), queue_sz, num_threads, num_active_threads,
 --   num_inactive_threads, job_num_queued, job_num_running; nil for an unknown pool
 function threadpool.stat(which)

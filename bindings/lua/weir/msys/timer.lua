@@ -15,13 +15,13 @@ timer.__index = timer
 
 local clock = loops.clock
 
--- Momentum's are seconds of the day's clock; ours cannot be told apart within one second.
+-- Momentum counts seconds of the wall clock. Within one second that makes no difference.
 local function from_epoch(time)
   return clock() + math.max(0, time - os.time())
 end
 
--- Called by the scheduler. The next time of a repeated one is counted from the last, unless
--- that has passed already.
+-- Called by the scheduler. The next time of a repeated timer counts from the last one, unless
+-- it has passed already.
 function timer:fire()
   self.armed = false
   if self.period then self:arm(math.max(self.at + self.period, clock())) end
@@ -33,13 +33,13 @@ function timer:arm(at)
   scheduler.start_timer(self, at)
 end
 
---- Starts it anew: its time counts from now.
+--- Starts the timer anew: its time counts from now.
 function timer:start()
   self:arm(self.time and from_epoch(self.time) or clock() + self.delay)
 end
 
---- Stops it. A callback that was to run in this turn still does.
--- @treturn boolean whether it was to fire
+--- Stops the timer. A callback that is due in this turn still runs.
+-- @treturn boolean whether the timer was to fire
 function timer:stop()
   local armed = self.armed
   self.armed = false
@@ -47,7 +47,7 @@ function timer:stop()
   return armed
 end
 
---- @treturn ?string the name that it was given
+--- @treturn ?string the timer's name
 function timer:name()
   return self.given_name
 end
@@ -69,7 +69,7 @@ local function new(where, fields, fn, name)
   return self
 end
 
---- Calls f() once, after so many seconds. A timer that is collected has stopped.
+--- Calls f() once, after so many seconds. A collected timer stops.
 function module.after(seconds, f, name)
   check.is(check.kinds.seconds, "msys.timer.after: argument 1", seconds)
   return (new("msys.timer.after", { delay = seconds }, f, name))

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.openos.console: a terminal's input, read without holding up the other threads. It
--- is read on a pool thread. What a reader that was killed has asked for is still coming;
--- it goes to the next one that asks in the same way.
+-- weir.openos.console: a terminal's input, read on a pool thread, so that the other threads go
+-- on. The input that a killed reader has asked for still comes; it goes to the next reader
+-- that asks in the same way.
 
 local scheduler = require "weir.openos.scheduler"
 local weir = require "weir"
@@ -11,7 +11,7 @@ local console = {}
 
 local real_read = io.read
 local pool
-local asked = {} -- formats -> {fiber =, future =}, the last to ask so
+local asked = {} -- formats -> {fiber =, future =}, the last that asked for these
 
 local function key_of(...)
   local formats = { ... }
@@ -31,7 +31,7 @@ local function given(key, mine, ok, ...)
   error(problem, 3)
 end
 
---- io.read while the machine turns: suspends the thread that calls.
+--- Replaces io.read while the machine runs: suspends the calling thread.
 function console.read(...)
   if not scheduler.is_in_fiber() or io.input() ~= io.stdin then return real_read(...) end
   local key = key_of(...)

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.openos.host: what the machine stands on: a clock, a way to wait, and SIGINT. The
--- scheduler uses these functions and nothing else of the world, so tests put a clock of
--- their own in their place.
+-- weir.openos.host: the outside world of the machine: a clock, a way to wait, and SIGINT. The
+-- scheduler uses nothing else of the outside, so tests replace these functions with a clock of
+-- their own.
 
 local loops = require "weir.loop"
 local signal = require "weir.signal"
@@ -12,18 +12,18 @@ local host = {}
 local clock = loops.clock
 local booted = clock()
 
-local interrupt -- the catcher of SIGINT, while the machine turns
+local interrupt -- the catcher of SIGINT, while the machine runs
 local is_shared = false
 local outside -- {loop =, co =} while the machine is suspended under another loop
 local watched -- {fd =, fn =}: the mailbox, while something is to come back
-local stops = {} -- ends of what that loop watches for us
+local stops = {} -- functions that end the watches of that loop for the machine
 
 --- Seconds since the module was loaded.
 function host.now()
   return clock() - booted
 end
 
---- Whether SIGINT has come since it was asked last.
+--- Whether SIGINT has come since the last call.
 function host.interrupted()
   return interrupt ~= nil and interrupt:take()
 end
@@ -51,15 +51,15 @@ local function block(machine, timeout)
 end
 
 --- Waits until something has come from outside, no longer than `timeout` seconds (nil: no
--- limit). At the bottom, where no thread is on the C stack, it suspends under the loop
--- that the machine runs in.
+-- limit). At the bottom, where no thread is on the C stack, it suspends its coroutine under
+-- the loop that the machine runs in.
 function host.wait(machine, timeout, at_bottom)
   local co = at_bottom and loops.running()
   local loop = co and loops.of(co) or loops.block
   if loop == loops.block then block(machine, timeout) else suspend(loop, co, timeout) end
 end
 
---- Takes what has come back, without waiting.
+--- Takes deliveries that have come back, without waiting.
 function host.poll(machine)
   if watched then loops.turn(machine, 0) end
 end
@@ -77,12 +77,12 @@ function host.watch(fd, fn)
   return function() unwatch(what) end
 end
 
---- Has a machine that waits look again. Called from outside.
+--- Makes a waiting machine look again. Called from outside.
 function host.wake()
   if outside then outside.loop.resume(outside.co) end
 end
 
---- Whether the machine runs under another loop, which wants its turns.
+--- Whether the machine runs under another loop, which must get its turns.
 function host.is_shared()
   return is_shared
 end

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.openos.join: waiting until threads are complete: dead, or suspended. A wait stands
--- in the list `joins` of each thread that it waits for.
+-- weir.openos.join: waits until threads are complete: dead, or suspended. A wait is in the
+-- list `joins` of each thread that it waits for.
 
 local host = require "weir.openos.host"
 local scheduler = require "weir.openos.scheduler"
@@ -12,7 +12,7 @@ local function is_met(self)
   return self.is_all and self.living == 0 or not self.is_all and next(self.dying) ~= nil
 end
 
---- A thread that it waits for is complete.
+--- Called when a thread that `self` waits for is complete.
 function join.complete(self, it)
   self.living = self.living - 1
   self.dying[it] = true
@@ -23,7 +23,7 @@ function join.complete(self, it)
   end
 end
 
---- One that was suspended goes on.
+--- Called when a suspended thread goes on.
 function join.incomplete(self)
   self.living = self.living + 1
 end
@@ -45,8 +45,8 @@ local function start(threads, is_all)
   return self
 end
 
---- Waits for all of the threads, or any; kills those that it found complete. False when
--- the time passed first.
+--- Waits for all of the threads, or for any; kills those that it found complete. Returns false
+-- if the time passed first.
 function join.wait(threads, timeout, is_all, kill)
   if timeout and timeout <= 0 then return false end
   local self = start(threads, is_all)

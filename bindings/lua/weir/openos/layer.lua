@@ -1,14 +1,15 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.openos.layer: how the scheduler's yields are told from a program's own. Ours
--- yield MARK. While the machine turns, coroutine.resume and wrap are the ones here: they
--- pass a MARK on to whoever resumed them, so that it comes down to the scheduler through
--- any number of the program's coroutines, and the program sees its own yields only.
+-- weir.openos.layer: tells the scheduler's yields from a program's own. The scheduler's yield
+-- MARK. While the machine runs, coroutine.resume and wrap are the ones in this file. They
+-- pass a MARK on to their own resumer, so that it reaches the scheduler through any number of
+-- the program's coroutines, and the program sees only its own yields.
 --
--- fiber.inner is the fiber's innermost coroutine that such calls know of, fiber.layers how
--- many are above the first. In another one
--- (resumed by a function that was taken before), inside a C function that calls back, and
--- on 5.1 inside pcall, metamethods and iterators, there is no way down: leave says so.
+-- fiber.inner is the innermost coroutine of the fiber that these functions know of,
+-- fiber.layers the number of coroutines above the first. There is no way down to the scheduler
+-- from any other coroutine (resumed by a function that was taken before), from inside a C
+-- function that calls back, and on 5.1 from inside pcall, metamethods and iterators. `leave`
+-- then returns false.
 
 local layer = {}
 
@@ -23,7 +24,7 @@ layer.MARK, layer.create, layer.resume, layer.status = MARK, create, resume, sta
 
 local is_plain_51 = _VERSION == "Lua 5.1" and not rawget(_G, "jit")
 
--- Lua tells nobody how many C calls are on the stack, so what is left of its 200 is used up.
+-- Lua does not tell how many C calls are on the stack, so this uses up the rest of its 200.
 local function c_calls_left(n)
   local ok, more = pcall(c_calls_left, n + 1)
   return ok and more or n
@@ -34,17 +35,17 @@ local function probe()
   return n
 end
 
-local ROOM = 30 -- C calls that are left to a thread on top
+local ROOM = 30 -- C calls that a thread on top has left
 
 --- Whether a thread can be run on top of this C stack.
 function layer.has_room()
   return probe() > ROOM
 end
 
-local level -- what probe gives in the loop that runs fibers now
+local level -- the result of probe in the loop that runs fibers now
 local per_resume = is_plain_51 and probe() - select(2, resume(create(probe)))
 
---- A loop that runs fibers begins; returns what leave_loop wants.
+--- Called when a loop that runs fibers begins; returns the argument of leave_loop.
 function layer.enter_loop()
   local before = level
   if is_plain_51 then level = probe() end
@@ -55,8 +56,8 @@ function layer.leave_loop(before)
   level = before
 end
 
--- What the frames say on 5.1: true or false; nil when they do not (a tail call, or a
--- function that was called by no name).
+-- Whether the frames on 5.1 let a yield pass: true or false; nil if they do not tell (a tail
+-- call, or a function that was called without a name).
 local function is_clear()
   local depth, sure = 4, true
   local info = debug.getinfo(depth, "nS")
@@ -75,14 +76,14 @@ local function can_yield_51(fiber)
   return clear
 end
 
---- Yields to the scheduler: true when that has come back; false when there is no way.
+--- Yields to the scheduler: true when the scheduler has resumed it; false if there is no way.
 function layer.leave(fiber)
   local co = running()
   if co ~= fiber.inner or co == nil then return false end
   if is_yieldable then
     if not is_yieldable() then return false end
   elseif not is_plain_51 then
-    return (pcall(yield, MARK)) -- on 5.2 it fails where there is no way
+    return (pcall(yield, MARK)) -- on 5.2 it fails if there is no way
   elseif not can_yield_51(fiber) then
     return false
   end
@@ -92,8 +93,8 @@ end
 
 -- ---- the program's coroutines ---------------------------------------------------
 
--- scheduler.fiber() is the fiber that runs; scheduler.pass(fiber) leaves it, or does
--- here what it wanted; scheduler.EXIT unwinds whatever it comes through.
+-- scheduler.fiber() is the running fiber; scheduler.pass(fiber) leaves it, or runs the others
+-- on top of it; scheduler.EXIT unwinds all that it passes.
 local scheduler
 
 local resumed

@@ -1,20 +1,20 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.openos.process: the tree of processes. A program and a thread are a process each;
--- init is above all of them. A thread's handle is its process and its first fiber, too.
+-- weir.openos.process: the tree of processes. Each program and each thread is a process;
+-- init is above all of them. One table is a thread's handle, its process and its first fiber.
 --
 --   life          "running", "suspended" or "dead"
 --   parent, newest, older, younger   the tree; children by age
 --   frozen        how many of it and those above are suspended: it runs when 0
---   fiber         topmost of its fibers
---   is_closing    its function has returned, it waits for its children, newest first
---   joins         who waits for it to be complete, see join
---   seen, unseen  of signals, by number: all up to `seen` was offered to it, but for the
+--   fiber         the topmost of its fibers
+--   is_closing    its function has returned, and it waits for its children, newest first
+--   joins         the waits for it to be complete, see join
+--   seen, unseen  numbers of signals: those up to `seen` were offered to it, except for the
 --                 ranges of unseen {from, to, from, to...}
 --   keeps         signals that it did not hear are kept for its next pull
 --
--- A thread that ends normally waits for its children; one that raises, exits or is
--- killed takes them along.
+-- A thread that ends normally waits for its children. A thread that raises, exits or is
+-- killed also ends them.
 
 local check = require "weir.check"
 local join = require "weir.openos.join"
@@ -28,7 +28,7 @@ local init = { life = "running", frozen = 0, seen = 0, is_program = true }
 process.init = init
 scheduler.start(init)
 
---- The process of whoever runs; the one above it when that is dead already.
+--- The process of the running fiber; if it is dead already, the first live one above it.
 function process.current()
   local it = scheduler.fiber().process
   while it.life == "dead" do it = it.parent or init end
@@ -50,8 +50,8 @@ local function unlink(it)
   it.older, it.younger = nil, nil
 end
 
--- Calls visit(process, ...) for it and all below, newest first; visit may take processes
--- out below the one that it is given.
+-- Calls visit(process, ...) for `it` and all processes below, newest first. visit may remove
+-- processes below its argument.
 local function walk(it, visit, ...)
   local stack, n = { it }, 1
   while n > 0 do
@@ -118,12 +118,12 @@ end
 
 local close
 
--- The parent's turn, if it waits for the newest child and that is complete.
+-- Goes on with closing processes, from a parent upwards, whose newest child is complete.
 local function look_closing(it)
   while it and it.is_closing do it = close(it) end
 end
 
--- Kills it and all below, and returns its parent.
+-- Kills `it` and all processes below, and returns its parent.
 local function take_out(it)
   local parent = it.parent
   if it.newest then walk(it, bury) else bury(it) end
@@ -136,7 +136,7 @@ function process.kill(it)
   if it.life ~= "dead" then look_closing(take_out(it)) end
 end
 
--- Returns whose turn it is then.
+-- Goes on closing `it`: returns its parent if it has ended.
 function close(it)
   local child = it.newest
   while child and child.life ~= "running" do
@@ -154,7 +154,7 @@ local function begin_close(it)
   look_closing(it.newest and it or take_out(it))
 end
 
--- That of OpenOS; but an object that has a text has not "crashed".
+-- As OpenOS does it; but an object that has a text gives that, not "crashed".
 local function text_of(problem)
   local class = getmetatable(problem)
   local has_text = type(problem) == "string" or type(class) == "table" and rawget(class, "__tostring") ~= nil
@@ -168,7 +168,7 @@ local function reason_of(problem)
   return type(reason) == "string" and reason or text_of(problem)
 end
 
---- What a thread's error comes to: see event.onError.
+--- Reports a thread's error: see event.onError.
 function process.report(it, problem)
   local reason = reason_of(problem)
   if reason then registrations.failed("[thread] " .. reason, debug.traceback(it.co, reason)) end
@@ -190,7 +190,7 @@ function scheduler.on.cut_off(fiber)
   process.kill(fiber.process)
 end
 
---- Ends the running process: at once for everyone else, its own code by an error.
+--- Ends the running process: at once for all others; its own code ends by an error.
 function process.exit(code)
   local it = scheduler.fiber().process
   it.code = code
@@ -200,7 +200,7 @@ end
 
 -- ---- making -----------------------------------------------------------------------
 
---- Adds a process below parent that calls f.
+--- Adds a process, which calls f, below parent.
 function process.add(it, parent, f, arguments)
   it.life, it.state, it.process, it.fiber = "running", "ready", it, it
   it.frozen, it.since = parent.frozen, 0
@@ -218,13 +218,13 @@ local function add_hidden(f, arguments, fail)
   return process.add({ fail = fail or print_failure }, init, f, arguments)
 end
 
---- Runs f(argument) as a thread that nobody knows of, before this returns if it can;
--- calls fail(it, problem) when that raises.
+--- Runs f(argument) as a thread without a handle, if possible before spawn returns; calls
+-- fail(it, problem) if it raises.
 function process.spawn(f, argument, fail)
   scheduler.first(add_hidden, f, { n = 1, argument }, fail)
 end
 
---- Runs f before everyone else, once whoever runs now waits.
+--- Runs f before all others, once the running fiber waits.
 function process.add_first(f)
   scheduler.at_once(add_hidden, f)
 end
@@ -234,7 +234,7 @@ local function is_below(it, above)
   return it ~= nil
 end
 
---- Puts it below another parent; false when that is below itself.
+--- Puts `it` below another parent; false if that parent is below `it`.
 function process.attach(it, parent)
   if is_below(parent, it) then return false end
   local before = it.parent
@@ -260,7 +260,7 @@ local function thaw(it)
   freeze(it, -1)
 end
 
---- Resumes it, which runs before this returns.
+--- Resumes `it`, which runs before resume returns.
 function process.resume(it)
   scheduler.first(thaw, it)
 end
@@ -272,8 +272,8 @@ function scheduler.on.signal(signal)
   signals.offer(signal, scheduler.wake)
 end
 
---- Pushes a signal; who waits for it becomes ready. False when nobody did and the queue is
--- full, so that it is gone.
+--- Pushes a signal, and makes the fibers ready that wait for it. False if none does and the
+-- queue is full, so that the signal is lost.
 function process.push(...)
   local signal = signals.push(...)
   scheduler.on.signal(signal)

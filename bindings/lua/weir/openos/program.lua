@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.openos.program: runs a program: what it finds in its place of Lua's own while the
--- machine turns, and the machine as one of weir's loops.
+-- weir.openos.program: runs a program: replaces functions of Lua's own while the machine
+-- runs, and makes the machine one of weir's loops.
 
 local check = require "weir.check"
 local host = require "weir.openos.host"
@@ -115,8 +115,8 @@ local function load(path)
   return f
 end
 
--- On 5.1 nothing can be suspended inside pcall. Under another loop, which brings one of
--- its own there, or none, an error has no place to come from but that loop.
+-- On 5.1 nothing can be suspended inside pcall. So under another loop there is no pcall here:
+-- an error can then only come from that loop, which has a pcall of its own, or none.
 local function guard(...)
   if host.is_shared() and _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
     return true, scheduler.turn_until(...)
@@ -135,7 +135,7 @@ local function turn(it)
   layer.restore()
   exchange(list)
   is_running = false
-  signals.drop "thread_exit" -- of threads that the next program knows nothing of
+  signals.drop "thread_exit" -- the next program does not know those threads
   if not ok then
     scheduler.reset()
     error(problem, 0)

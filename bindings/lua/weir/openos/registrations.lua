@@ -3,8 +3,8 @@
 -- weir.openos.registrations: listeners and timers, and the calls that they make.
 --
 -- Each process has a table of its own, by id. A call runs as a fiber of that process, on
--- top of the one that waits there: `process.fiber` is the topmost, fiber.below the next.
--- The one below is covered until all calls of this signal have been made, then it gets
+-- top of the fiber that waits there: `process.fiber` is the topmost, fiber.below the next.
+-- The fiber below is covered until all calls for this signal have been made. Then it gets
 -- the signal itself, if it waited for it.
 
 local check = require "weir.check"
@@ -39,7 +39,7 @@ local function remove_listener(entry)
 end
 
 --- Adds a registration to its process: {callback =, name = } or {callback =, interval =,
--- times =}. Returns its id, the lowest that is free there.
+-- times =}. Returns its id, the lowest free one of the process.
 function registrations.add(process, entry)
   local all = process.registrations
   if not all then
@@ -50,7 +50,7 @@ function registrations.add(process, entry)
   while all[id] do id = id + 1 end
   all[id], all.lowest = entry, id + 1
   entry.process, entry.id = process, id
-  if process.life == "dead" then return id end -- of a thread on its way to its end
+  if process.life == "dead" then return id end -- its thread is about to end
   if entry.name then
     add_listener(entry)
   else
@@ -82,7 +82,7 @@ function registrations.remove_all(process)
   end
 end
 
---- The registration of the process that predicate(entry, ...) is true of, or nil.
+--- The registration of the process for which predicate(entry, ...) is true, or nil.
 function registrations.find(process, predicate, ...)
   for _, entry in pairs(process.registrations or {}) do
     if type(entry) == "table" and predicate(entry, ...) then return entry end
@@ -96,8 +96,8 @@ local function is_registered(entry)
   return all ~= nil and all[entry.id] == entry
 end
 
--- A series: {process =, under = the covered fiber, is_wanted = whether that gets the signal,
--- signal =, entries..., at = index}
+-- A series: {process =, under = the covered fiber, is_wanted = whether that fiber gets the
+-- signal, signal =, entries..., at = index}
 local function uncover(series)
   local fiber = series.under
   series.process.fiber = fiber
@@ -122,7 +122,8 @@ local function call_next(series, add)
   add(fiber, entry.callback, series.signal)
 end
 
--- A deaf process's listeners are told when a signal comes, itself at its next pull.
+-- The listeners of a deaf process are called when a signal comes; the process gets it at its
+-- next pull. So the signal notes that they were called.
 local function note_told(signal, process)
   signal.told = signal.told or {}
   signal.told[process] = true
@@ -138,7 +139,7 @@ local function begin(series)
   call_next(series, scheduler.add)
 end
 
---- A call's fiber has ended.
+--- Called when a call's fiber has ended.
 function registrations.ended(fiber, ok, value)
   local series = fiber.series
   local entry = series[series.at]
@@ -152,7 +153,7 @@ end
 
 local function is_earlier(a, b) return a.id < b.id end
 
--- By process, those whom the signal concerns.
+-- A series of calls for each process that the signal concerns.
 local function series_of(list, signal)
   local all, of = {}, {}
   for i = 1, #list do
@@ -168,7 +169,7 @@ local function series_of(list, signal)
   return all
 end
 
---- Calls the listeners of a signal, before those who wait for it are offered it.
+--- Calls the listeners of a signal, before it is offered to the fibers that wait for it.
 function registrations.call(signal)
   local list = listeners[signal[1]]
   local all = list and series_of(list, signal) or {}
@@ -181,7 +182,7 @@ function registrations.call(signal)
   end
 end
 
---- A timer is due; one of a frozen process is so until that is thawed.
+--- Called when a timer is due. A timer of a frozen process stays due until the thaw.
 function scheduler.on.due(entry)
   if not entry.is_due or entry.process.frozen > 0 then return end
   entry.is_due = nil
@@ -191,7 +192,7 @@ function scheduler.on.due(entry)
   begin { process = entry.process, is_timer = true, entry }
 end
 
---- The process is thawed.
+--- Called when the process is thawed.
 function registrations.thaw(process)
   for _, entry in pairs(process.registrations or {}) do
     if type(entry) == "table" and entry.is_due then

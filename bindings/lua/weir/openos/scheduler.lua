@@ -1,23 +1,23 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.openos.scheduler: fibers, and who runs when.
+-- weir.openos.scheduler: fibers, and the order in which they run.
 --
 -- A fiber is a coroutine that the machine runs: a program, a thread, a listener's or a
 -- timer's call. It is
 --
---   ready     in `urgent` or in `later`; or is_held, when it was not to run at its turn
+--   ready     in `urgent` or in `ready`; or is_held, if it may not run when its turn comes
 --   running   runs, or is somewhere below on the C stack (then is_nested: it waits)
---   waiting   until a signal, a time, or who calls wake
+--   waiting   until a signal, a time, or a call of wake
 --   dead
 --
--- and runs only while its process is not frozen and it is not is_covered (a listener of
--- its process runs). The loop below is a trampoline: a fiber that makes others ready
--- which are to run first (create, resume, push) puts itself and them on the stack
--- `urgent` and yields, so the C stack is as high as before. One that cannot yield runs
--- them in a loop of its own, on top of the C stack, up to LIMIT such loops; then they
--- are left for later. One that cannot yield and waits runs a whole machine there.
+-- It runs only while its process is not frozen and it is not is_covered (a listener of its
+-- process runs). The loop below is a trampoline. A fiber may make others ready that must run
+-- first (create, resume, push). It puts itself and them on the stack `urgent` and yields, so
+-- the C stack does not grow. A fiber that cannot yield runs them in a loop of its own, on top
+-- of the C stack, up to LIMIT such loops; beyond that they run later. A fiber that cannot
+-- yield and waits runs a whole machine there.
 --
--- When nothing is ready a round begins: what came from outside, one signal, and all
+-- When nothing is ready, a round begins: it takes what came from outside, one signal, and all
 -- timers that are due.
 
 local heaps = require "weir.heap"
@@ -41,15 +41,15 @@ local root -- code outside of all fibers; its process is init
 local current
 local urgent, top = {}, 0
 local ready, first, last = {}, 1, 0
-local zero, n_zero = {}, 0 -- who waits for the end of the round
+local zero, n_zero = {}, 0 -- the fibers that wait for the end of the round
 local depth, turning = 0, 0
 local nested_woke = false -- a fiber on the C stack may go on
-local to_urgent = false -- where who becomes ready goes
+local to_urgent = false -- whether fibers that become ready go to `urgent`
 local is_done, done_what = function() return false end, nil -- the run's end
 
---- Called as on.ended(fiber, ok, value), on.yielded(fiber, ...): a program's own yield,
--- on.signal(signal), on.interrupt(), on.due(timer), on.cut_off(fiber): it is to be
--- killed, for its run has ended.
+--- The scheduler calls on.ended(fiber, ok, value), on.yielded(fiber, ...) (a program's own
+-- yield), on.signal(signal), on.interrupt(), on.due(timer), and on.cut_off(fiber), which must
+-- kill a fiber because its run has ended.
 local on = {}
 scheduler.on = on
 
@@ -100,7 +100,7 @@ function scheduler.wake(fiber, result)
 end
 local wake = scheduler.wake
 
---- Calls fn(...) so that whom it makes ready runs before everyone else.
+--- Calls fn(...); the fibers that it makes ready run before all others.
 function scheduler.at_once(fn, ...)
   local before = to_urgent
   to_urgent = true
@@ -113,19 +113,19 @@ function scheduler.wake_first(fiber, result)
   scheduler.at_once(wake, fiber, result)
 end
 
---- Makes ready a fiber that has not run yet; it gets what `arguments` holds.
+--- Makes a fiber ready that has not run yet; it gets the values in `arguments`.
 function scheduler.add(fiber, f, arguments)
   fiber.co = layer.create(f)
   fiber.state, fiber.is_raw, fiber.result = "ready", true, arguments
   enqueue(fiber)
 end
 
---- The same, before everyone else.
+--- Adds a fiber that runs before all others.
 function scheduler.add_first(fiber, f, arguments)
   scheduler.at_once(scheduler.add, fiber, f, arguments)
 end
 
---- A fiber that was kept from running may run again.
+--- Lets a fiber run again that was kept from running.
 function scheduler.release(fiber)
   if fiber.is_held then
     fiber.is_held = nil
@@ -142,7 +142,7 @@ function scheduler.kill(fiber)
   fiber.state = "dead"
 end
 
---- The fiber has failed in what it yielded for.
+--- Ends a fiber whose request in a yield has failed.
 function scheduler.fail(fiber, problem)
   fiber.state = "dead"
   on.ended(fiber, false, problem)
@@ -157,7 +157,7 @@ local function came_back(fiber, before, result, ok, what, ...)
       fiber.state = "dead"
       on.ended(fiber, ok, what)
     end
-  elseif not ok then -- the C stack is full: it has not been resumed
+  elseif not ok then -- the C stack is full: the fiber has not been resumed
     fiber.state, fiber.result, fiber.is_raw = "ready", result, result ~= nil
     last = last + 1
     ready[last] = fiber
@@ -212,7 +212,7 @@ local function expire(fiber)
     zero[n_zero] = fiber
   elseif may_run(fiber) then
     wake(fiber, nil)
-  end -- else when it may
+  end -- otherwise it wakes when it may run
 end
 
 local function take_due()
@@ -281,7 +281,7 @@ local function is_too_deep()
   return depth >= LIMIT or depth >= LIMIT / 4 and not layer.has_room()
 end
 
--- Runs what stands above fiber.base on the stack.
+-- Runs the fibers above fiber.base on the stack.
 local function run_above(fiber)
   local base = fiber.base
   urgent[base] = false
@@ -317,7 +317,7 @@ local function wait_here(fiber)
   fiber.is_nested = nil
 end
 
---- Leaves the running fiber until it is its turn again; for layer, too.
+--- Leaves the running fiber until its next turn; layer calls it as well.
 function scheduler.pass(fiber)
   if layer.leave(fiber) then return end
   if fiber.base then
@@ -339,9 +339,9 @@ end
 
 -- ---- waiting ----------------------------------------------------------------------
 
---- The fiber waits from now on: until `deadline` (nil: no limit; one that has passed: the
--- end of this round), and for a signal of `list` (see signals.enter) that filter(signal)
--- accepts.
+--- Makes the fiber wait for a signal of `list` (see signals.enter) that filter(signal) accepts,
+-- no longer than until `deadline` (nil: no limit; a deadline that has passed: until the end of
+-- this round).
 function scheduler.begin_wait(fiber, deadline, list, filter)
   fiber.state, fiber.filter = "waiting", filter
   signals.enter(fiber, list)
@@ -354,14 +354,14 @@ function scheduler.begin_wait(fiber, deadline, list, filter)
   end
 end
 
---- The same for one that has yielded, which may have its signal already.
+--- Begins the wait of a fiber that has yielded; a kept signal may end it at once.
 function scheduler.begin_pull(fiber, deadline, list, filter)
   local kept = signals.recall(fiber, list, filter)
   scheduler.begin_wait(fiber, deadline, list, filter)
   if kept then wake(fiber, kept) end
 end
 
---- Has the running fiber wait: the signal, or nil. See begin_wait.
+--- Makes the running fiber wait; returns the signal, or nil. See begin_wait.
 function scheduler.wait(deadline, list, filter)
   local fiber = current
   check_alive(fiber)
@@ -374,7 +374,7 @@ function scheduler.wait(deadline, list, filter)
   return result
 end
 
---- Calls prepare(...), and runs whom that makes ready before it returns what prepare did.
+--- Calls prepare(...), runs the fibers that it makes ready, then returns prepare's result.
 function scheduler.first(prepare, ...)
   local fiber, sink = current, to_urgent
   check_alive(fiber)
@@ -400,7 +400,7 @@ function scheduler.first(prepare, ...)
   return result
 end
 
---- Has the running fiber stop here until it is released.
+--- Stops the running fiber here until it is released.
 function scheduler.stop()
   local fiber = current
   check_alive(fiber)
@@ -408,7 +408,7 @@ function scheduler.stop()
   pass(fiber)
 end
 
---- Turns the machine until until_when(what). One such turning at a time.
+--- Runs the machine until until_when(what). Only one such run at a time.
 function scheduler.turn_until(until_when, what)
   local level = layer.enter_loop()
   local is_done_before, what_before = is_done, done_what
@@ -418,7 +418,7 @@ function scheduler.turn_until(until_when, what)
   layer.leave_loop(level)
 end
 
---- After an error inside turn_until.
+--- Resets the scheduler after an error inside turn_until.
 function scheduler.reset()
   current, to_urgent, depth, turning = root, false, 0, 0
   is_done, done_what = function() return false end, nil

@@ -1,36 +1,36 @@
 -- SPDX-License-Identifier: ISC
 --
--- weir.openos.signals: the signal queue, and who waits for what.
+-- weir.openos.signals: the signal queue, and the waits for signals.
 --
--- A signal is offered twice: when it is pushed, to the threads that wait; and when it is
--- popped (the machine has nothing else to do, so the program waits, too), to the program,
--- and to those threads that did not wait when it was pushed. So everyone sees every signal
--- once, or misses it if it waits at neither time.
+-- A signal is offered twice. When it is pushed, it is offered to the threads that wait. When
+-- it is popped (the machine has nothing else to do, so the program waits as well), it is
+-- offered to the program and to the threads that did not wait at the push. So every process
+-- sees every signal once, or misses it if it waits at neither time.
 --
--- The queue holds LIMIT signals, as OpenOS' does: one that comes when it is full is offered
--- to those who wait, and to nobody later.
+-- The queue holds LIMIT signals, as in OpenOS. A signal that comes when the queue is full is
+-- offered to the threads that wait, and to nothing later.
 --
--- A wait for something else than a signal (a future, a mutex of weir's) is a deaf one. What
--- is popped while a process is deaf stays in `queue`, behind `popped`, for its next pull:
+-- A wait for something other than a signal (a future, a mutex of weir's) is deaf. Signals
+-- that are popped while a process is deaf stay in `queue`, behind `popped`, for its next pull:
 -- the last LIMIT signals, as long as there is a process that `keeps`.
 --
--- Waits are kept by the name that they want, those for a plain text by that text, and by
--- the first value that they want, so that a signal touches no others. As in the original
--- a name is a Lua pattern, which matches anywhere: "key" also waits for "key_down".
+-- Waits are indexed by the name that they want, those for a plain text by that text, and by
+-- the first value that they want, so that a signal touches no other waits. As in the original
+-- a name is a Lua pattern that matches anywhere: "key" also waits for "key_down".
 
 local signals = {}
 
 local LIMIT = 256
 
 local pushed, popped = 0, 0
-local queue = {} -- by number; those of signals that were dropped are free
+local queue = {} -- by number; the places of dropped signals are nil
 local n_queued, n_keeping = 0, 0
 
 function signals.is_full()
   return n_queued >= LIMIT
 end
 
---- Appends a signal, {n =, name, ...}, when there is room. It is still to be offered.
+--- Appends a signal, {n =, name, ...}, if there is space. The caller then offers it.
 function signals.push(...)
   local signal = { n = select("#", ...), ... }
   if n_queued < LIMIT then
@@ -50,10 +50,10 @@ local MAGIC = "[%^%$%*%+%?%.%(%[%%%-]"
 
 local any = { pattern = ".*" } -- all of these are lists, linked through next_wait
 local exact, plain, patterns = {}, {}, {} -- pattern -> list
-local lengths = {} -- of a plain text -> how many lists there are
+local lengths = {} -- length of a plain text -> the number of lists for such texts
 local n_lists, sweep_at = 0, 64
 
--- Where lists of a pattern stand; the text that is looked up there.
+-- Returns the table that has the lists of a pattern, and the text to look up in it.
 local function place_of(pattern)
   if not pattern:find(MAGIC) then return plain, pattern end
   local text = pattern:match "^%^(.*)%$$"
@@ -68,7 +68,7 @@ local function add_length(place, text, n)
   end
 end
 
--- Empty lists stay for who waits again, but no more of them than there are others.
+-- Empty lists stay for the next wait, but no more of them than there are other lists.
 local function sweep(place)
   for text, list in pairs(place) do
     if not (list.first or list.by) then
@@ -100,8 +100,8 @@ local function list_of(pattern)
   return place[text] or make_list(place, text, pattern)
 end
 
---- The list of those who wait for a pattern (nil: for anything) with, if it is not nil,
--- this first value. Raises for a malformed pattern.
+--- The list of the waits for a pattern (nil: any name) and this first value (nil: any).
+-- Raises for a malformed pattern.
 function signals.list(pattern, value)
   local list = list_of(pattern)
   if value == nil or value ~= value then return list end
@@ -137,17 +137,17 @@ local function now_of(process)
   return process.is_program and popped or pushed
 end
 
---- A process begins: what was popped before is none of its business.
+--- Called when a process begins: it does not get signals that were popped before.
 function signals.begin(process)
   process.seen = popped
 end
 
---- The fiber waited until now: what was pushed meanwhile was offered to it.
+--- Notes that the fiber waited until now, so signals pushed meanwhile were offered to it.
 function signals.note(fiber)
   fiber.process.seen = now_of(fiber.process)
 end
 
--- All up to number `last` has been seen.
+-- Notes that all signals up to number `last` have been seen.
 local function trim(process, last)
   local unseen, kept = process.unseen or {}, nil
   for i = 1, #unseen, 2 do
@@ -171,7 +171,7 @@ local function add_unseen(process, from, to)
   end
 end
 
---- The fiber looks at signals from now on (again).
+--- Notes that the fiber looks at signals from now on (again).
 function signals.look(fiber)
   local process = fiber.process
   local now = now_of(process)
@@ -181,19 +181,19 @@ function signals.look(fiber)
   process.seen = now
 end
 
---- The fiber is suspended with its process.
+--- Called when the fiber is suspended with its process.
 function signals.freeze(fiber)
   if fiber.state == "waiting" and not fiber.is_deaf then signals.note(fiber) else signals.look(fiber) end
 end
 
---- The process was suspended until now, and missed what was pushed meanwhile.
+--- Notes that the process was suspended until now, and missed the signals pushed meanwhile.
 function signals.thaw(process)
   process.seen = now_of(process)
 end
 
 -- ---- what is kept for the next pull ----------------------------------------------
 
---- The list of a wait for something else than a signal.
+--- The list of a wait for something other than a signal.
 signals.deaf = {}
 
 local function keep(process)
@@ -201,7 +201,7 @@ local function keep(process)
   process.keeps = true
 end
 
---- What was kept for the process is not wanted any more.
+--- Drops the signals that were kept for the process.
 function signals.forget(process)
   if not process.keeps then return end
   process.keeps = nil
@@ -220,8 +220,8 @@ local function recall_from(from, to, list, filter)
   end
 end
 
---- The first of those that were popped while the fiber's process was deaf that it wants, or
--- nil. Those before it are seen by that.
+--- Of the signals popped while the fiber's process was deaf, the first that the fiber wants,
+-- or nil. The signals before it then count as seen.
 function signals.recall(fiber, list, filter)
   local process = fiber.process
   if not process.keeps or fiber.is_deaf or list == signals.deaf then return nil end
@@ -238,7 +238,7 @@ function signals.recall(fiber, list, filter)
   signals.forget(process)
 end
 
---- It waits, for what `list` is of; nil: for no signal, and misses those that come.
+--- The fiber begins to wait for the signals of `list`; nil: for none, and misses all that come.
 function signals.enter(fiber, list)
   fiber.is_deaf = list == signals.deaf or nil
   if fiber.is_deaf then
@@ -257,16 +257,16 @@ function signals.leave(fiber)
   if fiber.list then unlink(fiber) end
 end
 
---- Whether signals that were there when it began to wait are still to be offered to it,
--- so that it cannot say yet that none came.
+--- Whether signals that were there when the fiber began to wait are still to be offered to
+-- it, so that its wait cannot end yet without a signal.
 function signals.is_behind(fiber)
   return fiber.list ~= nil and popped < fiber.since and (fiber.process.is_program or fiber.process.unseen ~= nil)
 end
 
-local popping = false -- which of the two offers is made
+local popping = false -- whether the second of the two offers is made
 local offers = 0
 
--- Whether what is popped is unseen by a process.
+-- Whether a process has not seen the popped signal.
 local function is_unseen(process)
   local unseen = process.unseen
   for i = 1, unseen and #unseen or 0, 2 do
@@ -275,7 +275,7 @@ local function is_unseen(process)
   return false
 end
 
---- Whether the signal that is being offered is one for this fiber.
+--- Whether the offered signal concerns this fiber.
 function signals.concerns(fiber)
   local process = fiber.process
   if fiber.state ~= "waiting" or fiber.is_covered or process.frozen > 0 then return false end
@@ -283,13 +283,14 @@ function signals.concerns(fiber)
   return not popping or is_unseen(process)
 end
 
---- The same for a process's listeners. One without a fiber looks when the program does.
+--- Whether it concerns a process's listeners. A process without a fiber looks when the program
+-- does.
 function signals.concerns_process(process)
   if process.fiber then return signals.concerns(process.fiber) end
   return popping and process.frozen == 0
 end
 
---- Whether it waits for the signal.
+--- Whether the fiber waits for the signal.
 function signals.matches(fiber, signal)
   return fiber.list ~= nil and is_of(fiber.list, fiber.filter, signal)
 end
@@ -318,7 +319,7 @@ local function offer_plain(name, signal, take)
   for length in pairs(lengths) do
     for i = 1, #name - length + 1 do
       local list = plain[name:sub(i, i + length - 1)]
-      if list and list.offered ~= offers then -- "a" is twice in "data"
+      if list and list.offered ~= offers then -- "a" occurs twice in "data"
         list.offered = offers
         offer_list(list, signal, take)
       end
@@ -326,8 +327,8 @@ local function offer_plain(name, signal, take)
   end
 end
 
---- Calls take(fiber, signal) for everyone who waits for it and whom it concerns. take may end
--- that fiber's wait, and begins none.
+--- Calls take(fiber, signal) for each fiber that waits for the signal and that it concerns.
+-- take may end that fiber's wait, and begins none.
 function signals.offer(signal, take)
   local name = signal[1]
   offers = offers + 1
@@ -339,7 +340,7 @@ function signals.offer(signal, take)
   offer_list(any, signal, take)
 end
 
--- One that somebody keeps stays where it is, behind `popped`.
+-- While a process keeps signals, the taken one stays where it is, behind `popped`.
 local function take_next()
   popped = popped + 1
   local signal = queue[popped]
@@ -347,8 +348,8 @@ local function take_next()
   return signal
 end
 
---- Takes the oldest signal off the queue and calls each(signal), which offers it; nothing
--- when there is none.
+--- Takes the oldest signal off the queue, if there is one, and calls each(signal), which offers
+-- it.
 function signals.pop(each)
   local signal
   while not signal and popped < pushed do signal = take_next() end
@@ -359,7 +360,7 @@ function signals.pop(each)
   popping = false
 end
 
---- Takes those of that name out of the queue.
+--- Removes the signals of that name from the queue.
 function signals.drop(name)
   for i = popped + 1, pushed do
     if queue[i] and queue[i][1] == name then

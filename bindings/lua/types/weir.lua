@@ -1,8 +1,8 @@
 ---@meta weir
 -- SPDX-License-Identifier: ISC
 --
--- Types of the module weir, for LuaLS and other readers of LuaCATS annotations. What it
--- all means stands in the doc comments of the modules.
+-- Types of the module weir, for LuaLS and other readers of LuaCATS annotations. The doc
+-- comments of the modules explain what the functions do.
 
 ---@class weir
 ---@field _VERSION string
@@ -149,7 +149,8 @@ function task:run(f, ...) end
 function pool:close(how) end
 
 ---@param how? weir.close.options
----@return weir.future
+---@return weir.future? closing
+---@return string? why
 function pool:close_async(how) end
 
 ---@param min integer

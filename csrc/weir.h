@@ -108,10 +108,10 @@ typedef enum {
     WEIR_TASK_SETTLED /* has its outcome; its done has not begun */
 } weir_task_state;
 
-/* Embed it in a struct of your own, zero-filled except for the callbacks, because then a
- * run allocates nothing. The pool owns the struct from an accepted weir_run() until its
- * done begins or, without done, until weir_wait() returns. Inside done the struct may be
- * freed or run again; weir does not touch it afterwards.
+/* Embed it in a struct of your own, so that a run allocates nothing. Zero-fill it except for
+ * the callbacks. The pool owns the struct from an accepted weir_run() until its done begins
+ * or, without done, until weir_wait() returns. Inside done the struct may be freed or run
+ * again; weir does not touch it afterwards.
  *
  * run: on a worker, with that thread's state. Returns 0 (ok), WEIR_ECANCELED (honoured a
  *      request to cancel), WEIR_PARK (see weir_task_unpark), or anything else (failed; the
@@ -239,7 +239,7 @@ WEIR_API int weir_task_park_within(weir_task *task, int64_t timeout_ns);
 
 /* Gives up on a running task whose thread is stuck. The task settles now as WEIR_ECANCELED
  * and its done is delivered, but the lost thread still has the struct: neither free it nor
- * run it again before its release hook was called. The hook is called when both run and done
+ * run it again until its release hook is called. The hook is called when both run and done
  * have returned, on the thread where the later of the two returned. The pool replaces the
  * lost thread, and a close does not wait for it. When the lost thread wakes, it runs at_exit
  * and ends. Returns 0, or
@@ -264,7 +264,7 @@ typedef enum {
 /* Zero-fill it, then set size and what differs from the default: zero is every default.
  * A pool may use the CPUs in `cpus`, or without `cpus` those that the opening thread may run
  * on, but no more of them than the quota of its control group is worth (Linux: cpu.max or
- * cpu.cfs_quota_us, rounded up). The pool reads the quota once, when it opens. */
+ * cpu.cfs_quota_us, rounded up). Both are read once, at the open. */
 typedef struct {
     size_t      size;        /* sizeof(weir_pool_options) */
     const char *name;        /* copied; NULL: "weir". Threads are name/0, name/1, ... (15 bytes) */

@@ -600,10 +600,10 @@ WEIR_API int weir_main_close(weir_main *main, unsigned flags);
 
 /* Runs fn(call, arg) on the thread of main, inside its dispatch, and waits until
  * weir_call_finish. With main NULL it takes the main of the task that the caller runs,
- * otherwise the first of the process that is still open. If no loop turns yet, it waits for
+ * otherwise the first of the process that is still open. If no loop runs yet, it waits for
  * one. Returns 0 or the code that weir_call_finish was given, with *result; or
  *   WEIR_ECLOSED  the main closed first, or there is none
- *   WEIR_EDEADLK  on main's own thread; or the loop does not turn while fn is unfinished: a
+ *   WEIR_EDEADLK  on main's own thread; or the loop does not run while fn is unfinished: a
  *                 blocking call on that thread served fn and returned before fn was
  *                 finished, or that thread then waits without limit for the pool whose task
  *                 called

@@ -21,7 +21,7 @@
 -- - cancel stops a call that runs Lua at once, and interrupts a system call. A call that
 --   does not stop, for example a loop that LuaJIT compiled, is given up after
 --   cancel_timeout: its thread is replaced, goes on, and ends when the call returns. Nothing
---   is killed, not even a command that the call waits for. No loop turns for a cancelled
+--   is killed, not even a command that the call waits for. No loop waits for a cancelled
 --   call any more.
 -- - A failed call whose future is collected unread is reported to weir.on_unhandled.
 -- - os.exit in a call is an error, as in every weir task.

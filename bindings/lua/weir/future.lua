@@ -77,7 +77,7 @@ function future:wait(timeout, ...)
 end
 
 --- Takes a queued task back, or stops a running one. The future is over at once, with false
--- and "cancelled", and no loop turns for the task any more. A running task is stopped like
+-- and "cancelled", and no loop waits for the task any more. A running task is stopped like
 -- this:
 --
 -- - "cancelled" is raised in it before its next instruction, again and again until it is

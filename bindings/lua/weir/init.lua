@@ -174,8 +174,8 @@ end
 
 local on_unhandled = print_failure
 
---- Calls fn(error, traceback) for each failed task whose future nobody read and is collected,
--- before or after the task failed. fn must not suspend.
+--- Calls fn(error, traceback) for each failed task whose future was collected without having
+-- been read, before or after the task failed. fn must not suspend.
 -- @tparam ?function fn nil: writes to stderr, the default
 function weir.on_unhandled(fn, ...)
   check.none("weir.on_unhandled", 2, ...)

@@ -509,8 +509,8 @@ WEIR_API int weir_main_quiet(weir_main *main, bool quiet);
  * ever. */
 WEIR_API int weir_main_wait(weir_main *main, int64_t timeout_ns);
 
-/* One delivery in the hands of the main's owner, see weir_main_next. Zero-fill it, then set
- * size. Of the first four, the one that was delivered is not NULL. */
+/* One delivery that the main's owner handles itself, see weir_main_next. Zero-fill it, then
+ * set size. Of task, notice, call and pool, the one that was delivered is not NULL. */
 typedef struct {
     size_t       size;    /* sizeof(weir_delivery) */
     weir_task   *task;    /* it settled with outcome; it is idle now, unless it was abandoned */
@@ -522,7 +522,7 @@ typedef struct {
     void (*fn)(weir_call *call, void *arg);
     void *arg;
 
-    /* Reserved for the library: zero-fill, then leave alone. */
+    /* Reserved for the library: zero-fill it, then leave it alone. */
     struct {
         weir_main              *main;
         const struct weir_kind *kind;
@@ -532,42 +532,43 @@ typedef struct {
     } weir;
 } weir_delivery;
 
-/* Takes one delivery and leaves its callback (done, fn, lend) uncalled: the caller acts in
- * its place, after this has returned. So a binding runs nothing under our frames.
+/* Takes one delivery without calling its callback (done, fn, lend): the caller acts instead,
+ * after this has returned. So a binding runs nothing under weir's frames.
  *
- * The first call with `out` begins a round. It takes what is there now, as a dispatch does;
- * the calls that follow with the same `out` return that, one by one and in order, then
- * WEIR_EAGAIN, which ends the round. What comes meanwhile waits for the next round, so that
- * a loop over next ends although each task is run again.
+ * The first call with `out` begins a round. It takes what is there now, as a dispatch does.
+ * The following calls with the same `out` return these deliveries, one by one and in order,
+ * then WEIR_EAGAIN, which ends the round. A delivery that comes meanwhile waits for the next
+ * round, so that a loop over next ends even if each task is run again.
  *
  * A delivery lasts until the following next with `out`, or until weir_delivery_end, which
  * also ends the round. While it lasts, all is as inside a callback that dispatch calls:
- * - it counts in weir_main_pending, and a fork finds it there; on_busy waits for the end
- *   of the round, and weir_main_close is WEIR_EBUSY until then;
- * - a task may be freed or run again at once. An abandoned one is released at the end;
- * - a call may be finished at once or later. At the end its fn counts as returned;
- * - nested calls go on with the same ordered list, each with a weir_delivery of its own:
- *   weir_main_next, weir_main_dispatch, weir_main_wait.
- * Calls and lends that a blocking wait serves are not taken here: it calls their fn or lend.
+ *   - weir_main_pending counts it, and a fork finds it there; on_busy waits for the end of
+ *     the round, and weir_main_close returns WEIR_EBUSY until then;
+ *   - a task may be freed or run again at once; an abandoned task is released at the end;
+ *   - a call may be finished at once or later; at the end its fn counts as returned;
+ *   - nested calls (weir_main_next, weir_main_dispatch, weir_main_wait) go on with the same
+ *     ordered list, each with a weir_delivery of its own.
+ * A blocking wait calls the fn or lend of what it serves, so that is not taken here.
  *
- * 0; WEIR_EAGAIN (nothing is there, or the round is over); WEIR_EPERM (a foreign thread);
- * WEIR_EBUSY (`out` is in a round of another main); WEIR_EINVAL (NULL, or a size that is
- * too small). After an error, `out` holds no delivery but with WEIR_EBUSY. The main's own
- * thread, in fork's child too; `out` is the caller's. Partner: weir_delivery_end. */
+ * Returns 0; WEIR_EAGAIN (nothing is there, or the round is over); WEIR_EPERM (a foreign
+ * thread); WEIR_EBUSY (`out` is in a round of another main); WEIR_EINVAL (NULL, or a size
+ * that is too small). After an error other than WEIR_EBUSY, `out` holds no delivery. The
+ * main's own thread, also in a child of fork; `out` is the caller's. Partner:
+ * weir_delivery_end. */
 WEIR_API int weir_main_next(weir_main *main, weir_delivery *out);
 
-/* The same, but where a round begins and nothing is there, it waits as weir_main_wait does
- * until something is. WEIR_ETIMEDOUT when the timeout passed. With a negative timeout and
+/* The same, but if a round begins and nothing is there, it waits for something as
+ * weir_main_wait does. WEIR_ETIMEDOUT if the timeout passed. With a negative timeout and
  * nothing pending it returns WEIR_EAGAIN at once. */
 WEIR_API int weir_main_wait_next(weir_main *main, int64_t timeout_ns, weir_delivery *out);
 
-/* Calls the delivery's own callback, as weir_main_dispatch would: for what the caller does
- * not know. Once, while the delivery lasts; without one it does nothing. The main's own
- * thread. */
+/* Calls the delivery's own callback, as weir_main_dispatch would, for a delivery that the
+ * caller does not know. Once, while the delivery lasts; without a delivery it does nothing.
+ * The main's own thread. */
 WEIR_API void weir_delivery_run(weir_delivery *delivery);
 
 /* Ends the delivery, if there is one, and its round. What the round has not returned keeps
- * the descriptor readable. Nothing to do after WEIR_EAGAIN. NULL is allowed. The main's own
+ * the descriptor readable. Not needed after WEIR_EAGAIN. NULL is allowed. The main's own
  * thread. */
 WEIR_API void weir_delivery_end(weir_delivery *delivery);
 

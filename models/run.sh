@@ -106,7 +106,7 @@ named() {
 command -v spin >/dev/null || die "spin is not installed"
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
-models=${*:-park inbox parker grow spare deadline close cancel rim finish mailbox}
+models=${*:-park inbox parker grow lazy spare deadline close cancel rim finish mailbox}
 number=100
 : >"$work/list"
 for model in $models; do

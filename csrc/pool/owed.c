@@ -54,12 +54,10 @@ static void post_and_tell(weir_pool *p);
 
 /* ---- the unlock --------------------------------------------------------- */
 
-static void owe_locked(weir_pool *p, wi_owed *owed, wi_need need, bool tells)
+static void owe_locked(weir_pool *p, wi_owed *owed, wi_need need)
 {
     owed->need = need;
-    owed->tells = tells;
-    owed->holds = tells || need.hire || need.timer;
-    if (!owed->holds)
+    if (!need.more)
         return;
     wi_pool_ref_locked(p);
     wi_pool_pin(&owed->pin, p);
@@ -81,28 +79,38 @@ static weir_worker *teller_locked(weir_pool *p)
     return wi_pool_pop_idle_locked(p);
 }
 
-void wi_pool_unlock_owing(weir_pool *p, wi_owed *owed)
+static inline void unlock_in_need(weir_pool *p, wi_owed *owed, wi_need need)
 {
-    wi_need need = wi_pool_need_locked(p);
     if (!need.wake)
         need.wake = teller_locked(p);
-    owe_locked(p, owed, need, must_tell_locked(p));
+    if (must_tell_locked(p))
+        need.more |= WI_TELL;
+    owe_locked(p, owed, need);
     wi_unlock(&p->lock);
+}
+
+void wi_pool_unlock_owing(weir_pool *p, wi_owed *owed)
+{
+    unlock_in_need(p, owed, wi_pool_need_locked(p));
+}
+
+static __attribute__((cold)) void pay_more(weir_pool *p, wi_owed *owed)
+{
+    if (owed->need.more & WI_TIMER)
+        wi_unpark(&p->timer_parker);
+    if (owed->need.more & WI_HIRE)
+        hire_one(p);
+    if (owed->need.more & WI_TELL)
+        post_and_tell(p);
+    wi_pool_unpin(&owed->pin);
 }
 
 void wi_pool_pay(weir_pool *p, wi_owed *owed)
 {
     if (owed->need.wake)
         wi_unpark(&owed->need.wake->parker);
-    if (!owed->holds)
-        return;
-    if (owed->need.timer)
-        wi_unpark(&p->timer_parker);
-    if (owed->need.hire)
-        hire_one(p);
-    if (owed->tells)
-        post_and_tell(p);
-    wi_pool_unpin(&owed->pin);
+    if (owed->need.more)
+        pay_more(p, owed);
 }
 
 void wi_pool_unlock(weir_pool *p)
@@ -115,8 +123,7 @@ void wi_pool_unlock(weir_pool *p)
 void wi_pool_unlock_refused(weir_pool *p)
 {
     wi_owed owed;
-    owe_locked(p, &owed, (wi_need){.wake = teller_locked(p)}, must_tell_locked(p));
-    wi_unlock(&p->lock);
+    unlock_in_need(p, &owed, (wi_need){0});
     wi_pool_pay(p, &owed);
 }
 
@@ -188,7 +195,7 @@ void wi_pool_tell_settled_relocks(weir_pool *p)
     weir_link *e;
     while ((e = wi_list_pop(&p->settled))) {
         wi_owed owed;
-        owe_locked(p, &owed, wi_pool_need_locked(p), false); /* a done may take its time */
+        owe_locked(p, &owed, wi_pool_need_locked(p)); /* a done may take its time */
         wi_unlock(&p->lock);
         wi_pool_pay(p, &owed);
         wi_trace(WEIR_TRACE_SETTLED, p, wi_task_of(e), wi_task_of(e)->weir.outcome);

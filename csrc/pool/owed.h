@@ -19,9 +19,7 @@ void wi_pool_unlock_refused(weir_pool *p);
 /* Its two halves, for a caller that has something of its own to do in between. */
 typedef struct {
     wi_need need;
-    bool    tells; /* what has settled, notices */
-    bool    holds; /* the pool, by pin */
-    wi_pin  pin;
+    wi_pin  pin; /* if it is more than a wake */
 } wi_owed;
 
 void wi_pool_unlock_owing(weir_pool *p, wi_owed *owed);

@@ -100,14 +100,14 @@ static bool timer_is_late_locked(weir_pool *p)
 wi_need wi_pool_need_locked(weir_pool *p)
 {
     wi_pool_hail_locked(p);
-    wi_need need = {.timer = p->timer && timer_is_late_locked(p)};
+    wi_need need = {.more = p->timer && timer_is_late_locked(p) ? WI_TIMER : 0};
     if (!wi_pool_set_must_lock_locked(p) || !wi_queue_ready(&p->queue))
         return need;
     if ((need.wake = wi_pool_pop_idle_locked(p))) {
         p->searching = need.wake->woken = true;
         wi_pool_set_must_lock_locked(p);
     } else if (want_one_locked(p)) {
-        need.hire = true;
+        need.more |= WI_HIRE;
         p->stats.grown++;
         p->expected += !p->opts.borrowed;
         p->wanted += p->opts.borrowed, p->lends_due += p->opts.borrowed;

@@ -11,10 +11,15 @@
 
 /* What work that waits needs after the unlock: an idle worker woken, or one thread more;
  * the timer unparked for an earlier deadline. */
+enum {
+    WI_HIRE = 1, /* counted as expected or wanted */
+    WI_TIMER = 2,
+    WI_TELL = 4 /* what has settled, notices: see owed.c */
+};
+
 typedef struct {
     weir_worker *wake; /* off the idle list */
-    bool         hire; /* counted as expected or wanted */
-    bool         timer;
+    unsigned     more;
 } wi_need;
 
 wi_need wi_pool_need_locked(weir_pool *p);

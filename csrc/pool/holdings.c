@@ -124,11 +124,6 @@ void wi_pool_settle_locked(weir_pool *p, weir_task *t, int outcome)
     settle_locked(p, t, outcome);
 }
 
-bool wi_pool_has_posts(const weir_pool *p)
-{
-    return !wi_list_empty(&p->outbox) || !wi_list_empty(&p->space_told);
-}
-
 bool wi_pool_drop_oldest_locked(weir_pool *p, weir_priority priority)
 {
     weir_task *victim = wi_queue_victim(&p->queue, priority);

@@ -25,7 +25,10 @@ weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w);
  * without done is not ours any more. */
 void wi_pool_settle_locked(weir_pool *p, weir_task *t, int outcome);
 /* Whether something for a main is to be posted after the unlock. */
-bool wi_pool_has_posts(const weir_pool *p);
+static inline bool wi_pool_has_posts(const weir_pool *p)
+{
+    return !wi_list_empty(&p->outbox) || !wi_list_empty(&p->space_told);
+}
 /* Ends a task that ran, and is off every list: settles, parks or requeues it. */
 bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code); /* it settled */
 /* Makes room by settling the oldest of the lowest level not above priority. */

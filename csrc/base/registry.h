@@ -3,8 +3,7 @@
  * registry.h: every open main and every pool of the process, for fork, for
  * weir_main_close and for run_in_main without a main.
  *
- * Its lock is taken before a pool's or a main's, and never while another lock of ours is
- * held but a fork's; doc/threads.md has the whole order.
+ * Nobody takes the registry's lock while holding another; doc/threads.md has the order.
  */
 #ifndef WI_REGISTRY_H
 #define WI_REGISTRY_H

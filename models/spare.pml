@@ -3,7 +3,8 @@
  * spare.pml: workers that wait for a task of their own pool, the spares that come for
  * them, and the wait that would last for ever (csrc/pool/life.c, staff.c, wait.c,
  * worker.c). A step is one hold of the pool's lock. Task i runs task i + 1 and waits for
- * it, but for the last one of its chain.
+ * it, but for the last one of its chain. Of a ladder's chains each first task runs the
+ * next first task, too.
  */
 //! ok    spares-enough     -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DNO_DEADLOCK
 //! ok    two-chains        -DMAX=1 -DSPARES=2 -DCHAINS=2 -DDEPTH=2 -DNO_DEADLOCK
@@ -15,6 +16,8 @@
 //! ok    resized-spares    -DMAX=2 -DSPARES=1 -DCHAINS=1 -DDEPTH=3 -DRESIZE
 //! ok    resize-refused    -DMAX=1 -DSPARES=1 -DCHAINS=1 -DDEPTH=2 -DNO_DEADLOCK -DRESIZE_REFUSED
 //! ok    elastic           -DMIN=1 -DMAX=2 -DSPARES=0 -DCHAINS=2 -DDEPTH=2 -DREFUSALS=1
+//! ok    ladder            -DMAX=2 -DSPARES=0 -DCHAINS=3 -DDEPTH=2 -DLADDER -DNO_DEADLOCK
+//! found settled-counts    -DMAX=2 -DSPARES=0 -DCHAINS=3 -DDEPTH=2 -DLADDER -DNO_DEADLOCK -DBUG_SETTLED_COUNTS : assertion violated
 //! found waits-unblocked   -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DNO_DEADLOCK -DBUG_UNBLOCKED : assertion violated
 //! found asks-for-no-spare -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DBUG_ASKS_NOT : assertion violated
 //! found comers-forgotten  -DMAX=1 -DSPARES=1 -DCHAINS=1 -DDEPTH=2 -DNO_DEADLOCK -DRESIZE_REFUSED -DBUG_COMERS_FORGOTTEN : assertion violated
@@ -45,6 +48,7 @@ bool searching, woken[THREADS];
 byte serving = 0, leaving = 0, expected = MIN, blocked = 0, in_wait = 0;
 bool refused;
 byte wants[THREADS]; /* the task that a worker waits for, or NONE */
+byte awaited[THREADS]; /* the same, while the wait counts in in_wait */
 bool settled[N];
 
 byte threads = 0, refusals = REFUSALS;
@@ -101,6 +105,22 @@ inline wake_waiters(what)
     x = 0
 }
 
+/* end_waits_locked() */
+inline end_waits(what)
+{
+#ifndef BUG_SETTLED_COUNTS
+    for (x : 0 .. THREADS - 1) {
+        if
+        :: awaited[x] == what -> awaited[x] = NONE; in_wait--
+        :: else
+        fi
+    }
+    x = 0
+#else
+    skip
+#endif
+}
+
 inline act(w, grow)
 {
     if
@@ -155,7 +175,11 @@ end_too_late:
 inline wait_for(t)
 {
     atomic {
-        in_wait++;
+        if
+        :: settled[t] -> goto waited
+        :: else
+        fi;
+        in_wait++; awaited[me] = t;
 #ifndef BUG_REFUSAL_KEPT
         refused = false;
 #endif
@@ -171,11 +195,10 @@ inline wait_for(t)
     :: atomic { settled[t] || is_stuck ->
             wants[me] = NONE; w_token[me] = false;
             deadlocks = deadlocks + (settled[t] -> 0 : 1);
-#ifdef BUG_TOLD_STAYS
-            in_wait = in_wait - (settled[t] -> 1 : 0);
-#else
-            in_wait--;
+#ifndef BUG_TOLD_STAYS
+            in_wait = in_wait - (awaited[me] != NONE -> 1 : 0);
 #endif
+            awaited[me] = NONE;
 #if !defined(BUG_UNBLOCKED) && !defined(BUG_BLOCKED_FOR_EVER)
             blocked--; /* wi_pool_unblock_locked() */
 #endif
@@ -188,7 +211,9 @@ inline wait_for(t)
         }
     :: atomic { !settled[t] && !(is_stuck) -> wants[me] = t }
         atomic { w_token[me] -> w_token[me] = false }
-    od
+    od;
+waited:
+    skip
 }
 
 proctype worker(byte me)
@@ -221,12 +246,21 @@ take:
     ran[t]++;
     if
     :: !is_last(t) ->
-        atomic { put(t + 1); decide(other, grow) }
+        atomic {
+            put(t + 1);
+#ifdef LADDER
+            if
+            :: t + 2 < N -> put(t + 2)
+            :: else
+            fi;
+#endif
+            decide(other, grow)
+        }
         act(other, grow);
         wait_for(t + 1)
     :: else
     fi;
-    atomic { settled[t] = true; wake_waiters(t); goto look }
+    atomic { settled[t] = true; end_waits(t); wake_waiters(t); goto look }
 leave:
     atomic {
         serving--; leaving--;
@@ -241,9 +275,13 @@ leave:
 init {
     byte i;
     atomic {
-        for (i : 0 .. THREADS - 1) { wants[i] = NONE }
+        for (i : 0 .. THREADS - 1) { wants[i] = NONE; awaited[i] = NONE }
         for (i : 1 .. MIN) { run worker(threads); threads++ }
+#ifdef LADDER
+        run producer(0)
+#else
         for (i : 0 .. CHAINS - 1) { run producer(i * DEPTH) }
+#endif
     }
     timeout;
     /* who was told of the deadlock has let the others go on */

@@ -34,8 +34,9 @@ static void lose_locked(weir_pool *p, weir_task *t, weir_worker *w)
     p->serving--;
     p->leaving -= w->leaving;
     p->blocked -= w->blocked > 0;
-    p->in_wait -= w->in_wait;
-    w->leaving = w->in_wait = false;
+    p->in_wait -= w->awaited != NULL;
+    w->leaving = false;
+    w->awaited = NULL;
     w->blocked = 0;
     p->lost++;
     p->stats.abandoned++;

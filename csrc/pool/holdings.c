@@ -104,6 +104,20 @@ static void count_outcome(weir_pool *p, int outcome)
     }
 }
 
+/* A worker that waited for t is about to go on: that is no part of a deadlock, even before
+ * it wakes. */
+static void end_waits_locked(weir_pool *p, const weir_task *t)
+{
+    weir_link *e = p->in_wait ? wi_list_first(&p->workers) : NULL;
+    for (; e; e = wi_list_after(&p->workers, e)) {
+        weir_worker *w = wi_container(e, weir_worker, of_workers);
+        if (w->awaited != t)
+            continue;
+        w->awaited = NULL;
+        p->in_wait--;
+    }
+}
+
 static void settle_locked(weir_pool *p, weir_task *t, int outcome)
 {
     t->weir.outcome = outcome;
@@ -114,6 +128,7 @@ static void settle_locked(weir_pool *p, weir_task *t, int outcome)
     }
     if (!(wi_task_flags(t) & WI_ABANDONED))
         wi_task_unaim(t);
+    end_waits_locked(p, t);
     wi_task_move(t, WEIR_TASK_SETTLED); /* a waiter may free it from here on */
     wi_wake_waiters_locked(&p->task_waiters, t);
 }

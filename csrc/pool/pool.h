@@ -70,7 +70,7 @@ struct weir_pool {
     unsigned serving;
     unsigned leaving;  /* of them: will look for no more work */
     unsigned blocked;  /* of them, inside weir_blocking_begin or weir_wait */
-    unsigned in_wait;  /* of them, in an endless weir_wait for a task of this pool */
+    unsigned in_wait;  /* of them, in an endless weir_wait for a task that has not settled */
     unsigned timed;    /* of them, idle, and to retire if nobody wakes them */
     unsigned visiting; /* threads of callers that run a task themselves */
     unsigned swapping; /* abandons under way, each with one thread more than may stay */
@@ -119,13 +119,13 @@ struct weir_worker {
     void      *state;
     weir_task *task; /* between next and settle */
     /* Guarded by the pool's lock. */
-    weir_link of_workers, of_idle;
-    bool      woken; /* woken to take a task: it is the searcher */
-    bool      lost;  /* its task was abandoned */
-    bool      timed; /* idle, and counted in pool.timed */
-    bool      leaving;
-    bool      in_wait;
-    unsigned  blocked; /* depth of weir_blocking_begin */
+    weir_link        of_workers, of_idle;
+    bool             woken; /* woken to take a task: it is the searcher */
+    bool             lost;  /* its task was abandoned */
+    bool             timed; /* idle, and counted in pool.timed */
+    bool             leaving;
+    const weir_task *awaited; /* by a wait that counts in pool.in_wait, or NULL */
+    unsigned         blocked; /* depth of weir_blocking_begin */
 };
 
 /* ---- references --------------------------------------------------------- */

@@ -23,7 +23,7 @@ typedef struct {
 static bool has_settled_or_is_stuck(void *arg)
 {
     wait_of_worker *w = arg;
-    return has_settled(w->task) || (w->worker->in_wait && is_stuck_locked(w->worker->pool));
+    return has_settled(w->task) || (w->worker->awaited && is_stuck_locked(w->worker->pool));
 }
 
 /* Of a worker for a task of its own pool: it takes a thread away, so a spare may
@@ -32,8 +32,8 @@ static int wait_as_worker_relocks(weir_pool *p, weir_task *t, wi_waiter *waiter,
 {
     weir_worker   *w = weir_worker_current();
     wait_of_worker arg = {t, w};
-    w->in_wait = deadline < 0;
-    p->in_wait += w->in_wait;
+    w->awaited = deadline < 0 ? t : NULL;
+    p->in_wait += w->awaited != NULL;
     p->refused_until = 0;
     wi_pool_block_locked(p, w);
     wi_pool_unlock(p);
@@ -42,8 +42,8 @@ static int wait_as_worker_relocks(weir_pool *p, weir_task *t, wi_waiter *waiter,
         wi_wait_until(waiter, &p->lock, &p->task_waiters, has_settled_or_is_stuck, &arg, deadline);
     if (rc == 0 && !has_settled(t))
         rc = WEIR_EDEADLK;
-    p->in_wait -= w->in_wait;
-    w->in_wait = false;
+    p->in_wait -= w->awaited != NULL;
+    w->awaited = NULL;
     if (w->blocked) /* 0 when it was lost meanwhile */
         wi_pool_unblock_locked(p, w);
     return rc;

@@ -59,6 +59,37 @@ TEST(with_one_spare_too_few_the_last_wait_is_a_deadlock)
     rig_close(&r);
 }
 
+enum { TOPS = 200 };
+static probe top[TOPS], leaf[TOPS];
+
+static int run_waits_for_its_leaf(weir_task *task, void *state)
+{
+    int        i = (int)((probe *)task - top);
+    weir_pool *pool = weir_pool_current();
+    (void)state;
+    expect_eq(weir_run(pool, &leaf[i].task, NULL), 0);
+    if (i + 1 < TOPS)
+        expect_eq(weir_run(pool, &top[i + 1].task, NULL), 0);
+    return weir_wait(&leaf[i].task, -1);
+}
+
+/* While one of two waits, the other runs the leaf that ends this, and then waits itself. */
+TEST(a_wait_whose_task_has_settled_is_no_part_of_a_deadlock)
+{
+    rig r;
+    expect(rig_open(&r, 2));
+    for (int i = 0; i < TOPS; i++) {
+        top[i] = (probe){.task = {.run = run_waits_for_its_leaf}};
+        leaf[i] = (probe){.task = {.run = probe_run}};
+    }
+    expect_eq(weir_run(r.p, &top[0].task, NULL), 0);
+    for (int i = 0; i < TOPS; i++) {
+        expect_eq(weir_wait(&top[i].task, -1), 0);
+        expect_eq(weir_task_outcome(&top[i].task), 0);
+    }
+    rig_close(&r);
+}
+
 TEST(spares_go_when_they_are_no_more_needed)
 {
     rig               r;
@@ -320,8 +351,9 @@ TEST(blocking_has_no_effect_elsewhere)
 }
 
 SUITE(spare, each_waiting_worker_may_have_a_spare,
-      with_one_spare_too_few_the_last_wait_is_a_deadlock, spares_go_when_they_are_no_more_needed,
-      a_refused_spare_is_a_deadlock_told_and_not_suffered,
+      with_one_spare_too_few_the_last_wait_is_a_deadlock,
+      a_wait_whose_task_has_settled_is_no_part_of_a_deadlock,
+      spares_go_when_they_are_no_more_needed, a_refused_spare_is_a_deadlock_told_and_not_suffered,
       a_wait_asks_for_a_spare_again_after_a_refusal,
       a_refusal_is_no_deadlock_while_a_thread_is_on_its_way,
       a_wait_is_a_deadlock_once_the_last_other_worker_has_left, no_spare_comes_while_nobody_blocks,

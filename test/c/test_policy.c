@@ -199,6 +199,38 @@ TEST(the_oldest_task_is_dropped_for_a_new_one)
     expect(queued[1].outcome == 0 && queued[2].outcome == 0 && t.outcome == 0);
 }
 
+static tally new_entered;
+
+static void done_waits_for_the_new_one(weir_task *task)
+{
+    tally_wait(&new_entered, 1);
+    probe_done(task);
+}
+
+/* One worker is woken for both, and may tell the done first. */
+TEST(a_slow_done_of_a_dropped_task_does_not_hold_up_the_new_one)
+{
+    rig               r;
+    plug              p;
+    weir_pool_options opts = pool_of(3);
+    probe             dropped = {.task = {.run = probe_run, .done = done_waits_for_the_new_one}};
+    probe             new_one = PROBE;
+    tally             settled = TALLY;
+    opts.queue_limit = 1, opts.when_full = WEIR_DROP_OLDEST, opts.max_running[WEIR_NORMAL] = 1;
+    new_entered = (tally)TALLY, new_one.entered = &new_entered, new_one.settled = &settled;
+    expect(rig_open_with(&r, &opts) && plug_in(&p, r.p, r.m));
+    expect_eq(weir_run(r.p, &dropped.task, NULL), 0);
+    expect_eq(weir_run_with(r.p, &new_one.task,
+                            &(weir_run_options){.size = sizeof(weir_run_options),
+                                                .deliver_to = r.m,
+                                                .priority = WEIR_HIGH}),
+              0);
+    main_until(r.m, &settled, 1);
+    plug_pull(&p);
+    rig_close(&r);
+    expect(dropped.dones == 1 && dropped.outcome == WEIR_EFULL);
+}
+
 TEST(the_lowest_level_is_dropped_first_and_none_above_the_new_task)
 {
     rig               r;
@@ -280,6 +312,7 @@ SUITE(policy, on_a_full_queue_the_caller_may_run_its_task_itself,
       a_close_waits_for_a_caller_that_runs_its_task,
       a_caller_that_ran_its_task_wakes_a_worker_for_the_next,
       the_oldest_task_is_dropped_for_a_new_one,
+      a_slow_done_of_a_dropped_task_does_not_hold_up_the_new_one,
       the_lowest_level_is_dropped_first_and_none_above_the_new_task,
       many_submitters_that_run_their_own_lose_nothing,
       many_submitters_that_drop_the_oldest_lose_nothing)

@@ -238,6 +238,22 @@ TEST(a_cancelled_task_without_main_is_done_on_a_worker)
     rig_close(&r);
 }
 
+TEST(a_cancel_wakes_an_idle_worker_for_the_done)
+{
+    rig   r;
+    tally settled = TALLY;
+    probe t = PROBE;
+    t.settled = &settled;
+    expect(rig_open(&r, 1) && weir_pool_pause(r.p) == 0);
+    for (int i = 1; i <= 3; i++) { /* at first it may not sleep yet */
+        expect_eq(weir_run(r.p, &t.task, NULL), 0);
+        expect_eq(weir_cancel(&t.task), 0);
+        tally_wait(&settled, i);
+        expect_eq(t.outcome, WEIR_ECANCELED);
+    }
+    rig_close(&r);
+}
+
 static int run_until_cancelled(weir_task *task, void *state)
 {
     probe *p = (probe *)task;
@@ -338,6 +354,6 @@ SUITE(task, a_task_runs_once_on_a_worker_and_is_done_in_the_main, the_outcome_is
       done_may_free_its_task_in_the_main_and_on_a_worker, without_a_main_done_runs_on_a_worker,
       a_run_without_pool_task_or_run_function_is_refused,
       a_cancelled_queued_task_never_runs_and_is_done_later,
-      a_cancelled_task_without_main_is_done_on_a_worker,
+      a_cancelled_task_without_main_is_done_on_a_worker, a_cancel_wakes_an_idle_worker_for_the_done,
       cancel_asks_a_running_task_whose_return_decides, cancel_of_an_idle_task_is_refused,
       every_error_has_its_sentence, a_done_on_a_worker_keeps_no_task_waiting)

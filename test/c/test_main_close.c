@@ -37,16 +37,20 @@ SCENARIO(closing_a_main_delivers_what_is_undelivered)
 
 static rig blocked;
 
-/* While it waits, the end of the next run comes. */
+/* The end of the next run has come before it waits, and the wait takes it. */
 static void done_runs_it_again_and_waits(weir_task *task)
 {
-    probe fence = {.task = {.run = probe_run}};
+    gate  entered = GATE, leave = GATE;
+    probe other = {.task = {.run = probe_run}, .entered = &entered, .leave = &leave};
     probe_done(task);
     if (((probe *)task)->dones == 6)
         return;
     expect_eq(weir_run(blocked.p, task, blocked.m), 0);
-    expect_eq(weir_run(blocked.p, &fence.task, NULL), 0);
-    expect_eq(weir_wait(&fence.task, -1), 0);
+    expect_eq(weir_run(blocked.p, &other.task, NULL), 0);
+    gate_wait(&entered);
+    expect_eq(weir_wait(&other.task, 0), WEIR_ETIMEDOUT);
+    gate_open(&leave);
+    expect_eq(weir_wait(&other.task, -1), 0);
 }
 
 TEST(closing_a_main_delivers_what_comes_while_a_done_blocks)

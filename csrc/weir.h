@@ -692,9 +692,9 @@ typedef struct {
     } weir;
 } weir_fork_hook;
 
-/* Calls hook at each fork from now on, for good: *hook must stay. Each before comes ahead of
- * those of earlier hooks, and of weir's own; each in_parent and in_child after them. So a
- * lock that its holder keeps while it calls weir may be taken in before. The same hook again
+/* Calls hook at each fork from now on, for good: *hook and its functions must stay. Each before
+ * comes ahead of those of earlier hooks, and of weir's own; each in_parent and in_child after them.
+ * So a lock that its holder keeps while it calls weir may be taken in before. The same hook again
  * changes nothing. 0, WEIR_EINVAL (NULL), WEIR_ENOMEM. Any thread, whatever it holds. */
 WEIR_API int weir_on_fork(weir_fork_hook *hook);
 

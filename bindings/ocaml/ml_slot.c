@@ -28,9 +28,10 @@ static slot           *free_slots;
 
 /* ---- fork: in the child no other thread may hold the lock ----------------- */
 
-static void take_lock(void) { pthread_mutex_lock(&lock); }
-static void give_lock(void) { pthread_mutex_unlock(&lock); }
-static void on_load(void) { pthread_atfork(take_lock, give_lock, give_lock); }
+static void           take_lock(void) { pthread_mutex_lock(&lock); }
+static void           give_lock(void) { pthread_mutex_unlock(&lock); }
+static weir_fork_hook at_fork = {
+    .before = take_lock, .in_parent = give_lock, .in_child = give_lock};
 
 /* ---- slots ---------------------------------------------------------------- */
 
@@ -84,8 +85,7 @@ static slot *make_or_reuse(slot *lend)
 
 static value make(slot *lend)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, on_load);
+    weir_on_fork(&at_fork);
     wml_runs_ocaml = true;
     slot *s = make_or_reuse(lend);
     if (!s)

@@ -93,14 +93,13 @@ static void in_child(void)
     pthread_cond_init(&busy, NULL);
 }
 
-static void on_first_use(void) { pthread_atfork(NULL, NULL, in_child); }
+static weir_fork_hook at_fork = {.in_child = in_child};
 
 /* ms -> bool: false when the system refused the thread */
 value weir_ml_tick_start(value ms)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    long                  ns = Long_val(ms) * 1000000;
-    pthread_once(&once, on_first_use);
+    long ns = Long_val(ms) * 1000000;
+    weir_on_fork(&at_fork);
     note_runtime();
     pthread_mutex_lock(&lock);
     if (period_ns == 0 || ns < period_ns)

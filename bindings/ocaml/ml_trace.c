@@ -29,9 +29,10 @@ static noted *ring;
 static size_t capacity, next, kept;
 static intnat missed;
 
-static void take_lock(void) { pthread_mutex_lock(&lock); }
-static void give_lock(void) { pthread_mutex_unlock(&lock); }
-static void on_first_use(void) { pthread_atfork(take_lock, give_lock, give_lock); }
+static void           take_lock(void) { pthread_mutex_lock(&lock); }
+static void           give_lock(void) { pthread_mutex_unlock(&lock); }
+static weir_fork_hook at_fork = {
+    .before = take_lock, .in_parent = give_lock, .in_child = give_lock};
 
 static void note_locked(const noted *n)
 {
@@ -45,13 +46,11 @@ static void hook(void *arg, weir_trace_event event, const weir_pool *pool, const
                  int value)
 {
     weir_pool_options o = {.size = sizeof o};
-    struct timespec   t;
     noted             n = {.task = task, .event = (int)event, .value = value};
     (void)arg;
     weir_pool_get_options(pool, &o);
     strncpy(n.pool, o.name, sizeof n.pool - 1);
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    n.at = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    n.at = weir_now();
     take_lock();
     if (ring) /* NULL: this call was under way when the trace stopped */
         note_locked(&n);
@@ -72,8 +71,7 @@ static void replace(noted *r, size_t n)
 /* capacity -> bool: false when out of memory */
 value weir_ml_trace_start(value n)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, on_first_use);
+    weir_on_fork(&at_fork);
     noted *r = calloc((size_t)Long_val(n), sizeof *r);
     if (!r)
         return Val_false;

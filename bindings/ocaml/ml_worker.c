@@ -178,8 +178,6 @@ value weir_ml_current(value unit)
 
 value weir_ml_now(value unit)
 {
-    struct timespec t;
     (void)unit;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return Val_long((intnat)t.tv_sec * 1000000000 + t.tv_nsec);
+    return Val_long(weir_now());
 }

@@ -97,6 +97,8 @@ int weir_on_fork(weir_fork_hook *hook)
 {
     if (!hook)
         return WEIR_EINVAL;
+    if (__atomic_load_n(&hook->weir.added, __ATOMIC_SEQ_CST))
+        return 0;
     if (installed() != 0)
         return WEIR_ENOMEM;
     if (__atomic_exchange_n(&hook->weir.added, 1, __ATOMIC_SEQ_CST))

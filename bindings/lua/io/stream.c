@@ -135,12 +135,11 @@ static void forget_ended(void)
         close(fd);
 }
 
-static void follow_forks(void) { pthread_atfork(NULL, NULL, forget_ended); }
+static weir_fork_hook at_fork = {.in_child = forget_ended};
 
 static bool make_ended(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, follow_forks);
+    weir_on_fork(&at_fork);
     if (atomic_load(&ended) >= 0)
         return true;
     int none = -1, fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

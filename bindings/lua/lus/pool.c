@@ -28,7 +28,6 @@ enum { SPARES = 256, MOST_THREADS = 32 };
 static struct {
     /* Guarded by the roster's lock. */
     pthread_cond_t changed;
-    bool           knows_fork;
     enum { CLOSED, OPENING, OPEN } state;
     bool       told; /* while opening: it has an outcome */
     int        outcome;
@@ -71,22 +70,8 @@ static void in_child(void)
     wl_roster_give();
 }
 
-/* The core's handlers must be there before: in the child they come first, and ours tells
- * its mains. They are from the first main on. */
-static int know_fork(void)
-{
-    weir_main *m;
-    int        rc = weir_main_open(&m);
-    if (rc != 0)
-        return rc;
-    weir_main_close(m, 0);
-    wl_roster_take();
-    if (!crew.knows_fork && pthread_atfork(before_fork, after_fork, in_child) == 0)
-        crew.knows_fork = true;
-    rc = crew.knows_fork ? 0 : WEIR_ENOMEM;
-    wl_roster_give();
-    return rc;
-}
+static weir_fork_hook at_fork = {
+    .before = before_fork, .in_parent = after_fork, .in_child = in_child};
 
 /* ---- opening ---------------------------------------------------------------------- */
 
@@ -148,13 +133,8 @@ static int open_locked(void)
 
 int wl_actor_pool_open(void)
 {
+    int rc = weir_on_fork(&at_fork);
     wl_roster_take();
-    int rc = 0;
-    if (!crew.knows_fork) {
-        wl_roster_give();
-        rc = know_fork();
-        wl_roster_take();
-    }
     while (rc == 0 && crew.state == OPENING)
         pthread_cond_wait(&crew.changed, &wl_roster_lock);
     if (rc == 0 && crew.state == CLOSED)

@@ -110,7 +110,8 @@ static void begin_anew(void)
     watch.first = NULL;
     give_lock();
 }
-static void on_load(void) { pthread_atfork(take_lock, give_lock, begin_anew); }
+static weir_fork_hook at_fork = {
+    .before = take_lock, .in_parent = give_lock, .in_child = begin_anew};
 
 /* ---- the watch ------------------------------------------------------------------- */
 
@@ -176,8 +177,7 @@ wl_deadline *wl_deadline_make(wl_job *j, int64_t timeout_ns, void (*passed)(wl_d
 
 bool wl_deadline_add(wl_job *j, wl_deadline *d)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, on_load);
+    weir_on_fork(&at_fork);
     pthread_mutex_lock(&watch.lock);
     bool runs = start_locked();
     if (runs) {

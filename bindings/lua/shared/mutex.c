@@ -69,9 +69,10 @@ struct claim {
 
 static pthread_mutex_t all = PTHREAD_MUTEX_INITIALIZER;
 
-static void lock_all(void) { pthread_mutex_lock(&all); }
-static void unlock_all(void) { pthread_mutex_unlock(&all); }
-static void survive_fork(void) { pthread_atfork(lock_all, unlock_all, unlock_all); }
+static void           lock_all(void) { pthread_mutex_lock(&all); }
+static void           unlock_all(void) { pthread_mutex_unlock(&all); }
+static weir_fork_hook at_fork = {
+    .before = lock_all, .in_parent = unlock_all, .in_child = unlock_all};
 
 /* ---- references ------------------------------------------------------------ */
 
@@ -487,8 +488,7 @@ static int is_owner(lua_State *L)
 void wl_mutex_register(lua_State *L)
 {
     static const wl_handle_type type = {handle_retain, handle_release, handle_push};
-    static pthread_once_t       once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, survive_fork);
+    weir_on_fork(&at_fork);
     wl_class(L, owner_class, "owner", owner_gc);
     wl_class(L, mutex_class, "mutex", mutex_gc);
     luaL_getmetatable(L, mutex_class);

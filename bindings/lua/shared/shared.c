@@ -11,6 +11,7 @@
 #include "shared/shared.h"
 #include "runtime/state.h"
 #include "codec/codec.h"
+#include "weir.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -99,7 +100,7 @@ static void lock(void) { pthread_mutex_lock(&shared.lock); }
 static void unlock(void) { pthread_mutex_unlock(&shared.lock); }
 
 /* A child of fork finds the table whole. */
-static void survive_fork(void) { pthread_atfork(lock, unlock, unlock); }
+static weir_fork_hook at_fork = {.before = lock, .in_parent = unlock, .in_child = unlock};
 
 /* ---- numbers ------------------------------------------------------------------ */
 
@@ -254,8 +255,7 @@ static int add(lua_State *L)
 /* module -> module */
 void wl_shared_register(lua_State *L)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, survive_fork);
+    weir_on_fork(&at_fork);
     wl_method(L, "shared_get", get);
     wl_method(L, "shared_version", version);
     wl_method(L, "shared_set", set);

@@ -26,9 +26,7 @@ let value = function
   | Full -> raise Error.Full
 
 let cancel (t : _ t) =
-  let code = if t.id < 0 then Raw.invalid else Raw.cancel t.id ~running:true in
-  if code = 0 then Promise.taken_back t;
-  Promise.drain ();
+  let code = Promise.cancel t.id ~running:true in
   if code = 0 then `Taken_back else if code = Raw.busy then `Running else `Settled
 
 (* Each way to wait makes a function [wake] and passes it to [before], which may raise. It

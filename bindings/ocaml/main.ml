@@ -82,7 +82,9 @@ let report exn trace =
 let create ?(uncaught = report) () = make ~hidden:false uncaught
 let uncaught t = t.uncaught
 let fd t = Raw.main_fd (raw "Weir.Main.fd" t)
-let pending t = Raw.main_pending (raw "Weir.Main.pending" t) - t.telling
+
+(* While a dispatch goes on, another domain may read the two at different moments. *)
+let pending t = Int.max 0 (Raw.main_pending (raw "Weir.Main.pending" t) - t.telling)
 
 let look_busy t =
   if t.is_open && t.depth = 0 then begin

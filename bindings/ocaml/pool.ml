@@ -123,7 +123,6 @@ let open_as who created when_full main ~init ~at_exit k =
   let t = make created when_full ~init ~at_exit in
   open_handle who t options (open_main main) k;
   spawn_all t created.threads;
-  Promise.drain ();
   Option.iter Main.submitted main
 
 let create_async ?(who = "Weir.Pool.create") ?(name = "weir") ?threads_max ?(idle = 10.)
@@ -262,16 +261,8 @@ let resize ?threads_max t threads =
   checked who (Raw.resize t.link.handle threads most)
 
 let purge t =
-  let take_back n id =
-    if Raw.cancel id ~running:false <> 0 then n
-    else begin
-      Promise.taken_back_at (Raw.index id);
-      n + 1
-    end
-  in
-  let taken = Array.fold_left take_back 0 (Promise.tasks t.link Raw.Queued) in
-  Promise.drain ();
-  taken
+  let take_back n id = if Promise.cancel id ~running:false = 0 then n + 1 else n in
+  Array.fold_left take_back 0 (Promise.tasks t.link Raw.Queued)
 
 let histogram t which =
   let which = match which with `Queue_time -> Raw.Queue_time | `Run_time -> Raw.Run_time in

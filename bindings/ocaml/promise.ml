@@ -192,21 +192,6 @@ let rec tell t =
         tell_all t.main outcome (List.rev callbacks)
       else tell t
 
-(* After a cancel that took the task back and holds a reference to its slot. Without a main
-   nobody else tells the promise, see wml_task_done. *)
-let taken_back t =
-  wake (settle t Canceled);
-  if t.main <> Raw.no_main then Raw.slot_drop (Raw.index t.id)
-  else begin
-    drop (Raw.index t.id);
-    tell t
-  end
-
-let taken_back_at index =
-  match Slots.get cells index with
-  | Task t -> taken_back t
-  | _ -> Raw.slot_drop index (* its main has told it already *)
-
 (* The stub that takes the next delivery drops the slot of this task or notice. The slot of a
    call belongs to its caller, that of a lend to the pool. *)
 let deliver index code =
@@ -240,6 +225,25 @@ let drain () =
 
 (* The same on a pool's thread, where nobody could catch an exception. *)
 let drain_all () = if Raw.untaken () then Error.protect Error.report drain ()
+
+(* Holds a reference to the slot. Without a main nobody else tells the promise, see
+   wml_task_done. *)
+let taken_back index =
+  match Slots.get cells index with
+  | Task t ->
+      wake (settle t Canceled);
+      if t.main = Raw.no_main then begin
+        drop index;
+        tell t
+      end
+      else Raw.slot_drop index
+  | _ -> Raw.slot_drop index (* its main has told it already *)
+
+let cancel id ~running =
+  let code = if id < 0 then Raw.invalid else Raw.cancel id ~running in
+  if code = 0 then taken_back (Raw.index id);
+  drain ();
+  code
 
 let blocking f =
   Raw.blocking_begin ();

@@ -73,9 +73,7 @@ let disarm alarm () =
   Unix.close alarm.source;
   Unix.close alarm.sink
 
-(* Dispatches this thread's mains meanwhile, because the task may call into one of them. It
-   dispatches before it polls, because the dispatch whose callback waits here has read the
-   descriptor, and what came with that delivery does not make it readable again. *)
+(* Dispatches this thread's mains meanwhile, because the task may call into one of them. *)
 let wait_as_mains before mains t =
   let source, sink = Unix.pipe ~cloexec:true () in
   let alarm = { source; sink; state = `Armed; lock = Mutex.create () } in
@@ -84,11 +82,10 @@ let wait_as_mains before mains t =
   Fun.protect ~finally:(disarm alarm) (fun () ->
       before wake;
       if Promise.on_wake t wake then
-        while
-          List.iter (fun main -> ignore (Main.dispatch main)) mains;
-          alarm.state = `Armed
-        do
-          Raw.poll fds
+        while alarm.state = `Armed do
+          List.iter Main.rouse mains;
+          Raw.poll fds;
+          List.iter (fun main -> ignore (Main.dispatch main)) mains
         done)
 
 let wait ?(before = ignore) t =

@@ -104,9 +104,11 @@ let on_busy t f =
 (* After a call that may have added to what is pending in [t]. *)
 let submitted t = if t.on_busy != ignore_busy && owned_here t then look_busy t
 
-(* Inside a callback that runs a loop of its own: what came with the callback's delivery is
-   still to be delivered, so that loop must find the descriptor readable. *)
+(* Inside a callback that polls the descriptor: the dispatch that called it has read the
+   descriptor, and what came with the callback's delivery is still to be delivered. *)
 let rouse t = if t.is_open && t.depth > 0 then Raw.main_rearm t.raw
+
+let first t ns d = if ns = 0 then Raw.main_next t.raw d else Raw.main_wait_next t.raw ns d
 
 let rec deliver t (d : Raw.delivery) outer n max =
   t.telling <- outer + d.pends;
@@ -120,10 +122,10 @@ let leave t d outer =
   look_busy t
 
 (* When an exception leaves, what has not been delivered stays in the core's main, in order. *)
-let dispatch_from first t max =
+let dispatch_within ns t max =
   let d = if t.depth = 0 then t.delivery else Raw.delivery () and outer = t.telling in
   t.depth <- t.depth + 1;
-  match if first d then deliver t d outer 1 max else 0 with
+  match if first t ns d then deliver t d outer 1 max else 0 with
   | n ->
       leave t d outer;
       n
@@ -133,8 +135,8 @@ let dispatch_from first t max =
       Printexc.raise_with_backtrace exn trace
 
 let dispatch ?(max = 0) t =
-  let raw = own "Weir.Main.dispatch" t in
-  dispatch_from (Raw.main_next raw) t max
+  ignore (own "Weir.Main.dispatch" t);
+  dispatch_within 0 t max
 
 let ns_of = function
   | None -> -1
@@ -142,9 +144,9 @@ let ns_of = function
   | Some _ -> -1
 
 let wait ?timeout t =
-  let raw = own "Weir.Main.wait" t in
+  ignore (own "Weir.Main.wait" t);
   let ns = if timeout = None && pending t = 0 then 0 else ns_of timeout in
-  dispatch_from (Raw.main_wait_next raw ns) t 0
+  dispatch_within ns t 0
 
 let close ?(detach = false) t =
   if t.is_open then begin

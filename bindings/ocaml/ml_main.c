@@ -153,7 +153,7 @@ value weir_ml_poll(value array)
 /* ---- run_in_main ------------------------------------------------------------ */
 
 /* The core calls it only inside a blocking call on the main's own thread. */
-static void serve(weir_call *call, void *s)
+static void serve_call(weir_call *call, void *s)
 {
     static const value *deliver;
     wml_run_now(&deliver, "weir.deliver", s, wml_of_pointer(call));
@@ -164,7 +164,7 @@ value weir_ml_run_in_main(value m, value id)
 {
     slot *s = wml_slot_own(Long_val(id));
     wml_release_runtime();
-    int rc = weir_run_in_main(Main_val(m), serve, s, NULL);
+    int rc = weir_run_in_main(Main_val(m), serve_call, s, NULL);
     caml_acquire_runtime_system();
     return Val_int(rc);
 }

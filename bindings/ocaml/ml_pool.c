@@ -69,7 +69,7 @@ enum {
 /* Before OCaml 5 the runtime switches threads by a signal. */
 static const int worker_signal = OCAML_VERSION < 50000 ? SIGVTALRM : 0;
 
-static void read_options(weir_pool_options *o, value v)
+static void core_options(weir_pool_options *o, value v)
 {
     memset(o, 0, sizeof *o);
     o->size = sizeof *o;
@@ -130,7 +130,7 @@ value weir_ml_pool_handle(value unit)
 value weir_ml_pool_open(value v, value options, value main, value ready, value lender)
 {
     weir_pool_options o;
-    read_options(&o, options);
+    core_options(&o, options);
     slot *r = wml_slot_own(Long_val(ready));
     r->u.notice.fn = wml_notice_fn;
     slot *l = Handle_val(v)->lend = wml_slot_own(Long_val(lender));

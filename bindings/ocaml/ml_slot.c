@@ -28,10 +28,10 @@ static slot           *free_slots;
 
 /* ---- fork: in the child no other thread may hold the lock ----------------- */
 
-static void           take_lock(void) { pthread_mutex_lock(&lock); }
-static void           give_lock(void) { pthread_mutex_unlock(&lock); }
+static void           lock_slots(void) { pthread_mutex_lock(&lock); }
+static void           unlock_slots(void) { pthread_mutex_unlock(&lock); }
 static weir_fork_hook at_fork = {
-    .before = take_lock, .in_parent = give_lock, .in_child = give_lock};
+    .before = lock_slots, .in_parent = unlock_slots, .in_child = unlock_slots};
 
 /* ---- slots ---------------------------------------------------------------- */
 
@@ -54,7 +54,7 @@ static slot *make_locked(void)
     return s;
 }
 
-static void link_locked(slot *s, slot *lend)
+static void join_circle_locked(slot *s, slot *lend)
 {
     s->older = s->newer = s;
     if (!lend)
@@ -63,7 +63,7 @@ static void link_locked(slot *s, slot *lend)
     s->older->newer = lend->older = s;
 }
 
-static void unlink_locked(slot *s)
+static void leave_circle_locked(slot *s)
 {
     s->older->newer = s->newer;
     s->newer->older = s->older;
@@ -71,19 +71,19 @@ static void unlink_locked(slot *s)
 
 static slot *make_or_reuse(slot *lend)
 {
-    take_lock();
+    lock_slots();
     slot *s = free_slots;
     if (s)
         free_slots = s->next;
     else
         s = make_locked();
     if (s)
-        link_locked(s, lend);
-    give_lock();
+        join_circle_locked(s, lend);
+    unlock_slots();
     return s;
 }
 
-static value make(slot *lend)
+static value make_slot(slot *lend)
 {
     weir_on_fork(&at_fork);
     wml_runs_ocaml = true;
@@ -101,11 +101,11 @@ static value make(slot *lend)
 value weir_ml_slot_make(value unit)
 {
     (void)unit;
-    return make(NULL);
+    return make_slot(NULL);
 }
 
 /* pool -> id, or -1: for one of its tasks */
-value weir_ml_task_make(value pool) { return make(Handle_val(pool)->lend); }
+value weir_ml_task_make(value pool) { return make_slot(Handle_val(pool)->lend); }
 
 slot *wml_slot_own(intnat id) { return wml_slot_of_index((unsigned)(id & INDEX_MASK)); }
 
@@ -126,12 +126,12 @@ void wml_slot_drop(slot *s)
     if ((__atomic_fetch_sub(&s->word, 1, __ATOMIC_SEQ_CST) & REFERENCES) != 1)
         return;
     __atomic_fetch_add(&s->word, ONE_GENERATION, __ATOMIC_SEQ_CST);
-    take_lock();
-    unlink_locked(s);
+    lock_slots();
+    leave_circle_locked(s);
     memset(&s->u, 0, sizeof s->u);
     s->next = free_slots;
     free_slots = s;
-    give_lock();
+    unlock_slots();
 }
 
 /* index -> unit: ends the owner's reference */
@@ -146,10 +146,10 @@ value weir_ml_slots_live(value unit)
 {
     (void)unit;
     intnat n = 0;
-    take_lock();
+    lock_slots();
     for (unsigned i = 0; i < made; i++)
         n += (__atomic_load_n(&wml_slot_of_index(i)->word, __ATOMIC_SEQ_CST) & REFERENCES) != 0;
-    give_lock();
+    unlock_slots();
     return Val_long(n);
 }
 
@@ -159,12 +159,12 @@ value weir_ml_tasks(value pool, value state, value ids)
 {
     const slot *lend = Handle_val(pool)->lend;
     mlsize_t    n = 0;
-    take_lock();
+    lock_slots();
     for (const slot *s = lend->older; s != lend; s = s->older)
         if (weir_task_get_state(&s->u.task) == (weir_task_state)Long_val(state) &&
             n++ < Wosize_val(ids))
             Field(ids, n - 1) = Val_long(s->id);
-    give_lock();
+    unlock_slots();
     return Val_long(n);
 }
 

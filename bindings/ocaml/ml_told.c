@@ -33,7 +33,7 @@ static void stray(slot *s)
     }
 }
 
-static void tell(slot *s, int code)
+static void note_told(slot *s, int code)
 {
     s->code = code;
     if (wml_runs_ocaml)
@@ -44,7 +44,7 @@ static void tell(slot *s, int code)
 
 /* ---- for OCaml ----------------------------------------------------------- */
 
-static slot *take(void)
+static slot *take_told(void)
 {
     slot *s = first ? NULL : __atomic_exchange_n(&strays, NULL, __ATOMIC_SEQ_CST);
     for (slot *next; s; s = next) {
@@ -63,7 +63,7 @@ value weir_ml_take(value delivery)
 {
     if (taken)
         wml_slot_drop(taken);
-    taken = take();
+    taken = take_told();
     if (taken)
         wml_deliver(delivery, taken, Val_long(taken->code), false);
     return Val_bool(taken != NULL);
@@ -81,7 +81,7 @@ value weir_ml_untaken(value unit)
 value weir_ml_tell_here(value id)
 {
     wml_runs_ocaml = true;
-    tell(wml_slot_own(Long_val(id)), 0);
+    note_told(wml_slot_own(Long_val(id)), 0);
     return Val_unit;
 }
 
@@ -105,7 +105,7 @@ void wml_task_done(weir_task *task)
     if (!s->main && code == WEIR_ECANCELED && !wml_settling)
         wml_slot_drop(s);
     else
-        tell(s, code);
+        note_told(s, code);
 }
 
-void wml_notice_fn(weir_notice *notice, int outcome) { tell((slot *)notice, outcome); }
+void wml_notice_fn(weir_notice *notice, int outcome) { note_told((slot *)notice, outcome); }

@@ -29,10 +29,10 @@ static noted *ring;
 static size_t capacity, next, kept;
 static intnat missed;
 
-static void           take_lock(void) { pthread_mutex_lock(&lock); }
-static void           give_lock(void) { pthread_mutex_unlock(&lock); }
+static void           lock_ring(void) { pthread_mutex_lock(&lock); }
+static void           unlock_ring(void) { pthread_mutex_unlock(&lock); }
 static weir_fork_hook at_fork = {
-    .before = take_lock, .in_parent = give_lock, .in_child = give_lock};
+    .before = lock_ring, .in_parent = unlock_ring, .in_child = unlock_ring};
 
 static void note_locked(const noted *n)
 {
@@ -51,20 +51,20 @@ static void hook(void *arg, weir_trace_event event, const weir_pool *pool, const
     weir_pool_get_options(pool, &o);
     strncpy(n.pool, o.name, sizeof n.pool - 1);
     n.at = weir_now();
-    take_lock();
+    lock_ring();
     if (ring) /* NULL: this call was under way when the trace stopped */
         note_locked(&n);
-    give_lock();
+    unlock_ring();
 }
 
-static void replace(noted *r, size_t n)
+static void replace_ring(noted *r, size_t n)
 {
-    take_lock();
+    lock_ring();
     noted *old = ring;
     ring = r, capacity = n;
     next = kept = 0;
     missed = 0;
-    give_lock();
+    unlock_ring();
     free(old);
 }
 
@@ -75,7 +75,7 @@ value weir_ml_trace_start(value n)
     noted *r = calloc((size_t)Long_val(n), sizeof *r);
     if (!r)
         return Val_false;
-    replace(r, (size_t)Long_val(n));
+    replace_ring(r, (size_t)Long_val(n));
     weir_trace(hook, NULL);
     return Val_true;
 }
@@ -83,35 +83,35 @@ value weir_ml_trace_start(value n)
 value weir_ml_trace_stop(value unit)
 {
     weir_trace(NULL, NULL);
-    replace(NULL, 0);
+    replace_ring(NULL, 0);
     return unit;
 }
 
 value weir_ml_trace_kept(value unit)
 {
     (void)unit;
-    take_lock();
+    lock_ring();
     intnat n = (intnat)kept;
-    give_lock();
+    unlock_ring();
     return Val_long(n);
 }
 
 value weir_ml_trace_missed(value unit)
 {
     (void)unit;
-    take_lock();
+    lock_ring();
     intnat n = missed;
-    give_lock();
+    unlock_ring();
     return Val_long(n);
 }
 
 static bool take_oldest(noted *out)
 {
-    take_lock();
+    lock_ring();
     bool any = kept > 0;
     if (any)
         *out = ring[(next + capacity - kept--) % capacity];
-    give_lock();
+    unlock_ring();
     return any;
 }
 

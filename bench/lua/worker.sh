@@ -15,14 +15,16 @@ BENCH_FOLDER=$(mktemp -d)
 export BENCH_FOLDER
 trap 'rm -rf "$BENCH_FOLDER"' EXIT
 trap 'exit 130' INT TERM
-mkdir "$BENCH_FOLDER/weir"
+mkdir -p "$BENCH_FOLDER/weir/lus"
 build() { # MODULE SOURCES...
     module=$1
     shift
     "${CC:-cc}" -std=gnu11 -O2 -fPIC -shared -DWEIR_PRIVATE -I"$root/csrc" -I"$root/bindings/lua" -I"$headers" "$@" \
         -o "$BENCH_FOLDER/$module.so" -lpthread -ldl
 }
-build weir/core "$root"/csrc/*/*.c "$root"/bindings/lua/*.c "$root"/bindings/lua/*/*.c
+# shellcheck disable=SC2046 # names of files
+build weir/core "$root"/csrc/*/*.c $(find "$root/bindings/lua" -name '*.c' ! -path '*/lus/*')
+build weir/lus/core "$root"/bindings/lua/lus/*.c "$root/bindings/lua/runtime/util.c"
 build ring "$here/ring.c"
 unset LUA_PATH_5_2 LUA_PATH_5_3 LUA_PATH_5_4 LUA_CPATH_5_2 LUA_CPATH_5_3 LUA_CPATH_5_4
 export LUA_PATH="$root/bindings/lua/?.lua;$root/bindings/lua/?/init.lua" LUA_CPATH="$BENCH_FOLDER/?.so"

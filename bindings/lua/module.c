@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #endif
 #include "module.h"
+#include "abi.h"
 #include "runtime/call.h"
 #include "runtime/error.h"
 #include "runtime/future.h"
@@ -19,12 +20,9 @@
 #include "runtime/util.h"
 #include "codec/codec.h"
 #include "io/io.h"
-#include "lus/life.h"
 #include "threads/threads.h"
 #include "shared/shared.h"
 #include "weir.h"
-
-#include <dlfcn.h>
 
 /* -> seconds, of a clock that never jumps */
 static int clock_now(lua_State *L)
@@ -81,14 +79,6 @@ static int cancelled(lua_State *L)
     return 1;
 }
 
-/* lua_close unloads modules, while threads of a pool may still run in this one. */
-static void stay_loaded(lua_CFunction fn)
-{
-    Dl_info here;
-    if (dladdr((void *)(uintptr_t)fn, &here) && here.dli_fname)
-        dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
-}
-
 /* A loader of C is the same in every state, if it holds nothing of one.
  *
  * value -> lightuserdata | nil: it is no function of C, or has upvalues */
@@ -97,17 +87,20 @@ static int c_function(lua_State *L)
     lua_CFunction fn = lua_tocfunction(L, 1);
     if (!fn || lua_getupvalue(L, 1, 1))
         return 0;
-    stay_loaded(fn);
+    wl_stay_loaded(fn);
     lua_pushlightuserdata(L, (void *)(uintptr_t)fn);
     return 1;
 }
 
+#define WL_ABI_ENTRY(name) .name = name,
+
+static const wl_abi abi = {.size = sizeof abi, .version = WEIR_VERSION, WL_ABI(WL_ABI_ENTRY)};
+
 /* -> module */
 int luaopen_weir_core(lua_State *L)
 {
-    stay_loaded(luaopen_weir_core);
+    wl_stay_loaded(luaopen_weir_core);
     wl_state_open(L, NULL);
-    wl_state_of(L)->loader = luaopen_weir_core;
     lua_newtable(L);
     wl_pool_class_make(L);
     wl_future_class_make(L);
@@ -119,7 +112,6 @@ int luaopen_weir_core(lua_State *L)
     wl_signal_register(L);
     wl_keep_sigpipe_register(L);
     wl_append_register(L);
-    wl_actors_register(L);
     wl_mutex_register(L);
     wl_packed_register(L);
     wl_shared_register(L);
@@ -135,6 +127,8 @@ int luaopen_weir_core(lua_State *L)
     wl_method(L, "note_failure", wl_note_failure);
     lua_pushlightuserdata(L, (void *)(uintptr_t)luaopen_weir_core);
     lua_setfield(L, -2, "loader");
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&abi);
+    lua_setfield(L, -2, "abi");
     lua_pushliteral(L, WEIR_VERSION);
     lua_setfield(L, -2, "version");
     return 1;

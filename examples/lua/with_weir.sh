@@ -18,13 +18,15 @@ out=$build/$interpreter
 newest=$(find "$root/csrc" "$root/bindings/lua" -name '*.[ch]' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
 
 if [ ! "$out/weir/core.so" -nt "$newest" ]; then
-  mkdir -p "$out/weir"
+  mkdir -p "$out/weir/lus"
   objects=$(mktemp -d)
   trap 'rm -rf "$objects"' EXIT
   # shellcheck disable=SC2016 # expands in the inner shell
   (cd "$root" && find csrc bindings/lua -name '*.c' -print0 | xargs -0 -n 1 -P "$(nproc)" sh -c '
     "${CC:-gcc}" -std=gnu11 -O2 -fPIC -DWEIR_PRIVATE -Icsrc -Ibindings/lua "-I$1" -c "$2" \
       -o "$0/$(echo "$2" | tr / -).o"' "$objects" "$headers")
+  "${CC:-gcc}" -shared -o "$out/weir/lus/core.so" "$objects"/bindings-lua-{lus-*,runtime-util.c}.o -lpthread -ldl
+  rm "$objects"/bindings-lua-lus-*.o
   "${CC:-gcc}" -shared -o "$out/weir/core.so" "$objects"/*.o -lpthread -ldl
 fi
 "$root/tools/copas" "$build" >&2 || echo "Copas 4 cannot be had here" >&2

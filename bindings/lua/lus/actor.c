@@ -3,7 +3,7 @@
  * actor.c: references of actors: who keeps the struct alive.
  */
 #include "lus/actor.h"
-#include "codec/codec.h"
+#include "lus/core.h"
 #include "lus/queue.h"
 #include "lus/rights.h"
 #include "lus/roster.h"
@@ -19,7 +19,7 @@ void wl_actor_unref(wl_actor *a)
     wl_roster_forget(a);
     wl_channel_destroy(&a->in);
     wl_channel_destroy(&a->out);
-    wl_message_free(a->arguments);
+    wl_core->wl_message_free(a->arguments);
     wl_rights_unref(a->rights);
     free(a->path);
     free(a->package_path);

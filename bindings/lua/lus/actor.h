@@ -34,9 +34,7 @@
 
 #pragma GCC visibility push(hidden)
 
-typedef struct wl_family  wl_family;
 typedef struct wl_pending wl_pending;
-typedef struct wl_rights  wl_rights;
 
 struct wl_actor {
     weir_task        task;       /* first: found by it */
@@ -45,12 +43,11 @@ struct wl_actor {
     unsigned         generation; /* of the process: a forked child has none of its threads */
     wl_channel       in, out;
     /* Set by create, the running thread's from then on. */
-    char         *path, *package_path, *package_cpath;
-    wl_message   *arguments;
-    wl_rights    *rights; /* that its state begins with, held; NULL: all */
-    lua_CFunction loader; /* of weir.core */
-    lua_State    *L, *root;
-    wl_pending   *op; /* that root has yielded for */
+    char       *path, *package_path, *package_cpath;
+    wl_message *arguments;
+    wl_rights  *rights; /* that its state begins with, held; NULL: all */
+    lua_State  *L, *root;
+    wl_pending *op; /* that root has yielded for */
     /* Written before `out` ends. */
     char        *error; /* NULL: none, or there was no memory for it */
     size_t       error_size;

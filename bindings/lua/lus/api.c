@@ -4,8 +4,7 @@
  * weir.worker.
  */
 #include "lus/api.h"
-#include "runtime/state.h"
-#include "runtime/util.h"
+#include "lus/core.h"
 #include "lus/actor.h"
 #include "lus/channel.h"
 #include "lus/handle.h"
@@ -261,7 +260,7 @@ void wl_api_add(lua_State *L, const char *name, lua_CFunction fn)
 static void push_talk(lua_State *L)
 {
     wl_api *t = lua_newuserdata(L, sizeof *t);
-    *t = (wl_api){.self = wl_state_of(L)->actor};
+    *t = (wl_api){.self = wl_lus_of(L)->actor};
     wl_actor_metatable(L);
     t->metatable = lua_topointer(L, -1);
     lua_pop(L, 1);
@@ -283,7 +282,7 @@ void wl_api_push(lua_State *L)
     wl_api_add(L, "receive_within", worker_receive_within);
     wl_api_add(L, "send", worker_send);
     wl_api_add(L, "close", worker_close);
-    if (wl_state_of(L)->actor) {
+    if (wl_lus_of(L)->actor) {
         wl_api_add(L, "message", worker_message);
         wl_api_add(L, "peek", worker_peek);
     }

@@ -3,7 +3,7 @@
  * family.c: the actors that a state has made, which end with it.
  */
 #include "lus/family.h"
-#include "runtime/state.h"
+#include "lus/core.h"
 #include "lus/actor.h"
 #include "lus/channel.h"
 #include "lus/roster.h"
@@ -38,7 +38,7 @@ static wl_family *family_at(wl_family **slot)
 /* Of the state that makes it, which has not ended yet. NULL, or why not. */
 const char *wl_family_enter(lua_State *L, wl_actor *a)
 {
-    wl_family *f = family_at(&wl_state_of(L)->family);
+    wl_family *f = family_at(&wl_lus_of(L)->family);
     if (!f)
         return "not enough memory";
     wl_roster_take();
@@ -77,7 +77,7 @@ void wl_family_leave(wl_actor *a)
     family_unref(f);
 }
 
-void wl_family_end(wl_state *s)
+void wl_family_end(wl_lus *s)
 {
     wl_family *f = s->family;
     s->ended = true;

@@ -19,7 +19,7 @@ struct wl_family {
 /* Of the state in which it is made. NULL, or why it cannot live. */
 const char *wl_family_enter(lua_State *L, wl_actor *a);
 void        wl_family_leave(wl_actor *a); /* it has entered, and lives no more */
-void        wl_family_end(wl_state *s);   /* the state makes no more, and those it made are told */
+void        wl_family_end(wl_lus *s);     /* the state makes no more, and those it made are told */
 
 #pragma GCC visibility pop
 #endif

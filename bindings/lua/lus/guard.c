@@ -8,8 +8,8 @@
  * and runs it in its own frame, so that names and lines in errors are the same. Else it
  * checks first, and may do the work itself.
  */
-#include "runtime/state.h"
 #include "lus/rights.h"
+#include "lus/core.h"
 #include "lus/script.h"
 
 #include <stdio.h>
@@ -29,14 +29,14 @@ typedef struct {
 struct guard {
     const place  *place;
     lua_CFunction original;
-    wl_state     *state;
+    wl_lus       *state;
 };
 
 /* ---- asking -------------------------------------------------------------------------- */
 
 static wl_rights *rights_of(lua_State *L)
 {
-    wl_state *s = wl_state_of(L);
+    wl_lus *s = wl_lus_of(L);
     return s ? s->rights : NULL;
 }
 
@@ -375,14 +375,14 @@ static int refuse(lua_State *L)
     return lua_gettop(L);
 }
 
-static void push_place(lua_State *L, const place *p, wl_state *s)
+static void push_place(lua_State *L, const place *p, wl_lus *s)
 {
     lua_pushlightuserdata(L, (void *)(uintptr_t)p);
     lua_pushlightuserdata(L, s);
 }
 
 /* function -> function */
-static void wrap(lua_State *L, const place *p, wl_state *s)
+static void wrap(lua_State *L, const place *p, wl_lus *s)
 {
     static const lua_CFunction by_count[] = {guard0, guard1, guard2, guard3, guard4};
     int                        at = lua_gettop(L), n = 0;
@@ -409,7 +409,7 @@ static void wrap(lua_State *L, const place *p, wl_state *s)
 }
 
 /* table -> table: the function at the key on top is guarded from now on */
-static void guard_at(lua_State *L, wl_state *s, const place *p)
+static void guard_at(lua_State *L, wl_lus *s, const place *p)
 {
     lua_pushvalue(L, -1);
     lua_gettable(L, -3);
@@ -421,7 +421,7 @@ static void guard_at(lua_State *L, wl_state *s, const place *p)
     }
 }
 
-static void guard_place(lua_State *L, wl_state *s, const place *p)
+static void guard_place(lua_State *L, wl_lus *s, const place *p)
 {
     if (p->table)
         lua_getglobal(L, p->table);
@@ -434,7 +434,7 @@ static void guard_place(lua_State *L, wl_state *s, const place *p)
     lua_pop(L, 1);
 }
 
-static void guard_searchers(lua_State *L, wl_state *s)
+static void guard_searchers(lua_State *L, wl_lus *s)
 {
     lua_getglobal(L, "package");
     lua_getfield(L, -1, LUA_VERSION_NUM < 502 ? "loaders" : "searchers");
@@ -453,7 +453,7 @@ static void guard_searchers(lua_State *L, wl_state *s)
 }
 
 /* table -> table: all its functions but traceback */
-static void guard_library(lua_State *L, wl_state *s, const place *p)
+static void guard_library(lua_State *L, wl_lus *s, const place *p)
 {
     for (lua_pushnil(L); lua_next(L, -2);) {
         lua_pop(L, 1);
@@ -469,7 +469,7 @@ static void guard_library(lua_State *L, wl_state *s, const place *p)
     }
 }
 
-static void guard_loaded(lua_State *L, wl_state *s, const char *name, const place *p)
+static void guard_loaded(lua_State *L, wl_lus *s, const char *name, const place *p)
 {
     lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
     lua_getfield(L, -1, name);
@@ -480,7 +480,7 @@ static void guard_loaded(lua_State *L, wl_state *s, const char *name, const plac
 
 void wl_guards_install(lua_State *L)
 {
-    wl_state *s = wl_state_of(L);
+    wl_lus *s = wl_lus_of(L);
     if (s->guarded)
         return;
     s->guarded = true;

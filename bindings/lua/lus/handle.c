@@ -3,8 +3,7 @@
  * handle.c: the handles of actors, in the states that may send to them.
  */
 #include "lus/handle.h"
-#include "runtime/state.h"
-#include "codec/codec.h"
+#include "lus/core.h"
 #include "lus/actor.h"
 #include "lus/channel.h"
 #include "lus/roster.h"
@@ -73,7 +72,7 @@ static void handle_push(lua_State *L, void *actor)
     luaL_getmetatable(L, WORKER);
     if (lua_isnil(L, -1)) { /* a state that does not know of us yet */
         lua_getglobal(L, "require");
-        lua_pushliteral(L, "weir.core");
+        lua_pushliteral(L, "weir.lus.core");
         lua_call(L, 1, 0);
     }
     lua_pop(L, 1);
@@ -88,9 +87,9 @@ static const wl_handle_type handle_type = {handle_retain, handle_release, handle
 void wl_actor_register(lua_State *L)
 {
     luaL_newmetatable(L, WORKER);
-    wl_handle_metatable(L, lua_gettop(L), &handle_type);
-    wl_method(L, "__gc", handle_gc);
-    wl_method(L, "__tostring", handle_tostring);
+    wl_core->wl_handle_metatable(L, lua_gettop(L), &handle_type);
+    wl_function(L, "__gc", handle_gc);
+    wl_function(L, "__tostring", handle_tostring);
     lua_pushliteral(L, "weir");
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);

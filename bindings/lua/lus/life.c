@@ -5,10 +5,7 @@
  * Its state is made in its first run and closed in its last one.
  */
 #include "lus/life.h"
-#include "runtime/state.h"
-#include "runtime/util.h"
-#include "codec/codec.h"
-#include "io/io.h"
+#include "lus/core.h"
 #include "lus/actor.h"
 #include "lus/api.h"
 #include "lus/arena.h"
@@ -23,8 +20,6 @@
 #include "lus/roster.h"
 #include "lus/script.h"
 #include "lus/suspend.h"
-#include "threads/threads.h"
-#include "weir.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -40,7 +35,7 @@ static void push_functions(lua_State *L);
 static void end(wl_actor *a)
 {
     if (a->L) {
-        wl_state  *s = wl_state_of(a->L);
+        wl_lus    *s = wl_lus_of(a->L);
         wl_rights *r = s ? s->rights : NULL;
         if (s) { /* before the handles are collected, which say less */
             wl_family_end(s);
@@ -63,11 +58,13 @@ static int no_exit(lua_State *L)
     return luaL_error(L, "os.exit: not in a worker; return, or send the parent a message");
 }
 
+static void end_family(void *lus) { wl_family_end(lus); }
+
 static void register_handles(lua_State *L)
 {
     wl_actor_register(L);
     wl_pending_class_make(L);
-    wl_state_on_end(wl_state_of(L), wl_family_end);
+    wl_core->wl_state_on_end(wl_core->wl_state_of(L), end_family, wl_lus_open(L));
 }
 
 static void set_package(lua_State *L, wl_actor *a)
@@ -81,14 +78,15 @@ static void set_package(lua_State *L, wl_actor *a)
     free(a->package_cpath);
     a->package_path = a->package_cpath = NULL;
     lua_getfield(L, -1, "preload");
-    wl_method(L, "weir.core", a->loader);
+    wl_function(L, "weir.core", wl_core->luaopen_weir_core);
+    wl_function(L, "weir.lus.core", luaopen_weir_lus_core);
     lua_getfield(L, -2, "loaded");
     push_functions(L);
     lua_pushvalue(L, -1);
     lua_setglobal(L, "worker");
     lua_setfield(L, -2, "weir.worker");
     lua_getglobal(L, "os");
-    wl_method(L, "exit", no_exit);
+    wl_function(L, "exit", no_exit);
     lua_settop(L, 0);
     wl_pledge_push(L);
     lua_setglobal(L, "pledge");
@@ -110,14 +108,14 @@ static int begin(lua_State *L, wl_actor *a)
 {
     lua_gc(L, LUA_GCSTOP, 0); /* all that is made stays */
     luaL_openlibs(L);
-    wl_random_seed(L);
-    wl_state_open(L, NULL);
-    wl_state_of(L)->actor = a;
-    wl_state_of(L)->loader = a->loader;
-    wl_command_register(L);
-    wl_stream_register(L);
+    wl_core->wl_random_seed(L);
+    wl_core->wl_state_open(L, NULL);
+    wl_core->wl_state_of(L)->spares = true;
+    wl_lus_open(L)->actor = a;
+    wl_core->wl_command_register(L);
+    wl_core->wl_stream_register(L);
     register_handles(L);
-    wl_state_of(L)->rights = a->rights;
+    wl_lus_restrict(L, a->rights);
     a->rights = NULL;
     set_package(L, a);
     wl_failure_prepare(L);
@@ -125,9 +123,9 @@ static int begin(lua_State *L, wl_actor *a)
     lua_rawsetp(L, LUA_REGISTRYINDEX, &a->root);
     load_script(L, a->path);
     lua_gc(L, LUA_GCRESTART, 0);
-    if (a->arguments && wl_unpack(L, a->arguments) < 0)
+    if (a->arguments && wl_core->wl_unpack(L, a->arguments) < 0)
         lua_error(L);
-    wl_message_free(a->arguments);
+    wl_core->wl_message_free(a->arguments);
     a->arguments = NULL;
     return lua_gettop(L) - 1;
 }
@@ -243,13 +241,13 @@ static wl_actor *actor_new(const wl_actor_options *o)
 
 static const char *start(lua_State *L, wl_actor *a)
 {
-    if (wl_state_of(L)->ended)
+    if (wl_lus_of(L)->ended)
         return "this state is being closed";
     if (!a->path || !a->package_path || !a->package_cpath)
         return "not enough memory";
     int rc = wl_actor_pool_open();
     if (rc != 0)
-        return wl_word(rc);
+        return wl_core->wl_word(rc);
     const char *why = wl_family_enter(L, a);
     if (why)
         return why;
@@ -258,7 +256,7 @@ static const char *start(lua_State *L, wl_actor *a)
         return NULL;
     wl_family_leave(a);
     wl_actor_unref(a);
-    return wl_word(rc);
+    return wl_core->wl_word(rc);
 }
 
 static const char *create_actor(lua_State *L, const wl_actor_options *o)
@@ -266,12 +264,11 @@ static const char *create_actor(lua_State *L, const wl_actor_options *o)
     wl_actor **slot = lua_touserdata(L, -1);
     wl_actor  *a = *slot = actor_new(o);
     if (!a) {
-        wl_message_free(o->arguments);
+        wl_core->wl_message_free(o->arguments);
         return "not enough memory";
     }
     a->arguments = o->arguments;
-    a->loader = wl_state_of(L)->loader;
-    if ((a->rights = wl_state_of(L)->rights))
+    if ((a->rights = wl_lus_of(L)->rights))
         wl_rights_ref(a->rights);
     a->package_path = copy_field(L, "path");
     a->package_cpath = copy_field(L, "cpath");
@@ -326,7 +323,7 @@ static wl_actor_options read_options(lua_State *L)
 static void check_rights(lua_State *L, const char *path)
 {
     char             canonical[PATH_MAX];
-    const wl_rights *r = wl_state_of(L)->rights;
+    const wl_rights *r = wl_lus_of(L)->rights;
     if (!wl_rights_have(r, WL_FS_READ, NULL) &&
         (!wl_canonical(path, canonical) || !wl_rights_have(r, WL_FS_READ, canonical)))
         wl_fail_caller(L, "worker.create: permission \"fs:read\" denied for %s", path);
@@ -348,7 +345,7 @@ static int worker_create(lua_State *L)
                        has_options ? ".path" : "", wl_show(L, 1));
     check_rights(L, lua_tostring(L, 1));
     wl_actor_slot(L);
-    if (n > 0 && wl_pack(L, 2, n, &how, &o.arguments) != 0)
+    if (n > 0 && wl_core->wl_pack(L, 2, n, &how, &o.arguments) != 0)
         wl_fail_caller(L, "worker.create: %s", lua_tostring(L, -1));
     o.path = lua_tostring(L, 1);
     const char *why = create_actor(L, &o);
@@ -385,10 +382,27 @@ static int functions(lua_State *L)
     return 1;
 }
 
-/* module -> module */
-void wl_actors_register(lua_State *L)
+/* So that states that are made later find this very file.
+ *
+ * -> */
+static void preload(lua_State *L)
 {
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "preload");
+    if (lua_istable(L, -1))
+        wl_function(L, "weir.lus.core", luaopen_weir_lus_core);
+    lua_pop(L, 2);
+}
+
+/* -> module */
+int luaopen_weir_lus_core(lua_State *L)
+{
+    wl_stay_loaded(luaopen_weir_lus_core);
+    wl_core_require(L);
     register_handles(L);
-    wl_method(L, "worker_functions", functions);
+    preload(L);
+    lua_newtable(L);
+    wl_function(L, "functions", functions);
     wl_suspend_register(L);
+    return 1;
 }

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * life.h: what the module brings of actors.
+ * life.h: the module weir.lus.core, which weir.worker loads.
  */
 #ifndef WL_LUS_LIFE_H
 #define WL_LUS_LIFE_H
 
 #include <lua.h>
 
-#pragma GCC visibility push(hidden)
+__attribute__((visibility("default"))) int luaopen_weir_lus_core(lua_State *L); /* -> module */
 
-void wl_actors_register(lua_State *L);
-
-#pragma GCC visibility pop
 #endif

@@ -4,8 +4,7 @@
  * as a message of the codec.
  */
 #include "lus/message.h"
-#include "runtime/util.h"
-#include "codec/codec.h"
+#include "lus/core.h"
 
 #include <math.h>
 #include <string.h>
@@ -62,7 +61,7 @@ void wl_msg_pack(lua_State *L, int i, const char *function, wl_msg *item)
     static const wl_pack_options options = {.what = "value", .metatables = WL_DROP, .data = true};
     if (small(L, i, item))
         return;
-    if (wl_pack(L, i, 1, &options, &item->u.m) != 0)
+    if (wl_core->wl_pack(L, i, 1, &options, &item->u.m) != 0)
         wl_fail_caller(L, "%s: %s", function, lua_tostring(L, -1));
     item->kind = WL_MSG_VALUES;
 }
@@ -70,7 +69,7 @@ void wl_msg_pack(lua_State *L, int i, const char *function, wl_msg *item)
 void wl_msg_drop(wl_msg *item)
 {
     if (item->kind == WL_MSG_VALUES)
-        wl_message_free(item->u.m);
+        wl_core->wl_message_free(item->u.m);
 }
 
 /* -> value; what is left of the item goes */
@@ -86,8 +85,8 @@ void wl_msg_push(lua_State *L, wl_msg *item)
     case WL_MSG_TEXT: lua_pushlstring(L, item->text, item->size); return;
     case WL_MSG_VALUES: break;
     }
-    int n = wl_unpack(L, item->u.m);
-    wl_message_free(item->u.m);
+    int n = wl_core->wl_unpack(L, item->u.m);
+    wl_core->wl_message_free(item->u.m);
     if (n < 0)
         lua_error(L);
 }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "runtime/util.h"
-#include "codec/codec.h"
+#include "lus/core.h"
 
 #pragma GCC visibility push(hidden)
 

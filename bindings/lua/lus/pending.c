@@ -7,16 +7,13 @@
  * and tried again when it was woken.
  */
 #include "lus/pending.h"
-#include "runtime/main.h"
-#include "runtime/state.h"
-#include "runtime/util.h"
+#include "lus/core.h"
 #include "lus/actor.h"
 #include "lus/channel.h"
 #include "lus/failure.h"
 #include "lus/message.h"
 #include "lus/queue.h"
 #include "lus/waker.h"
-#include "weir.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,7 +108,7 @@ static bool is_ready(const wl_pending *op)
 /* False: it is ready. */
 bool wl_pending_arm(lua_State *L, wl_pending *op, enum wl_waker_kind kind)
 {
-    wl_main *m = kind == WL_MAILS ? wl_main_get(L) : NULL;
+    wl_main *m = kind == WL_MAILS ? wl_core->wl_main_get(L) : NULL;
     wl_pending_disarm(op);
     op->waker = wl_waker_new(kind, kind == WL_UNPARKS ? op->t->self : NULL, m);
     if (!op->waker)
@@ -256,7 +253,7 @@ int64_t wl_pending_left(const wl_pending *op)
 /* The time of the park that is to come. */
 static int set_time(lua_State *L, wl_pending *op)
 {
-    int rc = weir_task_park_within(&op->t->self->task, wl_pending_left(op));
+    int rc = wl_core->weir_task_park_within(&op->t->self->task, wl_pending_left(op));
     if (rc == 0)
         return 0;
     wl_pending_disarm(op);
@@ -289,6 +286,6 @@ int wl_pending_expire(lua_State *L, wl_pending *op)
 void wl_pending_class_make(lua_State *L)
 {
     luaL_newmetatable(L, OP);
-    wl_method(L, "__gc", op_gc);
+    wl_function(L, "__gc", op_gc);
     lua_pop(L, 1);
 }

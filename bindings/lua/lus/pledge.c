@@ -7,8 +7,8 @@
  * a call names without "~" is all that the state keeps of what it had; so a call can only
  * take away.
  */
-#include "runtime/state.h"
 #include "lus/rights.h"
+#include "lus/core.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -129,10 +129,10 @@ static wl_rights *narrow(lua_State *L, wl_rights *old, ask *a, int n)
 /* names... -> a boolean for each */
 static int pledge(lua_State *L)
 {
-    wl_state *s = wl_this(L);
-    int       n = lua_gettop(L);
-    ask      *a = lua_newuserdata(L, sizeof *a);
-    bool      sealed = s->sealed;
+    wl_lus *s = wl_lus_of(L);
+    int     n = lua_gettop(L);
+    ask    *a = lua_newuserdata(L, sizeof *a);
+    bool    sealed = s->sealed;
     luaL_checkstack(L, n + 2, "too many permissions");
     for (int i = 1; i <= n; i++) {
         parse(L, i, a);
@@ -144,7 +144,7 @@ static int pledge(lua_State *L)
     if (!narrower)
         return luaL_error(L, "pledge: not enough memory");
     wl_rights_unref(s->rights);
-    s->rights = narrower;
+    wl_lus_restrict(L, narrower);
     for (int i = 1; i <= n; i++) {
         parse(L, i, a);
         s->sealed |= a->word->rights == 0;
@@ -156,7 +156,7 @@ static int pledge(lua_State *L)
 void wl_pledge_push(lua_State *L)
 {
     lua_newtable(L);
-    wl_method(L, "pledge", pledge);
+    wl_function(L, "pledge", pledge);
     lua_getfield(L, -1, "pledge");
     lua_remove(L, -2);
 }

@@ -16,10 +16,10 @@
  * of a coroutine of the thread that forked is over, all others stayed behind.
  */
 #include "lus/pool.h"
+#include "lus/core.h"
 #include "lus/actor.h"
 #include "lus/channel.h"
 #include "lus/roster.h"
-#include "weir.h"
 
 #include <unistd.h>
 
@@ -109,9 +109,9 @@ static int make_pool(weir_pool **out)
     weir_pool_options  o = {.size = sizeof o, .name = "worker", .max_blocked = SPARES};
     o.threads = count_threads();
     notice = (weir_notice){.fn = ready};
-    int rc = weir_pool_open_async(out, &o, NULL, &notice);
+    int rc = wl_core->weir_pool_open_async(out, &o, NULL, &notice);
     if (rc == 0 && (rc = wait_until_ready()) != 0)
-        weir_pool_release(*out);
+        wl_core->weir_pool_release(*out);
     atomic_store(&crew.most, o.threads + SPARES);
     return rc;
 }
@@ -133,7 +133,7 @@ static int open_locked(void)
 
 int wl_actor_pool_open(void)
 {
-    int rc = weir_on_fork(&at_fork);
+    int rc = wl_core->weir_on_fork(&at_fork);
     wl_roster_take();
     while (rc == 0 && crew.state == OPENING)
         pthread_cond_wait(&crew.changed, &wl_roster_lock);
@@ -143,7 +143,7 @@ int wl_actor_pool_open(void)
     return rc;
 }
 
-int wl_actor_pool_run(weir_task *t) { return weir_run(crew.pool, t, NULL); }
+int wl_actor_pool_run(weir_task *t) { return wl_core->weir_run(crew.pool, t, NULL); }
 
 /* ---- waits that block --------------------------------------------------------------- */
 
@@ -156,12 +156,12 @@ bool wl_actor_pool_begin_block(void)
         atomic_fetch_sub(&crew.blocked, 1);
         return false;
     }
-    weir_blocking_begin();
+    wl_core->weir_blocking_begin();
     return true;
 }
 
 void wl_actor_pool_end_block(void)
 {
-    weir_blocking_end();
+    wl_core->weir_blocking_end();
     atomic_fetch_sub(&crew.blocked, 1);
 }

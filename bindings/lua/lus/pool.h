@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "weir.h"
+#include "lus/core.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -13,7 +13,7 @@
 #include <limits.h>
 #include <stdatomic.h>
 
-#include "runtime/state.h"
+#include "lus/core.h"
 
 #pragma GCC visibility push(hidden)
 

@@ -3,7 +3,7 @@
  * suspend.c: how an operation waits, in one of three ways:
  *   it parks   in the main chunk of an actor, where that can yield: the thread leaves
  *              the state, and the runner tries the operation again when it is woken
- *   Lua waits  under a loop, or where the mailbox has something to serve: weir.actor
+ *   Lua waits  under a loop, or where the mailbox has something to serve: weir.lus.actor
  *              gave a function that suspends whatever runs there (the suspender)
  *   it blocks  anywhere else: the thread waits, and a spare one may start
  *
@@ -12,18 +12,12 @@
  * is what Lua must wait for.
  */
 #include "lus/suspend.h"
-#include "runtime/cancel.h"
-#include "runtime/job.h"
-#include "runtime/mailbox.h"
-#include "runtime/main.h"
-#include "runtime/state.h"
-#include "runtime/thread.h"
+#include "lus/core.h"
 #include "lus/actor.h"
 #include "lus/pending.h"
 #include "lus/pool.h"
 #include "lus/roster.h"
 #include "lus/waker.h"
-#include "weir.h"
 
 #include <string.h>
 
@@ -55,7 +49,7 @@ static bool begin_block(const wl_pending *op)
 {
     if (op->t->self && op->deadline < 0)
         return wl_actor_pool_begin_block();
-    weir_blocking_begin();
+    wl_core->weir_blocking_begin();
     return true;
 }
 
@@ -64,7 +58,7 @@ static void end_block(const wl_pending *op)
     if (op->t->self && op->deadline < 0)
         wl_actor_pool_end_block();
     else
-        weir_blocking_end();
+        wl_core->weir_blocking_end();
 }
 
 static void fire(void *waker) { wl_waker_fire(waker); }
@@ -72,12 +66,12 @@ static void fire(void *waker) { wl_waker_fire(waker); }
 /* False: the task that waits was cancelled. */
 static bool sleep_at(lua_State *L, wl_waker *k, int64_t ns)
 {
-    wl_thread *w = wl_thread_of(L);
+    wl_thread *w = wl_core->wl_thread_of(L);
     wl_job    *j = w ? w->job : NULL;
-    if (j && !wl_cancel_asleep(j, NULL, fire, k))
+    if (j && !wl_core->wl_cancel_asleep(j, NULL, fire, k))
         return false;
     wl_waker_wait(k, ns);
-    return !j || wl_cancel_awake(j);
+    return !j || wl_core->wl_cancel_awake(j);
 }
 
 static int block(lua_State *L, wl_pending *op)
@@ -186,9 +180,9 @@ static int yield(lua_State *L, wl_pending *op)
 static bool can_park(lua_State *L, const wl_pending *op)
 {
     wl_actor *a = op->t->self;
-    if (!a || L != a->root || wl_actor_is_lost(a) || !wl_main_is_idle(L) || !can_yield(L))
+    if (!a || L != a->root || wl_actor_is_lost(a) || !wl_core->wl_main_is_idle(L) || !can_yield(L))
         return false;
-    wl_main_end(L);
+    wl_core->wl_main_end(L);
     return true;
 }
 
@@ -226,11 +220,11 @@ static bool push_suspender(lua_State *L, const wl_pending *op)
 {
     bool in_main = lua_pushthread(L) || (op->t->self && L == op->t->self->root);
     lua_pop(L, 1);
-    if (in_main && wl_main_is_idle(L))
+    if (in_main && wl_core->wl_main_is_idle(L))
         return false;
     if (!in_main && has_loop(L)) {
         lua_getglobal(L, "require");
-        lua_pushliteral(L, "weir.actor");
+        lua_pushliteral(L, "weir.lus.actor");
         lua_call(L, 1, 0);
     }
     wl_push_suspender(L);
@@ -332,9 +326,9 @@ static int op_block(lua_State *L)
         would_deadlock(L);
         return 1;
     }
-    wl_main *m = wl_main_get(L);
+    wl_main *m = wl_core->wl_main_get(L);
     int      n;
-    bool     goes_on = wl_main_sleep(L, m, wl_pending_left(op), &n);
+    bool     goes_on = wl_core->wl_main_sleep(L, m, wl_pending_left(op), &n);
     end_block(op);
     if (goes_on)
         return 0;
@@ -346,10 +340,10 @@ static int op_block(lua_State *L)
 /* module -> module */
 void wl_suspend_register(lua_State *L)
 {
-    wl_method(L, "worker_suspender", set_suspender);
-    wl_method(L, "op_try", op_attempt);
-    wl_method(L, "op_arm", op_arm);
-    wl_method(L, "op_block", op_block);
-    wl_method(L, "op_in_main", op_in_main);
-    wl_method(L, "op_left", op_left);
+    wl_function(L, "set_suspender", set_suspender);
+    wl_function(L, "op_try", op_attempt);
+    wl_function(L, "op_arm", op_arm);
+    wl_function(L, "op_block", op_block);
+    wl_function(L, "op_in_main", op_in_main);
+    wl_function(L, "op_left", op_left);
 }

@@ -8,10 +8,8 @@
  * from the start, so that a loop turns until it came: who gives up the wait fires it.
  */
 #include "lus/waker.h"
-#include "runtime/main.h"
-#include "runtime/util.h"
+#include "lus/core.h"
 #include "lus/actor.h"
-#include "weir.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -27,7 +25,7 @@ void wl_waker_unref(wl_waker *k)
     if (k->actor)
         wl_actor_unref(k->actor);
     if (k->main)
-        wl_main_unref(k->main);
+        wl_core->wl_main_unref(k->main);
     if (k->kind == WL_UNBLOCKS) {
         pthread_mutex_destroy(&k->lock);
         pthread_cond_destroy(&k->up);
@@ -48,7 +46,7 @@ static void mailed(weir_notice *notice, int outcome)
     if (atomic_load(&k->main->closed))
         wl_waker_unref(k);
     else
-        wl_main_tell_ping(k->main, &k->ping);
+        wl_core->wl_main_tell_ping(k->main, &k->ping);
 }
 
 static void init_up(wl_waker *k)
@@ -68,7 +66,7 @@ wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m)
     k->ping.let_go = let_go;
     k->thread = pthread_self();
     if (kind == WL_MAILS) {
-        if (weir_notice_expect(&k->notice, m->weir) != 0) {
+        if (wl_core->weir_notice_expect(&k->notice, m->weir) != 0) {
             free(k);
             return NULL;
         }
@@ -79,7 +77,7 @@ wl_waker *wl_waker_new(enum wl_waker_kind kind, wl_actor *a, wl_main *m)
     if ((k->actor = a))
         wl_actor_ref(a);
     if ((k->main = m))
-        wl_main_ref(m);
+        wl_core->wl_main_ref(m);
     return k;
 }
 
@@ -88,8 +86,8 @@ void wl_waker_fire(wl_waker *k)
     if (atomic_exchange(&k->told, true))
         return;
     switch (k->kind) {
-    case WL_UNPARKS: weir_task_unpark(&k->actor->task); break;
-    case WL_MAILS: weir_notice_post(&k->notice, 0); break;
+    case WL_UNPARKS: wl_core->weir_task_unpark(&k->actor->task); break;
+    case WL_MAILS: wl_core->weir_notice_post(&k->notice, 0); break;
     case WL_UNBLOCKS:
         pthread_mutex_lock(&k->lock);
         k->is_up = true;

@@ -5,13 +5,12 @@
 #ifndef WL_LUS_WAKER_H
 #define WL_LUS_WAKER_H
 
-#include "runtime/main.h"
+#include "lus/core.h"
 
 #pragma GCC visibility push(hidden)
 
 typedef struct wl_waker wl_waker;
 typedef struct wl_node  wl_node;
-typedef struct wl_actor wl_actor;
 
 enum wl_waker_kind { WL_UNPARKS, WL_UNBLOCKS, WL_MAILS };
 

@@ -4,6 +4,7 @@
  * traceback, and as a message to another state.
  */
 #include "runtime/error.h"
+#include "weir.h"
 #include "runtime/job.h"
 #include "runtime/state.h"
 #include "runtime/thread.h"
@@ -94,4 +95,26 @@ wl_message *wl_pack_error(lua_State *L, wl_metatables metatables)
         explain(L);
     wl_pack(L, lua_gettop(L), 1, &options, &m);
     return m;
+}
+
+const char *wl_word(int code)
+{
+    switch (code) {
+    case WEIR_ECLOSED: return "closed";
+    case WEIR_EFULL: return "full";
+    case WEIR_ECANCELED: return "cancelled";
+    case WEIR_EEXPIRED: return "expired";
+    case WEIR_ETIMEDOUT: return "timeout";
+    case WEIR_ENOMEM: return "not enough memory";
+    case WEIR_EAGAIN: return "the system refused a thread";
+    default: return weir_strerror(code);
+    }
+}
+
+/* -> nil, word */
+int wl_push_refusal(lua_State *L, int code)
+{
+    lua_pushnil(L);
+    lua_pushstring(L, wl_word(code));
+    return 2;
 }

@@ -14,6 +14,8 @@ void        wl_error_prepare(lua_State *L);                        /* in a new s
 void        wl_push_text(lua_State *L, int index);                 /* -> text of the value there */
 int         wl_note_failure(lua_State *L);                         /* a message handler */
 wl_message *wl_pack_error(lua_State *L, wl_metatables metatables); /* error -> ... */
+const char *wl_word(int code);                                     /* of the core */
+int         wl_push_refusal(lua_State *L, int code);               /* -> nil, word; returns 2 */
 
 #pragma GCC visibility pop
 #endif

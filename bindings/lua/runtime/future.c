@@ -7,6 +7,7 @@
  * before the collector comes to the future.
  */
 #include "runtime/future.h"
+#include "runtime/error.h"
 #include "runtime/job.h"
 #include "runtime/settle.h"
 #include "runtime/state.h"

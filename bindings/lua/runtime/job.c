@@ -8,6 +8,7 @@
  * its state, settled or not.
  */
 #include "runtime/job.h"
+#include "runtime/error.h"
 #include "runtime/main.h"
 #include "runtime/pool.h"
 #include "runtime/state.h"

@@ -53,9 +53,10 @@ static void main_close(wl_main *m)
     wl_main_unref(m);
 }
 
-static void end(wl_state *s)
+static void end(void *state)
 {
-    wl_main *m = s->main;
+    wl_state *s = state;
+    wl_main  *m = s->main;
     s->main = NULL;
     if (!m)
         return;
@@ -233,7 +234,7 @@ static int wait(lua_State *L)
     bool timed =
         w && j && !counts && seconds != 0; /* ends by itself, so it is no reason for an error */
     bool spare =
-        timed || (wl_this(L)->actor && (j || for_space)); /* nor does this: other threads end it */
+        timed || (wl_this(L)->spares && (j || for_space)); /* nor does this: other threads end it */
     if (spare)
         weir_blocking_begin();
     int  n = 0;
@@ -295,7 +296,7 @@ static int line_up(lua_State *L)
 /* module -> module */
 void wl_main_register(lua_State *L)
 {
-    wl_state_on_end(wl_state_of(L), end);
+    wl_state_on_end(wl_state_of(L), end, wl_state_of(L));
     wl_method(L, "told", told);
     wl_method(L, "dispatch", dispatch);
     wl_method(L, "turn", turn);

@@ -4,6 +4,7 @@
  * told to it, for Lua to take later.
  */
 #include "runtime/main.h"
+#include "runtime/error.h"
 #include "runtime/job.h"
 #include "runtime/state.h"
 #include "runtime/util.h"

@@ -29,8 +29,8 @@ static int state_gc(lua_State *L)
 {
     wl_state *s = lua_touserdata(L, 1);
     for (int i = WL_MOST_ON_END; i-- > 0;)
-        if (s->on_end[i])
-            s->on_end[i](s);
+        if (s->on_end[i].fn)
+            s->on_end[i].fn(s->on_end[i].arg);
     s->over = true;
     free(s->free_keys);
     s->free_keys = NULL;
@@ -55,18 +55,19 @@ void wl_state_open(lua_State *L, wl_thread *w)
 
 wl_thread *wl_thread_of(lua_State *L) { return wl_state_of(L)->worker; }
 
-void wl_state_on_end(wl_state *s, void (*fn)(wl_state *))
+void wl_state_on_end(wl_state *s, void (*fn)(void *), void *arg)
 {
     int i = 0;
-    while (s->on_end[i] && s->on_end[i] != fn)
+    while (s->on_end[i].fn && s->on_end[i].fn != fn)
         i++;
-    s->on_end[i] = fn;
+    s->on_end[i].fn = fn;
+    s->on_end[i].arg = arg;
 }
 
 void wl_need_all(lua_State *L, const char *function)
 {
     wl_state *s = wl_state_of(L);
-    if (s && s->rights)
+    if (s && s->restricted)
         luaL_error(L, "%s: permission \"all\" denied", function);
 }
 

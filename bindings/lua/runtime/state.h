@@ -11,9 +11,6 @@
 
 typedef struct wl_main   wl_main;
 typedef struct wl_thread wl_thread;
-typedef struct wl_actor  wl_actor;
-typedef struct wl_family wl_family;
-typedef struct wl_rights wl_rights;
 typedef struct wl_state  wl_state;
 
 enum { WL_MOST_ON_END = 2 };
@@ -28,21 +25,19 @@ struct wl_state {
      * fastest. One more than the main before had given out, until it is told. */
     uint32_t *free_keys, n_free_keys, n_keys, max_keys;
     uint64_t  keys_before;
-    void (*on_end[WL_MOST_ON_END])(wl_state *s); /* the last one first, on the state's thread */
-    lua_Hook      hook;    /* seen by the last wait; see runtime/interrupt.c */
-    wl_actor     *actor;   /* whose state it is, or NULL; outlives it */
-    wl_family    *family;  /* of the actors that were made here */
-    bool          ended;   /* no more are */
-    wl_rights    *rights;  /* NULL: all; see lus/rights.h */
-    bool          sealed;  /* they stay as they are */
-    bool          guarded; /* its library's functions ask for them */
-    lua_CFunction loader;  /* of weir.core, for the states that are made here */
+    struct {
+        void (*fn)(void *arg);
+        void *arg;
+    } on_end[WL_MOST_ON_END]; /* the last one first, on the state's thread */
+    lua_Hook hook;            /* seen by the last wait; see runtime/interrupt.c */
+    bool     restricted;      /* it has given up rights: no pools, no calls into others */
+    bool     spares; /* where it waits a spare thread should start: its thread is others', too */
 };
 
 void       wl_state_open(lua_State *L, wl_thread *w); /* once per state, before all else */
 void       wl_state_push(lua_State *L);               /* -> the record, or nil */
 wl_state  *wl_state_of(lua_State *L);                 /* the same; NULL: none */
-void       wl_state_on_end(wl_state *s, void (*fn)(wl_state *)); /* once counts */
+void       wl_state_on_end(wl_state *s, void (*fn)(void *), void *arg); /* once counts */
 wl_thread *wl_thread_of(lua_State *L); /* NULL in a state that is no pool thread's */
 
 uint32_t wl_key_take(lua_State *L, wl_state *s);                     /* may throw */
@@ -64,11 +59,11 @@ static inline wl_state *wl_this(lua_State *L)
     return lua_touserdata(L, lua_upvalueindex(WL_THIS_STATE));
 }
 
-void wl_need_all(lua_State *L, const char *function); /* raises in a state that has pledged */
+void wl_need_all(lua_State *L, const char *function); /* raises in a restricted state */
 
 static inline void wl_need_unrestricted(lua_State *L, const char *function)
 {
-    if (wl_this(L)->rights)
+    if (wl_this(L)->restricted)
         wl_need_all(L, function);
 }
 

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: ISC
  *
- * util.c: small things that every room needs.
+ * util.c: small things that every room needs. They have no state and need no other room,
+ * so that each C module of ours has a copy.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "runtime/util.h"
-#include "weir.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,28 +31,6 @@ char *wl_strdup(const char *s)
     size_t size = strlen(s) + 1;
     char  *copy = malloc(size);
     return copy ? memcpy(copy, s, size) : NULL;
-}
-
-const char *wl_word(int code)
-{
-    switch (code) {
-    case WEIR_ECLOSED: return "closed";
-    case WEIR_EFULL: return "full";
-    case WEIR_ECANCELED: return "cancelled";
-    case WEIR_EEXPIRED: return "expired";
-    case WEIR_ETIMEDOUT: return "timeout";
-    case WEIR_ENOMEM: return "not enough memory";
-    case WEIR_EAGAIN: return "the system refused a thread";
-    default: return weir_strerror(code);
-    }
-}
-
-/* -> nil, word */
-int wl_push_refusal(lua_State *L, int code)
-{
-    lua_pushnil(L);
-    lua_pushstring(L, wl_word(code));
-    return 2;
 }
 
 int64_t wl_nanoseconds(lua_Number seconds)
@@ -155,4 +137,14 @@ int wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct
 #else
     return pthread_cond_timedwait(cond, lock, until);
 #endif
+}
+
+/* ---- modules --------------------------------------------------------------- */
+
+/* lua_close unloads modules, while threads of a pool may still run in this one. */
+void wl_stay_loaded(lua_CFunction fn)
+{
+    Dl_info here;
+    if (dladdr((void *)(uintptr_t)fn, &here) && here.dli_fname)
+        dlopen(here.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }

@@ -18,7 +18,6 @@
 
 /* Calls fn(lightuserdata ud) protected: 0, or the status with a message pushed. */
 int wl_protect(lua_State *L, lua_CFunction fn, void *ud);
-int wl_push_refusal(lua_State *L, int code); /* -> nil, word; returns 2 */
 
 /* luaL_testudata and luaL_checkudata for the types of wl_class (state.h), without their
  * search by name: `type` must be the very string that was given there. */
@@ -30,8 +29,8 @@ void  wl_require(lua_State *L, const char *type);   /* weir, where the type is n
 void wl_no_argument(lua_State  *L,
                     const char *method); /* raises unless only the receiver is given */
 int  wl_fail_caller(lua_State *L, const char *format, ...); /* raises at the line of the caller's */
-const char *wl_word(int code);
-char       *wl_strdup(const char *s);
+char *wl_strdup(const char *s);
+void  wl_stay_loaded(lua_CFunction fn); /* the module of that function, to the end of the process */
 
 int64_t wl_nanoseconds(lua_Number seconds);
 int64_t wl_some_nanoseconds(lua_Number seconds); /* where 0 means something else to the core */

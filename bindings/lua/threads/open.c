@@ -3,6 +3,7 @@
  * open.c: pools are opened, resized, asked and closed.
  */
 #include "runtime/cancel.h"
+#include "runtime/error.h"
 #include "runtime/job.h"
 #include "runtime/main.h"
 #include "runtime/pool.h"

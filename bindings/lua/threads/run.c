@@ -3,6 +3,7 @@
  * run.c: tasks are submitted, and come back.
  */
 #include "runtime/deadline.h"
+#include "runtime/error.h"
 #include "runtime/job.h"
 #include "runtime/limit.h"
 #include "runtime/main.h"

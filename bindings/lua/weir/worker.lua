@@ -131,4 +131,4 @@
 -- @tparam string ... rights. Raises if one is none
 -- @treturn boolean for each: whether it is held (or given up) now. Once sealed only false
 
-return require "weir.actor"
+return require "weir.lus.actor"

@@ -59,14 +59,18 @@ build = {
     ["weir.core"] = {
       sources = {
         "bindings/lua/codec/blob.c",
+        "bindings/lua/codec/code.c",
+        "bindings/lua/codec/entries.c",
         "bindings/lua/codec/globals.c",
         "bindings/lua/codec/message.c",
+        "bindings/lua/codec/missing.c",
         "bindings/lua/codec/names.c",
         "bindings/lua/codec/pack.c",
         "bindings/lua/codec/path.c",
         "bindings/lua/codec/plain.c",
         "bindings/lua/codec/stock.c",
         "bindings/lua/codec/unpack.c",
+        "bindings/lua/codec/write.c",
         "bindings/lua/io/append.c",
         "bindings/lua/io/command.c",
         "bindings/lua/io/signal.c",

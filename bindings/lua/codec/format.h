@@ -128,6 +128,10 @@ struct wl_message {
     unsigned char bytes[];
 };
 
+wl_message *wl_message_new(void);                              /* without values; NULL: no memory */
+wl_message *wl_message_resize(wl_message *m, size_t capacity); /* NULL: m is as it was */
+wl_message *wl_message_fit(wl_message *m); /* it is complete: gives back what is left over */
+
 /* ---- names: what is found in modules and among the registered --------------- */
 
 typedef struct wl_names wl_names;
@@ -147,73 +151,6 @@ bool wl_stock_has(lua_State *L, const char *module);
 
 /* userdata at index -> its handle type, or NULL. Pushes nothing. */
 const wl_handle_type *wl_handle_type_of(lua_State *L, int index);
-
-/* ---- the packer, for codec/path.c ------------------------------------------- */
-
-enum { WL_NOBODY = 0 };
-
-typedef struct {
-    const void *object;
-    size_t      at;     /* where its tag is; a cell's: which upvalue */
-    uint32_t    parent; /* in whose contents it was met; WL_NOBODY: it is an argument */
-    uint8_t     kind;   /* its tag */
-} wl_entry;
-
-/* A key that was met, and stands in the bytes. */
-typedef struct {
-    uint32_t at;           /* 0: none */
-    uint8_t  size, number; /* 0: once, so far */
-} wl_key;
-
-enum { WL_ROOTS = 2 };                /* stack index of the first value while packing */
-enum { WL_FEW = 8, WL_LITTLE = 512 }; /* objects, and bytes of code, that need no malloc */
-
-typedef struct {
-    lua_State             *L;
-    const wl_pack_options *options;
-    wl_message            *m;
-    wl_names              *names; /* NULL until needed */
-    const void            *globals;
-    int                    anchor;   /* stack index of the table of objects by number, */
-    bool                   anchored; /* once there is one */
-    bool                   holds;    /* it is used */
-    bool                   loose;    /* something was met that neither it nor the stack holds */
-    bool                   again;    /* it ended, to be begun again with it */
-    uint32_t               current;  /* the object whose contents are being written */
-    wl_entry              *entries;  /* by number - 1 */
-    uint32_t               n_entries, max_entries;
-    uint32_t              *slots; /* hash: address -> number, 0 is free */
-    uint32_t               n_slots;
-    int                    depth; /* of the tree that is being written */
-    uint8_t                n_keys;
-    wl_key                 keys[WL_MAX_KEYS]; /* by address, which is a hint */
-    char                  *code;              /* bytecode on its way into a blob */
-    size_t                 code_size, code_capacity;
-    /* What the three point to at first. */
-    wl_entry few_entries[WL_FEW];
-    uint32_t few_slots[2 * WL_FEW];
-    char     little_code[WL_LITTLE];
-} wl_packer;
-
-wl_message *wl_message_new(void);                              /* without values; NULL: no memory */
-wl_message *wl_message_resize(wl_message *m, size_t capacity); /* NULL: m is as it was */
-wl_message *wl_message_fit(wl_message *m); /* it is complete: gives back what is left over */
-
-static inline bool wl_stands_for_globals(const wl_packer *p, const void *object)
-{
-    return object == p->globals;
-}
-
-/* Whether the function at i has nothing of its own: no upvalue but the globals, and
- * their environment where functions have one. */
-bool wl_is_constant(const wl_packer *p, int i);
-
-/* Packs n values at first, into *used if there is one, when all are plain. Raises
- * nothing; takes a few stack slots. False: *used is there as it was. */
-bool wl_pack_plain(wl_packer *p, int first, int n, wl_message **used);
-
-/* Raises "<path of the value at the top>: <why>". */
-int wl_refuse(wl_packer *p, const char *why);
 
 #pragma GCC visibility pop
 #endif

@@ -13,40 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/entries.h"
+#include "codec/packer.h"
 
 /* ---- objects --------------------------------------------------------------------- */
-
-static void begin_again(wl_packer *p)
-{
-    p->again = true;
-    lua_pushlightuserdata(p->L, p);
-    lua_error(p->L);
-}
-
-/* From now on objects are held. */
-static void hold(wl_packer *p)
-{
-    if (!p->holds && p->n_entries)
-        begin_again(p);
-    p->holds = true;
-}
-
-/* The collector may run: only arguments may have been met and not held. */
-static void may_collect(wl_packer *p)
-{
-    if (p->loose)
-        begin_again(p);
-}
 
 /* The same for the value at i, whose tag comes next. If it is held, it stays until the
  * message is done; the stack is enough for an argument that nobody asks for by number. */
 static void remember_value(wl_packer *p, int i, const void *object, enum wl_tag kind)
 {
     lua_State *L = p->L;
-    wl_entry  *e = remember(p, object, kind);
+    wl_entry  *e = wl_entry_add(p, object, kind);
     p->loose = p->loose || (!p->holds && i >= p->anchor);
-    if (!p->holds || (i < p->anchor && !holds_others(e)))
+    if (!p->holds || (i < p->anchor && !wl_entry_holds_others(e)))
         return;
     if (!p->anchored) {
         lua_newtable(L);
@@ -60,30 +38,15 @@ static void remember_value(wl_packer *p, int i, const void *object, enum wl_tag 
 static void put_reference(wl_packer *p, uint32_t number)
 {
     const wl_entry *e = &p->entries[number - 1];
-    if (!has_contents(e))
+    if (!wl_entry_has_contents(e))
         p->m->bytes[e->at] |= WL_NEEDED;
-    put_u32(p, WL_REFERENCE, number);
-}
-
-/* A free place in the side array, filled by the caller with what cannot fail. */
-static wl_side *next_side(wl_packer *p)
-{
-    wl_message *m = p->m;
-    if (m->n_sides == m->max_sides) {
-        uint32_t n = m->max_sides ? 2 * m->max_sides : 2;
-        wl_side *sides = n > m->max_sides ? realloc(m->sides, n * sizeof *sides) : NULL;
-        if (!sides)
-            no_memory(p);
-        m->sides = sides;
-        m->max_sides = n;
-    }
-    return &m->sides[m->n_sides];
+    wl_put_u32(p, WL_REFERENCE, number);
 }
 
 static void pack_light(wl_packer *p, int i)
 {
-    *next_side(p) = (wl_side){WL_SIDE_LIGHT, NULL, lua_touserdata(p->L, i)};
-    put_side(p, WL_LIGHT);
+    *wl_side_next(p) = (wl_side){WL_SIDE_LIGHT, NULL, lua_touserdata(p->L, i)};
+    wl_put_side(p, WL_LIGHT);
 }
 
 static bool pack_handle(wl_packer *p, int i, const void *object)
@@ -92,14 +55,14 @@ static bool pack_handle(wl_packer *p, int i, const void *object)
     if (!type)
         return false;
     remember_value(p, i, object, WL_HANDLE);
-    wl_side *side = next_side(p);
+    wl_side *side = wl_side_next(p);
     *side = (wl_side){WL_SIDE_HANDLE, type, type->retain(lua_touserdata(p->L, i))};
     if (!side->p) {
-        hold(p);
+        wl_pack_hold(p);
         lua_pushvalue(p->L, i);
         wl_refuse(p, "the handle was closed");
     }
-    put_side(p, WL_HANDLE);
+    wl_put_side(p, WL_HANDLE);
     return true;
 }
 
@@ -112,13 +75,13 @@ static bool pack_named(wl_packer *p, int i, const void *object)
     if (!n)
         return false;
     remember_value(p, i, object, tag);
-    unsigned char *at = put(p, 2);
+    unsigned char *at = wl_put(p, 2);
     at[0] = (unsigned char)tag;
     at[1] = (unsigned char)n;
     for (int k = -n; k < 0; k++) {
         size_t      size;
         const char *s = lua_tolstring(p->L, k, &size);
-        put_string(p, s, size);
+        wl_put_string(p, s, size);
     }
     lua_pop(p->L, n);
     return true;
@@ -135,9 +98,9 @@ static void pack_new_table(wl_packer *p, int i, const void *object)
     uint32_t       outer = p->current;
     size_t         at = p->m->size;
     if (!at_once)
-        hold(p);
+        wl_pack_hold(p);
     remember_value(p, i, object, tag);
-    put_field(p, tag, none, sizeof none);
+    wl_put_field(p, tag, none, sizeof none);
     if (!at_once)
         return;
     luaL_checkstack(p->L, LUA_MINSTACK, "too deep a table");
@@ -152,61 +115,13 @@ static void pack_new_table(wl_packer *p, int i, const void *object)
 
 /* ---- functions ------------------------------------------------------------------- */
 
-/* lua_Writer; 5.5 ends with an empty piece */
-static int append_code(lua_State *L, const void *piece, size_t size, void *packer)
-{
-    wl_packer *p = packer;
-    (void)L;
-    if (p->code_capacity - p->code_size < size) {
-        size_t capacity = 2 * p->code_capacity + size;
-        bool   first = p->code == p->little_code;
-        char  *code = realloc(first ? NULL : p->code, capacity);
-        if (!code)
-            return 1;
-        if (first)
-            memcpy(code, p->little_code, p->code_size);
-        p->code = code;
-        p->code_capacity = capacity;
-    }
-    if (size)
-        memcpy(p->code + p->code_size, piece, size);
-    p->code_size += size;
-    return 0;
-}
-
-static wl_blob *dump(wl_packer *p, int i)
-{
-    may_collect(p);
-    p->code_size = 0;
-    lua_pushvalue(p->L, i);
-    if (wl_dump(p->L, append_code, p, p->options->strip) != 0)
-        no_memory(p);
-    lua_pop(p->L, 1);
-    wl_blob *b = wl_blob_intern(p->code, p->code_size);
-    if (!b)
-        no_memory(p);
-    return b;
-}
-
-/* The message owns the blob before anything can raise. */
-static void put_code(wl_packer *p, enum wl_tag tag, int i)
-{
-    wl_side *side = next_side(p);
-    bool     caches = !p->options->strip;
-    wl_blob *known = caches ? wl_blob_of(p->L, i) : NULL;
-    *side = (wl_side){WL_SIDE_BLOB, NULL, known ? known : dump(p, i)};
-    put_side(p, tag);
-    if (caches && !known)
-        wl_blob_note(p->L, i, side->p);
-}
-
 static void pack_new_function(wl_packer *p, int i, const void *object)
 {
     enum wl_tag tag = wl_is_constant(p, i) ? WL_CONSTANT : WL_FUNCTION;
     if (tag == WL_FUNCTION)
-        hold(p);
+        wl_pack_hold(p);
     remember_value(p, i, object, tag);
-    put_code(p, tag, i);
+    wl_put_code(p, tag, i);
 }
 
 /* ---- values ---------------------------------------------------------------------- */
@@ -214,7 +129,7 @@ static void pack_new_function(wl_packer *p, int i, const void *object)
 static int refuse(wl_packer *p, int i)
 {
     lua_State *L = p->L;
-    hold(p);
+    wl_pack_hold(p);
     const char *what = lua_iscfunction(L, i)           ? "C function"
                        : lua_type(L, i) == LUA_TTHREAD ? "coroutine"
                                                        : luaL_typename(L, i);
@@ -231,7 +146,7 @@ static void pack_object(wl_packer *p, int i)
 {
     lua_State  *L = p->L;
     const void *object = lua_topointer(L, i);
-    uint32_t    number = number_of(p, object);
+    uint32_t    number = wl_entry_number(p, object);
     int         type = lua_type(L, i);
     if (number)
         put_reference(p, number);
@@ -240,7 +155,7 @@ static void pack_object(wl_packer *p, int i)
     else if (p->options->data)
         refuse(p, i);
     else if (wl_stands_for_globals(p, object))
-        put_tag(p, WL_GLOBALS);
+        wl_put_tag(p, WL_GLOBALS);
     else if (type == LUA_TUSERDATA && pack_handle(p, i, object))
         ;
     else if (pack_named(p, i, object))
@@ -260,13 +175,13 @@ static void pack_string(wl_packer *p, int i)
     uint64_t    length = size;
     uint32_t    number;
     if (size < WL_LONG_TEXT) {
-        put_string(p, s, size);
-    } else if ((number = number_of(p, s))) {
+        wl_put_string(p, s, size);
+    } else if ((number = wl_entry_number(p, s))) {
         put_reference(p, number);
     } else {
         remember_value(p, i, s, WL_TEXT);
-        put_field(p, WL_TEXT, &length, sizeof length);
-        memcpy(put(p, size), s, size);
+        wl_put_field(p, WL_TEXT, &length, sizeof length);
+        memcpy(wl_put(p, size), s, size);
     }
 }
 
@@ -276,9 +191,9 @@ static int pack_value(wl_packer *p, int i)
     lua_State *L = p->L;
     int        type = lua_type(L, i);
     switch (type) {
-    case LUA_TNIL: put_tag(p, WL_NIL); break;
-    case LUA_TBOOLEAN: put_tag(p, lua_toboolean(L, i) ? WL_TRUE : WL_FALSE); break;
-    case LUA_TNUMBER: put_number(p, i); break;
+    case LUA_TNIL: wl_put_tag(p, WL_NIL); break;
+    case LUA_TBOOLEAN: wl_put_tag(p, lua_toboolean(L, i) ? WL_TRUE : WL_FALSE); break;
+    case LUA_TNUMBER: wl_put_number(p, i); break;
     case LUA_TSTRING: pack_string(p, lua_absindex(L, i)); break;
     case LUA_TLIGHTUSERDATA:
         if (p->options->data)
@@ -302,11 +217,11 @@ static void pack_metatable(wl_packer *p)
     if (p->options->metatables == WL_DROP || !lua_getmetatable(L, -1))
         return;
     const void *object = lua_topointer(L, -1);
-    put_tag(p, WL_METATABLE);
-    if (p->options->metatables == WL_COPY || number_of(p, object))
+    wl_put_tag(p, WL_METATABLE);
+    if (p->options->metatables == WL_COPY || wl_entry_number(p, object))
         pack_object(p, lua_gettop(L));
     else if (!pack_named(p, lua_gettop(L), object)) {
-        hold(p);
+        wl_pack_hold(p);
         wl_refuse(p, "not registered (see weir.register)");
     }
     lua_pop(L, 1);
@@ -325,12 +240,12 @@ static void put_key(wl_packer *p, const char *s, size_t size)
     if (!k->at || k->size != size || memcmp(p->m->bytes + k->at, s, size) != 0) {
         if (!k->number && p->m->size < UINT32_MAX - 2)
             *k = (wl_key){(uint32_t)p->m->size + 2, (uint8_t)size, 0};
-        put_short(p, WL_STRING8, s, size);
+        wl_put_short(p, WL_STRING8, s, size);
     } else if (!k->number) {
         k->number = ++p->n_keys;
-        put_short(p, WL_NEW_KEY, s, size);
+        wl_put_short(p, WL_NEW_KEY, s, size);
     } else {
-        unsigned char *at = put(p, 2);
+        unsigned char *at = wl_put(p, 2);
         at[0] = WL_KEY;
         at[1] = k->number;
     }
@@ -352,7 +267,7 @@ static bool pack_item(wl_packer *p, bool integers)
 {
 #if LUA_VERSION_NUM >= 503
     if (integers && lua_isinteger(p->L, -1)) {
-        put_integer(p, lua_tointeger(p->L, -1));
+        wl_put_integer(p, lua_tointeger(p->L, -1));
         return true;
     }
 #else
@@ -388,16 +303,16 @@ static void pack_table(wl_packer *p, size_t at)
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
         if (last < most && (k = next_index(L, last, most))) {
             if (k != last + 1)
-                put_u32(p, WL_GAP, (uint32_t)(k - last - 1));
+                wl_put_u32(p, WL_GAP, (uint32_t)(k - last - 1));
             last = k;
         } else {
-            put_tag(p, WL_PAIR);
+            wl_put_tag(p, WL_PAIR);
             pack_key(p);
             hints[1]++;
         }
         integers = pack_item(p, integers);
     }
-    put_tag(p, WL_END);
+    wl_put_tag(p, WL_END);
     hints[0] = (uint32_t)last;
     memcpy(p->m->bytes + at + 1, hints, sizeof hints);
 }
@@ -410,16 +325,16 @@ static void pack_upvalue(wl_packer *p, int i)
     const void *cell = NULL;
     if (WL_HAS_UPVALUE_IDS && !wl_stands_for_globals(p, lua_topointer(L, -1)))
         cell = lua_upvalueid(L, -2, i);
-    uint32_t number = cell ? number_of(p, cell) : 0;
+    uint32_t number = cell ? wl_entry_number(p, cell) : 0;
     if (number) {
         unsigned char index = (unsigned char)p->entries[number - 1].at;
-        put_u32(p, WL_SAME_CELL, number);
-        *put(p, 1) = index;
+        wl_put_u32(p, WL_SAME_CELL, number);
+        *wl_put(p, 1) = index;
         return;
     }
     if (cell) {
-        remember(p, cell, WL_CELL)->at = (size_t)i;
-        put_tag(p, WL_CELL);
+        wl_entry_add(p, cell, WL_CELL)->at = (size_t)i;
+        wl_put_tag(p, WL_CELL);
     }
     pack_value(p, -1);
 }
@@ -436,13 +351,13 @@ static void pack_function(wl_packer *p)
         pack_upvalue(p, i);
         lua_pop(L, 1);
     }
-    put_tag(p, WL_END);
+    wl_put_tag(p, WL_END);
 }
 
 static void pack_contents(wl_packer *p, uint32_t number)
 {
     const wl_entry *e = &p->entries[number - 1];
-    if (!has_contents(e))
+    if (!wl_entry_has_contents(e))
         return;
     p->current = number;
     lua_rawgeti(p->L, p->anchor, (wl_index)number);

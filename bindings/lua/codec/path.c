@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "codec/format.h"
+#include "codec/packer.h"
 
 enum { STEPS = 8 };
 

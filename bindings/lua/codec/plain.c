@@ -6,7 +6,9 @@
  * Nothing in here raises, so it needs no protection; and what it writes, the long way
  * would have written.
  */
-#include "codec/write.h"
+#include <stdlib.h>
+
+#include "codec/packer.h"
 
 bool wl_is_constant(const wl_packer *p, int i)
 {
@@ -35,7 +37,7 @@ static bool plain_string(wl_packer *p, int i)
     const char *s = lua_tolstring(p->L, i, &size);
     bool        fits = size < WL_LONG_TEXT && room_for(p, 16 + size);
     if (fits)
-        put_string(p, s, size);
+        wl_put_string(p, s, size);
     return fits;
 }
 
@@ -56,7 +58,7 @@ static bool plain_function(wl_packer *p, int i)
     if (!b)
         return false;
     p->m->sides[0] = (wl_side){WL_SIDE_BLOB, NULL, b};
-    put_side(p, WL_CONSTANT);
+    wl_put_side(p, WL_CONSTANT);
     return true;
 }
 
@@ -64,9 +66,9 @@ static bool plain_value(wl_packer *p, int i)
 {
     lua_State *L = p->L;
     switch (lua_type(L, i)) {
-    case LUA_TNIL: put_tag(p, WL_NIL); return true;
-    case LUA_TBOOLEAN: put_tag(p, lua_toboolean(L, i) ? WL_TRUE : WL_FALSE); return true;
-    case LUA_TNUMBER: put_number(p, i); return true;
+    case LUA_TNIL: wl_put_tag(p, WL_NIL); return true;
+    case LUA_TBOOLEAN: wl_put_tag(p, lua_toboolean(L, i) ? WL_TRUE : WL_FALSE); return true;
+    case LUA_TNUMBER: wl_put_number(p, i); return true;
     case LUA_TSTRING: return plain_string(p, i);
     case LUA_TFUNCTION: return plain_function(p, i);
     default: return false;

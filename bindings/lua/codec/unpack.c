@@ -11,30 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/format.h"
+#include "codec/reader.h"
 
-enum { READER = 1, OBJECTS, KEYS, FIRST_VALUE }; /* stack indices */
-
-typedef struct {
-    lua_State           *L;
-    const wl_message    *m;
-    const unsigned char *at, *end;
-    size_t               hints; /* what table sizes may still ask for: the bytes are as many */
-    uint32_t             made;  /* objects so far */
-    unsigned             keys;  /* and keys that have numbers */
-    int                  depth;
-    bool                 has_objects;
-    /* Where it is, for errors: in the value of that index, or in an object that is filled. */
-    int      root;
-    uint32_t filled;
-    int      upvalue; /* of it, when it is a function */
-} reader;
-
-static int malformed(reader *r) { return luaL_error(r->L, "malformed message"); }
+static int malformed(wl_reader *r) { return luaL_error(r->L, "malformed message"); }
 
 /* ---- bytes ------------------------------------------------------------------------ */
 
-static const unsigned char *take(reader *r, size_t n)
+static const unsigned char *take(wl_reader *r, size_t n)
 {
     if ((size_t)(r->end - r->at) < n)
         malformed(r);
@@ -43,37 +26,37 @@ static const unsigned char *take(reader *r, size_t n)
     return at;
 }
 
-static unsigned take_u8(reader *r) { return *take(r, 1); }
+static unsigned take_u8(wl_reader *r) { return *take(r, 1); }
 
-static uint32_t take_u32(reader *r)
+static uint32_t take_u32(wl_reader *r)
 {
     uint32_t n;
     memcpy(&n, take(r, sizeof n), sizeof n);
     return n;
 }
 
-static int64_t take_i64(reader *r)
+static int64_t take_i64(wl_reader *r)
 {
     int64_t n;
     memcpy(&n, take(r, sizeof n), sizeof n);
     return n;
 }
 
-static void push_float(reader *r)
+static void push_float(wl_reader *r)
 {
     lua_Number n;
     memcpy(&n, take(r, sizeof n), sizeof n);
     lua_pushnumber(r->L, n);
 }
 
-static void push_string(reader *r, uint64_t length)
+static void push_string(wl_reader *r, uint64_t length)
 {
     if (length > (size_t)(r->end - r->at))
         malformed(r);
     lua_pushlstring(r->L, (const char *)take(r, (size_t)length), (size_t)length);
 }
 
-static const wl_side *take_side(reader *r, int kind)
+static const wl_side *take_side(wl_reader *r, int kind)
 {
     uint32_t i = take_u32(r);
     if (i >= r->m->n_sides || (int)r->m->sides[i].kind != kind)
@@ -83,7 +66,7 @@ static const wl_side *take_side(reader *r, int kind)
 
 /* ---- objects ----------------------------------------------------------------------- */
 
-static uint32_t next_number(reader *r)
+static uint32_t next_number(wl_reader *r)
 {
     if (r->made == INT32_MAX)
         malformed(r);
@@ -91,33 +74,33 @@ static uint32_t next_number(reader *r)
 }
 
 /* value -> value */
-static void remember_at(reader *r, lua_Integer place)
+static void remember_at(wl_reader *r, lua_Integer place)
 {
     lua_State *L = r->L;
     if (!r->has_objects) {
         lua_newtable(L);
-        lua_replace(L, OBJECTS);
+        lua_replace(L, WL_OBJECTS);
         r->has_objects = true;
     }
     lua_pushvalue(L, -1);
-    lua_rawseti(L, OBJECTS, (wl_index)place);
+    lua_rawseti(L, WL_OBJECTS, (wl_index)place);
 }
 
 /* value -> value: it has contents, and they are this message's */
-static void remember(reader *r) { remember_at(r, next_number(r)); }
+static void remember(wl_reader *r) { remember_at(r, next_number(r)); }
 
 /* value -> value: it has none */
-static void remember_opaque(reader *r, bool needed)
+static void remember_opaque(wl_reader *r, bool needed)
 {
     uint32_t number = next_number(r);
     if (!needed)
         return;
     remember_at(r, -(lua_Integer)number);
     lua_pushboolean(r->L, 0);
-    lua_rawseti(r->L, OBJECTS, (wl_index)number);
+    lua_rawseti(r->L, WL_OBJECTS, (wl_index)number);
 }
 
-static uint32_t take_number(reader *r)
+static uint32_t take_number(wl_reader *r)
 {
     uint32_t number = take_u32(r);
     if (number < 1 || number > r->made)
@@ -125,21 +108,21 @@ static uint32_t take_number(reader *r)
     return number;
 }
 
-static void push_reference(reader *r)
+static void push_reference(wl_reader *r)
 {
     uint32_t number = take_number(r);
     if (!r->has_objects)
         malformed(r);
-    lua_rawgeti(r->L, OBJECTS, (wl_index)number);
+    lua_rawgeti(r->L, WL_OBJECTS, (wl_index)number);
     if (lua_isboolean(r->L, -1)) {
         lua_pop(r->L, 1);
-        lua_rawgeti(r->L, OBJECTS, (wl_index) - (lua_Integer)number);
+        lua_rawgeti(r->L, WL_OBJECTS, (wl_index) - (lua_Integer)number);
     } else if (!lua_istable(r->L, -1) && !lua_isfunction(r->L, -1)) {
         malformed(r); /* a cell is no value, and one that nobody needs was not kept */
     }
 }
 
-static int hint(reader *r, uint32_t n)
+static int hint(wl_reader *r, uint32_t n)
 {
     if (n > r->hints || n > INT32_MAX)
         return 0;
@@ -147,21 +130,21 @@ static int hint(reader *r, uint32_t n)
     return (int)n;
 }
 
-static void push_new_table(reader *r)
+static void push_new_table(wl_reader *r)
 {
     int items = hint(r, take_u32(r)), pairs = hint(r, take_u32(r));
     lua_createtable(r->L, items, pairs);
 }
 
-static void push_table(reader *r)
+static void push_table(wl_reader *r)
 {
     push_new_table(r);
     remember(r);
 }
 
-static void fill_table(reader *r);
+static void fill_table(wl_reader *r);
 
-static void push_tree(reader *r, bool needed)
+static void push_tree(wl_reader *r, bool needed)
 {
     if (++r->depth > WL_MAX_DEPTH)
         malformed(r);
@@ -173,7 +156,7 @@ static void push_tree(reader *r, bool needed)
 }
 
 /* function -> function: the globals are its environment */
-static void bind_globals(reader *r)
+static void bind_globals(wl_reader *r)
 {
     lua_pushglobaltable(r->L);
 #if LUA_VERSION_NUM < 502
@@ -184,14 +167,14 @@ static void bind_globals(reader *r)
 #endif
 }
 
-static void push_function(reader *r)
+static void push_function(wl_reader *r)
 {
     wl_blob_load(r->L, take_side(r, WL_SIDE_BLOB)->p);
     remember(r);
 }
 
 /* Kept ones are shared by calls; one with other globals must not be. */
-static void push_constant(reader *r)
+static void push_constant(wl_reader *r)
 {
     wl_blob *b = take_side(r, WL_SIDE_BLOB)->p;
     if (wl_globals_are_home(r->L))
@@ -201,60 +184,20 @@ static void push_constant(reader *r)
     bind_globals(r);
 }
 
-static void push_handle(reader *r)
+static void push_handle(wl_reader *r)
 {
     const wl_side *side = take_side(r, WL_SIDE_HANDLE);
     side->type->push(r->L, side->p);
 }
 
-static void push_light(reader *r) { lua_pushlightuserdata(r->L, take_side(r, WL_SIDE_LIGHT)->p); }
-
-static void push_value(reader *r, unsigned tag);
-
-/* ---- who wanted what is not there ---------------------------------------------------- */
-
-/* -> which of the values the one on top is, or "a value" for what is deeper; it goes */
-static void push_root_of(reader *r)
+static void push_light(wl_reader *r)
 {
-    lua_State *L = r->L;
-    int        i = r->root;
-    if (r->filled)
-        for (i = 0; i < r->m->n && !lua_rawequal(L, -1, FIRST_VALUE + i); i++)
-            continue;
-    lua_pop(L, 1);
-    const char *what = r->m->what ? r->m->what : "argument";
-    if (i == r->m->n)
-        lua_pushfstring(L, "a value in %s", what);
-    else if (r->m->number)
-        lua_pushfstring(L, "%s %d", what, r->m->number + i);
-    else
-        lua_pushstring(L, what);
+    lua_pushlightuserdata(r->L, take_side(r, WL_SIDE_LIGHT)->p);
 }
 
-/* why -> error: the place, then why. What is no text stays what it is. */
-static int fail_here(reader *r)
-{
-    lua_State  *L = r->L;
-    const char *name = NULL;
-    if (lua_type(L, -1) != LUA_TSTRING)
-        return lua_error(L);
-    lua_pushnil(L);
-    if (r->filled) {
-        lua_rawgeti(L, OBJECTS, (wl_index)r->filled);
-        lua_replace(L, -2);
-        if (r->upvalue && (name = lua_getupvalue(L, -1, r->upvalue)) != NULL)
-            lua_pop(L, 1);
-    }
-    push_root_of(r);
-    if (name)
-        lua_pushfstring(L, " (upvalue '%s')", name);
-    else
-        lua_pushliteral(L, "");
-    lua_pushfstring(L, "%s%s: %s", lua_tostring(L, -2), lua_tostring(L, -1), lua_tostring(L, -3));
-    return lua_error(L);
-}
+static void push_value(wl_reader *r, unsigned tag);
 
-static void push_named(reader *r, enum wl_tag tag)
+static void push_named(wl_reader *r, enum wl_tag tag)
 {
     unsigned count = take_u8(r);
     int      first = lua_gettop(r->L) + 1;
@@ -267,13 +210,13 @@ static void push_named(reader *r, enum wl_tag tag)
         push_value(r, kind);
     }
     if (!wl_names_push(r->L, tag, first, (int)count))
-        fail_here(r);
+        wl_reader_fail(r);
     lua_replace(r->L, first);
     lua_settop(r->L, first);
 }
 
 /* One without contents to come. */
-static void push_opaque(reader *r, unsigned tag)
+static void push_opaque(wl_reader *r, unsigned tag)
 {
     switch (tag & ~(unsigned)WL_NEEDED) {
     case WL_CONSTANT: push_constant(r); break;
@@ -286,7 +229,7 @@ static void push_opaque(reader *r, unsigned tag)
     remember_opaque(r, tag & WL_NEEDED);
 }
 
-static void push_value(reader *r, unsigned tag)
+static void push_value(wl_reader *r, unsigned tag)
 {
     lua_State *L = r->L;
     switch (tag) {
@@ -313,29 +256,29 @@ static void push_value(reader *r, unsigned tag)
 /* ---- contents ----------------------------------------------------------------------- */
 
 /* -> string */
-static void push_new_key(reader *r)
+static void push_new_key(wl_reader *r)
 {
     if (r->keys == WL_MAX_KEYS)
         malformed(r);
     if (r->keys++ == 0) {
         lua_createtable(r->L, WL_MAX_KEYS, 0);
-        lua_replace(r->L, KEYS);
+        lua_replace(r->L, WL_NEW_KEYS);
     }
     push_string(r, take_u8(r));
     lua_pushvalue(r->L, -1);
-    lua_rawseti(r->L, KEYS, (int)r->keys);
+    lua_rawseti(r->L, WL_NEW_KEYS, (int)r->keys);
 }
 
-static void push_old_key(reader *r)
+static void push_old_key(wl_reader *r)
 {
     unsigned number = take_u8(r);
     if (number < 1 || number > r->keys)
         malformed(r);
-    lua_rawgeti(r->L, KEYS, (int)number);
+    lua_rawgeti(r->L, WL_NEW_KEYS, (int)number);
 }
 
 /* -> value, neither nil nor not a number */
-static void push_key(reader *r)
+static void push_key(wl_reader *r)
 {
     unsigned tag = take_u8(r);
     switch (tag) {
@@ -350,14 +293,14 @@ static void push_key(reader *r)
 }
 
 /* table -> table */
-static void fill_pair(reader *r)
+static void fill_pair(wl_reader *r)
 {
     push_key(r);
     push_value(r, take_u8(r));
     lua_rawset(r->L, -3);
 }
 
-static void fill_metatable(reader *r)
+static void fill_metatable(wl_reader *r)
 {
     push_value(r, take_u8(r));
     if (!lua_istable(r->L, -1))
@@ -365,7 +308,7 @@ static void fill_metatable(reader *r)
     lua_setmetatable(r->L, -2);
 }
 
-static void fill_table(reader *r)
+static void fill_table(wl_reader *r)
 {
     int64_t  i = 0;
     unsigned tag;
@@ -386,17 +329,17 @@ static void fill_table(reader *r)
 }
 
 /* function -> function: its upvalue i and the one told are one variable from now on */
-static void join_cell(reader *r, int i)
+static void join_cell(wl_reader *r, int i)
 {
     lua_State *L = r->L;
     uint32_t   cell = take_number(r);
     int        index = (int)take_u8(r);
     if (!r->has_objects)
         malformed(r);
-    lua_rawgeti(L, OBJECTS, (wl_index)cell);
+    lua_rawgeti(L, WL_OBJECTS, (wl_index)cell);
     if (lua_type(L, -1) != LUA_TNUMBER)
         malformed(r);
-    lua_rawgeti(L, OBJECTS, (wl_index)lua_tointeger(L, -1));
+    lua_rawgeti(L, WL_OBJECTS, (wl_index)lua_tointeger(L, -1));
     if (!WL_HAS_UPVALUE_IDS || !lua_getupvalue(L, -3, i) || !lua_getupvalue(L, -2, index))
         malformed(r);
     lua_pop(L, 2);
@@ -404,7 +347,7 @@ static void join_cell(reader *r, int i)
     lua_pop(L, 2);
 }
 
-static void fill_function(reader *r, uint32_t number)
+static void fill_function(wl_reader *r, uint32_t number)
 {
     lua_State *L = r->L;
     unsigned   tag;
@@ -422,7 +365,7 @@ static void fill_function(reader *r, uint32_t number)
         }
         if (tag == WL_CELL) {
             lua_pushinteger(L, (lua_Integer)number);
-            lua_rawseti(L, OBJECTS, (wl_index)next_number(r));
+            lua_rawseti(L, WL_OBJECTS, (wl_index)next_number(r));
             tag = take_u8(r);
         }
         push_value(r, tag);
@@ -431,9 +374,9 @@ static void fill_function(reader *r, uint32_t number)
     }
 }
 
-static void fill(reader *r, uint32_t number)
+static void fill(wl_reader *r, uint32_t number)
 {
-    lua_rawgeti(r->L, OBJECTS, (wl_index)number);
+    lua_rawgeti(r->L, WL_OBJECTS, (wl_index)number);
     r->filled = number;
     r->upvalue = 0;
     if (lua_istable(r->L, -1))
@@ -448,9 +391,9 @@ static void fill(reader *r, uint32_t number)
 /* reader -> values... */
 static int unpack_all(lua_State *L)
 {
-    reader *r = lua_touserdata(L, READER);
+    wl_reader *r = lua_touserdata(L, WL_READER);
     luaL_checkstack(L, r->m->n + LUA_MINSTACK, "too many values");
-    lua_settop(L, FIRST_VALUE - 1);
+    lua_settop(L, WL_FIRST_VALUE - 1);
     for (r->root = 0; r->root < r->m->n; r->root++)
         push_value(r, take_u8(r));
     for (uint32_t number = 1; r->has_objects && number <= r->made; number++)
@@ -488,7 +431,7 @@ static void resume_collector(lua_State *L, int kib_before)
 
 int wl_unpack(lua_State *L, const wl_message *m)
 {
-    reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, 0, 0, false, 0, 0, 0};
+    wl_reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, 0, 0, false, 0, 0, 0};
     if (!lua_checkstack(L, 4)) {
         lua_pushliteral(L, "stack overflow");
         return -1;

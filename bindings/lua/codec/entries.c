@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: ISC
  *
- * entries.h: the objects that the packer has met, by address and by number.
+ * entries.c: the objects that the packer has met, by address and by number.
  */
-#ifndef WL_CODEC_ENTRIES_H
-#define WL_CODEC_ENTRIES_H
+#include <stdlib.h>
+#include <string.h>
 
-#include "codec/write.h"
+#include "codec/packer.h"
 
 /* Neighbours in memory, which are often packed one after the other, are neighbours here,
  * in the caches; blocks of 64 KiB are not. */
-static inline uint32_t *slot_of(const wl_packer *p, const void *object)
+static uint32_t *slot_of(const wl_packer *p, const void *object)
 {
     uint64_t address = (uintptr_t)object;
     size_t   i = (size_t)((address >> 4) + ((address >> 16) * UINT64_C(0x9e3779b97f4a7c15) >> 32));
@@ -20,25 +20,25 @@ static inline uint32_t *slot_of(const wl_packer *p, const void *object)
     }
 }
 
-static inline uint32_t number_of(const wl_packer *p, const void *object)
+uint32_t wl_entry_number(const wl_packer *p, const void *object)
 {
     return p->n_entries ? *slot_of(p, object) : 0;
 }
 
-static inline void more_entries(wl_packer *p)
+static void more_entries(wl_packer *p)
 {
     uint32_t  n = 2 * p->max_entries;
     bool      first = p->entries == p->few_entries;
     wl_entry *old = first ? NULL : p->entries;
     wl_entry *entries = n < UINT32_MAX / 4 ? realloc(old, n * sizeof *entries) : NULL;
     if (!entries)
-        no_memory(p);
+        wl_put_no_memory(p);
     if (first)
         memcpy(entries, p->few_entries, sizeof p->few_entries);
     p->entries = entries;
     uint32_t *slots = calloc(2 * (size_t)n, sizeof *slots);
     if (!slots)
-        no_memory(p);
+        wl_put_no_memory(p);
     if (p->slots != p->few_slots)
         free(p->slots);
     p->slots = slots;
@@ -49,7 +49,7 @@ static inline void more_entries(wl_packer *p)
 }
 
 /* Gives the object the next number. */
-static inline wl_entry *remember(wl_packer *p, const void *object, enum wl_tag kind)
+wl_entry *wl_entry_add(wl_packer *p, const void *object, enum wl_tag kind)
 {
     if (p->n_entries == p->max_entries)
         more_entries(p);
@@ -60,11 +60,12 @@ static inline wl_entry *remember(wl_packer *p, const void *object, enum wl_tag k
     return e;
 }
 
-static inline bool has_contents(const wl_entry *e)
+bool wl_entry_has_contents(const wl_entry *e)
 {
     return e->kind == WL_TABLE || e->kind == WL_FUNCTION;
 }
 
-static inline bool holds_others(const wl_entry *e) { return has_contents(e) || e->kind == WL_TREE; }
-
-#endif
+bool wl_entry_holds_others(const wl_entry *e)
+{
+    return wl_entry_has_contents(e) || e->kind == WL_TREE;
+}

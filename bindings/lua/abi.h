@@ -23,14 +23,16 @@
 
 /* clang-format off */
 #define WL_ABI(_) \
-    _(wl_pack) _(wl_unpack) _(wl_message_free) _(wl_handle_metatable) _(wl_state_open) \
-    _(wl_state_of) _(wl_state_on_end) _(wl_thread_of) _(wl_cancel_asleep) \
-    _(wl_cancel_awake) _(wl_main_get) _(wl_main_end) _(wl_main_is_idle) _(wl_main_sleep) \
-    _(wl_main_ref) _(wl_main_unref) _(wl_main_tell_ping) _(wl_random_seed) \
-    _(wl_command_register) _(wl_stream_register) _(luaopen_weir_core) _(wl_word) \
-    _(weir_blocking_begin) _(weir_blocking_end) _(weir_on_fork) _(weir_notice_expect) \
-    _(weir_notice_post) _(weir_pool_open_async) _(weir_pool_release) _(weir_run) \
-    _(weir_task_park_within) _(weir_task_unpark)
+    _(wl_pack) _(wl_unpack) _(wl_message_free) _(wl_handle_metatable) \
+    _(wl_state_open) _(wl_state_of) _(wl_state_on_end) \
+    _(wl_main_get) _(wl_main_end) _(wl_main_is_idle) _(wl_main_sleep) \
+    _(wl_main_ref) _(wl_main_unref) _(wl_main_tell_ping) \
+    _(wl_thread_of) _(wl_cancel_asleep) _(wl_cancel_awake) \
+    _(wl_random_seed) _(wl_command_register) _(wl_stream_register) \
+    _(luaopen_weir_core) _(wl_word) \
+    _(weir_blocking_begin) _(weir_blocking_end) _(weir_on_fork) \
+    _(weir_notice_expect) _(weir_notice_post) _(weir_pool_open_async) _(weir_pool_release) \
+    _(weir_run) _(weir_task_park_within) _(weir_task_unpark)
 /* clang-format on */
 
 #define WL_ABI_FIELD(name) __typeof__(name) *name;

@@ -31,12 +31,12 @@ static int clock_now(lua_State *L)
     return 1;
 }
 
-/* What a task has begun and not ended, its worker ends.
+/* What a task has begun and not ended, its thread ends.
  *
  * -> nothing; see weir_blocking_begin */
 static int blocking_begin(lua_State *L)
 {
-    wl_thread *w = wl_this(L)->worker;
+    wl_thread *w = wl_this(L)->thread;
     if (w && w->job) {
         w->blocking++;
         weir_blocking_begin();
@@ -46,7 +46,7 @@ static int blocking_begin(lua_State *L)
 
 static int blocking_end(lua_State *L)
 {
-    wl_thread *w = wl_this(L)->worker;
+    wl_thread *w = wl_this(L)->thread;
     if (w && w->blocking) {
         w->blocking--;
         weir_blocking_end();

@@ -269,7 +269,7 @@ static int popen_clean(lua_State *L)
     return 1;
 }
 
-/* -> ; in a worker's new state */
+/* -> ; in a new state of ours */
 void wl_command_register(lua_State *L)
 {
     lua_getglobal(L, "os");
@@ -368,7 +368,7 @@ static void wrap(lua_State *L, const char *name, const char *from, lua_CFunction
     lua_setfield(L, -2, name);
 }
 
-/* -> ; in a worker's new state */
+/* -> ; in a new state of ours */
 void wl_command_register(lua_State *L)
 {
     lua_getglobal(L, "os");

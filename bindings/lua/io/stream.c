@@ -407,7 +407,7 @@ static void share_input(lua_State *L)
     lua_pop(L, 1);
 }
 
-/* -> ; in a worker's new state */
+/* -> ; in a new state of ours */
 void wl_stream_register(lua_State *L)
 {
     lua_getglobal(L, "io");

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * burst.c: how workers let a loop go on that submits one task after the other.
+ * burst.c: how pool threads let a loop go on that submits one task after the other.
  *
  * A thread that is woken interrupts the one that woke it, if it has had less of the
  * processor lately. So a loop with 64 small tasks in flight is interrupted 64 times, by
- * a worker that finds one task. While a mailbox has many to come, its workers say that
+ * a thread that finds one task. While a mailbox has many to come, its threads say that
  * they do not mind (SCHED_BATCH): they start on another processor, or when the loop
  * waits. A task that is alone is done soonest the usual way. Who set another policy
  * than the usual in init keeps it.

@@ -43,7 +43,7 @@ int wl_cancel_signal(void) { return SIGRTMIN + 6; }
 int wl_cancel_signal(void) { return SIGURG; }
 #endif
 
-/* ---- the hook, on the worker ------------------------------------------------ */
+/* ---- the hook, on the pool thread ------------------------------------------- */
 
 static void stop(lua_State *L, lua_Debug *ar)
 {

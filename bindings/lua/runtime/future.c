@@ -39,7 +39,7 @@ static int job_over(lua_State *L)
 /* future -> whether only threads of this thread's pool can end it */
 static int job_is_own(lua_State *L)
 {
-    wl_thread *w = wl_this(L)->worker;
+    wl_thread *w = wl_this(L)->thread;
     wl_job    *j = wl_job_at(L, 1);
     lua_pushboolean(L, w && j && j->pool == w->pool && !j->limited);
     return 1;

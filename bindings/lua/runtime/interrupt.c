@@ -3,7 +3,7 @@
  * interrupt.c: how a program's signals end its waits.
  *
  * What lua does on SIGINT is to set a hook, which raises before the next instruction. A
- * thread that waits in C has none. So a wait of a state that is no worker's ends early
+ * thread that waits in C has none. So a wait of a state that is no pool thread's ends early
  * when a handler has set a hook in it; the Lua code that waits goes on then, and would
  * wait again.
  *

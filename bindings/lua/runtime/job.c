@@ -3,7 +3,7 @@
  * job.c: jobs: what the core knows of a task, an opening or a close of Lua's; and the
  * futures that stand for them.
  *
- * A worker owns call, result and traceback until the core settles the task; `settled`
+ * A pool thread owns call, result and traceback until the core settles the task; `settled`
  * is stored after them and read before them. A job whose main has closed is over for
  * its state, settled or not.
  */
@@ -50,7 +50,7 @@ wl_job *wl_job_make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
     j->kind = kind;
     j->has_future = true;
     j->expired = WEIR_EEXPIRED;
-    wl_thread *w = m->state->worker;
+    wl_thread *w = m->state->thread;
     wl_main_ref(j->main = m);
     wl_main_ref(j->root = w && w->job ? w->job->root : m);
     if (p)

@@ -26,7 +26,7 @@ struct wl_job {
     wl_pool         *pool; /* one use, until settled; NULL for signals */
     wl_main         *main;
     wl_main         *root; /* of the first task of the chain that submitted this one */
-    /* The worker's until settled. */
+    /* The pool thread's until settled. */
     wl_message  *call, *result;
     const char  *failure; /* in place of a result: there was no memory for one, or no thread */
     wl_reason   *reason;  /* likewise: an init failed */

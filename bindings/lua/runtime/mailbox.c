@@ -214,13 +214,13 @@ bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n)
 
 /* [seconds [, future [, for_space]]] -> how many were delivered, or nil and why it would
  * wait for ever. With the future that is waited for, or with true, for space in its own
- * pool's queue, a worker tells its pool that it blocks. */
+ * pool's queue, a pool thread tells its pool that it blocks. */
 static int wait(lua_State *L)
 {
     lua_Number seconds = luaL_optnumber(L, 1, -1);
     wl_job    *j = lua_isnoneornil(L, 2) ? NULL : wl_job_check(L, 2);
     wl_main   *m = wl_main_of(L, wl_this(L));
-    wl_thread *w = wl_this(L)->worker;
+    wl_thread *w = wl_this(L)->thread;
     bool       for_space = lua_toboolean(L, 3);
     wl_waiter  waiter;
     bool       counts = w && (for_space || (j && seconds < 0 && !j->limited));

@@ -13,7 +13,7 @@
 #include "runtime/pool.h"
 #include "weir.h"
 
-/* ---- by its task: on the main's thread, or on a worker when the main has closed --- */
+/* ---- by its task: on the main's thread, or on a pool thread when it has closed --- */
 
 /* Who waited for a future that ended early was told then. */
 static bool must_tell(const wl_job *j)

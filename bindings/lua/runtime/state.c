@@ -43,7 +43,7 @@ void wl_state_open(lua_State *L, wl_thread *w)
     if (wl_state_of(L))
         return;
     wl_state *s = lua_newuserdata(L, sizeof *s);
-    *s = (wl_state){.worker = w};
+    *s = (wl_state){.thread = w};
     if (w)
         w->state = s;
     lua_newtable(L);
@@ -53,7 +53,7 @@ void wl_state_open(lua_State *L, wl_thread *w)
     lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
 }
 
-wl_thread *wl_thread_of(lua_State *L) { return wl_state_of(L)->worker; }
+wl_thread *wl_thread_of(lua_State *L) { return wl_state_of(L)->thread; }
 
 void wl_state_on_end(wl_state *s, void (*fn)(void *), void *arg)
 {

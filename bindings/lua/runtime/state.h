@@ -19,7 +19,7 @@ enum { WL_MOST_ON_END = 2 };
  * lua_close. */
 struct wl_state {
     wl_main   *main; /* NULL until needed */
-    wl_thread *worker;
+    wl_thread *thread;
     bool       over; /* being closed, while finalisers of the user's may still come */
     /* Keys: whoever waits for a job is found by a small number, for Lua finds those
      * fastest. One more than the main before had given out, until it is told. */

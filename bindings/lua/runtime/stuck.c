@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * stuck.c: workers that wait for their own pool: for jobs, or for space in its queue.
+ * stuck.c: pool threads that wait for their own pool: for jobs, or for space in its queue.
  *
- * A worker that waits tells its pool, so that it may start a spare thread. When as
+ * A pool thread that waits tells its pool, so that it may start a spare thread. When as
  * many wait as there may ever be threads, and for jobs that are not done, nobody is
  * left to do them: the last one to come is told so. A waiter whose job is settled
  * already but not delivered does not count, it is about to go on; nor does one that

@@ -9,7 +9,7 @@
 
 #pragma GCC visibility push(hidden)
 
-/* A worker that waits for a job, or for space in its own pool's queue; on its stack. */
+/* A pool thread that waits for a job, or for space in its own pool's queue; on its stack. */
 struct wl_waiter {
     wl_waiter *next;
     wl_job    *job; /* NULL: of another pool */

@@ -2,8 +2,8 @@
  *
  * util.h: small things that every room needs.
  */
-#ifndef WL_BASE_UTIL_H
-#define WL_BASE_UTIL_H
+#ifndef WL_RUNTIME_UTIL_H
+#define WL_RUNTIME_UTIL_H
 
 #include <lauxlib.h>
 #include <lua.h>

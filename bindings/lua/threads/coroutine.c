@@ -33,7 +33,7 @@ static int wl_resume(lua_State *L, lua_State *co, int n, int *results)
 }
 #endif
 
-static wl_thread *worker_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+static wl_thread *thread_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 /* Why it cannot be resumed, or NULL. */
 static const char *refusal(lua_State *L, lua_State *co, int n)
@@ -57,9 +57,9 @@ static int run(lua_State *L, lua_State *co, int n)
         return -1;
     }
     lua_xmove(L, co, n);
-    wl_cancel_current(worker_of(L), co);
+    wl_cancel_current(thread_of(L), co);
     int status = wl_resume(L, co, n, &results);
-    wl_cancel_current(worker_of(L), L);
+    wl_cancel_current(thread_of(L), L);
     if (status > LUA_YIELD) {
         lua_xmove(co, L, 1);
         return -1;
@@ -92,9 +92,9 @@ static void close_dead(lua_State *L, lua_State *co)
 #if LUA_VERSION_NUM >= 504
     if (lua_status(co) <= LUA_YIELD)
         return;
-    wl_cancel_current(worker_of(L), co);
+    wl_cancel_current(thread_of(L), co);
     int status = wl_reset(co, L);
-    wl_cancel_current(worker_of(L), L);
+    wl_cancel_current(thread_of(L), L);
     if (status > LUA_YIELD) {
         lua_xmove(co, L, 1);
         lua_replace(L, -2);
@@ -144,9 +144,9 @@ static int close(lua_State *L)
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_insert(L, 1);
     if (co)
-        wl_cancel_current(worker_of(L), co);
+        wl_cancel_current(thread_of(L), co);
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
-    wl_cancel_current(worker_of(L), L);
+    wl_cancel_current(thread_of(L), L);
     return status == 0 ? lua_gettop(L) : lua_error(L);
 }
 

@@ -167,7 +167,7 @@ static void keep_functions(lua_State *L)
     lua_pop(L, 2);
 }
 
-/* lightuserdata worker -> ; everything up to init's call */
+/* lightuserdata thread -> ; everything up to init's call */
 static int begin(lua_State *L)
 {
     wl_thread *w = lua_touserdata(L, 1);
@@ -199,7 +199,7 @@ static int begin(lua_State *L)
     return 0;
 }
 
-/* lightuserdata worker -> ; begin's error becomes the pool's */
+/* lightuserdata thread -> ; begin's error becomes the pool's */
 static int begin_and_tell(lua_State *L)
 {
     wl_thread *w = lua_touserdata(L, 1);
@@ -270,7 +270,7 @@ int         wl_thread_nice(void) { return 0; }
 static void set_nice(int nice) { (void)nice; }
 #endif
 
-int wl_thread_init(void *pool, void **worker)
+int wl_thread_init(void *pool, void **thread)
 {
     wl_thread *w = calloc(1, sizeof *w);
     if (!w)
@@ -279,7 +279,7 @@ int wl_thread_init(void *pool, void **worker)
     set_nice(w->pool->nice);
     if (open_state(w)) {
         give_back_stack();
-        *worker = w;
+        *thread = w;
         return 0;
     }
     end(w);
@@ -304,7 +304,7 @@ static void keep_exit_error(lua_State *L, wl_pool *p)
         wl_pool_tell_exit_error(p);
 }
 
-/* lightuserdata worker -> */
+/* lightuserdata thread -> */
 static int say_goodbye(lua_State *L)
 {
     wl_thread *w = lua_touserdata(L, 1);
@@ -327,11 +327,11 @@ static void close_state(wl_thread *w)
     w->L = NULL;
 }
 
-void wl_thread_exit(void *pool, void *worker)
+void wl_thread_exit(void *pool, void *thread)
 {
     (void)pool;
-    close_state(worker);
-    end(worker);
+    close_state(thread);
+    end(thread);
 }
 
 /* ---- tasks ----------------------------------------------------------------- */
@@ -410,7 +410,7 @@ static bool stop_jit(lua_State *L)
     return was_on;
 }
 
-/* lightuserdata worker -> */
+/* lightuserdata thread -> */
 static int serve(lua_State *L)
 {
     wl_thread *w = lua_touserdata(L, 1);
@@ -480,9 +480,9 @@ static void run(wl_thread *w, wl_job *j)
         close_state(w);
 }
 
-int wl_thread_run(weir_task *task, void *worker)
+int wl_thread_run(weir_task *task, void *thread)
 {
-    wl_thread *w = worker;
+    wl_thread *w = thread;
     wl_job    *j = (wl_job *)(void *)task;
     if (has_state(w, j))
         run(w, j);

@@ -11,9 +11,9 @@
 #pragma GCC visibility push(hidden)
 
 /* Of a thread: the core calls them. */
-int  wl_thread_init(void *pool, void **worker);
-void wl_thread_exit(void *pool, void *worker);
-int  wl_thread_run(weir_task *task, void *worker);
+int  wl_thread_init(void *pool, void **thread);
+void wl_thread_exit(void *pool, void *thread);
+int  wl_thread_run(weir_task *task, void *thread);
 int  wl_thread_nice(void); /* the calling thread's */
 
 void wl_coroutine_follow(lua_State *L, wl_thread *w); /* in its new state */

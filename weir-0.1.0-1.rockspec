@@ -92,6 +92,7 @@ build = {
         "bindings/lua/runtime/state.c",
         "bindings/lua/runtime/stuck.c",
         "bindings/lua/runtime/util.c",
+        "bindings/lua/shared/counted.c",
         "bindings/lua/shared/mutex.c",
         "bindings/lua/shared/packed.c",
         "bindings/lua/shared/progress.c",

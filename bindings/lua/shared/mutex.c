@@ -23,6 +23,7 @@
 #include "codec/codec.h"
 #include "shared/shared.h"
 #include "weir.h"
+#include "shared/counted.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,8 @@ static const char owner_class[] = "weir.owner";
 
 typedef struct mutex mutex;
 typedef struct claim claim;
+
+static const wl_counted_class mutexes = {mutex_class, free};
 
 enum kind { NORMAL = 0, RECURSIVE, ERRORCHECK };
 
@@ -48,8 +51,8 @@ struct wl_owner {
 };
 
 struct mutex {
-    _Atomic unsigned refs; /* handles; one while it is owned; each claim */
-    enum kind        kind;
+    wl_counted counted; /* by handles, by its owner while there is one, and by each claim */
+    enum kind  kind;
     /* Guarded by all. */
     wl_owner *owner;
     unsigned  depth;
@@ -76,14 +79,6 @@ static weir_fork_hook at_fork = {
 
 /* ---- references ------------------------------------------------------------ */
 
-static void mutex_ref(mutex *m) { atomic_fetch_add(&m->refs, 1); }
-
-static void mutex_unref(mutex *m)
-{
-    if (atomic_fetch_sub(&m->refs, 1) == 1)
-        free(m);
-}
-
 static void owner_ref(wl_owner *o) { atomic_fetch_add(&o->refs, 1); }
 
 static void owner_unref(wl_owner *o)
@@ -101,7 +96,7 @@ static void own_locked(mutex *m, wl_owner *o)
     m->depth = 1;
     m->next_held = o->held;
     o->held = m;
-    mutex_ref(m);
+    wl_counted_ref(m);
     owner_ref(o);
 }
 
@@ -141,7 +136,7 @@ static void tell(claim *c, int outcome)
         return;
     weir_notice_post(&c->job->u.notice, outcome);
     owner_unref(c->owner);
-    mutex_unref(c->mutex);
+    wl_counted_unref(c->mutex);
     free(c);
 }
 
@@ -161,7 +156,7 @@ static void end(wl_owner *o)
         tell(own, WEIR_ECLOSED);
         if (m) {
             owner_unref(o);
-            mutex_unref(m);
+            wl_counted_unref(m);
         } else if (!own) {
             return;
         }
@@ -296,15 +291,6 @@ static wl_owner *owner_at(lua_State *L, int index)
     return w->owner;
 }
 
-/* -> mutex without one */
-static mutex **slot_push(lua_State *L)
-{
-    mutex **slot = lua_newuserdata(L, sizeof *slot);
-    *slot = NULL;
-    wl_set_class(L, mutex_class);
-    return slot;
-}
-
 static mutex *check(lua_State *L)
 {
     mutex **slot = wl_check(L, 1, mutex_class);
@@ -316,43 +302,10 @@ static mutex *check(lua_State *L)
 static int mutex_new(lua_State *L)
 {
     lua_Integer kind = luaL_checkinteger(L, 1);
-    mutex     **slot = slot_push(L);
-    mutex      *m = calloc(1, sizeof *m);
-    if (!m)
-        return luaL_error(L, "weir: not enough memory");
-    atomic_init(&m->refs, 1);
+    mutex      *m = wl_counted_make(L, wl_counted_slot(L, &mutexes), &mutexes, sizeof *m);
     m->kind = (enum kind)kind;
     m->last = &m->first;
-    *slot = m;
     return 1;
-}
-
-/* mutex -> */
-static int mutex_gc(lua_State *L)
-{
-    mutex **slot = lua_touserdata(L, 1);
-    if (*slot)
-        mutex_unref(*slot);
-    *slot = NULL;
-    return 0;
-}
-
-static void *handle_retain(void *userdata)
-{
-    mutex *m = *(mutex **)userdata;
-    if (m)
-        mutex_ref(m);
-    return m;
-}
-static void handle_release(void *m) { mutex_unref(m); }
-
-/* -> mutex */
-static void handle_push(lua_State *L, void *m)
-{
-    wl_require(L, mutex_class);
-    mutex **slot = slot_push(L);
-    mutex_ref(m);
-    *slot = m;
 }
 
 /* ---- what Lua calls -------------------------------------------------------- */
@@ -382,7 +335,7 @@ static claim *make_claim(lua_State *L, mutex *m, wl_owner *o, unsigned how)
         luaL_error(L, "lock: this state is closing");
     }
     wl_job_ref(c->job = j);
-    mutex_ref(c->mutex = m);
+    wl_counted_ref(c->mutex = m);
     owner_ref(c->owner = o);
     c->blocks = how & BLOCKS;
     return c;
@@ -451,7 +404,7 @@ static int mutex_unlock(lua_State *L)
     tell(next, 0);
     if (given_up) {
         owner_unref(o);
-        mutex_unref(m);
+        wl_counted_unref(m);
     }
     lua_pushboolean(L, true);
     return 1;
@@ -487,13 +440,9 @@ static int is_owner(lua_State *L)
 /* module -> module */
 void wl_mutex_register(lua_State *L)
 {
-    static const wl_handle_type type = {handle_retain, handle_release, handle_push};
     weir_on_fork(&at_fork);
     wl_class(L, owner_class, "owner", owner_gc);
-    wl_class(L, mutex_class, "mutex", mutex_gc);
-    luaL_getmetatable(L, mutex_class);
-    wl_handle_metatable(L, lua_gettop(L), &type);
-    lua_pop(L, 1);
+    wl_counted_register(L, &mutexes, "mutex", wl_counted_gc);
     wl_method(L, "owner_new", owner_new);
     wl_method(L, "owner_end", owner_gc);
     wl_method(L, "mutex_new", mutex_new);

@@ -6,48 +6,31 @@
 #include "runtime/util.h"
 #include "codec/codec.h"
 #include "shared/shared.h"
+#include "shared/counted.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 static const char packed_class[] = "weir.packed";
 
 struct wl_packed {
-    _Atomic unsigned refs;
-    wl_message      *m;
+    wl_counted  counted;
+    wl_message *m;
 };
 
-wl_packed *wl_packed_ref(wl_packed *p)
+static void drop(void *packed)
 {
-    atomic_fetch_add(&p->refs, 1);
-    return p;
+    wl_message_free(((wl_packed *)packed)->m);
+    free(packed);
 }
 
-void wl_packed_unref(wl_packed *p)
-{
-    if (!p || atomic_fetch_sub(&p->refs, 1) != 1)
-        return;
-    wl_message_free(p->m);
-    free(p);
-}
+static const wl_counted_class class = {packed_class, drop};
 
-/* -> packed, empty */
-wl_packed **wl_packed_slot(lua_State *L)
-{
-    wl_packed **slot = lua_newuserdata(L, sizeof *slot);
-    *slot = NULL;
-    wl_set_class(L, packed_class);
-    return slot;
-}
+wl_packed **wl_packed_slot(lua_State *L) { return (wl_packed **)wl_counted_slot(L, &class); }
 
 /* False, with why on top, when one of the n values at `first` cannot cross. */
 bool wl_packed_fill(lua_State *L, wl_packed **slot, int first, int n, const wl_pack_options *o)
 {
-    wl_packed *p = calloc(1, sizeof *p);
-    if (!p)
-        luaL_error(L, "weir: not enough memory");
-    atomic_init(&p->refs, 1);
-    *slot = p;
+    wl_packed *p = wl_counted_make(L, slot, &class, sizeof *p);
     return wl_pack(L, first, n, o, &p->m) == 0;
 }
 
@@ -94,36 +77,11 @@ static int size(lua_State *L)
     return 1;
 }
 
-/* packed -> */
-static int packed_gc(lua_State *L)
-{
-    wl_packed **slot = lua_touserdata(L, 1);
-    wl_packed_unref(*slot);
-    *slot = NULL;
-    return 0;
-}
-
-static void *handle_retain(void *userdata)
-{
-    wl_packed *p = *(wl_packed **)userdata;
-    return p ? wl_packed_ref(p) : NULL;
-}
-static void handle_release(void *packed) { wl_packed_unref(packed); }
-
-/* -> packed */
-static void handle_push(lua_State *L, void *packed)
-{
-    wl_require(L, packed_class);
-    *wl_packed_slot(L) = wl_packed_ref(packed);
-}
-
 /* module -> module */
 void wl_packed_register(lua_State *L)
 {
-    static const wl_handle_type type = {handle_retain, handle_release, handle_push};
-    wl_class(L, packed_class, "packed", packed_gc);
+    wl_counted_register(L, &class, "packed", wl_counted_gc);
     luaL_getmetatable(L, packed_class);
-    wl_handle_metatable(L, lua_gettop(L), &type);
     wl_method(L, "unpack", unpack);
     wl_method(L, "size", size);
     lua_pushvalue(L, -1);

@@ -9,6 +9,7 @@
  * depend on the same version the first to take the lock wins, the others read again.
  */
 #include "shared/shared.h"
+#include "shared/counted.h"
 #include "runtime/state.h"
 #include "codec/codec.h"
 #include "weir.h"
@@ -93,7 +94,7 @@ static void give_back(entry *e, value v)
         free(e);
     }
     if (v.kind == PACKED)
-        wl_packed_unref(v.packed);
+        wl_counted_unref(v.packed);
 }
 
 static void lock(void) { pthread_mutex_lock(&shared.lock); }
@@ -164,7 +165,7 @@ static int get(lua_State *L)
     value    v = e ? e->value : (value){0};
     uint64_t version = e ? e->version : 0;
     if (v.kind == PACKED)
-        *slot = wl_packed_ref(v.packed);
+        *slot = wl_counted_ref(v.packed);
     unlock();
     lua_settop(L, 2);
     push(L, v);
@@ -220,7 +221,7 @@ static int set(lua_State *L)
     }
     entry *fresh = make_entry(L, key, length);
     if (v.kind == PACKED)
-        wl_packed_ref(v.packed);
+        wl_counted_ref(v.packed);
     lock();
     entry **at = find_locked(key, length);
     bool    agreed = expected < 0 || (lua_Number)(*at ? (*at)->version : 0) == expected;

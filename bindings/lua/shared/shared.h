@@ -16,9 +16,7 @@ typedef struct wl_packed wl_packed;
 void wl_owner_end(wl_owner *o); /* gives back what it owns; NULL is allowed */
 void wl_mutex_register(lua_State *L);
 
-wl_packed  *wl_packed_ref(wl_packed *p);
-void        wl_packed_unref(wl_packed *p); /* NULL is allowed */
-wl_packed **wl_packed_slot(lua_State *L);  /* -> packed, empty; may throw */
+wl_packed **wl_packed_slot(lua_State *L); /* -> packed, empty; may throw */
 bool wl_packed_fill(lua_State *L, wl_packed **slot, int first, int n, const wl_pack_options *o);
 int  wl_packed_push(lua_State *L, const wl_packed *p); /* -> values...; may throw */
 void wl_packed_register(lua_State *L);

@@ -518,7 +518,7 @@ typedef struct {
     weir_call   *call;    /* weir_run_in_main was called with fn and arg */
     weir_pool   *pool;    /* it asks for `lends` threads, each as its lend(pool, arg) would */
     int          outcome; /* of task or notice */
-    unsigned     lends;
+    unsigned     lends;   /* 0: the pool needs none any more */
     void (*fn)(weir_call *call, void *arg);
     void *arg;
 
@@ -692,10 +692,10 @@ typedef struct {
     } weir;
 } weir_fork_hook;
 
-/* Calls hook at each fork from now on, for good: *hook and its functions must stay. Each before
- * comes ahead of those of earlier hooks, and of weir's own; each in_parent and in_child after them.
- * So a lock that its holder keeps while it calls weir may be taken in before. The same hook again
- * changes nothing. 0, WEIR_EINVAL (NULL), WEIR_ENOMEM. Any thread, whatever it holds. */
+/* Calls hook at each fork from now on, for good: *hook and its functions must stay. Its before
+ * is called ahead of those of earlier hooks and of weir's own; its in_parent or in_child after
+ * theirs. So before may take a lock that its holder keeps while it calls weir. The same hook
+ * again changes nothing. 0, WEIR_EINVAL (NULL), WEIR_ENOMEM. Any thread, whatever it holds. */
 WEIR_API int weir_on_fork(weir_fork_hook *hook);
 
 /* The clock of weir's times, monotonic, in nanoseconds. Any thread. */

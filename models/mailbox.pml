@@ -106,7 +106,7 @@ active [POSTERS] proctype poster()
         }
         raise = false; unpark = false;
         if
-        :: first -> /* tell() */
+        :: first -> /* tell_owner() */
             atomic {
                 there = (n_box > 0 && !closed);
 #ifdef BUG_TELLS_BLINDLY

@@ -84,7 +84,7 @@ inline post(item, is_call)
     }
     raise = false;
     if
-    :: tells -> /* tell() */
+    :: tells -> /* tell_owner() */
         atomic {
             there = (n_box > 0);
 #ifndef BUG_POSTER_EARLY

@@ -43,42 +43,34 @@ static void before(void)
         call(found_cores->before);
 }
 
+static void call_after(const weir_fork_hook *hook, bool child)
+{
+    call(child ? hook->in_child : hook->in_parent);
+}
+
 /* The oldest first. */
-static void each_in_parent(weir_link *e)
+static void each_after(weir_link *e, bool child)
 {
     if (!e)
         return;
-    each_in_parent(e->next);
-    call(hook_of(e)->in_parent);
+    each_after(e->next, child);
+    call_after(hook_of(e), child);
 }
 
-static void in_parent(void)
+static void after(bool child)
 {
     if (found_cores)
-        call(found_cores->in_parent);
-    each_in_parent(found);
+        call_after(found_cores, child);
+    each_after(found, child);
     pthread_mutex_unlock(&forking);
 }
 
-static void each_in_child(weir_link *e)
-{
-    if (!e)
-        return;
-    each_in_child(e->next);
-    call(hook_of(e)->in_child);
-}
-
-static void in_child(void)
-{
-    if (found_cores)
-        call(found_cores->in_child);
-    each_in_child(found);
-    pthread_mutex_unlock(&forking);
-}
+static void after_in_parent(void) { after(false); }
+static void after_in_child(void) { after(true); }
 
 static int refusal;
 
-static void install(void) { refusal = pthread_atfork(before, in_parent, in_child); }
+static void install(void) { refusal = pthread_atfork(before, after_in_parent, after_in_child); }
 
 static int installed(void)
 {

@@ -7,7 +7,7 @@
 static struct wi_registry the;
 static pthread_once_t     once = PTHREAD_ONCE_INIT;
 
-static void make(void)
+static void make_registry(void)
 {
     wi_mutex_init(&the.lock);
     wi_list_init(&the.mains);
@@ -16,7 +16,7 @@ static void make(void)
 
 struct wi_registry *wi_registry(void)
 {
-    pthread_once(&once, make);
+    pthread_once(&once, make_registry);
     return &the;
 }
 

@@ -47,7 +47,7 @@ static void end_and_wake_locked(weir_call *call, int code)
 
 /* ---- the main's side ---------------------------------------------------- */
 
-static void begin(weir_link *e, weir_delivery *d)
+static void begin_call(weir_link *e, weir_delivery *d)
 {
     weir_call *call = wi_container(e, weir_call, in.link);
     weir_main *m = call->main;
@@ -64,9 +64,9 @@ static void begin(weir_link *e, weir_delivery *d)
     d->fn = call->fn, d->arg = call->arg;
 }
 
-static void run(weir_delivery *d) { d->fn(d->call, d->arg); }
+static void run_call(weir_delivery *d) { d->fn(d->call, d->arg); }
 
-static void end(weir_delivery *d)
+static void end_call(weir_delivery *d)
 {
     weir_call *call = d->weir.of;
     weir_main *m = call->main;
@@ -85,7 +85,7 @@ static void end(weir_delivery *d)
     wi_main_release(m);
 }
 
-static const struct weir_kind a_call = {begin, run, end, WI_CALLS};
+static const struct weir_kind a_call = {begin_call, run_call, end_call, WI_CALLS};
 
 /* ---- the caller's side -------------------------------------------------- */
 

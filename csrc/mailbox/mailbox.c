@@ -31,7 +31,7 @@
 
 #define HOLDER ((uint64_t)1 << 32)
 
-static void put(weir_main *m, uint64_t count)
+static void uncount(weir_main *m, uint64_t count)
 {
     if (atomic_fetch_sub(&m->refs, count) != count)
         return;
@@ -41,7 +41,7 @@ static void put(weir_main *m, uint64_t count)
 }
 
 void wi_main_hold(weir_main *m) { atomic_fetch_add(&m->refs, HOLDER); }
-void wi_main_release(weir_main *m) { put(m, HOLDER); }
+void wi_main_release(weir_main *m) { uncount(m, HOLDER); }
 
 size_t weir_main_pending(const weir_main *m)
 {
@@ -108,7 +108,7 @@ bool wi_main_expect(weir_main *m)
     }
     atomic_fetch_add(&m->refs, 1);
     if (atomic_load(&m->closed)) {
-        put(m, 1);
+        uncount(m, 1);
         return false;
     }
     if (!atomic_load(&m->busy))
@@ -120,7 +120,7 @@ bool wi_main_expect(weir_main *m)
 static void own_came(weir_main *m)
 {
     if (m->closed)
-        put(m, 1);
+        uncount(m, 1);
     else
         count_own(m, -1);
 }
@@ -136,7 +136,7 @@ void wi_main_came(weir_main *m)
         return;
     }
     wi_main_hold(m);
-    put(m, 1);
+    uncount(m, 1);
     if (!atomic_load(&m->closed)) /* else its lock may have stayed behind in a fork */
         nudge(m);                 /* whether it was the last, the owner knows */
     wi_main_release(m);
@@ -189,7 +189,7 @@ static void write_wake(weir_main *m)
 /* Tells the owner, if what was posted has not been taken meanwhile. A wait for
  * something else than deliveries looks for the urgent alone, so those always tell
  * it: the thread that it waits for may itself wait for them. */
-static void tell(weir_main *m, bool urgent)
+static void tell_owner(weir_main *m, bool urgent)
 {
     wi_lock(&m->lock);
     bool there = wi_stack_holds_some(&m->arrivals);
@@ -208,7 +208,7 @@ void wi_main_pay(weir_main *m, wi_debt debt)
 {
     if (!debt.tell)
         return;
-    tell(m, debt.urgent);
+    tell_owner(m, debt.urgent);
     wi_main_release(m);
 }
 
@@ -258,7 +258,7 @@ static void into_batch(weir_main *m, weir_link *e)
 
 void wi_main_take_arrivals(weir_main *m) { into_batch(m, wi_stack_take(&m->arrivals)); }
 
-static void take(weir_main *m)
+static void take_for_round(weir_main *m)
 {
     wi_lock(&m->lock);
     bool signalled = m->signalled;
@@ -349,7 +349,7 @@ static void begin_round(weir_main *m, weir_delivery *d)
 {
     d->weir.main = m;
     m->depth++;
-    take(m);
+    take_for_round(m);
 }
 
 static void end_round(weir_main *m, weir_delivery *d)

@@ -12,15 +12,15 @@ void wi_notice_tell(weir_notice *notice)
         wi_main_came(m);
 }
 
-static void begin(weir_link *e, weir_delivery *d)
+static void begin_notice(weir_link *e, weir_delivery *d)
 {
     d->notice = wi_container(e, weir_notice, weir.link);
     d->outcome = d->notice->weir.outcome;
 }
 
-static void run(weir_delivery *d) { d->notice->fn(d->notice, d->outcome); }
+static void run_notice(weir_delivery *d) { d->notice->fn(d->notice, d->outcome); }
 
-static const struct weir_kind a_notice = {begin, run, NULL, WI_OTHERS};
+static const struct weir_kind a_notice = {begin_notice, run_notice, NULL, WI_OTHERS};
 
 int wi_notice_expect(weir_notice *notice, weir_main *main)
 {

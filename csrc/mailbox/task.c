@@ -31,7 +31,7 @@ bool wi_task_claim(weir_task *t, unsigned *was)
 
 /* ---- telling ------------------------------------------------------------ */
 
-static void begin(weir_link *e, weir_delivery *d)
+static void begin_done(weir_link *e, weir_delivery *d)
 {
     weir_task *t = wi_task_of(e);
     bool       abandoned = wi_task_flags(t) & WI_ABANDONED;
@@ -42,16 +42,16 @@ static void begin(weir_link *e, weir_delivery *d)
         wi_task_move(t, WEIR_TASK_IDLE); /* so *t may be gone from now on */
 }
 
-static void run(weir_delivery *d) { d->task->done(d->task); }
+static void run_done(weir_delivery *d) { d->task->done(d->task); }
 
-static void end(weir_delivery *d)
+static void end_done(weir_delivery *d)
 {
     weir_task *abandoned = d->weir.of;
     if (abandoned && (wi_task_flag(abandoned, WI_TOLD) & WI_LET_GO))
         wi_task_let_go(abandoned);
 }
 
-static const struct weir_kind a_task = {begin, run, end, WI_OTHERS};
+static const struct weir_kind a_task = {begin_done, run_done, end_done, WI_OTHERS};
 
 bool wi_task_aim(weir_task *t, weir_main *m)
 {
@@ -80,9 +80,9 @@ void wi_task_tell(weir_task *t)
 {
     weir_main    *m = t->weir.main;
     weir_delivery d;
-    begin(&t->weir.link, &d);
-    run(&d);
-    end(&d);
+    begin_done(&t->weir.link, &d);
+    run_done(&d);
+    end_done(&d);
     if (m)
         wi_main_came(m);
 }

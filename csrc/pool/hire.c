@@ -40,7 +40,7 @@ unsigned wi_pool_hire(weir_pool *p, unsigned n, bool later, int *rc)
 /* ---- lends are a delivery ----------------------------------------------- */
 
 /* What was posted holds the pool, until its delivery ends. */
-static void begin(weir_link *e, weir_delivery *d)
+static void begin_lend(weir_link *e, weir_delivery *d)
 {
     weir_pool *p = wi_container(e, weir_pool, lend);
     wi_lock(&p->lock);
@@ -53,13 +53,13 @@ static void begin(weir_link *e, weir_delivery *d)
     d->arg = p->opts.arg;
 }
 
-static void run(weir_delivery *d)
+static void run_lend(weir_delivery *d)
 {
     for (unsigned n = d->lends; n; n--)
         d->pool->opts.lend(d->pool, d->arg);
 }
 
-static void end(weir_delivery *d)
+static void end_lend(weir_delivery *d)
 {
     weir_pool *p = d->weir.of;
     wi_lock(&p->lock);
@@ -70,7 +70,7 @@ static void end(weir_delivery *d)
 
 bool wi_pool_post_lend(weir_pool *p)
 {
-    static const struct weir_kind a_lend = {begin, run, end, WI_LENDS};
+    static const struct weir_kind a_lend = {begin_lend, run_lend, end_lend, WI_LENDS};
     wi_lock(&p->lock);
     bool post = !p->lend_posted && p->state < WI_CLOSING;
     p->lend_posted |= post;

@@ -108,18 +108,30 @@ let submitted t = if t.on_busy != ignore_busy && owned_here t then look_busy t
    descriptor, and what came with the callback's delivery is still to be delivered. *)
 let rouse t = if t.is_open && t.depth > 0 then Raw.main_rearm t.raw
 
-let first t ns d = if ns = 0 then Raw.main_next t.raw d else Raw.main_wait_next t.raw ns d
+(* Whatever is raised from here on, this delivery has been made. *)
+let deliver_one (d : Raw.delivery) =
+  let index = d.index in
+  d.index <- Raw.no_index;
+  Promise.deliver index d.code
 
 let rec deliver t (d : Raw.delivery) outer n max =
   t.telling <- outer + d.pends;
-  Promise.deliver d.index d.code;
+  deliver_one d;
   if n <> max && Raw.main_next t.raw d then deliver t d outer (n + 1) max else n
 
-let leave t d outer =
+(* A signal's handler may have raised between the stub and the delivery that it took. *)
+let leave t (d : Raw.delivery) outer =
+  if d.index <> Raw.no_index then Error.protect (Promise.raise_in t.raw) deliver_one d;
   Raw.delivery_end d;
   t.telling <- outer;
   t.depth <- t.depth - 1;
   look_busy t
+
+(* The handler of a signal that came during the wait runs at the allocation, while the
+   delivery is still to be made. *)
+let first t ns d =
+  if ns = 0 then Raw.main_next t.raw d
+  else !(Sys.opaque_identity (ref (Raw.main_wait_next t.raw ns d)))
 
 (* When an exception leaves, what has not been delivered stays in the core's main, in order. *)
 let dispatch_within ns t max =

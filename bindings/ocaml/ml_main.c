@@ -60,7 +60,7 @@ value weir_ml_main_post(value m, value id)
 
 /* ---- deliveries -------------------------------------------------------------- */
 
-/* unit -> Raw.delivery, of no round */
+/* unit -> Raw.delivery, of no round and without an index */
 value weir_ml_delivery(value unit)
 {
     CAMLparam1(unit);
@@ -69,6 +69,7 @@ value weir_ml_delivery(value unit)
     bytes = caml_alloc_string(sizeof d);
     memcpy(Bytes_val(bytes), &d, sizeof d);
     delivery = caml_alloc_tuple(4);
+    Store_field(delivery, 0, Val_long(-1));
     Store_field(delivery, 3, bytes);
     CAMLreturn(delivery);
 }

@@ -221,7 +221,7 @@ let rec take_all (d : Raw.delivery) =
 (* Belongs after each stub whose core function may have told something. Inside a delivery it
    does nothing, because the outer take_all goes on with the list. *)
 let drain () =
-  if Raw.untaken () then take_all { index = 0; code = 0; pends = 0; round = Bytes.empty }
+  if Raw.untaken () then take_all { index = Raw.no_index; code = 0; pends = 0; round = Bytes.empty }
 
 (* The same on a pool's thread, where nobody could catch an exception. *)
 let drain_all () = if Raw.untaken () then Error.protect Error.report drain ()
@@ -267,6 +267,6 @@ let find_closed link =
 (* Called under the core's frames, which no exception may cross: this thread's next drain
    raises it. *)
 let () =
-  let raise_later exn trace = Raw.tell_here (raising exn trace) in
   Callback.register "weir.deliver" (fun index code ->
-      Error.protect raise_later (deliver index) code)
+      try deliver index code
+      with exn -> Raw.tell_here (raising exn (Printexc.get_raw_backtrace ())))

@@ -55,6 +55,8 @@ type delivery = {
   round : Bytes.t;
 }
 
+let no_index = -1 (* of a delivery that holds none, or whose one has been made *)
+
 external delivery : unit -> delivery = "weir_ml_delivery"
 external delivery_end : delivery -> unit = "weir_ml_delivery_end" [@@noalloc]
 external take : delivery -> bool = "weir_ml_take" [@@noalloc]

@@ -172,6 +172,22 @@ let break_in_a_call main pool =
   (match turn () with () -> () | exception Sys.Break -> ());
   check_bool "the caller's" true (Future.await future)
 
+(* The signal comes while the main waits, its handler runs when a delivery has come. *)
+let break_in_a_wait main pool =
+  let told = ref false in
+  let future = Pool.run ~main pool (fun () -> Unix.kill (Unix.getpid ()) Sys.sigint) in
+  Future.on_settle future (fun _ -> told := true);
+  Sys.catch_break true;
+  let rec turn () =
+    ignore (Main.wait main);
+    turn ()
+  in
+  (match turn () with () -> () | exception Sys.Break -> ());
+  Sys.catch_break false;
+  ignore (Main.dispatch main);
+  check_bool "told" true !told;
+  check_int "nothing pends" 0 (Main.pending main)
+
 let raising_ready () =
   let main = Main.create ~uncaught:(fun exn _ -> raise exn) () in
   let opened = ref None in
@@ -410,6 +426,7 @@ let () =
           test "what a pool's ready and closed raise goes to uncaught" raising_ready;
           test "Sys.Break leaves dispatch" (with_main break_passes);
           test "Sys.Break in a call ends the call and leaves dispatch" (with_main break_in_a_call);
+          test "^C during a wait loses no delivery" (with_main break_in_a_wait);
           test "a callback may wait for other deliveries" (with_main nested);
           test "a callback's own delivery is not pending in it" (with_main nothing_in_a_callback);
           test "also for those that came with its own" (with_main nested_in_a_batch);

@@ -21,9 +21,9 @@ static size_t          n_buckets, n_blobs;
 
 /* ---- fork: nobody else may hold the lock in the child ------------------------ */
 
-static void take_lock(void) { pthread_mutex_lock(&lock); }
-static void give_lock(void) { pthread_mutex_unlock(&lock); }
-static void on_load(void) { pthread_atfork(take_lock, give_lock, give_lock); }
+static void lock_blobs(void) { pthread_mutex_lock(&lock); }
+static void unlock_blobs(void) { pthread_mutex_unlock(&lock); }
+static void on_load(void) { pthread_atfork(lock_blobs, unlock_blobs, unlock_blobs); }
 
 /* ---- the table ---------------------------------------------------------------- */
 
@@ -109,13 +109,13 @@ wl_blob *wl_blob_intern(const char *bytes, size_t size)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, on_load);
     uint64_t hash = hash_of(bytes, size);
-    take_lock();
+    lock_blobs();
     wl_blob *b = find_locked(bytes, size, hash);
     if (b)
         wl_blob_retain(b);
     else
         b = make_locked(bytes, size, hash);
-    give_lock();
+    unlock_blobs();
     return b;
 }
 
@@ -127,11 +127,11 @@ void wl_blob_release(wl_blob *b)
     while (refs > 1)
         if (atomic_compare_exchange_weak(&b->refs, &refs, refs - 1))
             return;
-    take_lock();
+    lock_blobs();
     bool last = atomic_fetch_sub(&b->refs, 1) == 1; /* unless it was found meanwhile */
     if (last)
         unlink_locked(b);
-    give_lock();
+    unlock_blobs();
     if (last)
         free(b);
 }

@@ -140,7 +140,7 @@ typedef struct wl_names wl_names;
 wl_names *wl_names_get(lua_State *L);
 /* -> the path's strings, the module's or registered name first; how many: 0 when
  * it has none. *tag: WL_MODULE or WL_REGISTERED. May raise. */
-int wl_names_path(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag);
+int wl_names_find(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag);
 /* -> value | why there is none; whether there is. May raise. */
 bool wl_names_push(lua_State *L, enum wl_tag tag, int first, int count);
 

@@ -67,7 +67,7 @@ static wl_message *take_kept(size_t capacity)
     return NULL;
 }
 
-static void keep(wl_message *m)
+static void keep_mapping(wl_message *m)
 {
 #ifdef MADV_FREE
     const size_t page = 1 << 12; /* the first says how large it is */
@@ -81,7 +81,7 @@ static void free_memory(wl_message *m)
     if (!is_mapped(m))
         free(m);
     else if (m->capacity <= WL_KEPT_CAPACITY)
-        keep(m);
+        keep_mapping(m);
     else
         unmap(m);
 }

@@ -221,7 +221,7 @@ static int names_gc(lua_State *L)
     return 0;
 }
 
-static wl_names *make(lua_State *L)
+static wl_names *make_names(lua_State *L)
 {
     wl_names *names = memset(lua_newuserdata(L, sizeof *names), 0, sizeof *names);
     lua_createtable(L, 0, 1);
@@ -238,7 +238,7 @@ wl_names *wl_names_get(lua_State *L)
     wl_names *names = lua_touserdata(L, -1);
     lua_pop(L, 1);
     if (!names)
-        names = make(L);
+        names = make_names(L);
     if (!names->over)
         renew(L, names);
     return names;
@@ -291,7 +291,7 @@ static int look_up(lua_State *L, const wl_names *names, const void *object, enum
     return 0;
 }
 
-int wl_names_path(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag)
+int wl_names_find(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag)
 {
     if (!parent_of(names, object))
         return 0;

@@ -71,7 +71,7 @@ static bool pack_named(wl_packer *p, int i, const void *object)
     enum wl_tag tag;
     if (!p->names)
         p->names = wl_names_get(p->L);
-    int n = wl_names_path(p->L, p->names, object, &tag);
+    int n = wl_names_find(p->L, p->names, object, &tag);
     if (!n)
         return false;
     remember_value(p, i, object, tag);
@@ -406,7 +406,7 @@ static wl_message *take_message(wl_message **used)
 }
 
 /* All but what the plain way has filled in already. */
-static void begin(wl_packer *p)
+static void begin_packing(wl_packer *p)
 {
     p->names = NULL;
     p->anchored = p->loose = p->again = false;
@@ -422,7 +422,7 @@ static void begin(wl_packer *p)
     p->code_capacity = WL_LITTLE;
 }
 
-static void end(wl_packer *p)
+static void end_packing(wl_packer *p)
 {
     if (p->entries != p->few_entries)
         free(p->entries);
@@ -441,9 +441,9 @@ static int attempt(wl_packer *p, int first, int n)
     for (int i = 0; i < n; i++)
         lua_pushvalue(L, first + i);
     p->m->n = n;
-    begin(p);
+    begin_packing(p);
     int status = lua_pcall(L, n + 1, 0, 0);
-    end(p);
+    end_packing(p);
     return status;
 }
 

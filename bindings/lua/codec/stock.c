@@ -75,7 +75,7 @@ static int protect(lua_State *L)
 #endif
 }
 
-static void make(void)
+static void make_stock(void)
 {
     lua_State *L = luaL_newstate();
     if (!L)
@@ -90,7 +90,7 @@ bool wl_stock_has(lua_State *L, const char *module)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     stock_name            name;
-    pthread_once(&once, make);
+    pthread_once(&once, make_stock);
     if (!name_at_top(L, module, &name))
         return false;
     const stock_name *found = bsearch(&name, stock, n_stock, sizeof *stock, compare);

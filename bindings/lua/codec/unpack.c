@@ -17,7 +17,7 @@ static int malformed(wl_reader *r) { return luaL_error(r->L, "malformed message"
 
 /* ---- bytes ------------------------------------------------------------------------ */
 
-static const unsigned char *take(wl_reader *r, size_t n)
+static const unsigned char *take_bytes(wl_reader *r, size_t n)
 {
     if ((size_t)(r->end - r->at) < n)
         malformed(r);
@@ -26,26 +26,26 @@ static const unsigned char *take(wl_reader *r, size_t n)
     return at;
 }
 
-static unsigned take_u8(wl_reader *r) { return *take(r, 1); }
+static unsigned take_u8(wl_reader *r) { return *take_bytes(r, 1); }
 
 static uint32_t take_u32(wl_reader *r)
 {
     uint32_t n;
-    memcpy(&n, take(r, sizeof n), sizeof n);
+    memcpy(&n, take_bytes(r, sizeof n), sizeof n);
     return n;
 }
 
 static int64_t take_i64(wl_reader *r)
 {
     int64_t n;
-    memcpy(&n, take(r, sizeof n), sizeof n);
+    memcpy(&n, take_bytes(r, sizeof n), sizeof n);
     return n;
 }
 
 static void push_float(wl_reader *r)
 {
     lua_Number n;
-    memcpy(&n, take(r, sizeof n), sizeof n);
+    memcpy(&n, take_bytes(r, sizeof n), sizeof n);
     lua_pushnumber(r->L, n);
 }
 
@@ -53,7 +53,7 @@ static void push_string(wl_reader *r, uint64_t length)
 {
     if (length > (size_t)(r->end - r->at))
         malformed(r);
-    lua_pushlstring(r->L, (const char *)take(r, (size_t)length), (size_t)length);
+    lua_pushlstring(r->L, (const char *)take_bytes(r, (size_t)length), (size_t)length);
 }
 
 static const wl_side *take_side(wl_reader *r, int kind)

@@ -93,7 +93,7 @@ static int set_signals(posix_spawnattr_t *attributes, bool keep_pipe)
 }
 
 /* The command's descriptor `to` is a copy of `from`; negative: none. 0, or an errno. */
-static int start(lua_State *L, const char *command, int from, int to, pid_t *pid)
+static int start_command(lua_State *L, const char *command, int from, int to, pid_t *pid)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t          attributes;
@@ -162,10 +162,10 @@ static int push_status(lua_State *L, int status)
 
 /* ---- os.execute ------------------------------------------------------------ */
 
-static int run(lua_State *L, const char *command)
+static int run_command(lua_State *L, const char *command)
 {
     pid_t pid;
-    errno = start(L, command, -1, -1, &pid);
+    errno = start_command(L, command, -1, -1, &pid);
     return errno == 0 ? wait_for(pid) : -1;
 }
 
@@ -178,9 +178,9 @@ static int execute(lua_State *L)
     const char *command = luaL_optstring(L, 1, NULL);
     bool        like_52 = lua_toboolean(L, lua_upvalueindex(1));
     if (command && like_52)
-        return push_status(L, run(L, command));
+        return push_status(L, run_command(L, command));
     if (command)
-        lua_pushinteger(L, run(L, command));
+        lua_pushinteger(L, run_command(L, command));
     else if (like_52)
         lua_pushboolean(L, access(SHELL, X_OK) == 0);
     else
@@ -217,7 +217,8 @@ static FILE *open_pipe(lua_State *L, const char *command, bool reads, pid_t *pid
         return NULL;
     int   ours = ends[reads ? 0 : 1], its = ends[reads ? 1 : 0];
     FILE *file = fdopen(ours, reads ? "r" : "w");
-    error = file ? start(L, command, its, reads ? STDOUT_FILENO : STDIN_FILENO, pid) : errno;
+    error =
+        file ? start_command(L, command, its, reads ? STDOUT_FILENO : STDIN_FILENO, pid) : errno;
     close(its);
     if (error == 0)
         return reads ? wl_stream_wrap(file, "r") : file;
@@ -359,7 +360,7 @@ static bool is_like_52(lua_State *L)
 }
 
 /* commands table -> commands table; the field's function is the new one's upvalue */
-static void wrap(lua_State *L, const char *name, const char *from, lua_CFunction fn)
+static void wrap_close(lua_State *L, const char *name, const char *from, lua_CFunction fn)
 {
     lua_getfield(L, -1, from);
     lua_pushvalue(L, -3);
@@ -379,12 +380,12 @@ void wl_command_register(lua_State *L)
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
     luaL_getmetatable(L, LUA_FILEHANDLE);
-    wrap(L, "close", "close", close_file);
-    wrap(L, "__gc", "__gc", close_file);
+    wrap_close(L, "close", "close", close_file);
+    wrap_close(L, "__gc", "__gc", close_file);
     lua_pop(L, 1);
     lua_getglobal(L, "io");
-    wrap(L, "close", "close", close_file);
-    wrap(L, "popen", "open", popen_clean);
+    wrap_close(L, "close", "close", close_file);
+    wrap_close(L, "popen", "open", popen_clean);
     lua_pop(L, 3);
 }
 

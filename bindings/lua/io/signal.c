@@ -67,7 +67,7 @@ static int make_pipe(struct caught *c)
     return 0;
 }
 
-static int *check(lua_State *L) { return luaL_checkudata(L, 1, CATCHER); }
+static int *check_catcher(lua_State *L) { return luaL_checkudata(L, 1, CATCHER); }
 
 static void release(int *number)
 {
@@ -84,7 +84,7 @@ static void release(int *number)
 static int catcher_release(lua_State *L)
 {
     wl_no_argument(L, "release");
-    release(check(L));
+    release(check_catcher(L));
     return 0;
 }
 
@@ -92,7 +92,7 @@ static int catcher_release(lua_State *L)
 static int catcher_fd(lua_State *L)
 {
     wl_no_argument(L, "fd");
-    lua_pushinteger(L, atomic_load(&caught[*check(L)].rfd));
+    lua_pushinteger(L, atomic_load(&caught[*check_catcher(L)].rfd));
     return 1;
 }
 
@@ -101,7 +101,7 @@ static int catcher_drain(lua_State *L)
 {
     char buffer[64];
     wl_no_argument(L, "drain");
-    while (read(atomic_load(&caught[*check(L)].rfd), buffer, sizeof buffer) > 0)
+    while (read(atomic_load(&caught[*check_catcher(L)].rfd), buffer, sizeof buffer) > 0)
         continue;
     return 0;
 }
@@ -110,7 +110,7 @@ static int catcher_drain(lua_State *L)
 static int catcher_take(lua_State *L)
 {
     wl_no_argument(L, "take");
-    lua_pushboolean(L, atomic_exchange(&caught[*check(L)].untaken, 0));
+    lua_pushboolean(L, atomic_exchange(&caught[*check_catcher(L)].untaken, 0));
     return 1;
 }
 

@@ -381,7 +381,7 @@ static int lines(lua_State *L)
 }
 
 /* io -> io */
-static void replace(lua_State *L, const char *name, lua_CFunction fn)
+static void replace_function(lua_State *L, const char *name, lua_CFunction fn)
 {
     lua_getfield(L, -1, name);
     lua_CFunction f = lua_tocfunction(L, -1);
@@ -412,8 +412,8 @@ void wl_stream_register(lua_State *L)
 {
     lua_getglobal(L, "io");
     share_input(L);
-    replace(L, "open", open_file);
-    replace(L, "input", input);
-    replace(L, "lines", lines);
+    replace_function(L, "open", open_file);
+    replace_function(L, "input", input);
+    replace_function(L, "lines", lines);
     lua_pop(L, 1);
 }

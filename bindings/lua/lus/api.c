@@ -41,7 +41,7 @@ const char *wl_show(lua_State *L, int i)
     }
 }
 
-static wl_actor *check(lua_State *L, const wl_api *t, int i, const char *function)
+static wl_actor *check_handle(lua_State *L, const wl_api *t, int i, const char *function)
 {
     wl_actor *a = look(L, t, i);
     if (!a)
@@ -64,7 +64,7 @@ int wl_api_results(lua_State *L, int n)
 /* handle -> "running" | "dead" */
 static int worker_status(lua_State *L)
 {
-    wl_actor *a = check(L, talk_of(L), 1, "worker.status");
+    wl_actor *a = check_handle(L, talk_of(L), 1, "worker.status");
     lua_pushstring(L, wl_actor_is_dead(a) ? "dead" : "running");
     return wl_api_results(L, 1);
 }
@@ -72,7 +72,7 @@ static int worker_status(lua_State *L)
 /* handle -> the traceback of its script's error | nil */
 static int worker_traceback(lua_State *L)
 {
-    wl_actor *a = check(L, talk_of(L), 1, "worker.traceback");
+    wl_actor *a = check_handle(L, talk_of(L), 1, "worker.traceback");
     if (!wl_actor_is_lost(a) && wl_actor_is_dead(a) && a->traceback)
         lua_pushstring(L, a->traceback);
     else
@@ -87,7 +87,7 @@ static wl_pending *receive_op(lua_State *L, wl_api *t, int first, const char *fu
     if (n < 1)
         wl_fail_caller(L, "%s: no worker was given", function);
     for (int i = first; i < first + n; i++)
-        check(L, t, i, function);
+        check_handle(L, t, i, function);
     wl_pending *op = wl_pending_push(L, t, WL_RECEIVE, n);
     for (int i = first; i < first + n; i++)
         wl_pending_add(op, look(L, t, i));
@@ -146,7 +146,7 @@ static int send_later(lua_State *L, wl_actor *a, wl_msg *item)
     return attempt(L, op);
 }
 
-static int put(lua_State *L, wl_actor *a, wl_channel *c, wl_msg *item)
+static int put_message(lua_State *L, wl_actor *a, wl_channel *c, wl_msg *item)
 {
     bool no_memory;
     if (wl_channel_write(c, item, &no_memory)) {
@@ -166,13 +166,13 @@ static int put(lua_State *L, wl_actor *a, wl_channel *c, wl_msg *item)
 /* handle value -> */
 static int worker_send(lua_State *L)
 {
-    wl_actor *a = check(L, talk_of(L), 1, "worker.send");
+    wl_actor *a = check_handle(L, talk_of(L), 1, "worker.send");
     wl_msg    item;
     if (lua_gettop(L) < 2)
         wl_fail_caller(L, "worker.send: argument 2 is missing: what to send");
     wl_msg_pack(L, 2, "worker.send", &item);
     if (!wl_actor_is_dead(a))
-        return put(L, a, &a->in, &item);
+        return put_message(L, a, &a->in, &item);
     wl_msg_drop(&item);
     lua_pushboolean(L, 1);
     return wl_api_results(L, a->in.refuses);
@@ -186,7 +186,7 @@ static int worker_message(lua_State *L)
     if (lua_gettop(L) < 1)
         wl_fail_caller(L, "worker.message: argument 1 is missing: what to send");
     wl_msg_pack(L, 1, "worker.message", &item);
-    return put(L, a, &a->out, &item);
+    return put_message(L, a, &a->out, &item);
 }
 
 /* -> value */
@@ -208,7 +208,7 @@ static int worker_peek(lua_State *L)
 /* handle -> */
 static int worker_close(lua_State *L)
 {
-    wl_channel_end(&check(L, talk_of(L), 1, "worker.close")->in, WL_CLOSED);
+    wl_channel_end(&check_handle(L, talk_of(L), 1, "worker.close")->in, WL_CLOSED);
     return wl_api_results(L, 0);
 }
 

@@ -46,7 +46,7 @@ static size_t units_of(size_t size) { return (size + UNIT - 1) / UNIT; }
 static bool is_in(const block *b, const void *p) { return (uintptr_t)p - (uintptr_t)b < sizeof *b; }
 
 /* NULL: there is no room. */
-static void *take(block *b, size_t size)
+static void *take_piece(block *b, size_t size)
 {
     size_t n = units_of(size), first = b->used;
     if (n > SIZES && !b->begins)
@@ -80,9 +80,9 @@ static void give(block *b, void *p, size_t size)
     give_units(b, first, n);
 }
 
-static void *get(block *b, size_t size)
+static void *get_piece(block *b, size_t size)
 {
-    void *p = take(b, size);
+    void *p = take_piece(b, size);
     return p ? p : malloc(size);
 }
 
@@ -99,7 +99,7 @@ static void *resize_inside(block *b, void *old, size_t old_size, size_t size)
         ASAN_UNPOISON_MEMORY_REGION(old, size);
         return old;
     }
-    void *p = get(b, size);
+    void *p = get_piece(b, size);
     if (!p)
         return size < old_size ? old : NULL;
     memcpy(p, old, size < old_size ? size : old_size);
@@ -120,7 +120,7 @@ static void *allocate(void *state_block, void *old, size_t old_size, size_t size
         return NULL;
     }
     if (!old)
-        return get(b, size);
+        return get_piece(b, size);
     return inside ? resize_inside(b, old, old_size, size) : resize_outside(old, old_size, size);
 }
 

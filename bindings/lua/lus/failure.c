@@ -22,7 +22,7 @@ void wl_failure_prepare(lua_State *L)
     lua_pop(L, 1);
 }
 
-static void keep(wl_actor *a, const char *text, size_t size)
+static void keep_error(wl_actor *a, const char *text, size_t size)
 {
     free(a->error);
     if ((a->error = malloc(size + 1)))
@@ -31,7 +31,7 @@ static void keep(wl_actor *a, const char *text, size_t size)
     atomic_store(&a->failed, true);
 }
 
-void wl_failure_text(wl_actor *a, const char *text) { keep(a, text, strlen(text)); }
+void wl_failure_text(wl_actor *a, const char *text) { keep_error(a, text, strlen(text)); }
 
 static bool has_text(lua_State *L)
 {
@@ -45,7 +45,7 @@ void wl_failure_keep(lua_State *L, wl_actor *a)
     if (!has_text(L))
         return wl_failure_text(a, "unknown runtime error");
     const char *text = lua_tolstring(L, -1, &size);
-    keep(a, text, size);
+    keep_error(a, text, size);
 }
 
 /* The text that an object has is had by calling it, which may raise.

@@ -54,7 +54,7 @@ const char *wl_family_enter(lua_State *L, wl_actor *a)
     return may ? NULL : lua_pushfstring(L, "%d workers live already", (int)wl_roster_most());
 }
 
-static void unlink_locked(wl_family *f, wl_actor *a)
+static void leave_family_locked(wl_family *f, wl_actor *a)
 {
     if (a->next)
         a->next->prev = a->prev;
@@ -71,7 +71,7 @@ void wl_family_leave(wl_actor *a)
     wl_family *f = a->family;
     a->family = NULL;
     wl_roster_take();
-    unlink_locked(f, a);
+    leave_family_locked(f, a);
     wl_roster_ended_locked(a);
     wl_roster_give();
     family_unref(f);
@@ -87,7 +87,7 @@ void wl_family_end(wl_lus *s)
     for (wl_actor *a;;) {
         wl_roster_take();
         if ((a = f->first)) {
-            unlink_locked(f, a);
+            leave_family_locked(f, a);
             wl_actor_ref(a);
         }
         wl_roster_give();

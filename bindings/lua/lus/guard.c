@@ -382,7 +382,7 @@ static void push_place(lua_State *L, const place *p, wl_lus *s)
 }
 
 /* function -> function */
-static void wrap(lua_State *L, const place *p, wl_lus *s)
+static void wrap_function(lua_State *L, const place *p, wl_lus *s)
 {
     static const lua_CFunction by_count[] = {guard0, guard1, guard2, guard3, guard4};
     int                        at = lua_gettop(L), n = 0;
@@ -414,7 +414,7 @@ static void guard_at(lua_State *L, wl_lus *s, const place *p)
     lua_pushvalue(L, -1);
     lua_gettable(L, -3);
     if (lua_isfunction(L, -1)) {
-        wrap(L, p, s);
+        wrap_function(L, p, s);
         lua_settable(L, -3);
     } else {
         lua_pop(L, 2);

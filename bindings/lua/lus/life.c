@@ -32,7 +32,7 @@ static void push_functions(lua_State *L);
 /* ---- how one ends ------------------------------------------------------------------------ */
 
 /* Its children learn of it while the state is closed; its parent last of all. */
-static void end(wl_actor *a)
+static void end_actor(wl_actor *a)
 {
     if (a->L) {
         wl_lus    *s = wl_lus_of(a->L);
@@ -104,7 +104,7 @@ static void load_script(lua_State *L, const char *path)
 }
 
 /* -> script, arguments... ; everything up to its call */
-static int begin(lua_State *L, wl_actor *a)
+static int begin_script(lua_State *L, wl_actor *a)
 {
     lua_gc(L, LUA_GCSTOP, 0); /* all that is made stays */
     luaL_openlibs(L);
@@ -158,7 +158,7 @@ static int go(lua_State *L)
     wl_actor *a = lua_touserdata(L, 1);
     lua_settop(L, 0);
     bool begins = !a->root;
-    int  n = begins ? begin(L, a) : wl_pending_again(L, a->op);
+    int  n = begins ? begin_script(L, a) : wl_pending_again(L, a->op);
     if (n == 0 && !begins)
         return 0;
     a->op = NULL;
@@ -177,11 +177,11 @@ static void end_process(wl_actor *a)
     if (failed)
         fprintf(stderr, "weir.worker: %.*s\n", a->error ? (int)a->error_size : 17,
                 a->error ? a->error : "not enough memory");
-    end(a);
+    end_actor(a);
     exit(failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
-static int run(weir_task *task, void *unused)
+static int run_actor(weir_task *task, void *unused)
 {
     (void)unused;
     wl_actor *a = (wl_actor *)(void *)task;
@@ -197,7 +197,7 @@ static int run(weir_task *task, void *unused)
         return WEIR_PARK;
     if (wl_actor_is_lost(a))
         end_process(a);
-    end(a);
+    end_actor(a);
     return 0;
 }
 
@@ -231,7 +231,7 @@ static wl_actor *actor_new(const wl_actor_options *o)
     atomic_init(&a->refs, 1);
     atomic_init(&a->holders, 1);
     a->generation = wl_generation();
-    a->task.run = run;
+    a->task.run = run_actor;
     a->task.done = done;
     wl_channel_init(&a->in, o->limit, o->refuses);
     wl_channel_init(&a->out, o->limit, o->refuses);
@@ -239,7 +239,7 @@ static wl_actor *actor_new(const wl_actor_options *o)
     return a;
 }
 
-static const char *start(lua_State *L, wl_actor *a)
+static const char *start_actor(lua_State *L, wl_actor *a)
 {
     if (wl_lus_of(L)->ended)
         return "this state is being closed";
@@ -272,7 +272,7 @@ static const char *create_actor(lua_State *L, const wl_actor_options *o)
         wl_rights_ref(a->rights);
     a->package_path = copy_field(L, "path");
     a->package_cpath = copy_field(L, "cpath");
-    const char *why = start(L, a);
+    const char *why = start_actor(L, a);
     if (why) { /* in a state that closes no new handle would be collected */
         *slot = NULL;
         wl_actor_let_go(a);
@@ -301,7 +301,7 @@ static bool read_on_full(lua_State *L)
 }
 
 /* options arguments... -> path arguments... */
-static wl_actor_options read_options(lua_State *L)
+static wl_actor_options read_create_options(lua_State *L)
 {
     wl_actor_options o = {0};
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
@@ -339,7 +339,7 @@ static int worker_create(lua_State *L)
     int                          n = lua_gettop(L) - 1;
     bool                         has_options = lua_istable(L, 1);
     if (has_options)
-        o = read_options(L);
+        o = read_create_options(L);
     if (!lua_isstring(L, 1))
         wl_fail_caller(L, "worker.create: argument 1%s must be a path (a string), got %s",
                        has_options ? ".path" : "", wl_show(L, 1));

@@ -122,7 +122,7 @@ bool wl_pending_arm(lua_State *L, wl_pending *op, enum wl_waker_kind kind)
 
 /* ---- what they try ----------------------------------------------------------------- */
 
-static int push_failure(lua_State *L, const char *why)
+static int push_refusal(lua_State *L, const char *why)
 {
     lua_pushboolean(L, 0);
     lua_pushstring(L, why);
@@ -144,7 +144,7 @@ static int try_peek(lua_State *L, wl_actor *a)
     wl_msg item;
     int    end = atomic_load(&a->in.ended);
     if (!wl_channel_read(&a->in, &item))
-        return end ? push_failure(L, why_ended(end)) : 0;
+        return end ? push_refusal(L, why_ended(end)) : 0;
     lua_pushboolean(L, 1);
     wl_msg_push(L, &item);
     return 2;
@@ -221,7 +221,7 @@ static int try_send(lua_State *L, wl_pending *op)
         free(op->item);
         op->item = NULL;
     } else if (no_memory) {
-        return push_failure(L, "not enough memory");
+        return push_refusal(L, "not enough memory");
     } else if (!send_is_over(op)) {
         return 0;
     } else if (!wl_channel_is_full(c)) {
@@ -257,7 +257,7 @@ static int set_time(lua_State *L, wl_pending *op)
     if (rc == 0)
         return 0;
     wl_pending_disarm(op);
-    return push_failure(L, rc == WEIR_ENOMEM
+    return push_refusal(L, rc == WEIR_ENOMEM
                                ? "not enough memory"
                                : "worker.receive_within: there is no thread to keep the time");
 }

@@ -11,7 +11,7 @@
  * which needs nothing of theirs. Nobody closes it.
  *
  * Fork: whoever forks holds the lock of the roster and those of every channel, so a child finds
- * them whole. It has none of the threads: there the crew is closed again, and what came
+ * them whole. It has none of the threads: there the pool is closed again, and what came
  * from before is of an older generation. Nobody waits for it or at it any more: the wait
  * of a coroutine of the thread that forked is over, all others stayed behind.
  */
@@ -34,7 +34,7 @@ static struct {
     weir_pool *pool; /* while open */
     /* Atomic. */
     _Atomic unsigned most, blocked;
-} crew = {.changed = PTHREAD_COND_INITIALIZER};
+} actors = {.changed = PTHREAD_COND_INITIALIZER};
 
 /* ---- fork ------------------------------------------------------------------------- */
 
@@ -63,10 +63,10 @@ static void in_child(void)
 {
     each_channel(wl_channel_unlock);
     each_channel(wl_channel_forked);
-    pthread_cond_init(&crew.changed, NULL);
+    pthread_cond_init(&actors.changed, NULL);
     wl_roster_forked_locked();
-    crew.state = CLOSED;
-    atomic_store(&crew.blocked, 0);
+    actors.state = CLOSED;
+    atomic_store(&actors.blocked, 0);
     wl_roster_give();
 }
 
@@ -86,23 +86,23 @@ static void ready(weir_notice *notice, int outcome)
 {
     (void)notice;
     pthread_mutex_lock(&wl_roster_lock);
-    crew.told = true;
-    crew.outcome = outcome;
-    pthread_cond_broadcast(&crew.changed);
+    actors.told = true;
+    actors.outcome = outcome;
+    pthread_cond_broadcast(&actors.changed);
     pthread_mutex_unlock(&wl_roster_lock);
 }
 
 static int wait_until_ready(void)
 {
     pthread_mutex_lock(&wl_roster_lock);
-    while (!crew.told)
-        pthread_cond_wait(&crew.changed, &wl_roster_lock);
-    int rc = crew.outcome;
+    while (!actors.told)
+        pthread_cond_wait(&actors.changed, &wl_roster_lock);
+    int rc = actors.outcome;
     pthread_mutex_unlock(&wl_roster_lock);
     return rc;
 }
 
-/* Of one thread at a time, while the crew is opening; so the notice is free. */
+/* Of one thread at a time, while the pool is opening; so the notice is free. */
 static int make_pool(weir_pool **out)
 {
     static weir_notice notice;
@@ -112,7 +112,7 @@ static int make_pool(weir_pool **out)
     int rc = wl_core->weir_pool_open_async(out, &o, NULL, &notice);
     if (rc == 0 && (rc = wait_until_ready()) != 0)
         wl_core->weir_pool_release(*out);
-    atomic_store(&crew.most, o.threads + SPARES);
+    atomic_store(&actors.most, o.threads + SPARES);
     return rc;
 }
 
@@ -120,14 +120,14 @@ static int make_pool(weir_pool **out)
 static int open_locked(void)
 {
     weir_pool *p = NULL;
-    crew.state = OPENING;
-    crew.told = false;
+    actors.state = OPENING;
+    actors.told = false;
     pthread_mutex_unlock(&wl_roster_lock);
     int rc = make_pool(&p);
     pthread_mutex_lock(&wl_roster_lock);
-    crew.pool = rc == 0 ? p : NULL;
-    crew.state = rc == 0 ? OPEN : CLOSED;
-    pthread_cond_broadcast(&crew.changed);
+    actors.pool = rc == 0 ? p : NULL;
+    actors.state = rc == 0 ? OPEN : CLOSED;
+    pthread_cond_broadcast(&actors.changed);
     return rc;
 }
 
@@ -135,25 +135,25 @@ int wl_actor_pool_open(void)
 {
     int rc = wl_core->weir_on_fork(&at_fork);
     wl_roster_take();
-    while (rc == 0 && crew.state == OPENING)
-        pthread_cond_wait(&crew.changed, &wl_roster_lock);
-    if (rc == 0 && crew.state == CLOSED)
+    while (rc == 0 && actors.state == OPENING)
+        pthread_cond_wait(&actors.changed, &wl_roster_lock);
+    if (rc == 0 && actors.state == CLOSED)
         rc = open_locked();
     wl_roster_give();
     return rc;
 }
 
-int wl_actor_pool_run(weir_task *t) { return wl_core->weir_run(crew.pool, t, NULL); }
+int wl_actor_pool_run(weir_task *t) { return wl_core->weir_run(actors.pool, t, NULL); }
 
 /* ---- waits that block --------------------------------------------------------------- */
 
-unsigned wl_actor_pool_most_threads(void) { return atomic_load(&crew.most); }
+unsigned wl_actor_pool_most_threads(void) { return atomic_load(&actors.most); }
 
 /* Around a wait without end. False, with nothing done: nobody would be left. */
 bool wl_actor_pool_begin_block(void)
 {
-    if (atomic_fetch_add(&crew.blocked, 1) + 1 >= wl_actor_pool_most_threads()) {
-        atomic_fetch_sub(&crew.blocked, 1);
+    if (atomic_fetch_add(&actors.blocked, 1) + 1 >= wl_actor_pool_most_threads()) {
+        atomic_fetch_sub(&actors.blocked, 1);
         return false;
     }
     wl_core->weir_blocking_begin();
@@ -163,5 +163,5 @@ bool wl_actor_pool_begin_block(void)
 void wl_actor_pool_end_block(void)
 {
     wl_core->weir_blocking_end();
-    atomic_fetch_sub(&crew.blocked, 1);
+    atomic_fetch_sub(&actors.blocked, 1);
 }

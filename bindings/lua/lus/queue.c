@@ -36,7 +36,7 @@ static uint32_t size_of(const wl_msg *item)
     }
 }
 
-static void put(unsigned char *at, const wl_msg *item)
+static void write_record(unsigned char *at, const wl_msg *item)
 {
     *at++ = item->kind;
     switch ((enum wl_msg_kind)item->kind) {
@@ -53,7 +53,7 @@ static void put(unsigned char *at, const wl_msg *item)
 }
 
 /* Returns what it took. */
-static uint32_t get(const unsigned char *from, wl_msg *item)
+static uint32_t read_record(const unsigned char *from, wl_msg *item)
 {
     const unsigned char *at = from;
     item->kind = *at++;
@@ -101,7 +101,7 @@ static bool append_chunk(wl_channel *c, const wl_msg *item, uint32_t size)
     wl_chunk *k = new_chunk(capacity);
     if (!k)
         return false;
-    put(k->bytes, item);
+    write_record(k->bytes, item);
     atomic_init(&k->filled, size);
     atomic_store(c->tail ? &c->tail->next : &c->first, k);
     c->tail = k;
@@ -114,7 +114,7 @@ bool wl_queue_append(wl_channel *c, const wl_msg *item)
     uint32_t size = size_of(item);
     if (!c->tail || c->tail->capacity - c->size < size)
         return append_chunk(c, item, size);
-    put(c->tail->bytes + c->size, item);
+    write_record(c->tail->bytes + c->size, item);
     c->size += size;
     atomic_store(&c->tail->filled, c->size);
     return true;
@@ -153,7 +153,7 @@ bool wl_queue_take(wl_channel *c, wl_msg *item)
 {
     if (!wl_queue_look(c))
         return false;
-    c->at += get(c->head->bytes + c->at, item);
+    c->at += read_record(c->head->bytes + c->at, item);
     if (c->limit)
         atomic_fetch_add(&c->read, 1);
     return true;

@@ -39,7 +39,7 @@ bool wl_roster_enter_locked(wl_actor *a)
 
 void wl_roster_ended_locked(const wl_actor *a) { roster.living -= !wl_actor_is_lost(a); }
 
-static void unlink_locked(wl_actor *a)
+static void leave_roster_locked(wl_actor *a)
 {
     if (a->older)
         a->older->newer = a->newer;
@@ -53,7 +53,7 @@ void wl_roster_forget(wl_actor *a)
 {
     wl_roster_take();
     if (!wl_actor_is_lost(a))
-        unlink_locked(a);
+        leave_roster_locked(a);
     wl_roster_give();
 }
 

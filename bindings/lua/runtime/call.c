@@ -69,7 +69,7 @@ static slot *slot_push(lua_State *L)
 void wl_call_slot(lua_State *L) { slot_push(L); }
 
 /* A finaliser may come to one that was collected with it. */
-static wl_call *check(lua_State *L)
+static wl_call *check_call(lua_State *L)
 {
     wl_call *c = ((slot *)wl_check(L, 1, call_class))->call;
     if (!c)
@@ -96,7 +96,7 @@ static int call_gc(lua_State *L)
 
 /* ---- the main's side ------------------------------------------------------- */
 
-static wl_call *take(wl_main *m)
+static wl_call *take_call(wl_main *m)
 {
     wl_call *c = m->calls;
     if (c && !(m->calls = c->next))
@@ -108,14 +108,14 @@ static wl_call *take(wl_main *m)
 bool wl_call_fill(lua_State *L, int index, wl_main *m)
 {
     slot *s = lua_touserdata(L, index);
-    s->call = take(m);
+    s->call = take_call(m);
     return s->call != NULL;
 }
 
 void wl_calls_drop(wl_main *m)
 {
     wl_call *c;
-    while ((c = take(m))) {
+    while ((c = take_call(m))) {
         finish(c, WEIR_ECLOSED);
         unref(c);
     }
@@ -136,7 +136,7 @@ static int run_now(lua_State *L)
 
 /* Inside dispatch it waits until that has returned; inside a blocking call it runs,
  * and if it has not finished then, the core ends it. */
-static void serve(weir_call *weir, void *arg)
+static void serve_call(weir_call *weir, void *arg)
 {
     wl_call *c = arg;
     wl_main *m = c->main;
@@ -159,7 +159,7 @@ static void serve(weir_call *weir, void *arg)
 /* call -> f, args... | nil, why they could not be had */
 static int call_unpack(lua_State *L)
 {
-    wl_call *c = check(L);
+    wl_call *c = check_call(L);
     lua_settop(L, 1); /* it holds what is decoded */
     if (wl_unpack(L, c->in) < 0) {
         lua_pushnil(L);
@@ -171,7 +171,7 @@ static int call_unpack(lua_State *L)
 /* call ok values... | call false error -> ; once */
 static int call_finish(lua_State *L)
 {
-    wl_call *c = check(L);
+    wl_call *c = check_call(L);
     if (!c->weir)
         return 0;
     static const wl_pack_options results = {.what = "result", .number = 1};
@@ -187,7 +187,7 @@ static int call_finish(lua_State *L)
  * call -> */
 static int call_fail(lua_State *L)
 {
-    finish(check(L), WEIR_ENOMEM);
+    finish(check_call(L), WEIR_ENOMEM);
     return 0;
 }
 
@@ -203,7 +203,7 @@ static int on_call(lua_State *L)
 
 /* ---- the caller's side ----------------------------------------------------- */
 
-static wl_call *make(lua_State *L, wl_main *m)
+static wl_call *make_call(lua_State *L, wl_main *m)
 {
     slot    *s = slot_push(L);
     wl_call *c = calloc(1, sizeof *c);
@@ -216,7 +216,7 @@ static wl_call *make(lua_State *L, wl_main *m)
 }
 
 /* -> false, what the main's side made of it */
-static int push_failure(lua_State *L, const wl_call *c, int rc)
+static int push_call_failure(lua_State *L, const wl_call *c, int rc)
 {
     lua_pushboolean(L, false);
     if (rc != 0)
@@ -240,7 +240,7 @@ static int run_in_main(lua_State *L)
     if (!w || !w->job)
         return luaL_error(L, "weir.run_in_main: called outside a task");
     wl_need_unrestricted(L, "weir.run_in_main");
-    wl_call *c = make(L, w->job->main);
+    wl_call *c = make_call(L, w->job->main);
     lua_insert(L, 1);
     if (wl_pack(L, 2, n, &arguments, &c->in) != 0) {
         lua_pushboolean(L, false);
@@ -251,11 +251,11 @@ static int run_in_main(lua_State *L)
     wl_main *own = wl_main_look(L);
     if (own)
         own->blocked = L;
-    int rc = weir_run_in_main(NULL, serve, c, NULL);
+    int rc = weir_run_in_main(NULL, serve_call, c, NULL);
     if (own)
         own->blocked = NULL;
     if (rc != 0 || !c->ok || !c->out)
-        return push_failure(L, c, rc);
+        return push_call_failure(L, c, rc);
     lua_pushboolean(L, true);
     n = wl_unpack(L, c->out);
     if (n < 0) {

@@ -101,17 +101,17 @@ static void take_out(wl_deadline *d)
 
 /* ---- fork: the child has no watch, and its deadlines are of no thread there --------- */
 
-static void take_lock(void) { pthread_mutex_lock(&watch.lock); }
-static void give_lock(void) { pthread_mutex_unlock(&watch.lock); }
+static void lock_deadlines(void) { pthread_mutex_lock(&watch.lock); }
+static void unlock_deadlines(void) { pthread_mutex_unlock(&watch.lock); }
 static void begin_anew(void)
 {
     watch.runs = false;
     watch.heap++;
     watch.first = NULL;
-    give_lock();
+    unlock_deadlines();
 }
 static weir_fork_hook at_fork = {
-    .before = take_lock, .in_parent = give_lock, .in_child = begin_anew};
+    .before = lock_deadlines, .in_parent = unlock_deadlines, .in_child = begin_anew};
 
 /* ---- the watch ------------------------------------------------------------------- */
 

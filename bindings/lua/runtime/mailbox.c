@@ -53,7 +53,7 @@ static void main_close(wl_main *m)
     wl_main_unref(m);
 }
 
-static void end(void *state)
+static void end_main(void *state)
 {
     wl_state *s = state;
     wl_main  *m = s->main;
@@ -64,7 +64,7 @@ static void end(void *state)
     wl_keys_forget(s);
 }
 
-void wl_main_end(lua_State *L) { end(wl_state_of(L)); }
+void wl_main_end(lua_State *L) { end_main(wl_state_of(L)); }
 
 /* ---- what was told --------------------------------------------------------- */
 
@@ -296,7 +296,7 @@ static int line_up(lua_State *L)
 /* module -> module */
 void wl_main_register(lua_State *L)
 {
-    wl_state_on_end(wl_state_of(L), end, wl_state_of(L));
+    wl_state_on_end(wl_state_of(L), end_main, wl_state_of(L));
     wl_method(L, "told", told);
     wl_method(L, "dispatch", dispatch);
     wl_method(L, "turn", turn);

@@ -130,7 +130,7 @@ static claim *give_up_locked(mutex *m)
 }
 
 /* Consumes it. */
-static void tell(claim *c, int outcome)
+static void tell_claim(claim *c, int outcome)
 {
     if (!c)
         return;
@@ -141,7 +141,7 @@ static void tell(claim *c, int outcome)
 }
 
 /* It will own and claim nothing any more. */
-static void end(wl_owner *o)
+static void end_owner(wl_owner *o)
 {
     for (;;) {
         lock_all();
@@ -152,8 +152,8 @@ static void end(wl_owner *o)
         if (own)
             take_off_locked(own);
         unlock_all();
-        tell(next, 0);
-        tell(own, WEIR_ECLOSED);
+        tell_claim(next, 0);
+        tell_claim(own, WEIR_ECLOSED);
         if (m) {
             owner_unref(o);
             wl_counted_unref(m);
@@ -167,7 +167,7 @@ void wl_owner_end(wl_owner *o)
 {
     if (!o)
         return;
-    end(o);
+    end_owner(o);
     owner_unref(o);
 }
 
@@ -291,7 +291,7 @@ static wl_owner *owner_at(lua_State *L, int index)
     return w->owner;
 }
 
-static mutex *check(lua_State *L)
+static mutex *check_mutex(lua_State *L)
 {
     mutex **slot = wl_check(L, 1, mutex_class);
     luaL_argcheck(L, *slot, 1, "the mutex is gone");
@@ -344,7 +344,7 @@ static claim *make_claim(lua_State *L, mutex *m, wl_owner *o, unsigned how)
 /* mutex owner flags -> true | future, over when it is owned | nil, why not */
 static int mutex_lock(lua_State *L)
 {
-    mutex    *m = check(L);
+    mutex    *m = check_mutex(L);
     wl_owner *o = owner_at(L, 2);
     unsigned  how = (unsigned)luaL_checkinteger(L, 3);
     char      why[256];
@@ -359,7 +359,7 @@ static int mutex_lock(lua_State *L)
         unlock_all();
         if (v == HELD)
             return 1;
-        tell(c, 0); /* nobody waits for it */
+        tell_claim(c, 0); /* nobody waits for it */
     }
     if (v == REFUSED)
         return push_why(L, why);
@@ -370,7 +370,7 @@ static int mutex_lock(lua_State *L)
 /* mutex owner -> whether it was free, or is recursive and the owner's */
 static int mutex_trylock(lua_State *L)
 {
-    mutex    *m = check(L);
+    mutex    *m = check_mutex(L);
     wl_owner *o = owner_at(L, 2);
     char      why[256];
     lock_all();
@@ -383,7 +383,7 @@ static int mutex_trylock(lua_State *L)
 /* mutex owner -> true | nil, why not */
 static int mutex_unlock(lua_State *L)
 {
-    mutex    *m = check(L);
+    mutex    *m = check_mutex(L);
     wl_owner *o = owner_at(L, 2);
     claim    *next = NULL;
     char      why[256] = "";
@@ -401,7 +401,7 @@ static int mutex_unlock(lua_State *L)
     unlock_all();
     if (*why)
         return push_why(L, why);
-    tell(next, 0);
+    tell_claim(next, 0);
     if (given_up) {
         owner_unref(o);
         wl_counted_unref(m);
@@ -413,7 +413,7 @@ static int mutex_unlock(lua_State *L)
 /* mutex -> the name of who holds it | nil */
 static int mutex_holder(lua_State *L)
 {
-    mutex *m = check(L);
+    mutex *m = check_mutex(L);
     char   name[sizeof m->owner->name] = "";
     lock_all();
     if (m->owner)

@@ -41,7 +41,7 @@ int wl_packed_push(lua_State *L, const wl_packed *p)
     return n < 0 ? lua_error(L) : n;
 }
 
-static wl_packed **check(lua_State *L) { return wl_check(L, 1, packed_class); }
+static wl_packed **check_packed(lua_State *L) { return wl_check(L, 1, packed_class); }
 
 /* values... -> packed | nil, why */
 static int pack(lua_State *L)
@@ -62,7 +62,7 @@ static int pack(lua_State *L)
 /* packed -> values... */
 static int unpack(lua_State *L)
 {
-    wl_packed **slot = check(L);
+    wl_packed **slot = check_packed(L);
     wl_no_argument(L, "unpack");
     luaL_argcheck(L, *slot, 1, "nothing was packed");
     return wl_packed_push(L, *slot);
@@ -71,7 +71,7 @@ static int unpack(lua_State *L)
 /* packed -> bytes, bytecode not counted */
 static int size(lua_State *L)
 {
-    wl_packed **slot = check(L);
+    wl_packed **slot = check_packed(L);
     wl_no_argument(L, "size");
     lua_pushinteger(L, *slot ? (lua_Integer)wl_message_size((*slot)->m) : 0);
     return 1;

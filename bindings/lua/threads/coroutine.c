@@ -48,7 +48,7 @@ static const char *refusal(lua_State *L, lua_State *co, int n)
 }
 
 /* n arguments -> results, how many; or error, -1 */
-static int run(lua_State *L, lua_State *co, int n)
+static int run_coroutine(lua_State *L, lua_State *co, int n)
 {
     int         results;
     const char *why = refusal(L, co, n);
@@ -78,7 +78,7 @@ static int resume(lua_State *L)
 {
     lua_State *co = lua_tothread(L, 1);
     luaL_argcheck(L, co, 1, "coroutine expected");
-    int n = run(L, co, lua_gettop(L) - 1);
+    int n = run_coroutine(L, co, lua_gettop(L) - 1);
     lua_pushboolean(L, n >= 0);
     lua_insert(L, n >= 0 ? -1 - n : -2);
     return n >= 0 ? n + 1 : 2;
@@ -110,7 +110,7 @@ static void close_dead(lua_State *L, lua_State *co)
 static int resume_wrapped(lua_State *L)
 {
     lua_State *co = lua_tothread(L, lua_upvalueindex(2));
-    int        n = run(L, co, lua_gettop(L));
+    int        n = run_coroutine(L, co, lua_gettop(L));
     if (n >= 0)
         return n;
     close_dead(L, co);

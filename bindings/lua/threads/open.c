@@ -37,7 +37,7 @@ static int64_t field_ns(lua_State *L, const char *name)
 }
 
 /* They were checked in Lua. */
-static void read_options(lua_State *L, weir_pool_options *o, wl_pool *p)
+static void read_pool_options(lua_State *L, weir_pool_options *o, wl_pool *p)
 {
     *o = (weir_pool_options){.size = sizeof *o, .name = p->name, .arg = p};
     o->threads = field_count(L, "threads");
@@ -84,7 +84,7 @@ static void note_most(wl_pool *p)
     p->queue_limit = o.queue_limit;
 }
 
-static wl_pool *make(lua_State *L)
+static wl_pool *make_pool(lua_State *L)
 {
     wl_pool **slot = wl_pool_slot(L);
     wl_pool  *p = calloc(1, sizeof *p);
@@ -140,7 +140,7 @@ static int pool_open(lua_State *L)
     int rc = wl_main_open(L);
     if (rc != 0)
         return wl_push_refusal(L, rc);
-    wl_pool *p = make(L);
+    wl_pool *p = make_pool(L);
     read_crossing(L, p);
     what.metatables = p->metatables;
     lua_insert(L, 2);
@@ -152,7 +152,7 @@ static int pool_open(lua_State *L)
         return 2;
     }
     weir_pool_options o;
-    read_options(L, &o, p);
+    read_pool_options(L, &o, p);
     wl_cancel_prepare();
     wl_job *j = wl_job_push(L, WL_OPEN, p);
     j->u.notice.fn = opened;

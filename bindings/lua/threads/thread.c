@@ -157,18 +157,18 @@ static void prepare_package(lua_State *L)
     lua_settop(L, 0);
 }
 
-static int serve(lua_State *L);
+static int serve_task(lua_State *L);
 
 /* So that pushing them cannot raise, and leaves no garbage, in any task. */
 static void keep_functions(lua_State *L)
 {
-    wl_push_kept(L, serve);
+    wl_push_kept(L, serve_task);
     wl_push_kept(L, wl_note_failure);
     lua_pop(L, 2);
 }
 
 /* lightuserdata thread -> ; everything up to init's call */
-static int begin(lua_State *L)
+static int begin_state(lua_State *L)
 {
     wl_thread *w = lua_touserdata(L, 1);
     luaL_openlibs(L);
@@ -199,11 +199,11 @@ static int begin(lua_State *L)
     return 0;
 }
 
-/* lightuserdata thread -> ; begin's error becomes the pool's */
+/* lightuserdata thread -> ; begin_state's error becomes the pool's */
 static int begin_and_tell(lua_State *L)
 {
     wl_thread *w = lua_touserdata(L, 1);
-    lua_pushcfunction(L, begin);
+    lua_pushcfunction(L, begin_state);
     lua_insert(L, 1);
     if (lua_pcall(L, 1, 0, 0) != 0) {
         w->failed = true;
@@ -245,7 +245,7 @@ static void give_back_stack(void)
 #endif
 }
 
-static void end(wl_thread *w)
+static void end_thread(wl_thread *w)
 {
     wl_pool *p = w->pool;
     free(w);
@@ -282,7 +282,7 @@ int wl_thread_init(void *pool, void **thread)
         *thread = w;
         return 0;
     }
-    end(w);
+    end_thread(w);
     return WEIR_ENOMEM; /* a better reason stands in the pool */
 }
 
@@ -331,7 +331,7 @@ void wl_thread_exit(void *pool, void *thread)
 {
     (void)pool;
     close_state(thread);
-    end(thread);
+    end_thread(thread);
 }
 
 /* ---- tasks ----------------------------------------------------------------- */
@@ -411,7 +411,7 @@ static bool stop_jit(lua_State *L)
 }
 
 /* lightuserdata thread -> */
-static int serve(lua_State *L)
+static int serve_task(lua_State *L)
 {
     wl_thread *w = lua_touserdata(L, 1);
     wl_job    *j = w->job;
@@ -453,12 +453,12 @@ static void unblock(wl_thread *w)
 
 static int serve_protected(wl_thread *w)
 {
-    wl_push_kept(w->L, serve);
+    wl_push_kept(w->L, serve_task);
     lua_pushlightuserdata(w->L, w);
     return lua_pcall(w->L, 1, 0, 0);
 }
 
-static void run(wl_thread *w, wl_job *j)
+static void run_job(wl_thread *w, wl_job *j)
 {
     w->code = 0;
     wl_burst_look(w, j->main);
@@ -485,7 +485,7 @@ int wl_thread_run(weir_task *task, void *thread)
     wl_thread *w = thread;
     wl_job    *j = (wl_job *)(void *)task;
     if (has_state(w, j))
-        run(w, j);
+        run_job(w, j);
     else
         w->code = WL_FAILED;
     if (!weir_cancel_requested(task))

@@ -4,26 +4,21 @@
  */
 #include "lus/core.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
-const wl_abi *wl_core;
+_Atomic(const wl_abi *) wl_core;
 
 static bool fits(const wl_abi *abi)
 {
     return abi && abi->size == sizeof *abi && strcmp(abi->version, WEIR_VERSION) == 0;
 }
 
-/* One thread sets it; the lock orders that before what the others do. False: another
- * weir.core is in use. */
+/* False: another weir.core is in use. */
 static bool use(const wl_abi *abi)
 {
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&lock);
-    if (!wl_core)
-        wl_core = abi;
-    bool same = wl_core == abi;
-    pthread_mutex_unlock(&lock);
-    return same;
+    const wl_abi *before = NULL;
+    return atomic_compare_exchange_strong(&wl_core, &before, abi) || before == abi;
 }
 
 void wl_core_require(lua_State *L)

@@ -10,7 +10,7 @@
 #pragma GCC visibility push(hidden)
 
 /* Set by the first wl_core_require, constant afterwards. */
-extern const wl_abi *wl_core;
+extern _Atomic(const wl_abi *) wl_core;
 
 void wl_core_require(lua_State *L); /* raises when there is none that fits */
 

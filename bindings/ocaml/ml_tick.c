@@ -85,7 +85,7 @@ static int start_locked(void)
     return rc;
 }
 
-static void in_child(void)
+static void forget_tick(void)
 {
     started = asleep = false;
     running = 0;
@@ -93,7 +93,7 @@ static void in_child(void)
     pthread_cond_init(&busy, NULL);
 }
 
-static weir_fork_hook at_fork = {.in_child = in_child};
+static weir_fork_hook at_fork = {.in_child = forget_tick};
 
 /* ms -> bool: false when the system refused the thread */
 value weir_ml_tick_start(value ms)

@@ -3,7 +3,8 @@
  * registry.h: every open main and every pool of the process, for fork, for
  * weir_main_close and for run_in_main without a main.
  *
- * Nobody takes the registry's lock while holding another; doc/threads.md has the order.
+ * Its lock is taken before a pool's or a main's, and never while another lock of ours is
+ * held but a fork's; doc/threads.md has the whole order.
  */
 #ifndef WI_REGISTRY_H
 #define WI_REGISTRY_H

@@ -11,7 +11,7 @@
  *   a wake   work waits that nobody is on its way to    unparks an idle worker
  *   a timer  a deadline before the timer looks          unparks the timer
  *   a hire   work waits, nobody is idle, one may come   makes a thread, or asks the host
- *   posts    the outbox holds something                 to the mailboxes
+ *   posts    the outbox, or a notice of space told      to the mailboxes
  *   dones    `settled` holds some, no thread serves     told here; else a wake
  *   the end  CLOSED, and this thread made it so         the notices of `closed`
  *

@@ -59,7 +59,7 @@ static void after_fork(void)
     wl_roster_give();
 }
 
-static void in_child(void)
+static void lose_actors(void)
 {
     each_channel(wl_channel_unlock);
     each_channel(wl_channel_forked);
@@ -71,7 +71,7 @@ static void in_child(void)
 }
 
 static weir_fork_hook at_fork = {
-    .before = before_fork, .in_parent = after_fork, .in_child = in_child};
+    .before = before_fork, .in_parent = after_fork, .in_child = lose_actors};
 
 /* ---- opening ---------------------------------------------------------------------- */
 

@@ -506,7 +506,7 @@ WEIR_API int weir_main_quiet(weir_main *main, bool quiet);
 /* Waits until something can be delivered, then dispatches. Returns the number delivered
  * (0: the timeout passed, or nothing is pending and none can come), or WEIR_EPERM. With a
  * negative timeout and nothing pending it returns 0 at once, because it would sleep for
- * ever. */
+ * ever. A delivery inside whose callback it is called does not count there. */
 WEIR_API int weir_main_wait(weir_main *main, int64_t timeout_ns);
 
 /* One delivery that the main's owner handles itself, see weir_main_next. Zero-fill it, then

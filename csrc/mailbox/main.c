@@ -84,8 +84,8 @@ int weir_main_wait_next(weir_main *m, int64_t timeout_ns, weir_delivery *out)
     while (rc == WEIR_EAGAIN && begins) {
         if (!in_time)
             return WEIR_ETIMEDOUT;
-        if (timeout_ns < 0 && weir_main_pending(m) == 0)
-            break;
+        if (timeout_ns < 0 && weir_main_pending(m) <= m->telling)
+            break; /* what is inside a callback of ours waits for us */
         in_time = sleep_until(m, deadline);
         rc = weir_main_next(m, out);
     }

@@ -204,6 +204,26 @@ TEST(done_may_wait_for_another_task_in_the_same_main)
     rig_close(&nest);
 }
 
+static int waited;
+
+static void done_waits_for_nothing(weir_task *task)
+{
+    (void)task;
+    waited = weir_main_wait(nest.m, -1);
+}
+
+TEST(wait_inside_the_last_done_ends_at_once)
+{
+    probe p = PROBE;
+    waited = -1;
+    p.task.done = done_waits_for_nothing;
+    expect(rig_open(&nest, 1));
+    expect_eq(weir_run(nest.p, &p.task, nest.m), 0);
+    expect_eq(weir_main_wait(nest.m, -1), 1);
+    expect_eq(waited, 0);
+    rig_close(&nest);
+}
+
 static void done_runs_it_again_and_waits(weir_task *task)
 {
     probe fence = {.task = {.run = probe_run}};
@@ -340,7 +360,7 @@ SUITE(main, the_descriptor_is_readable_while_something_waits, many_completions_c
       a_quiet_main_writes_nothing_and_tells_when_that_ends, a_quiet_main_wakes_its_wait,
       a_budget_leaves_the_rest_in_order_and_the_descriptor_readable,
       only_its_own_thread_may_use_a_main, a_nested_dispatch_goes_on_with_the_same_ordered_list,
-      done_may_wait_for_another_task_in_the_same_main,
+      done_may_wait_for_another_task_in_the_same_main, wait_inside_the_last_done_ends_at_once,
       a_dispatch_ends_although_each_done_runs_its_task_again_and_blocks,
       what_a_nested_dispatch_leaves_keeps_the_descriptor_readable,
       wait_ends_at_once_when_nothing_can_come, wait_ends_when_its_time_is_up,

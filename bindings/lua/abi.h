@@ -8,8 +8,7 @@
  * another release is refused when it is required, because the table's version and size are
  * compared; a release changes both modules at once.
  */
-#ifndef WL_ABI_H
-#define WL_ABI_H
+#pragma once
 
 #include "codec/codec.h"
 #include "io/io.h"
@@ -42,5 +41,3 @@ typedef struct {
     const char *version;
     WL_ABI(WL_ABI_FIELD)
 } wl_abi;
-
-#endif

@@ -7,8 +7,7 @@
  * functions are used, and those that cannot be made from them (lua_upvalueid,
  * lua_upvaluejoin, lua_isyieldable) are weak: NULL where the running Lua does not have them.
  */
-#ifndef WL_COMPAT_H
-#define WL_COMPAT_H
+#pragma once
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -139,6 +138,4 @@ static inline void wl_checkstack(lua_State *L, int n, const char *what)
 #define luaL_checkstack wl_checkstack
 #else
 #define wl_pushvfstring lua_pushvfstring
-#endif
-
 #endif

@@ -11,8 +11,7 @@
  * callback runs under the core's frames, where OCaml must not raise: see ml_told.c and
  * wml_run_now.
  */
-#ifndef WEIR_ML_H
-#define WEIR_ML_H
+#pragma once
 
 #include <caml/custom.h>
 #include <caml/mlvalues.h>
@@ -91,5 +90,3 @@ typedef struct {
 #define Pool_val(v) (Handle_val(v)->pool)
 
 #pragma GCC visibility pop
-
-#endif

@@ -2,8 +2,7 @@
  *
  * at_fork.h: what is called around a fork, and in which order.
  */
-#ifndef WI_AT_FORK_H
-#define WI_AT_FORK_H
+#pragma once
 
 #include "weir.h"
 
@@ -13,4 +12,3 @@
 void wi_at_fork(weir_fork_hook *cores);
 
 #pragma GCC visibility pop
-#endif

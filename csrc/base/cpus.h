@@ -2,8 +2,7 @@
  *
  * cpus.h: how many CPUs a pool may use.
  */
-#ifndef WI_CPUS_H
-#define WI_CPUS_H
+#pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,4 +19,3 @@ bool     wi_has_cpus(void); /* the calling thread may run on more than one */
 unsigned wi_cpu_quota(const char *groups, const char *root);
 
 #pragma GCC visibility pop
-#endif

@@ -6,8 +6,7 @@
  * An intrusive pairing heap: insert O(1), take and remove O(log n) amortised,
  * no memory but the task's own words. Guarded by the pool's lock.
  */
-#ifndef WI_HEAP_H
-#define WI_HEAP_H
+#pragma once
 
 #include "weir.h"
 
@@ -21,4 +20,3 @@ void wi_heap_insert(wi_heap *h, weir_task *t);
 void wi_heap_remove(wi_heap *h, weir_task *t);
 
 #pragma GCC visibility pop
-#endif

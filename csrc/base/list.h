@@ -5,8 +5,7 @@
  * A linked element has next != NULL; unlinking leaves it NULL, so that an
  * element knows whether it is on a list.
  */
-#ifndef WI_LIST_H
-#define WI_LIST_H
+#pragma once
 
 #include "weir.h"
 
@@ -76,5 +75,3 @@ static inline void wi_list_splice(wi_list *to, wi_list *from)
     to->head.prev->next = from->head.next, to->head.prev = from->head.prev;
     wi_list_init(from);
 }
-
-#endif

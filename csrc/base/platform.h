@@ -6,8 +6,7 @@
  * mutex and a condition variable) and WI_NO_EVENTFD (a wake is a pipe). A sandbox that
  * refuses eventfd, or the futex call of 64-bit times, gets the older way at run time.
  */
-#ifndef WI_PLATFORM_H
-#define WI_PLATFORM_H
+#pragma once
 
 #include "weir.h"
 
@@ -136,4 +135,3 @@ void wi_signals_block(int keep, sigset_t *old);
 void wi_signals_restore(const sigset_t *old);
 
 #pragma GCC visibility pop
-#endif

@@ -6,8 +6,7 @@
  * Its lock is taken before a pool's or a main's, and never while another lock of ours is
  * held but a fork's; doc/threads.md has the whole order.
  */
-#ifndef WI_REGISTRY_H
-#define WI_REGISTRY_H
+#pragma once
 
 #include "base/list.h"
 #include "base/platform.h"
@@ -27,4 +26,3 @@ void wi_register(wi_list *list, weir_link *element);
 void wi_unregister(weir_link *element);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * spawning.h: the signal mask of commands that a thread of a pool starts.
  */
-#ifndef WI_SPAWNING_H
-#define WI_SPAWNING_H
+#pragma once
 
 #include <signal.h>
 
@@ -27,4 +26,3 @@ static inline void            wi_spawning_settle(void)
 void wi_spawning_forked(void);
 
 #pragma GCC visibility pop
-#endif

@@ -11,8 +11,7 @@
  * Push and take are seq_cst: callers set a flag and look here, or push and look
  * at the flag, and one of the two must see the other.
  */
-#ifndef WI_STACK_H
-#define WI_STACK_H
+#pragma once
 
 #include "weir.h"
 
@@ -54,5 +53,3 @@ static inline weir_link *wi_stack_shut(wi_stack *s)
     weir_link *e = atomic_exchange(&s->newest, WI_SHUT);
     return e == WI_SHUT ? NULL : e;
 }
-
-#endif

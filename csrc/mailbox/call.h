@@ -2,8 +2,7 @@
  *
  * call.h: run_in_main.
  */
-#ifndef WI_CALL_H
-#define WI_CALL_H
+#pragma once
 
 #include "mailbox/mailbox.h"
 #include "mailbox/waiter.h"
@@ -41,4 +40,3 @@ void wi_main_fail_calls(weir_main *m);
 void wi_calls_forked_locked(weir_main *m);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * mailbox.h: what comes back to the thread of an event loop, and waits for it.
  */
-#ifndef WI_MAILBOX_H
-#define WI_MAILBOX_H
+#pragma once
 
 #include "base/list.h"
 #include "base/stack.h"
@@ -129,4 +128,3 @@ void wi_main_close_wake(weir_main *m, bool writer);
 void wi_main_recount_locked(weir_main *m);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * main.h: how a main begins and ends.
  */
-#ifndef WI_MAIN_H
-#define WI_MAIN_H
+#pragma once
 
 #include "mailbox/mailbox.h"
 
@@ -17,4 +16,3 @@ void wi_main_shut(weir_main *m);
 void wi_main_forked_locked(weir_main *m);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * notice.h: telling an owner that something ended, or came.
  */
-#ifndef WI_NOTICE_H
-#define WI_NOTICE_H
+#pragma once
 
 #include "mailbox/mailbox.h"
 
@@ -17,4 +16,3 @@ void wi_notice_post(weir_notice *notice, int outcome);
 void wi_notice_tell(weir_notice *notice);
 
 #pragma GCC visibility pop
-#endif

@@ -14,8 +14,7 @@
  * weir_cancel, weir_wait and weir_task_unpark read it before they know which
  * lock to take.
  */
-#ifndef WI_TASK_H
-#define WI_TASK_H
+#pragma once
 
 #include "mailbox/mailbox.h"
 #include "weir.h"
@@ -98,4 +97,3 @@ void       wi_task_set_current(weir_task *t);
 weir_main *wi_task_main_current(void);
 
 #pragma GCC visibility pop
-#endif

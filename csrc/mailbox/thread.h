@@ -2,8 +2,7 @@
  *
  * thread.h: a thread that owns mains; whose pool's a thread is.
  */
-#ifndef WI_THREAD_H
-#define WI_THREAD_H
+#pragma once
 
 #include "base/list.h"
 #include "base/platform.h"
@@ -34,4 +33,3 @@ void     wi_thread_belong(uint64_t pool);
 uint64_t wi_thread_pool(void);
 
 #pragma GCC visibility pop
-#endif

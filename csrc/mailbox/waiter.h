@@ -8,8 +8,7 @@
  * serves their posted run_in_main calls and lends meanwhile; any other thread waits on a
  * parker on its stack.
  */
-#ifndef WI_WAITER_H
-#define WI_WAITER_H
+#pragma once
 
 #include "mailbox/thread.h"
 
@@ -35,4 +34,3 @@ int wi_wait_until(wi_waiter *w, wi_mutex *lock, wi_list *list, bool (*ready)(voi
 void wi_wake_waiters_locked(wi_list *list, const void *what);
 
 #pragma GCC visibility pop
-#endif

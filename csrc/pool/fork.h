@@ -2,8 +2,7 @@
  *
  * fork.h: what a child of fork finds.
  */
-#ifndef WI_FORK_H
-#define WI_FORK_H
+#pragma once
 
 #include "pool/pool.h"
 
@@ -12,4 +11,3 @@
 void wi_fork_init(void); /* installs the handlers, once */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * hire.h: threads come.
  */
-#ifndef WI_HIRE_H
-#define WI_HIRE_H
+#pragma once
 
 #include "pool/pool.h"
 
@@ -19,4 +18,3 @@ bool wi_pool_post_lend(weir_pool *p);
 void wi_pool_join_before(weir_pool *p);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * holdings.h: the sets of a pool that a task can stand in.
  */
-#ifndef WI_HOLDINGS_H
-#define WI_HOLDINGS_H
+#pragma once
 
 #include "pool/pool.h"
 
@@ -42,4 +41,3 @@ void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t);
 void wi_pool_unpark_locked(weir_pool *p, weir_task *t);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * life.h: every write of a pool's state.
  */
-#ifndef WI_LIFE_H
-#define WI_LIFE_H
+#pragma once
 
 #include "pool/pool.h"
 
@@ -33,4 +32,3 @@ void wi_pool_owe_notices_locked(weir_pool *p);
 void wi_pool_forked_locked(weir_pool *p); /* in the child: CLOSED */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * owed.h: what a pool owes after an unlock, and who pays.
  */
-#ifndef WI_OWED_H
-#define WI_OWED_H
+#pragma once
 
 #include "pool/staff.h"
 
@@ -37,4 +36,3 @@ bool wi_pool_lend(weir_pool *p);
 bool wi_pool_ask_lend(weir_pool *p);
 
 #pragma GCC visibility pop
-#endif

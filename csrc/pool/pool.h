@@ -4,8 +4,7 @@
  * that serve it. The rooms and their floors are in ../README.md; life.c says how the
  * state moves.
  */
-#ifndef WI_POOL_H
-#define WI_POOL_H
+#pragma once
 
 #include "base/heap.h"
 #include "base/spawning.h"
@@ -183,4 +182,3 @@ static inline void wi_measure_locked(weir_pool *p, weir_histogram which, weir_ta
 /* ---- settle.c ----------------------------------------------------------- */
 
 #pragma GCC visibility pop
-#endif

@@ -7,8 +7,7 @@
  * before that could matter, so under the lock the queue is whole. Nothing outside
  * queue.c looks into the struct.
  */
-#ifndef WI_QUEUE_H
-#define WI_QUEUE_H
+#pragma once
 
 #include "base/list.h"
 #include "base/platform.h"
@@ -54,4 +53,3 @@ weir_task *wi_queue_first(wi_queue *q);
 weir_task *wi_queue_victim(wi_queue *q, weir_priority p);
 
 #pragma GCC visibility pop
-#endif

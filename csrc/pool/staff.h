@@ -2,8 +2,7 @@
  *
  * staff.h: how many threads a pool has, who sleeps, who is woken.
  */
-#ifndef WI_STAFF_H
-#define WI_STAFF_H
+#pragma once
 
 #include "pool/pool.h"
 
@@ -44,4 +43,3 @@ void     wi_pool_block_locked(weir_pool *p, weir_worker *w);
 void     wi_pool_unblock_locked(weir_pool *p, weir_worker *w);
 
 #pragma GCC visibility pop
-#endif

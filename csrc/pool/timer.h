@@ -2,8 +2,7 @@
  *
  * timer.h: deadlines pass on time.
  */
-#ifndef WI_TIMER_H
-#define WI_TIMER_H
+#pragma once
 
 #include "pool/pool.h"
 
@@ -12,4 +11,3 @@
 int wi_timer_need(weir_pool *p); /* 0 or the refusal of its thread */
 
 #pragma GCC visibility pop
-#endif

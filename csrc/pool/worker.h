@@ -2,8 +2,7 @@
  *
  * worker.h: what a thread does while it serves a pool.
  */
-#ifndef WI_WORKER_H
-#define WI_WORKER_H
+#pragma once
 
 #include "pool/pool.h"
 
@@ -14,4 +13,3 @@ void *wi_worker_serve(void *worker); /* the body of a thread of ours */
 void wi_pool_open_if_all_reported(weir_pool *p);
 
 #pragma GCC visibility pop
-#endif

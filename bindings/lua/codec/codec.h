@@ -14,8 +14,7 @@
  * several at once, after the states that it came from and went to are closed.
  * It is good for this process and for states of one version of Lua.
  */
-#ifndef WL_CODEC_H
-#define WL_CODEC_H
+#pragma once
 
 #include <lua.h>
 #include <stdbool.h>
@@ -97,4 +96,3 @@ typedef struct {
 void wl_handle_metatable(lua_State *L, int index, const wl_handle_type *type);
 
 #pragma GCC visibility pop
-#endif

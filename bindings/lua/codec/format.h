@@ -22,8 +22,7 @@
  * Bytecode and pointers are in the side array; the bytes only index it. The reader
  * trusts no byte: tags, numbers and lengths are checked where they are read.
  */
-#ifndef WL_CODEC_FORMAT_H
-#define WL_CODEC_FORMAT_H
+#pragma once
 
 #include <stdatomic.h>
 #include <stdint.h>
@@ -153,4 +152,3 @@ bool wl_stock_has(lua_State *L, const char *module);
 const wl_handle_type *wl_handle_type_of(lua_State *L, int index);
 
 #pragma GCC visibility pop
-#endif

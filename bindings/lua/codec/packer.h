@@ -2,8 +2,7 @@
  *
  * packer.h: the packer: what its files share.
  */
-#ifndef WL_CODEC_PACKER_H
-#define WL_CODEC_PACKER_H
+#pragma once
 
 #include <string.h>
 
@@ -115,4 +114,3 @@ bool wl_pack_plain(wl_packer *p, int first, int n, wl_message **used);
 int wl_refuse(wl_packer *p, const char *why);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * reader.h: the reader of messages: what its files share.
  */
-#ifndef WL_CODEC_READER_H
-#define WL_CODEC_READER_H
+#pragma once
 
 #include "codec/format.h"
 
@@ -30,4 +29,3 @@ typedef struct {
 int wl_reader_fail(wl_reader *r);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * io.h: commands, streams, signals and files.
  */
-#ifndef WL_IO_IO_H
-#define WL_IO_IO_H
+#pragma once
 
 #include <stdio.h>
 
@@ -20,4 +19,3 @@ void wl_signal_register(lua_State *L);
 void wl_append_register(lua_State *L);
 
 #pragma GCC visibility pop
-#endif

@@ -27,8 +27,7 @@
  *                  had sent.
  *   exit           Nobody waits for an actor. A process that ends cuts it off.
  */
-#ifndef WL_LUS_ACTOR_H
-#define WL_LUS_ACTOR_H
+#pragma once
 
 #include "lus/channel.h"
 
@@ -64,4 +63,3 @@ void wl_actor_unref(wl_actor *a);
 bool wl_actor_is_dead(wl_actor *a); /* what it sent before may still be there */
 
 #pragma GCC visibility pop
-#endif

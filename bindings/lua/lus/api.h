@@ -2,8 +2,7 @@
  *
  * api.h: the functions of weir.worker.
  */
-#ifndef WL_LUS_API_H
-#define WL_LUS_API_H
+#pragma once
 
 #include <lua.h>
 
@@ -16,4 +15,3 @@ int         wl_api_results(lua_State *L, int n); /* results... -> what the funct
 const char *wl_show(lua_State *L, int i);        /* a wrong argument, for an error */
 
 #pragma GCC visibility pop
-#endif

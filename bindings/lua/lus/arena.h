@@ -2,8 +2,7 @@
  *
  * arena.h: the memory of an actor's state.
  */
-#ifndef WL_LUS_ARENA_H
-#define WL_LUS_ARENA_H
+#pragma once
 
 #include <lua.h>
 
@@ -13,4 +12,3 @@ lua_State *wl_arena_open(void);          /* as luaL_newstate */
 void       wl_arena_close(lua_State *L); /* one of wl_arena_open; as lua_close */
 
 #pragma GCC visibility pop
-#endif

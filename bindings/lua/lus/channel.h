@@ -2,8 +2,7 @@
  *
  * channel.h: a queue of messages from one state to another.
  */
-#ifndef WL_LUS_CHANNEL_H
-#define WL_LUS_CHANNEL_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -61,4 +60,3 @@ void wl_queue_join(wl_channel *c, wl_queue *q, wl_node *n);
 void wl_queue_leave(wl_channel *c, wl_queue *q, wl_node *n);
 
 #pragma GCC visibility pop
-#endif

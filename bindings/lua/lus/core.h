@@ -2,8 +2,7 @@
  *
  * core.h: the way from here to weir.core, and what is kept of each Lua state.
  */
-#ifndef WL_LUS_CORE_H
-#define WL_LUS_CORE_H
+#pragma once
 
 #include "abi.h"
 
@@ -36,4 +35,3 @@ void    wl_lus_restrict(lua_State *L, wl_rights *r); /* takes r, which may be NU
 void wl_function(lua_State *L, const char *name, lua_CFunction fn);
 
 #pragma GCC visibility pop
-#endif

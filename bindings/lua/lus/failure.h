@@ -2,8 +2,7 @@
  *
  * failure.h: what an actor fails with.
  */
-#ifndef WL_LUS_FAILURE_H
-#define WL_LUS_FAILURE_H
+#pragma once
 
 #include "lus/actor.h"
 
@@ -17,4 +16,3 @@ void wl_failure_of_script(lua_State *L, wl_actor *a);  /* with its traceback */
 void wl_failure_push(lua_State *L, const wl_actor *a); /* -> error */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * family.h: the actors that a state has made.
  */
-#ifndef WL_LUS_FAMILY_H
-#define WL_LUS_FAMILY_H
+#pragma once
 
 #include "lus/actor.h"
 
@@ -22,4 +21,3 @@ void        wl_family_leave(wl_actor *a); /* it has entered, and lives no more *
 void        wl_family_end(wl_lus *s);     /* the state makes no more, and those it made are told */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * handle.h: the handles of actors.
  */
-#ifndef WL_LUS_HANDLE_H
-#define WL_LUS_HANDLE_H
+#pragma once
 
 #include "lus/actor.h"
 
@@ -15,4 +14,3 @@ void       wl_actor_register(lua_State *L);
 void       wl_actor_metatable(lua_State *L); /* -> the handles' metatable */
 
 #pragma GCC visibility pop
-#endif

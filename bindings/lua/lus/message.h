@@ -2,8 +2,7 @@
  *
  * message.h: one value on its way through a channel.
  */
-#ifndef WL_LUS_MESSAGE_H
-#define WL_LUS_MESSAGE_H
+#pragma once
 
 #include <stdint.h>
 
@@ -41,4 +40,3 @@ void wl_msg_push(lua_State *L, wl_msg *item); /* -> value; what is left of the i
 void wl_msg_drop(wl_msg *item);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * pending.h: operations that may find nothing.
  */
-#ifndef WL_LUS_PENDING_H
-#define WL_LUS_PENDING_H
+#pragma once
 
 #include "lus/actor.h"
 
@@ -45,4 +44,3 @@ int     wl_pending_expire(lua_State *L, wl_pending *op); /* -> that many values:
 void    wl_pending_class_make(lua_State *L);             /* in every state that pushes ops */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * pool.h: the threads on which all actors run.
  */
-#ifndef WL_LUS_POOL_H
-#define WL_LUS_POOL_H
+#pragma once
 
 #include <stdbool.h>
 
@@ -18,4 +17,3 @@ bool     wl_actor_pool_begin_block(void);
 void     wl_actor_pool_end_block(void);
 
 #pragma GCC visibility pop
-#endif

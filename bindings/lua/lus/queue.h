@@ -2,8 +2,7 @@
  *
  * queue.h: what is in a channel.
  */
-#ifndef WL_LUS_QUEUE_H
-#define WL_LUS_QUEUE_H
+#pragma once
 
 #include "lus/channel.h"
 
@@ -18,4 +17,3 @@ bool wl_queue_look(wl_channel *c);                       /* something is there *
 bool wl_queue_take(wl_channel *c, wl_msg *item);
 
 #pragma GCC visibility pop
-#endif

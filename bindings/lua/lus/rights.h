@@ -7,8 +7,7 @@
  * only ever narrowed. Layers are counted and never change: a worker starts with those of
  * its creator. No layer at all is everything.
  */
-#ifndef WL_LUS_RIGHTS_H
-#define WL_LUS_RIGHTS_H
+#pragma once
 
 #include <limits.h>
 #include <stdatomic.h>
@@ -60,4 +59,3 @@ void wl_pledge_push(lua_State *L);    /* -> pledge */
 void wl_guards_install(lua_State *L); /* once per state */
 
 #pragma GCC visibility pop
-#endif

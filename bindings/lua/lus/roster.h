@@ -2,8 +2,7 @@
  *
  * roster.h: all actors of the process, and how often it has forked.
  */
-#ifndef WL_LUS_ROSTER_H
-#define WL_LUS_ROSTER_H
+#pragma once
 
 #include "lus/actor.h"
 
@@ -23,4 +22,3 @@ unsigned  wl_generation(void);                 /* how often the process has fork
 bool      wl_actor_is_lost(const wl_actor *a); /* in a child of fork: from before that */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * script.h: scripts, and text of others'.
  */
-#ifndef WL_LUS_SCRIPT_H
-#define WL_LUS_SCRIPT_H
+#pragma once
 
 #include <stdbool.h>
 #include <lua.h>
@@ -19,4 +18,3 @@ int wl_text_load(lua_State *L, const char *name); /* text -> function or message
 int wl_text_load_file(lua_State *L, const char *path);
 
 #pragma GCC visibility pop
-#endif

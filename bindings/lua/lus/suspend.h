@@ -2,8 +2,7 @@
  *
  * suspend.h: how an operation waits.
  */
-#ifndef WL_LUS_SUSPEND_H
-#define WL_LUS_SUSPEND_H
+#pragma once
 
 #include "lus/pending.h"
 
@@ -15,4 +14,3 @@ void wl_suspend_register(lua_State *L); /* module -> module */
 void wl_push_suspender(lua_State *L);   /* -> function, or nil */
 
 #pragma GCC visibility pop
-#endif

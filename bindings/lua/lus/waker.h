@@ -2,8 +2,7 @@
  *
  * waker.h: who waits at a channel, and how it is woken.
  */
-#ifndef WL_LUS_WAKER_H
-#define WL_LUS_WAKER_H
+#pragma once
 
 #include "lus/core.h"
 
@@ -44,4 +43,3 @@ struct wl_node {
 };
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * burst.h: pool threads that let a loop go on.
  */
-#ifndef WL_RUNTIME_BURST_H
-#define WL_RUNTIME_BURST_H
+#pragma once
 
 #include "runtime/main.h"
 
@@ -13,4 +12,3 @@ void wl_burst_look(wl_thread *w, wl_main *m); /* a task from m is about to run *
 void wl_burst_end(wl_thread *w); /* a command is about to start, which would inherit it */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * call.h: run_in_main.
  */
-#ifndef WL_RUNTIME_CALL_H
-#define WL_RUNTIME_CALL_H
+#pragma once
 
 #include "runtime/main.h"
 
@@ -16,4 +15,3 @@ void wl_calls_drop(wl_main *m);
 void wl_call_register(lua_State *L);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * cancel.h: stopping a task that runs.
  */
-#ifndef WL_RUNTIME_CANCEL_H
-#define WL_RUNTIME_CANCEL_H
+#pragma once
 
 #include "runtime/job.h"
 
@@ -22,4 +21,3 @@ bool wl_cancel_asleep(wl_job *j, wl_main *m, void (*wake_up)(void *), void *at);
 bool wl_cancel_awake(wl_job *j);
 
 #pragma GCC visibility pop
-#endif

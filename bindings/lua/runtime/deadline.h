@@ -2,8 +2,7 @@
  *
  * deadline.h: a job's one deadline.
  */
-#ifndef WL_RUNTIME_DEADLINE_H
-#define WL_RUNTIME_DEADLINE_H
+#pragma once
 
 #include <time.h>
 
@@ -36,4 +35,3 @@ bool         wl_deadline_abandon(wl_job *j,
                                  int64_t timeout_ns); /* then it is given up; false: it has none */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * error.h: errors as text, with a traceback, and as a message.
  */
-#ifndef WL_RUNTIME_ERROR_H
-#define WL_RUNTIME_ERROR_H
+#pragma once
 
 #include "runtime/util.h"
 #include "codec/codec.h"
@@ -18,4 +17,3 @@ const char *wl_word(int code);                                     /* of the cor
 int         wl_push_refusal(lua_State *L, int code);               /* -> nil, word; returns 2 */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * future.h: the functions of futures.
  */
-#ifndef WL_RUNTIME_FUTURE_H
-#define WL_RUNTIME_FUTURE_H
+#pragma once
 
 #include "runtime/job.h"
 
@@ -13,4 +12,3 @@ void wl_future_class_make(lua_State *L); /* module -> module; before any functio
 void wl_future_register(lua_State *L);
 
 #pragma GCC visibility pop
-#endif

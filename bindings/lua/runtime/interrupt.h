@@ -2,8 +2,7 @@
  *
  * interrupt.h: waits that a signal of the program's ends.
  */
-#ifndef WL_RUNTIME_INTERRUPT_H
-#define WL_RUNTIME_INTERRUPT_H
+#pragma once
 
 #include "runtime/main.h"
 
@@ -12,4 +11,3 @@
 int wl_interrupt_wait(lua_State *L, wl_main *m, int64_t ns); /* as weir_main_wait */
 
 #pragma GCC visibility pop
-#endif

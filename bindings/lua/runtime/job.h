@@ -2,8 +2,7 @@
  *
  * job.h: a job: a task, an opening, a close or a mutex's turn, and its future.
  */
-#ifndef WL_RUNTIME_JOB_H
-#define WL_RUNTIME_JOB_H
+#pragma once
 
 #include "runtime/main.h"
 #include "runtime/pool.h"
@@ -92,4 +91,3 @@ wl_future *wl_future_new(lua_State *L);                     /* the same, without
 wl_job    *wl_future_job(lua_State *L, const wl_future *f); /* the same */
 
 #pragma GCC visibility pop
-#endif

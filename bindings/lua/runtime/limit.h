@@ -2,8 +2,7 @@
  *
  * limit.h: futures whose limit passes.
  */
-#ifndef WL_RUNTIME_LIMIT_H
-#define WL_RUNTIME_LIMIT_H
+#pragma once
 
 #include "runtime/main.h"
 
@@ -14,4 +13,3 @@ uint32_t wl_limit_take(wl_main *m); /* the key of who waits for a future that wa
 void     wl_limits_drop(wl_main *m);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * mailbox.h: waiting for a state's main, and its end.
  */
-#ifndef WL_RUNTIME_MAILBOX_H
-#define WL_RUNTIME_MAILBOX_H
+#pragma once
 
 #include "runtime/main.h"
 
@@ -17,4 +16,3 @@ bool wl_main_sleep(lua_State *L, wl_main *m, int64_t ns, int *n);
 void wl_main_register(lua_State *L);
 
 #pragma GCC visibility pop
-#endif

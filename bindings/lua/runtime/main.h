@@ -2,8 +2,7 @@
  *
  * main.h: a Lua state's main: opened by the first thing that needs it, and what is told to it.
  */
-#ifndef WL_RUNTIME_MAIN_H
-#define WL_RUNTIME_MAIN_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -68,4 +67,3 @@ bool wl_main_is_idle(lua_State *L); /* none is open, or nothing is to come and n
 void wl_main_look_idle(wl_main *m); /* something ended outside dispatch, and nobody may know */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * pool.h: what a pool is to those who use it.
  */
-#ifndef WL_RUNTIME_POOL_H
-#define WL_RUNTIME_POOL_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -65,4 +64,3 @@ void       wl_pool_tell_exit_error(wl_pool *p);            /* to stderr, if nobo
 void       wl_pool_class_make(lua_State *L); /* module -> module; before any function */
 
 #pragma GCC visibility pop
-#endif

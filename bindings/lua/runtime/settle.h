@@ -2,8 +2,7 @@
  *
  * settle.h: how a job is over, for its future.
  */
-#ifndef WL_RUNTIME_SETTLE_H
-#define WL_RUNTIME_SETTLE_H
+#pragma once
 
 #include "runtime/job.h"
 
@@ -13,4 +12,3 @@ void wl_job_settle(wl_job *j, int outcome);
 bool wl_job_end(wl_job *j, int how, int64_t abandon_ns); /* false: it is over already */
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * state.h: what the binding keeps of a Lua state: its record, and what its functions find.
  */
-#ifndef WL_RUNTIME_STATE_H
-#define WL_RUNTIME_STATE_H
+#pragma once
 
 #include "runtime/util.h"
 
@@ -79,4 +78,3 @@ static inline void *wl_is(lua_State *L, int index, int class)
 }
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * stuck.h: pool threads that wait for their own pool.
  */
-#ifndef WL_RUNTIME_STUCK_H
-#define WL_RUNTIME_STUCK_H
+#pragma once
 
 #include "runtime/job.h"
 
@@ -20,4 +19,3 @@ bool wl_pool_begin_wait(wl_pool *p, wl_waiter *w, wl_job *j); /* j NULL: for spa
 void wl_pool_end_wait(wl_pool *p, wl_waiter *w);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * thread.h: what a task finds of the pool thread that it runs on.
  */
-#ifndef WL_RUNTIME_THREAD_H
-#define WL_RUNTIME_THREAD_H
+#pragma once
 
 #include <signal.h>
 
@@ -32,4 +31,3 @@ struct wl_thread {
 };
 
 #pragma GCC visibility pop
-#endif

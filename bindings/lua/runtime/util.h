@@ -2,8 +2,7 @@
  *
  * util.h: small things that every room needs.
  */
-#ifndef WL_RUNTIME_UTIL_H
-#define WL_RUNTIME_UTIL_H
+#pragma once
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -41,4 +40,3 @@ void wl_cond_init(pthread_cond_t *cond);
 int  wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until);
 
 #pragma GCC visibility pop
-#endif

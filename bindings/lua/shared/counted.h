@@ -3,8 +3,7 @@
  * counted.h: what handles in any number of states stand for: it is counted, and goes with
  * the last reference.
  */
-#ifndef WL_SHARED_COUNTED_H
-#define WL_SHARED_COUNTED_H
+#pragma once
 
 #include <stdatomic.h>
 
@@ -34,4 +33,3 @@ void wl_counted_register(lua_State *L, const wl_counted_class *class, const char
                          lua_CFunction gc);
 
 #pragma GCC visibility pop
-#endif

@@ -2,8 +2,7 @@
  *
  * shared.h: what states have in common: mutexes, values packed once, values by name, progress.
  */
-#ifndef WL_SHARED_SHARED_H
-#define WL_SHARED_SHARED_H
+#pragma once
 
 #include "runtime/state.h"
 #include "codec/codec.h"
@@ -25,4 +24,3 @@ void wl_shared_register(lua_State *L);
 void wl_progress_register(lua_State *L); /* see weir/progress.lua */
 
 #pragma GCC visibility pop
-#endif

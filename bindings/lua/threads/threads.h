@@ -2,8 +2,7 @@
  *
  * threads.h: pools and the states of their threads.
  */
-#ifndef WL_THREADS_THREADS_H
-#define WL_THREADS_THREADS_H
+#pragma once
 
 #include "runtime/main.h"
 #include "runtime/thread.h"
@@ -23,4 +22,3 @@ void wl_open_register(lua_State *L);
 void wl_run_register(lua_State *L);
 
 #pragma GCC visibility pop
-#endif

@@ -139,6 +139,27 @@ describe("an error that comes after the timeout", function()
     pool:close()
   end)
 
+  it("is told with its own text where the limit comes while that is made", function()
+    local pool = assert(weir.pool { threads = 1, cancel_timeout = math.huge })
+    local here, hold = gate.new(), os.tmpname()
+    local future = pool:task { timeout = 0.001, start_within = math.huge }:run(function(inside, on)
+      local function text()
+        require("support.gate").open(inside)
+        for file in function() return io.open(on) end do file:close() end -- until it is gone
+        return "own"
+      end
+      error(setmetatable({}, { __tostring = text }), 0)
+    end, here, hold)
+    gate.pass(here)
+    assert.are.same({ false, "timeout" }, { future:get() })
+    os.remove(hold)
+    os.remove(here)
+    flush(pool)
+    assert.are.equal(1, #told)
+    assert.matches("own", told[1][1])
+    pool:close()
+  end)
+
   it("is told also of a task that was abandoned", function()
     local pool = assert(weir.pool { threads = 1, cancel_timeout = 0 })
     local here, go = gate.new(), gate.new()

@@ -34,6 +34,7 @@
 #define _GNU_SOURCE
 #endif
 #include "io/io.h"
+#include "weir.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -25,6 +25,7 @@
 #endif
 #include "runtime/cancel.h"
 #include "runtime/deadline.h"
+#include "runtime/error.h"
 #include "runtime/job.h"
 #include "runtime/main.h"
 #include "runtime/thread.h"
@@ -45,10 +46,19 @@ int wl_cancel_signal(void) { return SIGURG; }
 
 /* ---- the hook, on the pool thread ------------------------------------------- */
 
+static bool is_too_late(lua_State *L, lua_Debug *ar)
+{
+    if (ar->event != LUA_HOOKCALL)
+        return false;
+    lua_getinfo(L, "f", ar);
+    bool is = lua_tocfunction(L, -1) == wl_cancel_too_late;
+    lua_pop(L, 1);
+    return is;
+}
+
 static void stop(lua_State *L, lua_Debug *ar)
 {
-    (void)ar;
-    if (self && self->stopping)
+    if (self && self->stopping && !is_too_late(L, ar))
         luaL_error(L, "cancelled");
     lua_sethook(L, NULL, 0, 0); /* of a coroutine that the stopped task left behind */
 }
@@ -109,6 +119,16 @@ void wl_cancel_leave(wl_thread *w)
 {
     w->left = 1;
     wl_cancel_unhook(w->L);
+}
+
+/* The message handler of a task, which has failed: it keeps its own error, because what a
+ * hook raises in here would take that one's place.
+ *
+ * error -> error */
+int wl_cancel_too_late(lua_State *L)
+{
+    wl_cancel_leave(self);
+    return wl_note_failure(L);
 }
 
 /* No signal for this job comes later. Whether one had come. */

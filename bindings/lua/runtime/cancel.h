@@ -12,7 +12,8 @@ int  wl_cancel_signal(void);
 void wl_cancel_prepare(void);                       /* before the first pool opens */
 void wl_cancel_current(wl_thread *w, lua_State *L); /* runs in w from now on */
 bool wl_cancel_begin(wl_thread *w, wl_job *j);
-void wl_cancel_leave(wl_thread *w); /* from here on it is not stopped any more */
+void wl_cancel_leave(wl_thread *w);    /* from here on it is not stopped any more */
+int  wl_cancel_too_late(lua_State *L); /* a task's message handler: the same, then notes it */
 bool wl_cancel_end(wl_thread *w);
 void wl_cancel_unhook(lua_State *L);
 void wl_cancel_send(wl_job *j, int64_t abandon_ns);

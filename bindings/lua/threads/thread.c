@@ -164,7 +164,8 @@ static void keep_functions(lua_State *L)
 {
     wl_push_kept(L, serve_task);
     wl_push_kept(L, wl_note_failure);
-    lua_pop(L, 2);
+    wl_push_kept(L, wl_cancel_too_late);
+    lua_pop(L, 3);
 }
 
 /* lightuserdata thread -> ; everything up to init's call */
@@ -423,7 +424,7 @@ static int serve_task(lua_State *L)
         wl_globals_push_new(L);
         wl_globals_use(L);
     }
-    wl_push_kept(L, wl_note_failure);
+    wl_push_kept(L, wl_cancel_too_late);
     bool ok = push_call(L, w) && lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1) == 0;
     wl_cancel_leave(w);
     if (ok)

@@ -99,7 +99,8 @@ WEIR_API const char *weir_version(void);
 
 /* ---- tasks ------------------------------------------------------------- */
 
-/* idle -> queued -> running <-> parked -> settled. */
+/* idle -> queued -> running -> settled -> idle. Besides, a running task may park, and a
+ * parked one is queued again; queued and parked tasks may settle without running. */
 typedef enum {
     WEIR_TASK_IDLE = 0, /* zero-filled, or its done has begun */
     WEIR_TASK_QUEUED,

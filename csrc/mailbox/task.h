@@ -89,7 +89,7 @@ void wi_task_unaim(weir_task *t);
 
 /* Runs done of a settled task here and ends its tie to the main. */
 void wi_task_tell(weir_task *t);
-/* An abandoned task's run has returned. */
+/* One of the two users of an abandoned task is through; the second call runs release. */
 void wi_task_let_go(weir_task *t);
 
 /* The task that this thread runs, and the main it is aimed at. */

@@ -9,8 +9,8 @@
  * wakes the next: one wake in flight, chained, so that a burst costs the
  * submitter one system call and no task waits beside an idle worker. Workers are
  * unparked after the unlock; a popped worker consumes its token before it can
- * park again, so no token goes astray. Who is woken, and when a submit need not
- * care, staff.c decides.
+ * park again, so no token goes astray. staff.c decides who is woken, and when a
+ * submit may skip the lock.
  */
 #include "pool/holdings.h"
 #include "pool/life.h"
@@ -162,7 +162,7 @@ static int run_aimed(weir_pool *p, weir_task *t)
         wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
         if (atomic_load(&p->must_lock)) {
             wi_lock(&p->lock);
-            wi_pool_unlock(p);
+            wi_pool_unlock(p); /* which decides whom to wake, and wakes */
         }
         return 0;
     }

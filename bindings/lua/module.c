@@ -125,6 +125,7 @@ int luaopen_weir_core(lua_State *L)
     wl_method(L, "register", wl_register);
     wl_method(L, "c_function", c_function);
     wl_method(L, "note_failure", wl_note_failure);
+    wl_await_input_register(L);
     lua_pushlightuserdata(L, (void *)(uintptr_t)luaopen_weir_core);
     lua_setfield(L, -2, "loader");
     lua_pushlightuserdata(L, (void *)(uintptr_t)&abi);

@@ -136,18 +136,4 @@ describe("a program that ends", function()
       end)
     end
   end
-
-  for _, ending in ipairs(ENDS) do
-    it(ending[1] .. " with a task that reads a quiet standard input", function()
-      local quiet = os.tmpname()
-      os.remove(quiet)
-      local output = run(BEGIN .. [[
-        hold(one(), function(here)
-          require("support.gate").open(here)
-          io.read()
-        end)
-        ]] .. ending[2], false, ("mkfifo %s; exec 0<>%s; rm %s;"):format(quiet, quiet, quiet))
-      assert.matches((ending[1] == "by an error" and "" or "^") .. ending[3] .. "$", output)
-    end)
-  end
 end)

@@ -17,5 +17,6 @@ FILE *wl_stream_wrap(FILE *below, const char *mode); /* owns below; or is below 
 void wl_keep_sigpipe_register(lua_State *L); /* module -> module, like the next */
 void wl_signal_register(lua_State *L);
 void wl_append_register(lua_State *L);
+void wl_await_input_register(lua_State *L);
 
 #pragma GCC visibility pop

@@ -18,12 +18,11 @@
  * under it. One that does 3 before c and goes on keeps the lock until it is done, or is
  * at 1 again; c waits for that.
  *
- * A write keeps the lock: what it has written is not yet taken off the buffer then.
+ * Standard input stays what it was, because its buffer is for whoever reads next: a reader
+ * that waits for it keeps the end of the process. One that may do so (the console of
+ * weir.thread) first waits here, without the lock, until there is something to read.
  *
- * Standard input is one FILE for the whole process: what a thread has read ahead must
- * reach the next reader, whichever thread that is. So the io.stdin of every pool thread
- * is one other FILE, without a buffer, around it. That one waits as above until there is
- * something to read, and only then takes stdin's lock and what its buffer gives.
+ * A write keeps the lock: what it has written is not yet taken off the buffer then.
  *
  * A reader on musl cannot do 1: what stdio locked for itself it cannot have back. It
  * waits with the lock for what there is to read or for `ended`, which b makes readable,
@@ -55,8 +54,6 @@ typedef off_t place;
 #define WRITE_FAILED(done) ((void)(done), (ssize_t)-1)
 #include <stdio_ext.h>
 #include <sys/eventfd.h>
-#endif
-#if defined(GIVES_LOCK_BACK) || defined(WAITS_FOR_END)
 #include <sys/stat.h>
 #endif
 
@@ -84,40 +81,23 @@ static _Atomic bool over;
  * a task, and before the C library's own end. */
 __attribute__((destructor)) static void end(void) { atomic_store(&over, true); }
 
-static void come_back(FILE *face)
-{
-    int error = errno;
-    flockfile(face);
-    if (atomic_load(&over)) {
-        funlockfile(face);
-        stay();
-    }
-    errno = error;
-}
-
-/* For a reader that holds face's lock: waits until a read of fd would not. */
-static bool wait_for_input(FILE *face, int fd)
-{
-    funlockfile(face);
-    int rc = poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, -1);
-    come_back(face);
-    return rc >= 0;
-}
-
 static ssize_t read_below(void *cookie, char *to, size_t n)
 {
     const stream *s = cookie;
     funlockfile(s->face);
     ssize_t got = read(s->fd, to, n);
-    come_back(s->face);
+    int     error = errno;
+    flockfile(s->face);
+    if (atomic_load(&over)) {
+        funlockfile(s->face);
+        stay();
+    }
+    errno = error;
     return got;
 }
 
-/* Of stdin, whose lock is held: how much was read and not taken yet. */
-static size_t read_ahead(void) { return (size_t)(stdin->_IO_read_end - stdin->_IO_read_ptr); }
-
 /* C modules want to know a FILE's descriptor. */
-static void show_fd(FILE *face, int fd) { face->_fileno = fd; }
+static void show_fd(const stream *s) { s->face->_fileno = s->fd; }
 static bool may_wait(int fd)
 {
     (void)fd;
@@ -164,30 +144,22 @@ static void give_back(FILE *face)
     funlockfile(face);
 }
 
-/* For a reader that holds face's lock: waits until a read of fd would not. */
-static bool wait_for_input(FILE *face, int fd)
-{
-    struct pollfd fds[2] = {{.fd = fd, .events = POLLIN},
-                            {.fd = atomic_load(&ended), .events = POLLIN}};
-    if (poll(fds, 2, -1) < 0)
-        return false;
-    if (fds[1].revents) {
-        give_back(face);
-        stay();
-    }
-    return true;
-}
-
 static ssize_t read_below(void *cookie, char *to, size_t n)
 {
     const stream *s = cookie;
-    return wait_for_input(s->face, s->fd) ? read(s->fd, to, n) : -1;
+    struct pollfd fds[2] = {{.fd = s->fd, .events = POLLIN},
+                            {.fd = atomic_load(&ended), .events = POLLIN}};
+    if (poll(fds, 2, -1) < 0)
+        return -1;
+    if (fds[1].revents) {
+        give_back(s->face);
+        stay();
+    }
+    return read(s->fd, to, n);
 }
 
-static size_t read_ahead(void) { return __freadahead(stdin); }
-
 /* There is no way to tell it. So what never waits stays what it was. */
-static void show_fd(FILE *face, int fd) { (void)face, (void)fd; }
+static void show_fd(const stream *s) { (void)s; }
 static bool may_wait(int fd)
 {
     struct stat st;
@@ -241,59 +213,8 @@ FILE *wl_stream_wrap(FILE *below, const char *mode)
         free(s);
         return below;
     }
-    show_fd(s->face, s->fd);
+    show_fd(s);
     return s->face;
-}
-
-/* ---- stdin ---- */
-
-static FILE *shared_stdin; /* constant once it was made; NULL: stdin serves as it is */
-
-/* Whether a read of stdin gives at once; its lock is held. */
-static bool has_input(void)
-{
-    struct pollfd fd = {.fd = fileno(stdin), .events = POLLIN};
-    return read_ahead() != 0 || poll(&fd, 1, 0) != 0;
-}
-
-static ssize_t read_stdin(void *cookie, char *to, size_t n)
-{
-    (void)cookie;
-    flockfile(stdin);
-    while (!has_input()) {
-        funlockfile(stdin);
-        if (!wait_for_input(shared_stdin, fileno(stdin)))
-            return -1;
-        flockfile(stdin);
-    }
-    size_t got = 0;
-    for (int c; got < n && (got == 0 || read_ahead() != 0) && (c = getc_unlocked(stdin)) != EOF;)
-        to[got++] = (char)c;
-    bool failed = got == 0 && !feof(stdin);
-    funlockfile(stdin);
-    return failed ? -1 : (ssize_t)got;
-}
-
-static void share_stdin(void)
-{
-    static const cookie_io_functions_t functions = {.read = read_stdin};
-    struct stat                        st;
-    if (fstat(fileno(stdin), &st) != 0 || S_ISREG(st.st_mode) || !may_wait(fileno(stdin)))
-        return;
-    FILE *face = fopencookie(NULL, "r", functions);
-    if (!face)
-        return;
-    setvbuf(face, NULL, _IONBF, 0);
-    show_fd(face, fileno(stdin));
-    shared_stdin = face;
-}
-
-/* What io.stdin of a pool thread reads from. */
-static FILE *stdin_of_threads(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, share_stdin);
-    return shared_stdin ? shared_stdin : stdin;
 }
 
 #else
@@ -303,8 +224,6 @@ FILE *wl_stream_wrap(FILE *below, const char *mode)
     (void)mode;
     return below;
 }
-
-static FILE *stdin_of_threads(void) { return stdin; }
 
 #endif
 
@@ -398,23 +317,42 @@ static void replace_function(lua_State *L, const char *name, lua_CFunction fn)
     lua_pop(L, 1);
 }
 
-/* io -> io */
-static void share_input(lua_State *L)
-{
-    lua_getfield(L, -1, "stdin");
-    FILE **slot = lua_touserdata(L, -1);
-    if (slot && *slot == stdin)
-        *slot = stdin_of_threads();
-    lua_pop(L, 1);
-}
-
 /* -> ; in a new state of ours */
 void wl_stream_register(lua_State *L)
 {
     lua_getglobal(L, "io");
-    share_input(L);
     replace_function(L, "open", open_file);
     replace_function(L, "input", input);
     replace_function(L, "lines", lines);
     lua_pop(L, 1);
 }
+
+/* ---- standard input ---------------------------------------------------------------- */
+
+/* How much of stdin was read and not taken yet; some, where nobody can tell. */
+static size_t read_ahead(void)
+{
+#if defined(GIVES_LOCK_BACK)
+    return (size_t)(stdin->_IO_read_end - stdin->_IO_read_ptr);
+#elif defined(WAITS_FOR_END)
+    return __freadahead(stdin);
+#else
+    return 1;
+#endif
+}
+
+/* -> ; waits until a read of standard input finds something, or its end */
+static int await_input(lua_State *L)
+{
+    (void)L;
+    struct pollfd fd = {.fd = fileno(stdin), .events = POLLIN};
+    flockfile(stdin);
+    bool waits = read_ahead() == 0;
+    funlockfile(stdin);
+    while (waits && poll(&fd, 1, -1) < 0 && errno == EINTR) {
+    }
+    return 0;
+}
+
+/* module -> module */
+void wl_await_input_register(lua_State *L) { wl_method(L, "await_input", await_input); }

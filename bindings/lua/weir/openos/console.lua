@@ -21,7 +21,7 @@ end
 
 local function ask(...)
   pool = pool or assert(weir.pool { name = "stdin", threads = 1 })
-  return pool:run(function(...) return io.read(...) end, ...)
+  return pool:run(function(...) return require("weir.input").read(...) end, ...)
 end
 
 local function given(key, mine, ok, ...)

@@ -434,3 +434,22 @@ describe("a loop in a worker", function()
     end
   end
 end)
+
+describe("a handle", function()
+  it("enters a pool that was opened before weir.worker was found by a searcher", function()
+    local path = script "worker.peek()"
+    assert.are.equal("true userdata\nexit 0\n", require("support.program").run(([[
+      local folder = package.cpath:match "^(.-)/%%?%%.so"
+      package.cpath = ""
+      table.insert(package.searchers or package.loaders, 1, function(name)
+        local file = folder .. "/" .. name:gsub("%%.", "/") .. ".so"
+        return package.loadlib(file, "luaopen_" .. name:gsub("%%.", "_"))
+      end)
+      local pool = assert(weir.pool { threads = 1 })
+      local worker = require "weir.worker"
+      print(pool:run(function(x) return type(x) end, worker.create(%q)):get())
+      pool:close()
+      os.exit(0)
+    ]]):format(path)):gsub("\t", " "))
+  end)
+end)

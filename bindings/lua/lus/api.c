@@ -15,7 +15,7 @@
 
 #include <stdlib.h>
 
-static wl_api *talk_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+static wl_api *api_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
 
 /* ---- arguments and results ------------------------------------------------------------ */
 
@@ -64,7 +64,7 @@ int wl_api_results(lua_State *L, int n)
 /* handle -> "running" | "dead" */
 static int worker_status(lua_State *L)
 {
-    wl_actor *a = check_handle(L, talk_of(L), 1, "worker.status");
+    wl_actor *a = check_handle(L, api_of(L), 1, "worker.status");
     lua_pushstring(L, wl_actor_is_dead(a) ? "dead" : "running");
     return wl_api_results(L, 1);
 }
@@ -72,7 +72,7 @@ static int worker_status(lua_State *L)
 /* handle -> the traceback of its script's error | nil */
 static int worker_traceback(lua_State *L)
 {
-    wl_actor *a = check_handle(L, talk_of(L), 1, "worker.traceback");
+    wl_actor *a = check_handle(L, api_of(L), 1, "worker.traceback");
     if (!wl_actor_is_lost(a) && wl_actor_is_dead(a) && a->traceback)
         lua_pushstring(L, a->traceback);
     else
@@ -103,7 +103,7 @@ static int attempt(lua_State *L, wl_pending *op)
 /* handles... -> a value for each */
 static int worker_receive(lua_State *L)
 {
-    wl_api   *t = talk_of(L);
+    wl_api   *t = api_of(L);
     wl_msg    item;
     wl_actor *a;
     if (lua_gettop(L) == 1 && (a = look(L, t, 1)) && wl_channel_read(&a->out, &item)) {
@@ -124,7 +124,7 @@ static int worker_receive_within(lua_State *L)
         wl_fail_caller(
             L, "worker.receive_within: argument 1 must be a number of seconds, 0 or more, got %s",
             wl_show(L, 1));
-    wl_pending *op = receive_op(L, talk_of(L), 2, "worker.receive_within");
+    wl_pending *op = receive_op(L, api_of(L), 2, "worker.receive_within");
     int64_t     ns = wl_nanoseconds(seconds), now = wl_now();
     op->deadline = ns < INT64_MAX - now ? now + ns : -1;
     int n = wl_pending_try(L, op);
@@ -136,7 +136,7 @@ static int worker_receive_within(lua_State *L)
 /* The channel is full. Takes the item over. */
 static int send_later(lua_State *L, wl_actor *a, wl_msg *item)
 {
-    wl_pending *op = wl_pending_push(L, talk_of(L), WL_SEND, 1);
+    wl_pending *op = wl_pending_push(L, api_of(L), WL_SEND, 1);
     wl_pending_add(op, a);
     if (!(op->item = malloc(sizeof *item))) {
         wl_msg_drop(item);
@@ -166,7 +166,7 @@ static int put_message(lua_State *L, wl_actor *a, wl_channel *c, wl_msg *item)
 /* handle value -> */
 static int worker_send(lua_State *L)
 {
-    wl_actor *a = check_handle(L, talk_of(L), 1, "worker.send");
+    wl_actor *a = check_handle(L, api_of(L), 1, "worker.send");
     wl_msg    item;
     if (lua_gettop(L) < 2)
         wl_fail_caller(L, "worker.send: argument 2 is missing: what to send");
@@ -181,7 +181,7 @@ static int worker_send(lua_State *L)
 /* value -> */
 static int worker_message(lua_State *L)
 {
-    wl_actor *a = talk_of(L)->self;
+    wl_actor *a = api_of(L)->self;
     wl_msg    item;
     if (lua_gettop(L) < 1)
         wl_fail_caller(L, "worker.message: argument 1 is missing: what to send");
@@ -192,7 +192,7 @@ static int worker_message(lua_State *L)
 /* -> value */
 static int worker_peek(lua_State *L)
 {
-    wl_api *t = talk_of(L);
+    wl_api *t = api_of(L);
     wl_msg  item;
     if (wl_channel_read(&t->self->in, &item)) {
         if (WL_WRAPPED)
@@ -208,7 +208,7 @@ static int worker_peek(lua_State *L)
 /* handle -> */
 static int worker_close(lua_State *L)
 {
-    wl_channel_end(&check_handle(L, talk_of(L), 1, "worker.close")->in, WL_CLOSED);
+    wl_channel_end(&check_handle(L, api_of(L), 1, "worker.close")->in, WL_CLOSED);
     return wl_api_results(L, 0);
 }
 
@@ -256,8 +256,8 @@ void wl_api_add(lua_State *L, const char *name, lua_CFunction fn)
     lua_setfield(L, -2, name);
 }
 
-/* -> talk */
-static void push_talk(lua_State *L)
+/* -> api */
+static void push_api(lua_State *L)
 {
     wl_api *t = lua_newuserdata(L, sizeof *t);
     *t = (wl_api){.self = wl_lus_of(L)->actor};
@@ -269,7 +269,7 @@ static void push_talk(lua_State *L)
 /* -> wl_api wrap functions */
 void wl_api_push(lua_State *L)
 {
-    push_talk(L);
+    push_api(L);
 #if WL_WRAPPED
     push_wrap(L);
 #else

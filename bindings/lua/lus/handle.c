@@ -66,16 +66,26 @@ static void *handle_retain(void *userdata)
 }
 static void handle_release(void *actor) { wl_actor_let_go(actor); }
 
+static _Atomic(lua_CFunction) the_module; /* luaopen_weir_lus_core, once it was called */
+
+/* -> ; not by require, whose searchers may not find this file in every state */
+static void load_module(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_pushcfunction(L, the_module);
+    lua_call(L, 0, 1);
+    lua_setfield(L, -2, "weir.lus.core");
+    lua_pop(L, 1);
+}
+
 /* -> handle */
 static void handle_push(lua_State *L, void *actor)
 {
     luaL_getmetatable(L, WORKER);
-    if (lua_isnil(L, -1)) { /* a state that does not know of us yet */
-        lua_getglobal(L, "require");
-        lua_pushliteral(L, "weir.lus.core");
-        lua_call(L, 1, 0);
-    }
+    bool knows_us = !lua_isnil(L, -1);
     lua_pop(L, 1);
+    if (!knows_us)
+        load_module(L);
     wl_actor **slot = wl_actor_slot(L);
     hold(actor);
     *slot = actor;
@@ -84,9 +94,14 @@ static void handle_push(lua_State *L, void *actor)
 static const wl_handle_type handle_type = {handle_retain, handle_release, handle_push};
 
 /* -> */
-void wl_actor_register(lua_State *L)
+void wl_actor_register(lua_State *L, lua_CFunction module)
 {
-    luaL_newmetatable(L, WORKER);
+    bool is_new = luaL_newmetatable(L, WORKER);
+    lua_getfield(L, -1, "__gc");
+    if (!is_new && lua_tocfunction(L, -1) != handle_gc)
+        luaL_error(L, "weir.lus.core: it is loaded already, from another file");
+    lua_pop(L, 1);
+    the_module = module;
     wl_core->wl_handle_metatable(L, lua_gettop(L), &handle_type);
     wl_function(L, "__gc", handle_gc);
     wl_function(L, "__tostring", handle_tostring);

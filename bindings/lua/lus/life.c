@@ -62,7 +62,7 @@ static void end_family(void *lus) { wl_family_end(lus); }
 
 static void register_handles(lua_State *L)
 {
-    wl_actor_register(L);
+    wl_actor_register(L, luaopen_weir_lus_core);
     wl_pending_class_make(L);
     wl_core->wl_state_on_end(wl_core->wl_state_of(L), end_family, wl_lus_open(L));
 }

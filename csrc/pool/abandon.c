@@ -55,8 +55,8 @@ static void lose_locked(weir_pool *p, weir_task *t, weir_worker *w)
 static void have_one_less_locked(weir_pool *p)
 {
     if (p->opts.borrowed && p->wanted) {
-        p->wanted--; /* who comes all the same gets WEIR_EFULL */
         p->lends_due -= p->lends_due > 0;
+        wi_pool_unwant_locked(p, 1); /* who comes all the same gets WEIR_EFULL */
     }
 }
 

@@ -154,8 +154,8 @@ static void no_lends(weir_pool *p)
     wi_lock(&p->lock);
     unsigned n = p->lends_due;
     p->refs--;
-    p->wanted -= n;
     p->lends_due = 0;
+    wi_pool_unwant_locked(p, n);
     p->lend_posted = false;
     wi_pool_refused_locked(p, n, WEIR_EAGAIN);
     wi_pool_unlock_refused(p);

@@ -65,6 +65,13 @@ static bool may_try_locked(weir_pool *p)
 
 bool wi_pool_can_ask(const weir_pool *p) { return !p->opts.borrowed || wi_pool_can_lend(p); }
 
+void wi_pool_unwant_locked(weir_pool *p, unsigned n)
+{
+    p->wanted -= n;
+    if (p->lends_due > p->wanted)
+        p->lends_due = p->wanted;
+}
+
 static bool want_one_locked(weir_pool *p)
 {
     return wi_pool_can_ask(p) && p->state >= WI_OPEN && p->state <= WI_DRAINING &&

@@ -39,7 +39,10 @@ void wi_pool_hail_locked(weir_pool *p);
 unsigned wi_pool_present_locked(const weir_pool *p);
 unsigned wi_pool_limit_locked(const weir_pool *p);
 bool     wi_pool_can_ask(const weir_pool *p); /* for a thread: its own, or its host's */
-void     wi_pool_block_locked(weir_pool *p, weir_worker *w);
-void     wi_pool_unblock_locked(weir_pool *p, weir_worker *w);
+/* So many lends less are wanted: a thread has come, or none will. What is not asked for yet
+ * is part of what is wanted, so it shrinks as well. */
+void wi_pool_unwant_locked(weir_pool *p, unsigned n);
+void wi_pool_block_locked(weir_pool *p, weir_worker *w);
+void wi_pool_unblock_locked(weir_pool *p, weir_worker *w);
 
 #pragma GCC visibility pop

@@ -171,17 +171,23 @@ static void entered(weir_pool *p)
     wi_trace(WEIR_TRACE_THREAD, p, NULL, 1);
 }
 
-static int may_enter_locked(weir_pool *p)
+/* One thread less is to come. False: none was. */
+static bool answer_locked(weir_pool *p)
 {
     if (p->expected)
         p->expected--;
-    else if (p->state >= WI_CLOSING)
-        return WEIR_ECLOSED;
     else if (p->wanted)
-        p->wanted--;
+        wi_pool_unwant_locked(p, 1);
     else
-        return WEIR_EFULL;
-    return 0;
+        return false;
+    return true;
+}
+
+static int may_enter_locked(weir_pool *p)
+{
+    if (!p->expected && p->state >= WI_CLOSING)
+        return WEIR_ECLOSED;
+    return answer_locked(p) ? 0 : WEIR_EFULL;
 }
 
 int weir_worker_enter(weir_pool *p, weir_worker **out)
@@ -228,11 +234,8 @@ void weir_worker_refuse(weir_pool *p, int code)
     if (!p || !p->opts.borrowed)
         return;
     wi_lock(&p->lock);
-    unsigned *asked = p->expected ? &p->expected : &p->wanted;
-    if (*asked) {
-        --*asked;
+    if (answer_locked(p))
         refuse_locked(p, code);
-    }
     wi_pool_unlock_refused(p);
 }
 

@@ -179,10 +179,88 @@ TEST(a_lend_to_a_closed_main_is_refused_and_not_waited_for)
     pool_end(r.p);
 }
 
+/* ---- who comes before the request is delivered ---------------------------- */
+
+static gate grows, has_come;
+
+static void comes_unasked(void *arg)
+{
+    weir_worker *w;
+    weir_task   *t;
+    gate_wait(&grows);
+    expect_eq(weir_worker_enter(arg, &w), 0);
+    gate_open(&has_come);
+    while (weir_worker_next(w, true, &t) == 0)
+        expect_eq(weir_worker_settle(w, t, t->run(t, NULL)), 0);
+    weir_worker_leave(w, false, 0);
+}
+
+static void waits_for_who_comes(void *arg, weir_trace_event event, const weir_pool *pool,
+                                const weir_task *task, int value)
+{
+    (void)arg, (void)pool, (void)task, (void)value;
+    if (event != WEIR_TRACE_GREW)
+        return;
+    gate_open(&grows);
+    gate_wait(&has_come);
+}
+
+static void open_with_who_comes(rig *r, probe *first, void (*lend)(weir_pool *, void *))
+{
+    weir_pool_options opts = pool_of(1);
+    opts.lend = lend;
+    grows = (gate)GATE, has_come = (gate)GATE;
+    open_with_one_thread(r, first, opts);
+    expect_eq(weir_pool_resize(r->p, 1, 2), 0); /* not before the first task runs */
+    helper_start(&another, comes_unasked, r->p);
+}
+
+/* It comes between the submit, which wants it, and the request, which its main refuses. */
+TEST(a_thread_that_has_come_is_not_refused_as_well)
+{
+    rig   r;
+    probe first = {.code = 0}, next = PROBE;
+    tally settled = TALLY;
+    next.settled = &settled;
+    open_with_who_comes(&r, &first, never_asked);
+    expect_eq(weir_main_close(r.m, WEIR_DETACH), 0);
+    weir_trace(waits_for_who_comes, NULL);
+    expect_eq(weir_run(r.p, &next.task, NULL), 0);
+    weir_trace(NULL, NULL);
+    expect_eq(stats_of(r.p).wanted, 0);
+    tally_wait(&settled, 1);
+    expect_eq(next.outcome, 0);
+    gate_open(&leaves);
+    helper_join(&host);
+    pool_end(r.p);
+    helper_join(&another);
+}
+
 static void counts(weir_pool *pool, void *arg)
 {
     (void)pool, (void)arg;
     asked++;
+}
+
+TEST(a_thread_that_has_come_is_asked_for_no_more)
+{
+    rig   r;
+    probe first = {.code = 0};
+    asked = 0;
+    open_with_who_comes(&r, &first, counts);
+    expect_eq(weir_pool_resize(r.p, 2, 2), 0);
+    gate_open(&grows);
+    gate_wait(&has_come);
+    weir_main_dispatch(r.m, 0);
+    expect_eq(asked, 0);
+    expect_eq(stats_of(r.p).wanted, 0);
+    gate_open(&leaves);
+    while (asked < 1) /* the lost one's replacement */
+        weir_main_wait(r.m, -1);
+    helper_join(&host);
+    weir_worker_refuse(r.p, WEIR_EAGAIN);
+    rig_close(&r);
+    helper_join(&another);
 }
 
 TEST(a_resize_asks_for_the_threads_that_are_missing)
@@ -263,6 +341,7 @@ TEST(pools_of_two_threads_ask_for_threads_at_the_same_time)
 
 SUITE(lend, a_pool_that_nobody_serves_any_more_lets_blocked_submitters_go,
       a_lend_to_a_closed_main_is_refused_and_not_waited_for,
+      a_thread_that_has_come_is_not_refused_as_well, a_thread_that_has_come_is_asked_for_no_more,
       a_resize_asks_for_the_threads_that_are_missing,
       a_resize_of_a_pool_that_nobody_lends_to_is_refused, a_main_asleep_in_a_wait_is_woken_to_lend,
       the_replacement_of_a_lost_thread_may_come_before_that_has_left,

@@ -710,7 +710,8 @@ typedef enum {
     WEIR_TRACE_SETTLED,    /* with its outcome as value; not for a task without done that
                               settles off a worker (cancelled, closed, expired, dropped) */
     WEIR_TRACE_THREAD,     /* a thread entered (1) or left (0) */
-    WEIR_TRACE_GREW,       /* one more thread was asked for */
+    WEIR_TRACE_GREW,       /* a task found no idle thread, so one more was asked for; not
+                              what a resize asks for, nor the replacement of a lost thread */
     WEIR_TRACE_CLOSED      /* a pool is closed */
 } weir_trace_event;
 

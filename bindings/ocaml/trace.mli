@@ -14,7 +14,9 @@ type event =
   | Settled of outcome  (** not reported for a C task without [done] that never ran *)
   | Entered  (** a thread *)
   | Left
-  | Grew  (** one more thread was asked for *)
+  | Grew
+      (** a task found no idle thread, so one more was asked for; not what a resize asks for, nor
+          the replacement of a lost thread *)
   | Closed  (** the pool is closed, its threads are gone *)
 
 type t = {

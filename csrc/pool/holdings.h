@@ -28,8 +28,9 @@ static inline bool wi_pool_has_posts(const weir_pool *p)
 {
     return !wi_list_empty(&p->outbox) || !wi_list_empty(&p->space_told);
 }
-/* Ends a task that ran, and is off every list: settles, parks or requeues it. */
-bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code); /* it settled */
+/* Ends a task that ran, and is off every list: settles, parks or requeues it. True: it
+ * settled. */
+bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code);
 /* Makes room by settling the oldest of the lowest level not above priority. */
 bool wi_pool_drop_oldest_locked(weir_pool *p, weir_priority priority);
 /* Settles all that is queued; how many that was. */

@@ -87,7 +87,7 @@ struct weir_pool {
 
     weir_notice *ready;
     wi_list      closed; /* notices, told once CLOSED */
-    weir_link    lend;   /* a delivery to main, see abandon.c */
+    weir_link    lend;   /* a delivery to main, see hire.c */
     bool         lend_posted;
     unsigned     lending;   /* lends delivered, not at their end; each holds the pool */
     unsigned     lends_due; /* of `wanted`, not asked for yet */
@@ -178,7 +178,5 @@ static inline void wi_measure_locked(weir_pool *p, weir_histogram which, weir_ta
     if (p->opts.measure)
         wi_note_time_locked(p, which, t);
 }
-
-/* ---- settle.c ----------------------------------------------------------- */
 
 #pragma GCC visibility pop

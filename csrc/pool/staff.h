@@ -8,8 +8,8 @@
 
 #pragma GCC visibility push(hidden)
 
-/* What work that waits needs after the unlock: an idle worker woken, or one thread more;
- * the timer unparked for an earlier deadline. */
+/* What is owed after the unlock, besides a wake: one thread more, the timer unparked for an
+ * earlier deadline, the user's code. */
 enum {
     WI_HIRE = 1, /* counted as expected or wanted */
     WI_TIMER = 2,
@@ -17,8 +17,8 @@ enum {
 };
 
 typedef struct {
-    weir_worker *wake; /* off the idle list */
-    unsigned     more;
+    weir_worker *wake; /* off the idle list, to be unparked; or NULL */
+    unsigned     more; /* of the enum */
 } wi_need;
 
 wi_need wi_pool_need_locked(weir_pool *p);

@@ -73,7 +73,7 @@ TEST(a_pool_that_does_not_measure_says_so)
 /* ---- trace -------------------------------------------------------------- */
 
 static struct {
-    _Atomic int queued, started, settled, entered, left, closed, cancelled;
+    _Atomic int queued, started, settled, entered, left, grew, closed, cancelled;
     weir_pool  *pool;
 } trace;
 
@@ -91,7 +91,7 @@ static void traces(void *arg, weir_trace_event event, const weir_pool *pool, con
         trace.cancelled += value == WEIR_ECANCELED;
         break;
     case WEIR_TRACE_THREAD: value ? trace.entered++ : trace.left++; break;
-    case WEIR_TRACE_GREW: break;
+    case WEIR_TRACE_GREW: trace.grew++; break;
     case WEIR_TRACE_CLOSED: trace.closed++; break;
     }
     expect((task != NULL) == (event <= WEIR_TRACE_SETTLED));
@@ -141,6 +141,29 @@ TEST(what_a_closing_main_settles_is_traced)
     expect_eq(weir_main_close(other, 0), 0);
     expect_eq(trace.settled, 1);
     weir_trace(NULL, NULL);
+    plug_pull(&p);
+    rig_close(&r);
+}
+
+TEST(what_a_task_has_the_pool_ask_for_is_traced_and_what_a_resize_asks_for_is_not)
+{
+    rig               r;
+    plug              p, other;
+    probe             t = PROBE;
+    weir_pool_options opts = pool_of(1);
+    memset(&trace, 0, sizeof trace);
+    weir_trace(traces, &trace);
+    expect(rig_open_with(&r, &opts) && plug_in(&p, r.p, r.m));
+    expect_eq(weir_pool_resize(r.p, 2, 2), 0);
+    expect(plug_in(&other, r.p, r.m));
+    expect_eq(weir_pool_resize(r.p, 2, 3), 0);
+    expect_eq(trace.grew, 0);
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    while (t.dones == 0)
+        weir_main_wait(r.m, -1);
+    expect_eq(trace.grew, 1);
+    weir_trace(NULL, NULL);
+    plug_pull(&other);
     plug_pull(&p);
     rig_close(&r);
 }
@@ -326,6 +349,8 @@ TEST(workers_run_on_the_cpus_that_were_named)
 
 SUITE(measure, a_measured_pool_knows_how_long_its_tasks_waited_and_ran,
       a_pool_that_does_not_measure_says_so, every_event_is_traced_once,
-      what_a_closing_main_settles_is_traced, a_hook_is_called_with_its_own_argument,
+      what_a_closing_main_settles_is_traced,
+      what_a_task_has_the_pool_ask_for_is_traced_and_what_a_resize_asks_for_is_not,
+      a_hook_is_called_with_its_own_argument,
       a_task_that_its_caller_ran_is_traced_as_queued_and_then_settled,
       on_start_comes_before_init_and_on_stop_after_at_exit, workers_run_on_the_cpus_that_were_named)

@@ -487,7 +487,10 @@ WEIR_API int weir_main_open(weir_main **out);
 
 /* Poll this descriptor for reading: it is readable while something waits for dispatch. Never
  * read or close it. The number stays valid until weir_main_close; after fork the same number
- * is a fresh descriptor in the child. Any thread. */
+ * is a fresh descriptor in the child. While its thread blocks inside weir, run_in_main calls
+ * and lends wake that thread and need not make it readable. So a function that runs inside
+ * such a wait and turns the loop itself calls weir_main_wait and does not poll. Any
+ * thread. */
 WEIR_API int weir_main_fd(const weir_main *main);
 
 /* Delivers what is there now, in order, without waiting; at most max deliveries if max > 0.
@@ -507,7 +510,8 @@ WEIR_API int weir_main_quiet(weir_main *main, bool quiet);
 /* Waits until something can be delivered, then dispatches. Returns the number delivered
  * (0: the timeout passed, or nothing is pending and none can come), or WEIR_EPERM. With a
  * negative timeout and nothing pending it returns 0 at once, because it would sleep for
- * ever. A delivery inside whose callback it is called does not count there. */
+ * ever. A task or notice inside whose callback it is called does not count there. A call
+ * does until it is finished, also inside its own fn: another thread may finish it. */
 WEIR_API int weir_main_wait(weir_main *main, int64_t timeout_ns);
 
 /* One delivery that the main's owner handles itself, see weir_main_next. Zero-fill it, then
@@ -543,8 +547,9 @@ typedef struct {
  *
  * A delivery lasts until the following next with `out`, or until weir_delivery_end, which
  * also ends the round. While it lasts, all is as inside a callback that dispatch calls:
- *   - weir_main_pending counts it, and a fork finds it there; on_busy waits for the end of
- *     the round, and weir_main_close returns WEIR_EBUSY until then;
+ *   - weir_main_pending counts it, unless it is a lend or a finished call, and a fork finds
+ *     it there; on_busy waits for the end of the round, and weir_main_close returns
+ *     WEIR_EBUSY until then;
  *   - a task may be freed or run again at once; an abandoned task is released at the end;
  *   - a call may be finished at once or later; at the end its fn counts as returned;
  *   - nested calls (weir_main_next, weir_main_dispatch, weir_main_wait) go on with the same
@@ -553,14 +558,14 @@ typedef struct {
  *
  * Returns 0; WEIR_EAGAIN (nothing is there, or the round is over); WEIR_EPERM (a foreign
  * thread); WEIR_EBUSY (`out` is in a round of another main); WEIR_EINVAL (NULL, or a size
- * that is too small). After an error other than WEIR_EBUSY, `out` holds no delivery. The
- * main's own thread, also in a child of fork; `out` is the caller's. Partner:
+ * that is too small). After WEIR_EAGAIN `out` holds no delivery; the other errors change
+ * nothing. The main's own thread, also in a child of fork; `out` is the caller's. Partner:
  * weir_delivery_end. */
 WEIR_API int weir_main_next(weir_main *main, weir_delivery *out);
 
 /* The same, but if a round begins and nothing is there, it waits for something as
- * weir_main_wait does. WEIR_ETIMEDOUT if the timeout passed. With a negative timeout and
- * nothing pending it returns WEIR_EAGAIN at once. */
+ * weir_main_wait does. WEIR_ETIMEDOUT if the timeout passed: then `out` holds no delivery
+ * either. With a negative timeout and nothing pending it returns WEIR_EAGAIN at once. */
 WEIR_API int weir_main_wait_next(weir_main *main, int64_t timeout_ns, weir_delivery *out);
 
 /* Calls the delivery's own callback, as weir_main_dispatch would, for a delivery that the
@@ -574,7 +579,8 @@ WEIR_API void weir_delivery_run(weir_delivery *delivery);
 WEIR_API void weir_delivery_end(weir_delivery *delivery);
 
 /* How many deliveries are still to come or to be delivered: accepted tasks, run_in_main
- * calls that are not finished, notices. A loop may end when this is 0. Any thread. */
+ * calls that are not finished, notices. Lends are not counted, nor are finished calls. A
+ * loop may end when this is 0. Any thread. */
 WEIR_API size_t weir_main_pending(const weir_main *main);
 
 /* Calls fn(main, true, arg) when pending leaves 0, and fn(main, false, arg) when it is 0
@@ -605,10 +611,10 @@ WEIR_API int weir_main_close(weir_main *main, unsigned flags);
  * otherwise the first of the process that is still open. If no loop runs yet, it waits for
  * one. Returns 0 or the code that weir_call_finish was given, with *result; or
  *   WEIR_ECLOSED  the main closed first, or there is none
- *   WEIR_EDEADLK  on main's own thread; or the loop does not run while fn is unfinished: a
- *                 blocking call on that thread served fn and returned before fn was
- *                 finished, or that thread then waits without limit for the pool whose task
- *                 called
+ *   WEIR_EDEADLK  on main's own thread; or the call is not finished and the loop does not
+ *                 run: fn, served by a blocking call on that thread, returned before it was
+ *                 finished, or fn has returned and that thread then waits without limit
+ *                 for the pool whose task called
  *   WEIR_ENOMEM
  * Every thread but the main's own. */
 WEIR_API int weir_run_in_main(weir_main *main, void (*fn)(weir_call *call, void *arg), void *arg,

@@ -77,7 +77,7 @@ static bool sleep_until(weir_main *m, int64_t deadline)
 
 int weir_main_wait_next(weir_main *m, int64_t timeout_ns, weir_delivery *out)
 {
-    bool    begins = out && !out->weir.main;
+    bool    begins = out && out->size >= sizeof *out && !out->weir.main;
     int     rc = weir_main_next(m, out);
     int64_t deadline = rc == WEIR_EAGAIN && begins ? wi_deadline(timeout_ns) : 0;
     bool    in_time = timeout_ns != 0;

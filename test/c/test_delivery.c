@@ -136,6 +136,9 @@ TEST(the_callers_mistakes_are_told)
     weir_main    *other;
     probe         t[1];
     weir_delivery d = fresh(), small = {.size = sizeof d - 1};
+    size_t       *size = malloc(sizeof *size);
+    void         *smallest = size; /* nothing behind its size may be read */
+    *size = sizeof *size;
     struct {
         weir_delivery known;
         long          more;
@@ -148,8 +151,11 @@ TEST(the_callers_mistakes_are_told)
     expect_eq(weir_main_next(r.m, &small), WEIR_EINVAL);
     expect_eq(weir_main_wait_next(NULL, -1, &d), WEIR_EINVAL);
     expect_eq(weir_main_wait_next(r.m, -1, NULL), WEIR_EINVAL);
+    expect_eq(weir_main_wait_next(r.m, -1, smallest), WEIR_EINVAL);
+    free(smallest);
     expect_eq(weir_main_next(r.m, &newer.known), 0);
     expect_eq(weir_main_next(other, &newer.known), WEIR_EBUSY);
+    expect_eq(weir_main_next(NULL, &newer.known), WEIR_EINVAL);
     expect(newer.known.task == &t[0].task && newer.more == 5);
     weir_delivery_end(&newer.known);
     expect_eq(weir_main_next(other, &newer.known), WEIR_EAGAIN);
@@ -157,23 +163,33 @@ TEST(the_callers_mistakes_are_told)
     rig_close(&r);
 }
 
+static weir_delivery taken;
+
 static void uses_a_foreign_main(void *m)
 {
     weir_delivery d = fresh();
     expect_eq(weir_main_next(m, &d), WEIR_EPERM);
     expect_eq(weir_main_wait_next(m, -1, &d), WEIR_EPERM);
     expect(!d.task);
+    expect_eq(weir_main_next(m, &taken), WEIR_EPERM);
+    expect_eq(weir_main_wait_next(m, -1, &taken), WEIR_EPERM);
 }
 
 TEST(only_the_mains_own_thread_may_take)
 {
     rig    r;
-    probe  t[1];
+    probe  t[2];
     helper h;
+    taken = fresh();
     expect(rig_open(&r, 1));
-    settle_undelivered(&r, t, 1);
+    settle_undelivered(&r, t, 2);
+    expect_eq(weir_main_next(r.m, &taken), 0);
     helper_start(&h, uses_a_foreign_main, r.m);
     helper_join(&h);
+    expect(taken.task == &t[0].task); /* it still lasts */
+    expect_eq(weir_main_pending(r.m), 2);
+    weir_delivery_end(&taken);
+    expect_eq(weir_main_pending(r.m), 1);
     expect_eq(weir_main_dispatch(r.m, 0), 1);
     rig_close(&r);
 }
@@ -290,7 +306,9 @@ TEST(a_call_is_finished_by_who_took_it)
         weir_call *call = take_call(&r, &t, &d);
         if (later)
             weir_delivery_end(&d);
+        expect_eq(weir_main_pending(r.m), 2);
         weir_call_finish(call, 0, NULL);
+        expect_eq(weir_main_pending(r.m), 1); /* its task */
         weir_delivery_end(&d);
         while (t.dones == 0)
             weir_main_wait(r.m, -1);
@@ -370,6 +388,7 @@ TEST(a_lend_comes_first_and_says_how_many_threads_for_which_pool)
         expect_eq(weir_run(r.p, &t.task, r.m), 0);
         expect_eq(weir_main_next(r.m, &d), 0);
         expect(d.pool == r.p && d.arg == &lends && d.lends == 1 && !d.task && !d.notice);
+        expect_eq(weir_main_pending(r.m), 2); /* the notice and the task alone */
         if (by_run)
             weir_delivery_run(&d);
         else

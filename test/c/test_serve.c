@@ -334,6 +334,112 @@ TEST(a_task_that_waits_for_a_task_that_calls_the_main_is_served)
     rig_close(&r);
 }
 
+/* ---- what fn may do, and may not ------------------------------------------- */
+
+static void asks_in_vain_and_pulls(void *plugged)
+{
+    expect_eq(ask(serves_and_keeps), WEIR_EDEADLK); /* while the wait goes on */
+    plug_pull(plugged);
+}
+
+TEST(a_call_whose_fn_returns_unfinished_fails_before_the_wait_that_served_it_ends)
+{
+    rig    r;
+    plug   p;
+    helper h;
+    start(NULL);
+    expect(rig_open(&r, 1) && plug_in(&p, r.p, NULL));
+    probe t = PROBE;
+    t.task.done = NULL;
+    expect_eq(weir_run(r.p, &t.task, NULL), 0);
+    helper_start(&h, asks_in_vain_and_pulls, &p);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    helper_join(&h);
+    weir_call_finish(kept, 0, NULL);
+    rig_close(&r);
+}
+
+static gate inner_goes;
+
+static void asks_inside(void *arg)
+{
+    (void)arg;
+    gate_wait(&inner_goes);
+    asked_first = ask(serves);
+}
+
+static void turns_the_loop(weir_call *call, void *arg)
+{
+    helper *inner = arg;
+    gate_open(&inner_goes);
+    while (!inner->returned)
+        weir_main_wait(here.m, MILLIS(10));
+    weir_call_finish(call, 0, &served);
+}
+
+static int run_asks_for_a_loop(weir_task *task, void *state)
+{
+    (void)state;
+    return weir_run_in_main(here.m, turns_the_loop, ((probe *)task)->state, NULL);
+}
+
+TEST(a_served_call_may_turn_the_loop_with_main_wait)
+{
+    helper inner;
+    probe  t = {.task = {.run = run_asks_for_a_loop}, .state = &inner};
+    start(NULL);
+    inner_goes = (gate)GATE, asked_first = 1;
+    expect(rig_open(&here, 1));
+    helper_start(&inner, asks_inside, NULL);
+    expect_eq(weir_run(here.p, &t.task, NULL), 0);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    helper_join(&inner);
+    expect_eq(asked_first, 0);
+    rig_close(&here);
+}
+
+static _Atomic bool finished;
+
+static void waits_inside_its_own_call(weir_call *call, void *arg)
+{
+    serves_and_keeps(call, NULL);
+    expect_eq(weir_main_pending(here.m), 1);
+    gate_open(arg);
+    expect_eq(weir_main_wait(here.m, -1), 0);
+    expect(finished); /* it waited for that */
+}
+
+static void asks_for_a_wait(void *arg)
+{
+    expect_eq(weir_run_in_main(here.m, waits_inside_its_own_call, arg, NULL), 0);
+}
+
+static void owns_the_main(void *opened)
+{
+    expect_eq(weir_main_open(&here.m), 0);
+    gate_open(opened);
+    while (!finished)
+        weir_main_wait(here.m, SECONDS(1));
+    main_end(here.m);
+}
+
+TEST(a_wait_inside_a_call_counts_the_call_until_another_thread_finishes_it)
+{
+    gate   opened = GATE, waits = GATE;
+    helper owner, asker;
+    start(NULL);
+    finished = false;
+    helper_start(&owner, owns_the_main, &opened);
+    gate_wait(&opened);
+    helper_start(&asker, asks_for_a_wait, &waits);
+    gate_wait(&waits);
+    helper_until_asleep(&owner);
+    finished = true;
+    weir_call_finish(kept, 0, NULL);
+    helper_join(&asker);
+    helper_join(&owner);
+}
+
 SUITE(serve, wait_serves_calls_and_runs_no_done, close_serves_calls_and_runs_no_done,
       open_serves_calls_of_init_and_close_those_of_at_exit,
       a_submission_to_a_full_queue_serves_the_calls_that_hold_its_workers,
@@ -344,4 +450,7 @@ SUITE(serve, wait_serves_calls_and_runs_no_done, close_serves_calls_and_runs_no_
       a_call_that_a_wait_left_behind_makes_the_descriptor_readable,
       close_serves_the_call_of_a_notice_on_the_last_thread,
       close_serves_the_call_of_a_done_on_a_worker,
-      a_task_that_waits_for_a_task_that_calls_the_main_is_served)
+      a_task_that_waits_for_a_task_that_calls_the_main_is_served,
+      a_call_whose_fn_returns_unfinished_fails_before_the_wait_that_served_it_ends,
+      a_served_call_may_turn_the_loop_with_main_wait,
+      a_wait_inside_a_call_counts_the_call_until_another_thread_finishes_it)

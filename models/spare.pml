@@ -4,7 +4,7 @@
  * them, and the wait that would last for ever (csrc/pool/life.c, staff.c, wait.c,
  * worker.c). A step is one hold of the pool's lock. Task i runs task i + 1 and waits for
  * it, but for the last one of its chain. Of a ladder's chains each first task runs the
- * next first task, too.
+ * next first task, too. A thread that leaves may run one more and wait for it (EXIT_WAITS).
  */
 //! ok    spares-enough     -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DNO_DEADLOCK
 //! ok    two-chains        -DMAX=1 -DSPARES=2 -DCHAINS=2 -DDEPTH=2 -DNO_DEADLOCK
@@ -17,6 +17,9 @@
 //! ok    resize-refused    -DMAX=1 -DSPARES=1 -DCHAINS=1 -DDEPTH=2 -DNO_DEADLOCK -DRESIZE_REFUSED
 //! ok    elastic           -DMIN=1 -DMAX=2 -DSPARES=0 -DCHAINS=2 -DDEPTH=2 -DREFUSALS=1
 //! ok    ladder            -DMAX=2 -DSPARES=0 -DCHAINS=3 -DDEPTH=2 -DLADDER -DNO_DEADLOCK
+//! ok    leaver-waits      -DMAX=2 -DSPARES=0 -DCHAINS=1 -DDEPTH=1 -DRESIZE -DEXIT_WAITS -DNO_DEADLOCK
+//! ok    leaver-beside     -DMAX=3 -DSPARES=0 -DCHAINS=1 -DDEPTH=2 -DRESIZE -DEXIT_WAITS
+//! found leaver-counts     -DMAX=2 -DSPARES=0 -DCHAINS=1 -DDEPTH=1 -DRESIZE -DEXIT_WAITS -DNO_DEADLOCK -DBUG_LEAVER_COUNTS : assertion violated
 //! found settled-counts    -DMAX=2 -DSPARES=0 -DCHAINS=3 -DDEPTH=2 -DLADDER -DNO_DEADLOCK -DBUG_SETTLED_COUNTS : assertion violated
 //! found waits-unblocked   -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DNO_DEADLOCK -DBUG_UNBLOCKED : assertion violated
 //! found asks-for-no-spare -DMAX=1 -DSPARES=2 -DCHAINS=1 -DDEPTH=3 -DBUG_ASKS_NOT : assertion violated
@@ -38,10 +41,10 @@
 #define N (CHAINS * DEPTH)
 #define THREADS 7 /* ever, at most */
 #define NONE 255
-#define is_last(t) ((t) % DEPTH == DEPTH - 1)
+#define is_last(t) ((t) == N || (t) % DEPTH == DEPTH - 1)
 
 /* Guarded by the pool's lock. */
-chan queue = [N] of { byte };
+chan queue = [N + 1] of { byte };
 byte n_queued = 0, max = MAX;
 byte idle[THREADS], n_idle = 0;
 bool searching, woken[THREADS];
@@ -49,11 +52,11 @@ byte serving = 0, leaving = 0, expected = MIN, blocked = 0, in_wait = 0;
 bool refused;
 byte wants[THREADS]; /* the task that a worker waits for, or NONE */
 byte awaited[THREADS]; /* the same, while the wait counts in in_wait */
-bool settled[N];
+bool settled[N + 1]; /* the last one is a leaver's */
 
 byte threads = 0, refusals = REFUSALS;
 bool token[THREADS], w_token[THREADS];
-byte ran[N], deadlocks = 0;
+byte ran[N + 1], deadlocks = 0;
 
 #define present (serving - leaving)
 #ifdef BUG_UNLIMITED
@@ -216,6 +219,45 @@ waited:
     skip
 }
 
+#ifdef EXIT_WAITS
+bool exit_waits = true;
+
+/* at_exit of the first thread that leaves runs a task and waits for it. */
+inline wait_leaving()
+{
+    atomic {
+        if
+        :: exit_waits -> exit_waits = false; put(N)
+        :: else -> goto gone
+        fi;
+#ifdef BUG_LEAVER_COUNTS
+        in_wait++; awaited[me] = N;
+#endif
+        refused = false; blocked++;
+        decide(other, grow)
+    }
+    act(other, grow);
+    do
+#ifdef BUG_LEAVER_COUNTS
+    :: atomic { settled[N] || is_stuck ->
+            in_wait = in_wait - (awaited[me] != NONE -> 1 : 0);
+            awaited[me] = NONE;
+#else
+    :: atomic { settled[N] || (is_stuck && there == 0) ->
+#endif
+            wants[me] = NONE; w_token[me] = false;
+            deadlocks = deadlocks + (settled[N] -> 0 : 1);
+            blocked--;
+            break
+        }
+    :: atomic { !settled[N] -> wants[me] = N }
+        atomic { w_token[me] -> w_token[me] = false }
+    od;
+gone:
+    skip
+}
+#endif
+
 proctype worker(byte me)
 {
     byte t, x, other = NONE;
@@ -262,6 +304,9 @@ take:
     fi;
     atomic { settled[t] = true; end_waits(t); wake_waiters(t); goto look }
 leave:
+#ifdef EXIT_WAITS
+    wait_leaving();
+#endif
     atomic {
         serving--; leaving--;
 #ifndef BUG_LEAVER_UNTOLD

@@ -7,23 +7,26 @@
 static bool has_settled(void *task) { return wi_task_state(task) == WEIR_TASK_SETTLED; }
 
 /* Every thread that is there or may still come waits without end for a task of this
- * pool. Who finds that leaves with WEIR_EDEADLK, and the others may go on. */
-static bool is_stuck_locked(const weir_pool *p)
+ * pool. Who finds that leaves with WEIR_EDEADLK, and the others may go on. A thread that
+ * leaves its pool is not there: its wait holds up nobody, and lasts while somebody is. */
+static bool is_stuck_locked(const weir_pool *p, const weir_worker *w)
 {
     unsigned there = wi_pool_present_locked(p) + p->expected + p->wanted + p->visiting;
     bool no_more = !wi_pool_can_ask(p) || there >= wi_pool_limit_locked(p) || p->refused_until != 0;
-    return p->in_wait >= there && no_more;
+    return (w->leaving ? there == 0 : p->in_wait >= there) && no_more;
 }
 
 typedef struct {
     weir_task   *task;
     weir_worker *worker;
+    bool         endless;
 } wait_of_worker;
 
 static bool has_settled_or_is_stuck(void *arg)
 {
-    wait_of_worker *w = arg;
-    return has_settled(w->task) || (w->worker->awaited && is_stuck_locked(w->worker->pool));
+    wait_of_worker *a = arg;
+    weir_worker    *w = a->worker;
+    return has_settled(a->task) || (a->endless && !w->lost && is_stuck_locked(w->pool, w));
 }
 
 /* Of a worker for a task of its own pool: it takes a thread away, so a spare may
@@ -31,8 +34,8 @@ static bool has_settled_or_is_stuck(void *arg)
 static int wait_as_worker_relocks(weir_pool *p, weir_task *t, wi_waiter *waiter, int64_t deadline)
 {
     weir_worker   *w = weir_worker_current();
-    wait_of_worker arg = {t, w};
-    w->awaited = deadline < 0 ? t : NULL;
+    wait_of_worker arg = {t, w, deadline < 0};
+    w->awaited = arg.endless && !w->leaving ? t : NULL;
     p->in_wait += w->awaited != NULL;
     p->refused_until = 0;
     wi_pool_block_locked(p, w);

@@ -183,8 +183,8 @@ static int run_waits_for_the_queued(weir_task *task, void *state)
     return 0;
 }
 
-/* One worker runs a task that will wait for another, which is queued. */
-static void begin_waits(weir_pool *p)
+/* One worker runs a task that will wait for another. */
+static void begin_waiter(weir_pool *p)
 {
     stuck.waits = (weir_task){.run = run_waits_for_the_queued};
     stuck.waited = (weir_task){.run = run_nothing};
@@ -192,6 +192,12 @@ static void begin_waits(weir_pool *p)
     expect_eq(weir_run(p, &stuck.waits, NULL), 0);
     while (weir_task_get_state(&stuck.waits) != WEIR_TASK_RUNNING)
         sched_yield();
+}
+
+/* The other one is queued. */
+static void begin_waits(weir_pool *p)
+{
+    begin_waiter(p);
     expect_eq(weir_pool_pause(p), 0);
     expect_eq(weir_run(p, &stuck.waited, NULL), 0);
 }
@@ -272,10 +278,98 @@ TEST(a_wait_is_stuck_where_nobody_lends_the_spare)
     helper_join(&h);
 }
 
+/* ---- threads that leave ---------------------------------------------------- */
+
+static weir_pool *leaves_from;
+static tally      exits;
+static gate       left_waits, left_ends;
+static int        left_rc;
+
+static void at_exit_waits_once(void *arg, void *state)
+{
+    (void)arg, (void)state;
+    if (tally_add(&exits, 1) > 1)
+        return;
+    expect_eq(weir_run(leaves_from, &stuck.waited, NULL), 0);
+    gate_open(&left_waits);
+    left_rc = weir_wait(&stuck.waited, -1);
+    gate_open(&left_ends);
+}
+
+static void leave_and_wait_beside(weir_pool *p, unsigned stay)
+{
+    leaves_from = p;
+    expect_eq(weir_pool_resize(p, stay, stay), 0);
+    gate_wait(&left_waits);
+    expect_eq(weir_wait(&stuck.waited, MILLIS(10)), WEIR_ETIMEDOUT); /* it has looked */
+    gate_open(&stuck.go);
+    expect_eq(weir_wait(&stuck.waited, MILLIS(10)), WEIR_ETIMEDOUT); /* and who waits as well */
+}
+
+/* It takes nothing from the queue any more, so its wait takes no thread away. */
+TEST(a_thread_that_leaves_may_wait_for_a_task_that_the_others_run)
+{
+    for (unsigned stay = 1; stay <= 2; stay++) {
+        rig               r;
+        plug              p;
+        weir_pool_options opts = pool_of(stay + 1);
+        opts.at_exit = at_exit_waits_once;
+        exits = (tally)TALLY, left_waits = (gate)GATE, left_ends = (gate)GATE, left_rc = 1;
+        expect(rig_open_with(&r, &opts) && plug_in(&p, r.p, NULL));
+        stuck.waited = (weir_task){.run = run_nothing};
+        stuck.go = (gate)GATE, stuck.rc = 0;
+        if (stay > 1)
+            begin_waiter(r.p);
+        leave_and_wait_beside(r.p, stay);
+        plug_pull(&p);
+        gate_wait(&left_ends);
+        expect_eq(left_rc, 0);
+        if (stay > 1)
+            expect_eq(weir_wait(&stuck.waits, -1), 0);
+        expect_eq(stuck.rc, 0);
+        rig_close(&r);
+    }
+}
+
+static void done_waits_for_another(weir_task *task)
+{
+    (void)task;
+    expect_eq(weir_run(leaves_from, &stuck.waited, NULL), 0);
+    stuck.rc = weir_wait(&stuck.waited, -1);
+}
+
+static void takes_one_and_is_lost(void *pool)
+{
+    weir_worker *w;
+    weir_task   *t;
+    expect_eq(weir_worker_enter(pool, &w), 0);
+    expect_eq(weir_worker_next(w, true, &t), 0);
+    weir_worker_leave(w, true, 7);
+}
+
+TEST(the_last_thread_may_not_wait_for_a_task_while_it_leaves)
+{
+    helper            h;
+    weir_pool_options opts = pool_of(1);
+    opts.borrowed = true;
+    expect_eq(weir_pool_open_async(&leaves_from, &opts, NULL, NULL), 0);
+    helper_start(&h, takes_one_and_is_lost, leaves_from);
+    stuck.waits = (weir_task){.run = run_nothing, .done = done_waits_for_another};
+    stuck.waited = (weir_task){.run = run_nothing};
+    stuck.rc = 1;
+    expect_eq(weir_run(leaves_from, &stuck.waits, NULL), 0);
+    helper_join(&h);
+    expect_eq(stuck.rc, WEIR_EDEADLK);
+    expect_eq(weir_task_outcome(&stuck.waited), WEIR_ECLOSED);
+    pool_end(leaves_from);
+}
+
 SUITE(deadlock, a_call_may_not_close_the_pool_whose_task_waits_for_it,
       a_call_may_close_the_pool_of_its_task_for_some_time,
       a_call_may_not_block_on_the_queue_of_a_pool_that_waits_for_it_whole,
       a_call_may_not_wait_for_a_task_of_a_pool_that_waits_for_it_whole,
       an_endless_wait_fails_the_calls_that_only_its_loop_could_finish,
       a_call_of_another_pool_may_be_waited_beside, a_wait_ends_when_a_resize_takes_the_last_spare,
-      a_wait_ends_when_the_last_visitor_leaves, a_wait_is_stuck_where_nobody_lends_the_spare)
+      a_wait_ends_when_the_last_visitor_leaves, a_wait_is_stuck_where_nobody_lends_the_spare,
+      a_thread_that_leaves_may_wait_for_a_task_that_the_others_run,
+      the_last_thread_may_not_wait_for_a_task_while_it_leaves)

@@ -33,11 +33,12 @@ static void lose_locked(weir_pool *p, weir_task *t, weir_worker *w)
     wi_unlink(&w->of_workers);
     p->serving--;
     p->leaving -= w->leaving;
+    p->visiting += w->visits;
     p->blocked -= w->blocked > 0;
     p->in_wait -= w->awaited != NULL;
     w->leaving = false;
     w->awaited = NULL;
-    w->blocked = 0;
+    w->blocked = w->visits = 0;
     p->lost++;
     p->stats.abandoned++;
     wi_unlink(&t->weir.link);

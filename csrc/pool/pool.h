@@ -71,7 +71,7 @@ struct weir_pool {
     unsigned blocked;  /* of them, inside weir_blocking_begin or weir_wait */
     unsigned in_wait;  /* of them, in an endless weir_wait for a task that has not settled */
     unsigned timed;    /* of them, idle, and to retire if nobody wakes them */
-    unsigned visiting; /* threads of callers that run a task themselves */
+    unsigned visiting; /* tasks that callers run themselves which do not serve */
     unsigned swapping; /* abandons under way, each with one thread more than may stay */
     unsigned expected; /* threads that will report, certainly */
     unsigned started;  /* threads ever: the next one's number */
@@ -125,6 +125,7 @@ struct weir_worker {
     bool             leaving;
     const weir_task *awaited; /* by a wait that counts in pool.in_wait, or NULL */
     unsigned         blocked; /* depth of weir_blocking_begin */
+    unsigned         visits;  /* tasks that it runs as the caller of a full queue, nested */
 };
 
 /* ---- references --------------------------------------------------------- */

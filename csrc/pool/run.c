@@ -93,13 +93,22 @@ static int admit_relocks(weir_pool *p, weir_task *t)
     return rc;
 }
 
+/* A worker that is there already visits on its own account, and is not counted twice. When
+ * it is lost or leaves, its visits go to the pool's. */
+static unsigned *visits_locked(weir_pool *p, bool begins)
+{
+    weir_worker *w = weir_worker_current();
+    bool         own = w && w->pool == p && (begins ? !w->lost : w->visits > 0);
+    return own ? &w->visits : &p->visiting;
+}
+
 static void begin_visit_locked(weir_pool *p, weir_task *t)
 {
     wi_task_set_pool(t, p);
     t->weir.worker = NULL;
     t->weir.deadline = 0;
     p->stats.submitted++;
-    p->visiting++;
+    ++*visits_locked(p, true);
     wi_pool_ref_locked(p);
     wi_queue_visit(&p->queue, t);
     if (p->opts.measure)
@@ -117,7 +126,7 @@ static void end_visit(weir_pool *p, weir_task *t, int code)
     }
     wi_unlink(&t->weir.link);
     wi_pool_end_task_locked(p, t, code);
-    p->visiting--;
+    --*visits_locked(p, false);
     wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     wi_pool_advance_locked(p);
     wi_pool_unlock(p);

@@ -14,6 +14,14 @@ static unsigned count(const wi_list *l)
     return n;
 }
 
+static unsigned visits_of_workers(const weir_pool *p)
+{
+    unsigned n = 0;
+    for (weir_link *e = wi_list_first(&p->workers); e; e = wi_list_after(&p->workers, e))
+        n += wi_container(e, weir_worker, of_workers)->visits;
+    return n;
+}
+
 int weir_pool_get_stats(weir_pool *p, weir_pool_stats *out)
 {
     if (!p || !out || out->size == 0 || out->size > sizeof *out)
@@ -22,7 +30,7 @@ int weir_pool_get_stats(weir_pool *p, weir_pool_stats *out)
     weir_pool_stats s = p->stats;
     s.threads = p->serving;
     s.running = count(&p->running);
-    s.idle = s.threads - (s.running - p->visiting);
+    s.idle = s.threads - (s.running - p->visiting - visits_of_workers(p));
     s.queued = wi_queue_count(&p->queue);
     s.submitted += wi_queue_taken_in(&p->queue);
     s.parked = count(&p->parked);

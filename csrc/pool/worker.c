@@ -255,6 +255,7 @@ static void leave_relocks(weir_pool *p, weir_worker *w, int code, int init_error
         wi_unlink(&w->of_workers);
         p->serving--;
         p->leaving -= w->leaving;
+        p->visiting += w->visits;
         wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     }
     if (w->lost && p->lost) /* a forked child has forgotten it */

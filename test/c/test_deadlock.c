@@ -364,6 +364,89 @@ TEST(the_last_thread_may_not_wait_for_a_task_while_it_leaves)
     pool_end(leaves_from);
 }
 
+/* ---- a worker that runs another task as the caller of a full queue ------------- */
+
+static weir_pool *full;
+static probe      inner_visit;
+static weir_task  outer_visit;
+static tally      released;
+
+static int run_visits(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    expect_eq(weir_run(full, &stuck.waited, NULL), 0);
+    expect_eq(weir_run(full, &inner_visit.task, NULL), 0); /* runs it */
+    return 0;
+}
+
+static int run_waits_for_the_visited(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    stuck.rc = weir_wait(&inner_visit.task, -1);
+    return 0;
+}
+
+static void release_tells(weir_task *task)
+{
+    (void)task;
+    tally_add(&released, 1);
+}
+
+/* Its queue has place for one. */
+static void begin_visits(rig *r, unsigned threads, probe inner)
+{
+    weir_pool_options opts = pool_of(threads);
+    opts.queue_limit = 1, opts.when_full = WEIR_CALLER_RUNS;
+    expect(rig_open_with(r, &opts));
+    full = r->p;
+    inner_visit = inner;
+    outer_visit = (weir_task){.run = run_visits, .release = release_tells};
+    stuck.waited = (weir_task){.run = run_nothing};
+    stuck.go = (gate)GATE, stuck.rc = 1;
+}
+
+TEST(a_worker_that_runs_its_own_submission_is_no_other_thread)
+{
+    rig r;
+    begin_visits(&r, 1, (probe){.task = {.run = run_waits_for_the_queued}});
+    gate_open(&stuck.go);
+    expect_eq(weir_run(r.p, &outer_visit, NULL), 0);
+    expect_eq(weir_wait(&outer_visit, -1), 0);
+    expect_eq(stuck.rc, WEIR_EDEADLK);
+    expect_eq(weir_wait(&stuck.waited, -1), 0);
+    rig_close(&r);
+}
+
+/* B waits for the visited task, which a thread runs that is not the pool's any more. */
+TEST(a_lost_worker_that_runs_its_own_submission_is_another_thread)
+{
+    rig  r;
+    plug p;
+    gate entered = GATE, leave = GATE;
+    begin_visits(&r, 2, (probe){.task = {.run = probe_run}, .entered = &entered, .leave = &leave});
+    released = (tally)TALLY;
+    expect(plug_in(&p, r.p, NULL));
+    expect_eq(weir_run(r.p, &outer_visit, NULL), 0);
+    gate_wait(&entered);
+    weir_pool_stats s = stats_of(r.p);
+    expect(s.threads == 2 && s.running == 3 && s.idle == 0);
+    fault_arm(FAULT_THREAD, 1, 1); /* the replacement */
+    expect_eq(weir_task_abandon(&outer_visit), 0);
+    expect(fault_disarm());
+    expect_eq(weir_pool_resize(r.p, 1, 1), 0);
+    expect_eq(weir_wait(&stuck.waited, MILLIS(1)), WEIR_ETIMEDOUT);
+    plug_pull(&p);
+    expect_eq(weir_wait(&stuck.waited, -1), 0);
+    stuck.waits = (weir_task){.run = run_waits_for_the_visited};
+    expect_eq(weir_run(r.p, &stuck.waits, NULL), 0);
+    expect_eq(weir_wait(&stuck.waits, MILLIS(10)), WEIR_ETIMEDOUT);
+    gate_open(&leave);
+    expect_eq(weir_wait(&stuck.waits, -1), 0);
+    expect_eq(stuck.rc, 0);
+    tally_wait(&released, 1);
+    rig_close(&r);
+}
+
 SUITE(deadlock, a_call_may_not_close_the_pool_whose_task_waits_for_it,
       a_call_may_close_the_pool_of_its_task_for_some_time,
       a_call_may_not_block_on_the_queue_of_a_pool_that_waits_for_it_whole,
@@ -372,4 +455,6 @@ SUITE(deadlock, a_call_may_not_close_the_pool_whose_task_waits_for_it,
       a_call_of_another_pool_may_be_waited_beside, a_wait_ends_when_a_resize_takes_the_last_spare,
       a_wait_ends_when_the_last_visitor_leaves, a_wait_is_stuck_where_nobody_lends_the_spare,
       a_thread_that_leaves_may_wait_for_a_task_that_the_others_run,
-      the_last_thread_may_not_wait_for_a_task_while_it_leaves)
+      the_last_thread_may_not_wait_for_a_task_while_it_leaves,
+      a_worker_that_runs_its_own_submission_is_no_other_thread,
+      a_lost_worker_that_runs_its_own_submission_is_another_thread)

@@ -466,16 +466,20 @@ bool wi_mains_serve(wi_thread *t, const weir_main *except)
 
 void wi_main_shut_arrivals(weir_main *m) { into_batch(m, wi_stack_shut(&m->arrivals)); }
 
-static unsigned undelivered(const weir_main *m, const wi_list *l)
+/* Notes whether the nudge is among them: its poster may have stayed behind before its push. */
+static unsigned undelivered(weir_main *m, const wi_list *l)
 {
     unsigned n = 0;
-    for (weir_link *e = wi_list_first(l); e; e = wi_list_after(l, e))
+    for (weir_link *e = wi_list_first(l); e; e = wi_list_after(l, e)) {
+        m->nudged |= e == &m->nudge;
         n += e != &m->nudge;
+    }
     return n;
 }
 
 void wi_main_recount_locked(weir_main *m)
 {
+    m->nudged = false;
     uint64_t pending = undelivered(m, &m->batch.now) + undelivered(m, &m->batch.later) + m->telling;
     uint64_t holders = 1 + m->handed + m->beginning + m->pools;
     atomic_store(&m->refs, holders * HOLDER + pending);

@@ -425,7 +425,67 @@ TEST(a_child_that_waits_for_space_hears_that_there_is_none)
     rig_close(&s.r);
 }
 
-SUITE(fork, a_child_that_waits_for_space_hears_that_there_is_none,
+/* ---- the parent's other threads were anywhere ----------------------------- */
+
+typedef struct {
+    weir_main   *m;
+    _Atomic bool ends;
+} traffic;
+
+/* Each brings a nudge or two. */
+static void expects_and_posts(void *arg)
+{
+    traffic *all = arg;
+    while (!atomic_load(&all->ends)) {
+        news n = NEWS;
+        expect_eq(weir_notice_expect(&n.notice, all->m), 0);
+        weir_notice_post(&n.notice, 0);
+        while (n.calls == 0)
+            sched_yield();
+    }
+}
+
+static void expects(void *arg)
+{
+    static news n = NEWS;
+    expect_eq(weir_notice_expect(&n.notice, arg), 0);
+}
+
+static void child_hears_a_nudge(void *arg)
+{
+    traffic *all = arg;
+    helper   h;
+    while (weir_main_dispatch(all->m, 0))
+        continue;
+    expect_eq(weir_main_pending(all->m), 0);
+    helper_start(&h, expects, all->m);
+    helper_join(&h);
+    expect(readable(weir_main_fd(all->m)));
+}
+
+/* One of them may have been about to nudge the main. */
+TEST(a_childs_main_is_nudged_whatever_the_parents_threads_did)
+{
+    traffic all = {.ends = false};
+    helper  h;
+    if (under_tsan()) /* it takes a reused thread id for an error */
+        return;
+    expect_eq(weir_main_open(&all.m), 0);
+    helper_start(&h, expects_and_posts, &all);
+    for (unsigned i = 0; i < scaled(200); i++) {
+        for (unsigned k = 0; k < i % 7; k++)
+            weir_main_dispatch(all.m, 0);
+        child_reap(child_start(child_hears_a_nudge, &all));
+    }
+    atomic_store(&all.ends, true);
+    while (!h.returned)
+        weir_main_wait(all.m, MILLIS(1));
+    helper_join(&h);
+    main_end(all.m);
+}
+
+SUITE(fork, a_childs_main_is_nudged_whatever_the_parents_threads_did,
+      a_child_that_waits_for_space_hears_that_there_is_none,
       a_child_settles_what_its_parent_had_begun_as_closed, a_child_may_give_everything_back_at_once,
       a_child_may_open_a_pool_of_its_own,
       a_child_with_a_turning_loop_takes_no_wake_up_of_its_parent,

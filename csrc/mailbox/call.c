@@ -231,6 +231,7 @@ static void fail_returned(weir_main *m, const weir_pool *p, uint64_t serial)
     while (n--)
         wi_main_came(m);
     m->depth--;
+    wi_main_look_busy_later(m);
 }
 
 void wi_mains_fail_returned(wi_thread *t, const weir_pool *p, uint64_t serial)

@@ -58,15 +58,22 @@ static void count_own(weir_main *m, int n)
     atomic_store_explicit(&m->own, own + n, memory_order_relaxed);
 }
 
-/* Asks the owner to look at its pending count, for on_busy and weir_main_wait. */
-static void nudge(weir_main *m)
+/* Whether the nudge is to be posted, which nobody else does meanwhile. */
+static bool note_nudge_locked(weir_main *m)
 {
     static const struct weir_kind no_delivery = {.lane = WI_OTHERS};
-    wi_lock(&m->lock);
-    bool nudge = !m->nudged;
+    bool                          nudge = !m->nudged;
     m->nudged = true;
     if (nudge)
         m->nudge.kind = &no_delivery;
+    return nudge;
+}
+
+/* Asks the owner to look at its pending count, for on_busy and weir_main_wait. */
+static void nudge(weir_main *m)
+{
+    wi_lock(&m->lock);
+    bool nudge = note_nudge_locked(m);
     wi_unlock(&m->lock);
     if (nudge)
         wi_main_post(m, &m->nudge);
@@ -80,10 +87,18 @@ static void nudge_came(weir_main *m)
     wi_unlock(&m->lock);
 }
 
+static bool must_tell_busy(const weir_main *m) { return (weir_main_pending(m) != 0) != m->busy; }
+
+void wi_main_look_busy_later(weir_main *m)
+{
+    if (must_tell_busy(m))
+        nudge(m);
+}
+
 /* Until it agrees: on_busy may submit. It must not close us, hence the depth. */
 void wi_main_look_busy(weir_main *m)
 {
-    while (!m->depth && (weir_main_pending(m) != 0) != m->busy) {
+    while (!m->depth && must_tell_busy(m)) {
         m->busy = !m->busy;
         m->depth++;
         if (m->on_busy)
@@ -484,6 +499,8 @@ void wi_main_recount_locked(weir_main *m)
     uint64_t holders = 1 + m->handed + m->beginning + m->pools;
     atomic_store(&m->refs, holders * HOLDER + pending);
     atomic_store(&m->own, 0);
+    if (must_tell_busy(m) && note_nudge_locked(m))
+        wi_list_append(&m->batch.later, &m->nudge);
     m->pools = 0;
     m->waited = false;
     m->writers = 0;

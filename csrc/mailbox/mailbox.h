@@ -117,6 +117,8 @@ bool wi_main_has_some(const weir_main *m);
 void wi_main_flush(weir_main *m);
 /* Calls on_busy when the pending count left or reached 0. The owner's thread. */
 void wi_main_look_busy(weir_main *m);
+/* The same, but in a later round, because no user code may run now. */
+void wi_main_look_busy_later(weir_main *m);
 
 /* ---- the ends */
 

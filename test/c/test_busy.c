@@ -161,7 +161,89 @@ TEST(a_call_finished_elsewhere_releases_the_loop)
     main_end(m);
 }
 
-SUITE(busy, pending_counts_what_is_to_come_and_to_be_delivered,
+static weir_call *kept;
+
+static void keeps(weir_call *call, void *arg)
+{
+    (void)arg;
+    kept = call;
+}
+
+static int run_asks(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    return weir_run_in_main(nest.m, keeps, NULL, NULL);
+}
+
+/* A wait without end fails the call that its pool's task made, and tells nobody then. */
+TEST(a_call_failed_by_a_wait_releases_the_loop)
+{
+    probe t = {.task = {.run = run_asks}};
+    kept = NULL;
+    expect(rig_open(&nest, 1));
+    watch_busy(nest.m);
+    expect_eq(weir_run(nest.p, &t.task, NULL), 0);
+    while (!kept)
+        turn(nest.m, true);
+    expect(seen.busy);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    expect_eq(weir_task_outcome(&t.task), WEIR_EDEADLK);
+    expect_eq(weir_main_pending(nest.m), 0);
+    expect(readable(weir_main_fd(nest.m)));
+    expect_eq(weir_main_dispatch(nest.m, 0), 0); /* nothing but the news */
+    expect(seen.on == 1 && seen.off == 1);
+    weir_call_finish(kept, 0, NULL);
+    rig_close(&nest);
+}
+
+static void child_hears_that_nothing_comes(void *arg)
+{
+    weir_main *m = arg;
+    seen.owner = pthread_self();
+    expect_eq(weir_main_pending(m), 0);
+    expect(seen.busy && readable(weir_main_fd(m)));
+    expect_eq(weir_main_dispatch(m, 0), 0);
+    expect(seen.off == 1 && !seen.busy && !readable(weir_main_fd(m)));
+    expect_eq(weir_main_close(m, 0), 0);
+}
+
+typedef struct {
+    weir_main *m;
+    news       n;
+} expected;
+
+static void expects(void *arg)
+{
+    expected *e = arg;
+    expect_eq(weir_notice_expect(&e->n.notice, e->m), 0);
+}
+
+static void a_child_is_idle(bool nudged)
+{
+    helper   h;
+    expected other = {.n = NEWS}, own = {.n = NEWS};
+    expect_eq(weir_main_open(&other.m), 0);
+    watch_busy(own.m = other.m);
+    if (nudged) {
+        helper_start(&h, expects, &other);
+        helper_join(&h);
+    }
+    expects(&own);
+    child_reap(child_start(child_hears_that_nothing_comes, own.m));
+    if (nudged)
+        weir_notice_post(&other.n.notice, 0);
+    weir_notice_post(&own.n.notice, 0);
+    main_end(own.m);
+    expect(seen.on == 1 && seen.off == 1);
+}
+
+TEST(a_child_to_which_nothing_comes_releases_its_loop) { a_child_is_idle(false); }
+TEST(a_child_that_is_nudged_already_releases_its_loop) { a_child_is_idle(true); }
+
+SUITE(busy, a_call_failed_by_a_wait_releases_the_loop,
+      a_child_to_which_nothing_comes_releases_its_loop,
+      a_child_that_is_nudged_already_releases_its_loop,
+      pending_counts_what_is_to_come_and_to_be_delivered,
       on_busy_tells_of_the_first_to_come_and_of_the_last_delivered,
       on_busy_is_told_in_dispatch_when_another_thread_submits,
       a_call_finished_elsewhere_releases_the_loop)

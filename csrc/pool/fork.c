@@ -100,8 +100,17 @@ static void post_notices_locked(weir_pool *p)
         post_notice_locked(wi_container(e, weir_notice, weir.link), 0);
 }
 
+/* The worker that this thread is runs on, and counts for nothing. */
+static void forget_self(const weir_pool *p)
+{
+    weir_worker *w = weir_worker_current();
+    if (w && w->pool == p)
+        w->blocked = 0, w->awaited = NULL;
+}
+
 static void forget_threads(weir_pool *p)
 {
+    forget_self(p);
     while (wi_list_pop(&p->workers)) {
     }
     while (wi_list_pop(&p->idle)) {

@@ -241,12 +241,15 @@ void weir_worker_refuse(weir_pool *p, int code)
 
 /* ---- leave -------------------------------------------------------------- */
 
+/* One of those that will report did. A forked child expects none, and may be in its init. */
+static void reported_locked(weir_pool *p) { p->expected -= p->expected > 0; }
+
 /* A borrowed one that is unfit has entered: nobody must count on it when that is told. */
 static void leave_relocks(weir_pool *p, weir_worker *w, int code, int init_error)
 {
     bool unfit = code != 0 && !w->owned && !w->lost;
     if (code != 0 && w->owned) {
-        p->expected--;
+        reported_locked(p);
         wi_pool_note_init_error_locked(p, init_error);
         wi_pool_refused_locked(p, 1, code);
     }
@@ -290,11 +293,12 @@ static void retire(weir_worker *w, int code, int init_error)
     wi_pool_unref(p);
 }
 
-/* Counted as leaving before, so that the replacement is not one too many. */
+/* Counted as leaving before, so that the replacement is not one too many. A forked child
+ * replaces nobody. */
 static void ask_for_replacement(weir_worker *w)
 {
     wi_lock(&w->pool->lock);
-    bool asks = !w->lost;
+    bool asks = !w->lost && !w->pool->forked;
     w->pool->leaving += asks && !w->leaving;
     w->leaving |= asks;
     wi_unlock(&w->pool->lock);
@@ -342,7 +346,7 @@ static void begin(weir_pool *p, weir_worker *w)
 static void enter(weir_pool *p, weir_worker *w)
 {
     wi_lock(&p->lock);
-    p->expected--;
+    reported_locked(p);
     wi_pool_entered_locked(p, w);
     wi_unlock(&p->lock);
     entered(p);

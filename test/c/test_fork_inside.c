@@ -188,6 +188,85 @@ TEST(a_task_may_fork_and_its_child_has_no_right_to_the_state)
     live_close();
 }
 
+/* ---- what the child's one thread counts for ------------------------------- */
+
+static int run_forks_while_it_blocks(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    weir_blocking_begin();
+    fork_here();
+    weir_blocking_end();
+    if (child == 0)
+        expect_eq(stats_of(live.p).blocked, 0);
+    return 0;
+}
+
+TEST(a_worker_that_blocks_may_fork)
+{
+    probe t = {.task = {.run = run_forks_while_it_blocks}};
+    child = -1;
+    expect(rig_open(&live, 1));
+    expect_eq(weir_run(live.p, &t.task, NULL), 0);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    expect_eq(stats_of(live.p).blocked, 0);
+    live_close();
+}
+
+static int init_forks(void *arg, void **state)
+{
+    (void)state;
+    fork_here();
+    return child == 0 ? *(int *)arg : 0;
+}
+
+/* Its child enters the pool, or is refused, and leaves. */
+static void an_init_forks(int code)
+{
+    weir_pool_options opts = pool_of(1);
+    opts.init = init_forks, opts.arg = &code;
+    child = -1;
+    expect(rig_open_with(&live, &opts));
+    live_close();
+}
+
+TEST(an_init_may_fork) { an_init_forks(0); }
+TEST(an_init_may_fork_and_its_child_fail) { an_init_forks(7); }
+
+static void no_lend(weir_pool *pool, void *arg) { (void)pool, (void)arg; }
+
+static void enters_forks_and_is_lost(void *arg)
+{
+    weir_worker *w;
+    weir_task   *t;
+    expect_eq(weir_worker_enter(arg, &w), 0);
+    expect_eq(weir_worker_next(w, true, &t), 0);
+    fork_here();
+    if (child == 0) {
+        weir_worker_leave(w, true, 7);
+        expect(stats_of(arg).wanted == 0 && stats_of(arg).threads == 0);
+        _exit(0);
+    }
+    expect_eq(weir_worker_settle(w, t, 0), 0);
+    weir_worker_leave(w, false, 0);
+}
+
+TEST(a_childs_lost_worker_asks_for_no_replacement)
+{
+    helper            h;
+    probe             t = PROBE;
+    weir_pool_options opts = pool_of(1);
+    opts.borrowed = true, opts.lend = no_lend;
+    child = -1;
+    expect_eq(weir_main_open(&live.m), 0);
+    expect_eq(weir_pool_open_async(&live.p, &opts, live.m, NULL), 0);
+    helper_start(&h, enters_forks_and_is_lost, live.p);
+    expect_eq(weir_run(live.p, &t.task, live.m), 0);
+    while (t.dones == 0)
+        weir_main_wait(live.m, -1);
+    helper_join(&h);
+    rig_close(&live);
+}
+
 /* ---- from a task that its submitter runs --------------------------------- */
 
 static int run_forks_here(weir_task *task, void *state)
@@ -341,8 +420,10 @@ static void a_caller_forks(bool once_begun)
 TEST(a_posted_call_whose_caller_forks_is_closed_in_the_child) { a_caller_forks(false); }
 TEST(a_begun_call_whose_caller_forks_is_closed_in_the_child) { a_caller_forks(true); }
 
-SUITE(fork_inside, a_done_may_fork, a_function_run_in_main_may_fork, a_wait_may_serve_a_fork,
-      a_notice_may_fork, a_notice_told_inside_its_close_may_fork, a_lend_may_fork,
+SUITE(fork_inside, a_worker_that_blocks_may_fork, an_init_may_fork,
+      an_init_may_fork_and_its_child_fail, a_childs_lost_worker_asks_for_no_replacement,
+      a_done_may_fork, a_function_run_in_main_may_fork, a_wait_may_serve_a_fork, a_notice_may_fork,
+      a_notice_told_inside_its_close_may_fork, a_lend_may_fork,
       a_task_may_fork_and_its_child_has_no_right_to_the_state, a_task_that_its_caller_runs_may_fork,
       a_task_without_done_that_its_caller_runs_may_fork,
       a_close_that_serves_a_fork_forgets_who_waited_beside_it,

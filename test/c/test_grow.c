@@ -71,6 +71,7 @@ TEST(a_pool_grows_while_tasks_find_no_idle_thread_and_no_further)
     rig               r;
     crowd             c;
     weir_pool_options opts = elastic(1, 4);
+    opts.idle_ns = MILLIS(3600000); /* none that was asked for early retires meanwhile */
     expect(rig_open_with(&r, &opts));
     expect_eq(stats_of(r.p).threads, 1);
     crowd_run(&c, &r, 6);

@@ -3,7 +3,8 @@
 #
 # with_weir.sh INTERPRETER PROGRAM ARGUMENTS...: builds weir for one of lua5.1 ... lua5.5,
 # luajit, unless a build newer than all sources is there. Then runs a program that can
-# require weir and Copas 4. Builds below $WEIR_BUILD, if that is set.
+# require weir and Copas 4. Builds below $WEIR_BUILD, if that is set. Exits with 3 where the
+# headers of that Lua are missing.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${WEIR_BUILD:-$root/_build}/lua-examples
@@ -14,6 +15,7 @@ luajit) headers=/usr/include/luajit-2.1 version=5.1 ;;
 *) echo "usage: with_weir.sh lua5.1|...|lua5.5|luajit PROGRAM ARGUMENTS..." >&2; exit 2 ;;
 esac
 shift
+[ -e "$headers/lua.h" ] || { echo "with_weir.sh: no headers of $interpreter" >&2; exit 3; }
 out=$build/$interpreter
 newest=$(find "$root/csrc" "$root/bindings/lua" -name '*.[ch]' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
 

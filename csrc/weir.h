@@ -201,7 +201,8 @@ WEIR_API bool weir_cancel_requested(const weir_task *task);
  *   WEIR_ETIMEDOUT
  *   WEIR_EINVAL    it has a done, or never ran
  *   WEIR_EDEADLK   the caller is this task; or the caller is a worker of its pool, all other
- *                  threads of the pool wait for tasks as well, and no spare can be started
+ *                  threads of the pool wait for tasks as well, and no spare can be started;
+ *                  or every worker of the pool waits for the caller in run_in_main
  * A surplus thread that waits in at_exit is no thread of the pool any more: its wait lasts
  * while another thread is there or may come.
  * weir cannot see every wait: not one for a lock of the program, nor one for the answer of a

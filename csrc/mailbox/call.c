@@ -205,7 +205,7 @@ static weir_call *next_begun(weir_main *m, const weir_pool *p, uint64_t serial, 
     return NULL;
 }
 
-unsigned wi_mains_calls_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial)
+static unsigned on_stack(wi_thread *t, const weir_pool *p, uint64_t serial, bool workers)
 {
     unsigned n = 0;
     for (weir_link *e = t ? wi_list_first(&t->mains) : NULL; e; e = wi_list_after(&t->mains, e)) {
@@ -213,10 +213,20 @@ unsigned wi_mains_calls_on_stack(wi_thread *t, const weir_pool *p, uint64_t seri
         weir_call *call = NULL;
         wi_lock(&m->lock);
         while ((call = next_begun(m, p, serial, call, false)))
-            n++;
+            n += !workers || (call->pool == p && call->of == serial);
         wi_unlock(&m->lock);
     }
     return n;
+}
+
+bool wi_mains_call_is_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial)
+{
+    return on_stack(t, p, serial, false) > 0;
+}
+
+unsigned wi_mains_workers_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial)
+{
+    return on_stack(t, p, serial, true);
 }
 
 static void fail_returned(weir_main *m, const weir_pool *p, uint64_t serial)

@@ -26,14 +26,18 @@ struct weir_call {
     wi_waiter *caller; /* NULL: gone, or not waiting yet */
 };
 
-/* The thread is about to wait without end for pool p, and its loops will not turn:
- * begun calls of p's tasks could be waited for in a circle. Those whose fn is on
- * this stack hold up so many workers of p: whether that matters, the caller knows.
- * Those whose fn has returned are failed with WEIR_EDEADLK. A caller that waits
- * for the end of p's threads gives p's serial number: then a call counts wherever such a
- * thread made it, also in init and at_exit. Otherwise 0. t may be NULL. No lock held. */
-unsigned wi_mains_calls_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial);
-void     wi_mains_fail_returned(wi_thread *t, const weir_pool *p, uint64_t serial);
+/* The thread is about to wait without end for pool p, and its loops will not turn: begun
+ * calls of p's tasks could be waited for in a circle. t may be NULL. No lock held.
+ *
+ * Whether fn of one is on this stack: of a task of p's, or made by a thread of p's, which
+ * its serial number names, also in init and at_exit. And how many workers of p wait for
+ * those: calls of p's tasks on p's threads, for a task that the caller of a full queue runs
+ * holds up no worker. */
+bool     wi_mains_call_is_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial);
+unsigned wi_mains_workers_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial);
+/* Fails with WEIR_EDEADLK those whose fn has returned. A caller that waits for the end of
+ * p's threads gives p's serial number: then calls of those threads fail as well. Else 0. */
+void wi_mains_fail_returned(wi_thread *t, const weir_pool *p, uint64_t serial);
 /* Fails every posted and begun call. The owner's thread. */
 void wi_main_fail_calls(weir_main *m);
 /* In fork's child, with the main's lock held. */

@@ -102,7 +102,7 @@ static int close_within(weir_pool *p, weir_close_mode mode, int64_t timeout_ns)
     if (!p->forked && (wi_thread_pool() == p->serial || (t && wi_task_pool(t) == p)))
         return WEIR_EDEADLK;
     int64_t deadline = wi_deadline(timeout_ns);
-    if (deadline < 0 && wi_mains_calls_on_stack(wi_thread_self(), p, p->serial))
+    if (deadline < 0 && wi_mains_call_is_on_stack(wi_thread_self(), p, p->serial))
         return WEIR_EDEADLK;
     if (deadline < 0)
         wi_mains_fail_returned(wi_thread_self(), p, p->serial);

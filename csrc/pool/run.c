@@ -47,11 +47,7 @@ static int wait_for_space_relocks(weir_pool *p)
 {
     if (weir_pool_current() == p)
         return WEIR_EDEADLK;
-    wi_unlock(&p->lock);
-    unsigned stuck = wi_mains_calls_on_stack(wi_thread_self(), p, 0);
-    wi_mains_fail_returned(wi_thread_self(), p, 0);
-    wi_lock(&p->lock);
-    if (stuck && stuck >= wi_pool_limit_locked(p)) /* all of them wait for us */
+    if (wi_pool_waits_for_us_relocks(p))
         return WEIR_EDEADLK;
     wi_waiter w;
     wi_wait_begin(&w, NULL);

@@ -264,3 +264,15 @@ void wi_pool_unblock_locked(weir_pool *p, weir_worker *w)
             wi_unpark(&idle->parker);
     }
 }
+
+bool wi_pool_waits_for_us_relocks(weir_pool *p)
+{
+    wi_thread *self = wi_thread_self();
+    if (!self)
+        return false;
+    wi_unlock(&p->lock);
+    unsigned held_up = wi_mains_workers_on_stack(self, p, p->serial);
+    wi_mains_fail_returned(self, p, 0);
+    wi_lock(&p->lock);
+    return held_up && held_up >= wi_pool_limit_locked(p);
+}

@@ -42,6 +42,9 @@ bool     wi_pool_can_ask(const weir_pool *p); /* for a thread: its own, or its h
 /* So many lends less are wanted: a thread has come, or none will. What is not asked for yet
  * is part of what is wanted, so it shrinks as well. */
 void wi_pool_unwant_locked(weir_pool *p, unsigned n);
+/* The calling thread is about to wait without end for p. True: every worker that there may
+ * be waits for a call on this stack. Calls that only the loop could finish have failed. */
+bool wi_pool_waits_for_us_relocks(weir_pool *p);
 void wi_pool_block_locked(weir_pool *p, weir_worker *w);
 void wi_pool_unblock_locked(weir_pool *p, weir_worker *w);
 

@@ -66,10 +66,6 @@ int weir_wait(weir_task *t, int64_t timeout_ns)
         return WEIR_EINVAL;
     if (t == weir_task_current())
         return WEIR_EDEADLK;
-    weir_pool *hint = timeout_ns < 0 ? wi_task_pool(t) : NULL;
-    unsigned   stuck = hint ? wi_mains_calls_on_stack(wi_thread_self(), hint, 0) : 0;
-    if (hint)
-        wi_mains_fail_returned(wi_thread_self(), hint, 0);
     wi_waiter w;
     wi_pin    pin;
     wi_wait_begin(&w, t);
@@ -78,9 +74,9 @@ int weir_wait(weir_task *t, int64_t timeout_ns)
     if (p) {
         wi_pool_ref_locked(p);
         wi_pool_pin(&pin, p);
-        rc = stuck && stuck >= wi_pool_limit_locked(p)
-                 ? WEIR_EDEADLK /* every thread that could run it waits for us */
-                 : wait_relocks(p, t, &w, wi_deadline(timeout_ns));
+        bool held_up = timeout_ns < 0 && wi_pool_waits_for_us_relocks(p);
+        rc = held_up && !has_settled(t) ? WEIR_EDEADLK
+                                        : wait_relocks(p, t, &w, wi_deadline(timeout_ns));
         wi_unlock(&p->lock);
     }
     wi_wait_end(&w);

@@ -447,6 +447,48 @@ TEST(a_lost_worker_that_runs_its_own_submission_is_another_thread)
     rig_close(&r);
 }
 
+static int run_asks_here(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    return weir_run_in_main(here.m, on_main, NULL, NULL);
+}
+
+static gate asked_inside;
+
+static int waits_for_the_queued(void)
+{
+    gate_open(&asked_inside);
+    return weir_wait(&stuck.waited, -1);
+}
+
+static void pulls_when_asked(void *plugged)
+{
+    gate_wait(&asked_inside);
+    expect_eq(weir_wait(&stuck.waited, MILLIS(10)), WEIR_ETIMEDOUT); /* the main has looked */
+    plug_pull(plugged);
+}
+
+/* The caller of a full queue is no worker, so what it asks for holds none up. */
+TEST(a_call_of_a_visitor_may_wait_for_a_task_that_a_worker_will_run)
+{
+    plug   p;
+    helper visitor, puller;
+    begin_visits(&here, 1, (probe){.task = {.run = run_asks_here}});
+    visits = inner_visit;
+    tries = waits_for_the_queued, keeps = false, answer = 1;
+    asked_inside = (gate)GATE;
+    expect(plug_in(&p, here.p, NULL));
+    expect_eq(weir_run(here.p, &stuck.waited, NULL), 0);
+    helper_start(&puller, pulls_when_asked, &p);
+    helper_start(&visitor, visits_when_full, here.p);
+    while (!visitor.returned)
+        weir_main_wait(here.m, MILLIS(1));
+    expect_eq(answer, 0);
+    helper_join(&visitor);
+    helper_join(&puller);
+    rig_close(&here);
+}
+
 SUITE(deadlock, a_call_may_not_close_the_pool_whose_task_waits_for_it,
       a_call_may_close_the_pool_of_its_task_for_some_time,
       a_call_may_not_block_on_the_queue_of_a_pool_that_waits_for_it_whole,
@@ -457,4 +499,5 @@ SUITE(deadlock, a_call_may_not_close_the_pool_whose_task_waits_for_it,
       a_thread_that_leaves_may_wait_for_a_task_that_the_others_run,
       the_last_thread_may_not_wait_for_a_task_while_it_leaves,
       a_worker_that_runs_its_own_submission_is_no_other_thread,
-      a_lost_worker_that_runs_its_own_submission_is_another_thread)
+      a_lost_worker_that_runs_its_own_submission_is_another_thread,
+      a_call_of_a_visitor_may_wait_for_a_task_that_a_worker_will_run)

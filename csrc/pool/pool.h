@@ -118,14 +118,14 @@ struct weir_worker {
     void      *state;
     weir_task *task; /* between next and settle */
     /* Guarded by the pool's lock. */
-    weir_link        of_workers, of_idle;
-    bool             woken; /* woken to take a task: it is the searcher */
-    bool             lost;  /* its task was abandoned */
-    bool             timed; /* idle, and counted in pool.timed */
-    bool             leaving;
-    const weir_task *awaited; /* by a wait that counts in pool.in_wait, or NULL */
-    unsigned         blocked; /* depth of weir_blocking_begin */
-    unsigned         visits;  /* tasks that it runs as the caller of a full queue, nested */
+    weir_link  of_workers, of_idle;
+    bool       woken; /* woken to take a task: it is the searcher */
+    bool       lost;  /* its task was abandoned */
+    bool       timed; /* idle, and counted in pool.timed */
+    bool       leaving;
+    weir_task *awaited; /* by the wait that counts in pool.in_wait, the innermost, or NULL */
+    unsigned   blocked; /* depth of weir_blocking_begin */
+    unsigned   visits;  /* tasks that it runs as the caller of a full queue, nested */
 };
 
 /* ---- references --------------------------------------------------------- */

@@ -29,14 +29,23 @@ static bool has_settled_or_is_stuck(void *arg)
     return has_settled(a->task) || (a->endless && !w->lost && is_stuck_locked(w->pool, w));
 }
 
+/* A worker counts once. While it waits inside a call that another wait of its serves, the
+ * inner wait alone says for what. */
+static void await_locked(weir_pool *p, weir_worker *w, weir_task *t)
+{
+    p->in_wait -= w->awaited != NULL;
+    w->awaited = t;
+    p->in_wait += t != NULL;
+}
+
 /* Of a worker for a task of its own pool: it takes a thread away, so a spare may
  * start. A refusal, of long ago too, is tried again: this wait must know. */
 static int wait_as_worker_relocks(weir_pool *p, weir_task *t, wi_waiter *waiter, int64_t deadline)
 {
     weir_worker   *w = weir_worker_current();
+    weir_task     *outer = w->awaited;
     wait_of_worker arg = {t, w, deadline < 0};
-    w->awaited = arg.endless && !w->leaving ? t : NULL;
-    p->in_wait += w->awaited != NULL;
+    await_locked(p, w, arg.endless && !w->leaving ? t : NULL);
     p->refused_until = 0;
     wi_pool_block_locked(p, w);
     wi_pool_unlock(p);
@@ -45,8 +54,7 @@ static int wait_as_worker_relocks(weir_pool *p, weir_task *t, wi_waiter *waiter,
         wi_wait_until(waiter, &p->lock, &p->task_waiters, has_settled_or_is_stuck, &arg, deadline);
     if (rc == 0 && !has_settled(t))
         rc = WEIR_EDEADLK;
-    p->in_wait -= w->awaited != NULL;
-    w->awaited = NULL;
+    await_locked(p, w, outer && !w->lost && !has_settled(outer) ? outer : NULL);
     if (w->blocked) /* 0 when it was lost meanwhile */
         wi_pool_unblock_locked(p, w);
     return rc;

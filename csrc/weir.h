@@ -146,7 +146,8 @@ struct weir_task {
         int64_t      deadline; /* from here on rarely touched */
         int64_t      queued_at;
         weir_task   *child, *sibling, *back;
-        void        *spare[2];
+        unsigned     forks;
+        void        *spare[1];
     } weir;
 };
 
@@ -688,6 +689,10 @@ WEIR_API void weir_spawning_begin(void);
 WEIR_API void weir_spawning_end(void);
 
 /* ---- fork, clock -------------------------------------------------------- */
+
+/* In a child of fork every pool that was not closed is, and its unsettled tasks settle as
+ * WEIR_ECLOSED; a task that forked in its run does when that run returns, whatever it
+ * returns. The mains of the thread that forked stay open, those of other threads are closed. */
 
 /* What is called around each fork, on the thread that forks. Each may be NULL. */
 typedef struct {

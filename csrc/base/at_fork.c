@@ -57,8 +57,12 @@ static void each_after(weir_link *e, bool child)
     call_after(hook_of(e), child);
 }
 
+unsigned wi_forks;
+
 static void after(bool child)
 {
+    if (child)
+        wi_forks++; /* in the parent other threads may read it now */
     if (found_cores)
         call_after(found_cores, child);
     each_after(found, child);

@@ -495,15 +495,15 @@ static unsigned undelivered(weir_main *m, const wi_list *l)
 void wi_main_recount_locked(weir_main *m)
 {
     m->nudged = false;
-    uint64_t pending = undelivered(m, &m->batch.now) + undelivered(m, &m->batch.later) + m->telling;
-    uint64_t holders = 1 + m->handed + m->beginning + m->pools;
+    uint64_t pending = undelivered(m, &m->batch.now) + undelivered(m, &m->batch.later);
+    uint64_t holders = 1 + m->handed + m->beginning + m->kept;
+    pending += m->telling + m->coming;
     atomic_store(&m->refs, holders * HOLDER + pending);
     atomic_store(&m->own, 0);
     if (must_tell_busy(m) && note_nudge_locked(m))
         wi_list_append(&m->batch.later, &m->nudge);
-    m->pools = 0;
+    m->kept = m->coming = 0;
     m->waited = false;
-    m->writers = 0;
     m->signalled = !box_empty(&m->batch);
     wi_wake_reopen(&m->wake);
     if (m->signalled)

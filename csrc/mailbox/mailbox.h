@@ -73,7 +73,8 @@ struct weir_main {
     unsigned        depth;     /* of nested rounds, and of what must not close the main */
     unsigned        telling;   /* tasks and notices between begin and end: each still pends */
     unsigned        beginning; /* calls between begin and end, each with a hold of its own */
-    unsigned        pools;     /* fork: those opened from here, each with a hold */
+    unsigned        kept;      /* fork: holds of pools and tasks that stay */
+    unsigned        coming;    /* fork: tasks that run on in the child, and are told here */
     void (*on_busy)(weir_main *, bool, void *);
     void *on_busy_arg;
 };

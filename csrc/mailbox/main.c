@@ -122,19 +122,23 @@ void wi_main_shut(weir_main *m)
     wi_thread_forget();
 }
 
+bool wi_main_stays(const weir_main *m) { return m->owner == wi_thread_self() && !m->closed; }
+
 /* What is to come is counted anew, because another thread may have been on its way with
  * more: of the other threads' holds none is left; of their calls, no caller is. A main of
- * another thread has lost its owner: it is closed, its memory stays. */
+ * another thread has lost its owner: it is closed, its memory stays. One that its owner was
+ * closing goes on with that, and with the counts that it had. */
 void wi_main_forked_locked(weir_main *m)
 {
-    bool ours = m->owner == wi_thread_self();
-    if (!ours) {
+    bool stays = wi_main_stays(m);
+    m->writers = 0;
+    if (!stays) {
         m->closed = true;
         wi_main_shut_arrivals(m);
     }
     wi_calls_forked_locked(m);
-    if (!ours)
-        return;
-    wi_parker_init(&m->owner->parker); /* another thread may have been inside it */
-    wi_main_recount_locked(m);
+    if (m->owner == wi_thread_self())
+        wi_parker_init(&m->owner->parker); /* another thread may have been inside it */
+    if (stays)
+        wi_main_recount_locked(m);
 }

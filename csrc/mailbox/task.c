@@ -8,6 +8,8 @@
  */
 #include "mailbox/task.h"
 
+#include "base/at_fork.h"
+
 static _Thread_local weir_task *current;
 
 void       wi_task_set_current(weir_task *t) { current = t; }
@@ -57,6 +59,7 @@ bool wi_task_aim(weir_task *t, weir_main *m)
 {
     t->weir.link.kind = &a_task;
     t->weir.main = m;
+    t->weir.forks = wi_forks;
     if (!m)
         return true;
     if (t->done)
@@ -70,6 +73,8 @@ bool wi_task_aim(weir_task *t, weir_main *m)
 void wi_task_unaim(weir_task *t)
 {
     weir_main *m = t->weir.main;
+    if (t->weir.forks != wi_forks)
+        return; /* a fork inside weir_run has counted anew */
     if (m && t->done)
         wi_main_came(m);
     else if (m)
@@ -92,11 +97,12 @@ void wi_task_let_go(weir_task *t)
     if (!(wi_task_flag(t, WI_LET_GO) & WI_TOLD))
         return;
     weir_main *m = t->weir.main;
+    unsigned   forks = t->weir.forks;
     wi_task_unflag(t, ~0u);
     if (t->done)
         wi_task_move(t, WEIR_TASK_IDLE);
     t->release(t);
-    if (m)
+    if (m && forks == wi_forks) /* a child of fork has forgotten the hold */
         wi_main_release(m);
 }
 

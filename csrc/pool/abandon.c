@@ -89,7 +89,7 @@ int weir_task_abandon(weir_task *t)
         return WEIR_EDEADLK;
     wi_lock(&p->lock);
     weir_worker *w = t->weir.worker;
-    bool         running = is_running_locked(t, w) && wi_task_pool(t) == p && w;
+    bool         running = is_running_locked(t, w) && wi_task_pool(t) == p && w && !p->forked;
     if (running)
         wi_pool_ref_locked(p);
     wi_unlock(&p->lock);

@@ -6,9 +6,10 @@
  * The parent lets them go. In the child the one thread left holds them all, so it
  * may put everything in order before user code runs: every pool is CLOSED with
  * its unsettled tasks settled as closed, in the mailboxes of the mains that have
- * kept their thread; every such main has a descriptor of its own on the number
- * that its loop watches, else the child would read the parent's wake-ups. A thread
- * of a pool blocks signals that a command must hear: the child does not.
+ * kept their thread; a task whose run this thread is inside of settles when that
+ * returns, because until then the task and its run are in use; every such main has a descriptor of
+ * its own on the number that its loop watches, else the child would read the parent's wake-ups. A
+ * thread of a pool blocks signals that a command must hear: the child does not.
  */
 #include "pool/fork.h"
 
@@ -52,13 +53,11 @@ static void parent(void)
 
 /* ---- the child ---------------------------------------------------------- */
 
-static bool has_thread(const weir_main *m) { return m->owner == wi_thread_self() && !m->closed; }
-
 /* The thread left is their owner: straight into the batches. */
 static void post_notice_locked(weir_notice *n, int outcome)
 {
     n->weir.outcome = outcome;
-    if (n->weir.main && has_thread(n->weir.main))
+    if (n->weir.main && wi_main_stays(n->weir.main))
         wi_list_append(&n->weir.main->batch.later, &n->weir.link);
 }
 
@@ -67,7 +66,34 @@ static void post_locked(weir_pool *p)
     weir_link *e;
     while ((e = wi_list_pop(&p->outbox))) {
         weir_main *m = wi_task_of(e)->weir.main;
-        wi_list_append(has_thread(m) ? &m->batch.later : &p->settled, e);
+        wi_list_append(wi_main_stays(m) ? &m->batch.later : &p->settled, e);
+    }
+}
+
+/* t is still this thread's, and so is what it has of its main. */
+static void keep_task_locked(weir_task *t)
+{
+    weir_main *m = t->weir.main;
+    bool       pends = t->done && !(wi_task_flags(t) & WI_ABANDONED);
+    t->weir.forks = wi_forks;
+    if (m)
+        *(pends ? &m->coming : &m->kept) += 1;
+}
+
+/* But for those whose run this thread is inside of: they settle when it returns. */
+static void settle_running_locked(weir_pool *p)
+{
+    p->visiting = 0;
+    for (weir_link *e = wi_list_first(&p->running), *next; e; e = next) {
+        weir_task *t = wi_task_of(e);
+        next = wi_list_after(&p->running, e);
+        if (wi_task_runs_here(t)) {
+            keep_task_locked(t);
+            p->visiting++;
+        } else {
+            wi_unlink(e);
+            wi_pool_settle_locked(p, t, WEIR_ECLOSED);
+        }
     }
 }
 
@@ -81,8 +107,9 @@ static void settle_all_locked(weir_pool *p)
         wi_queue_remove(&p->queue, t);
         wi_pool_settle_locked(p, t, WEIR_ECLOSED);
     }
-    while ((e = wi_list_pop(&p->running)) || (e = wi_list_pop(&p->parked)))
+    while ((e = wi_list_pop(&p->parked)))
         wi_pool_settle_locked(p, wi_task_of(e), WEIR_ECLOSED);
+    settle_running_locked(p);
     post_locked(p);
 }
 
@@ -104,8 +131,11 @@ static void post_notices_locked(weir_pool *p)
 static void forget_self(const weir_pool *p)
 {
     weir_worker *w = weir_worker_current();
-    if (w && w->pool == p)
-        w->blocked = 0, w->awaited = NULL;
+    if (!w || w->pool != p)
+        return;
+    w->blocked = 0, w->awaited = NULL;
+    if (w->lost && w->task)
+        keep_task_locked(w->task);
 }
 
 static void forget_threads(weir_pool *p)
@@ -115,14 +145,14 @@ static void forget_threads(weir_pool *p)
     }
     while (wi_list_pop(&p->idle)) {
     }
-    p->serving = p->leaving = p->expected = p->wanted = p->lost = p->visiting = 0;
+    p->serving = p->leaving = p->expected = p->wanted = p->lost = 0;
     p->blocked = p->in_wait = p->timed = 0;
     p->searching = p->lingering = p->has_last = p->joining = p->timer = false;
     wi_mutex_init(&p->timer_lock);
     wi_parker_init(&p->timer_parker); /* the parent's timer may sleep in it */
     wi_unpark(&p->timer_parker);      /* or is us, in a done: it has to leave */
     p->deadlines.root = NULL;
-    p->lending = p->main && has_thread(p->main) ? p->lending : 0;
+    p->lending = p->main && p->main->owner == wi_thread_self() ? p->lending : 0;
     p->refs = p->handles + p->lend_posted + p->lending;
     p->refs += (weir_pool_current() == p) + wi_pool_pins(p);
 }
@@ -140,7 +170,7 @@ static void forget_waiters(weir_pool *p)
 static void kill_pool(weir_pool *p)
 {
     if (p->main)
-        p->main->pools++; /* its hold on the main stays */
+        p->main->kept++; /* its hold on the main stays */
     forget_waiters(p);
     settle_all_locked(p);
     post_notices_locked(p);
@@ -150,7 +180,7 @@ static void kill_pool(weir_pool *p)
 
 static void take_arrivals(weir_main *m)
 {
-    if (has_thread(m))
+    if (wi_main_stays(m))
         wi_main_take_arrivals(m); /* they come before what the pools settle */
 }
 

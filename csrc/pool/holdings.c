@@ -203,9 +203,14 @@ static bool park_or_requeue_locked(weir_pool *p, weir_task *t)
     return false;
 }
 
-/* What comes from run counts as run's, whatever code it chose. */
+/* What comes from run counts as run's, whatever code it chose. A run that returns in a
+ * child of fork was closed there. */
 bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code)
 {
+    if (p->forked) {
+        wi_pool_settle_locked(p, t, WEIR_ECLOSED);
+        return true;
+    }
     wi_measure_locked(p, WEIR_RUN_TIME, t);
     wi_queue_ended(&p->queue, t);
     if (code == WEIR_PARK)

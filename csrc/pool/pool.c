@@ -42,7 +42,7 @@ static _Thread_local wi_pin *pins;
 
 void wi_pool_pin(wi_pin *s, weir_pool *p)
 {
-    *s = (wi_pin){p, pins};
+    *s = (wi_pin){p, pins, NULL};
     pins = s;
 }
 
@@ -123,6 +123,14 @@ weir_pool *wi_task_lock_pool(const weir_task *t)
             break;
     }
     return NULL;
+}
+
+bool wi_task_runs_here(const weir_task *t)
+{
+    bool here = self && self->task == t;
+    for (const wi_pin *s = pins; s; s = s->outer)
+        here |= s->task == t;
+    return here;
 }
 
 bool wi_pool_can_lend(const weir_pool *p) { return p->opts.lend && p->main; }

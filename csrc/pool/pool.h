@@ -71,7 +71,8 @@ struct weir_pool {
     unsigned blocked;  /* of them, inside weir_blocking_begin or weir_wait */
     unsigned in_wait;  /* of them, in an endless weir_wait for a task that has not settled */
     unsigned timed;    /* of them, idle, and to retire if nobody wakes them */
-    unsigned visiting; /* tasks that callers run themselves which do not serve */
+    unsigned visiting; /* tasks that callers run themselves which do not serve; in a child of
+                        * fork, tasks that its one thread is still inside of */
     unsigned swapping; /* abandons under way, each with one thread more than may stay */
     unsigned expected; /* threads that will report, certainly */
     unsigned started;  /* threads ever: the next one's number */
@@ -136,14 +137,16 @@ void wi_pool_unref(weir_pool *p);
 /* A reference of a call of this thread inside which user code may run, and fork. The
  * child keeps it, unlike those of the threads that it has lost. */
 typedef struct wi_pin {
-    weir_pool     *pool;
-    struct wi_pin *outer;
+    weir_pool       *pool;
+    struct wi_pin   *outer;
+    const weir_task *task; /* that the call runs, or NULL */
 } wi_pin;
 
 void     wi_pool_pin(wi_pin *s, weir_pool *p);  /* takes a reference over */
 void     wi_pool_hold(wi_pin *s, weir_pool *p); /* takes one of its own; no lock held */
 void     wi_pool_unpin(wi_pin *s);              /* gives it back */
 unsigned wi_pool_pins(const weir_pool *p);      /* of this thread */
+bool     wi_task_runs_here(const weir_task *t); /* on this thread's stack */
 void     wi_pool_discard(weir_pool *p);         /* one that nobody else has seen */
 
 /* Locks the pool that has t queued, running or parked, or returns NULL. */

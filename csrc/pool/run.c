@@ -116,10 +116,6 @@ static void begin_visit_locked(weir_pool *p, weir_task *t)
 static void end_visit(weir_pool *p, weir_task *t, int code)
 {
     wi_lock(&p->lock);
-    if (p->forked) { /* in run: this is the child, where t has settled as closed */
-        wi_unlock(&p->lock);
-        return;
-    }
     wi_unlink(&t->weir.link);
     wi_pool_end_task_locked(p, t, code);
     --*visits_locked(p, false);
@@ -139,7 +135,9 @@ static void visit(weir_pool *p, weir_task *t)
     wi_pool_pin(&pin, p);
     wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
     wi_task_set_current(t);
+    pin.task = t;
     int code = t->run(t, NULL);
+    pin.task = NULL;
     wi_task_set_current(outer);
     end_visit(p, t, code);
     wi_pool_unpin(&pin);

@@ -63,6 +63,8 @@ int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
     weir_task *t = next_relocks(p, w, wait, &rc);
     rc = t ? 0 : rc;
     wi_pool_unlock(p);
+    if (t && p->forked) /* by what that told: t is the parent's, and closed here */
+        return WEIR_ECLOSED;
     if (t) {
         begin_task(w, t);
         *out = t;
@@ -100,17 +102,18 @@ static weir_task *follow_locked(weir_pool *p, weir_worker *w, own_delivery d)
     return first || wi_pool_must_leave_locked(p, w) ? NULL : wi_pool_pick_locked(p, w);
 }
 
-/* Ours: neither abandoned nor left behind by a fork. */
+/* False: it was abandoned. */
 static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, weir_task **next)
 {
     wi_owed      owed;
     own_delivery d = {0};
     bool         has_done = t->done != NULL;
     wi_lock(&p->lock);
-    if (p->forked || w->lost) {
+    if (w->lost) {
         wi_unlock(&p->lock);
         return false;
     }
+    p->visiting -= p->forked;
     wi_unlink(&t->weir.link);
     bool settled = wi_pool_end_task_locked(p, t, code);
     if (settled && has_done)
@@ -124,6 +127,8 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     if (d.main)
         wi_main_pay(d.main, d.debt);
     wi_pool_pay(p, &owed);
+    if (next && p->forked) /* by what that told: it is the parent's */
+        *next = NULL;
     if (d.tell) /* last: a done may take its time */
         wi_task_tell(t);
     return true;
@@ -137,10 +142,9 @@ static int turn(weir_worker *w, weir_task *t, int code, weir_task **next)
     if (settle_ours(w->pool, w, t, code, next)) {
         if (next && *next)
             begin_task(w, *next);
-        return 0;
+        return w->pool->forked ? WEIR_ECLOSED : 0;
     }
-    if (!w->pool->forked)
-        wi_task_let_go(t);
+    wi_task_let_go(t);
     return WEIR_ECLOSED;
 }
 

@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <string.h>
 #include <unistd.h>
 
 static rig   live;
@@ -267,14 +268,306 @@ TEST(a_childs_lost_worker_asks_for_no_replacement)
     rig_close(&live);
 }
 
+/* ---- a run that its fork goes on in --------------------------------------- */
+
+static _Atomic bool returned;
+
+/* As a done may: the struct is the user's again. */
+static void done_spoils(weir_task *task)
+{
+    expect(child != 0 || returned);
+    probe_done(task);
+    tally *settled = ((probe *)task)->settled;
+    memset(task, 0xa5, sizeof *task);
+    tally_add(settled, 1);
+}
+
+static int run_forks_and_submits(weir_task *task, void *state)
+{
+    static probe idle = PROBE;
+    (void)task, (void)state;
+    fork_here();
+    if (child == 0)
+        expect_eq(weir_run(live.p, &idle.task, NULL), WEIR_EFORKED);
+    returned = true;
+    return 0;
+}
+
+static void a_run_forks(bool aimed)
+{
+    tally told = TALLY;
+    probe t = {.task = {.run = run_forks_and_submits, .done = done_spoils}, .settled = &told};
+    child = -1, returned = false;
+    expect(rig_open(&live, 1));
+    expect_eq(weir_run(live.p, &t.task, aimed ? live.m : NULL), 0);
+    if (aimed)
+        main_until(live.m, &told, 1);
+    else
+        tally_wait(&told, 1);
+    live_close();
+}
+
+TEST(a_task_is_not_done_in_a_child_before_its_run_returns) { a_run_forks(false); }
+TEST(a_task_of_a_main_is_not_done_in_a_child_before_its_run_returns) { a_run_forks(true); }
+
+static int run_of_the_parent(weir_task *task, void *state)
+{
+    expect(child != 0);
+    return probe_run(task, state);
+}
+
+/* Told on a worker, since its main has closed. */
+static void owns_a_main(void *arg)
+{
+    news      *n = arg;
+    weir_main *m;
+    expect_eq(weir_main_open(&m), 0);
+    expect_eq(weir_pool_on_space(live.p, &n->notice, m), 0);
+    expect_eq(weir_main_close(m, WEIR_DETACH), 0);
+}
+
+/* A worker that takes a task makes space, and tells that before it runs the task. */
+static void a_notice_forks_before_a_run(bool after_another)
+{
+    helper            h;
+    plug              p;
+    tally             told = TALLY, settled = TALLY;
+    news              n = {.notice = {.fn = notice_forks}, .told = &told};
+    probe             t = {.task = {.run = run_of_the_parent, .done = probe_done}};
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1;
+    child = -1, t.settled = &settled;
+    expect(rig_open_with(&live, &opts));
+    expect(!after_another || plug_in(&p, live.p, live.m));
+    expect(after_another || weir_pool_pause(live.p) == 0);
+    expect_eq(weir_run(live.p, &t.task, NULL), 0);
+    helper_start(&h, owns_a_main, &n);
+    helper_join(&h);
+    if (after_another)
+        gate_open(&p.leave);
+    else
+        expect_eq(weir_pool_resume(live.p), 0);
+    tally_wait(&told, 1);
+    tally_wait(&settled, 1);
+    expect(t.runs == 1 && t.outcome == 0);
+    if (after_another)
+        plug_pull(&p);
+    while (weir_main_pending(live.m))
+        weir_main_wait(live.m, -1);
+    live_close();
+}
+
+TEST(a_notice_of_a_worker_may_fork_before_its_task) { a_notice_forks_before_a_run(false); }
+TEST(a_notice_of_a_worker_may_fork_between_two_tasks) { a_notice_forks_before_a_run(true); }
+
+static int releases;
+
+static void notes_release(weir_task *task)
+{
+    (void)task;
+    releases++;
+}
+
+/* It has lost the thread that is inside of the run. */
+static void child_of_the_child(void *arg)
+{
+    probe *t = arg;
+    expect_eq(weir_task_get_state(&t->task), WEIR_TASK_SETTLED);
+    expect_eq(weir_task_outcome(&t->task), WEIR_ECLOSED);
+    expect_eq(stats_of(live.p).running, 0);
+}
+
+static void forks_from_another_thread(void *arg)
+{
+    expect_eq(weir_task_get_state(&((probe *)arg)->task), WEIR_TASK_RUNNING);
+    expect_eq(weir_task_abandon(arg), WEIR_EINVAL);
+    child_reap(child_start(child_of_the_child, arg));
+}
+
+static int run_forks_beside_another(weir_task *task, void *state)
+{
+    helper h;
+    (void)state;
+    fork_here();
+    if (child)
+        return 0;
+    helper_start(&h, forks_from_another_thread, task);
+    helper_join(&h);
+    return 0;
+}
+
+TEST(a_run_that_a_childs_child_loses_has_settled)
+{
+    probe t = {.task = {.run = run_forks_beside_another, .release = notes_release}};
+    if (under_tsan()) /* it takes a reused thread id for an error */
+        return;
+    child = -1;
+    expect(rig_open(&live, 1));
+    expect_eq(weir_run(live.p, &t.task, NULL), 0);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    live_close();
+}
+
+static weir_main *workers;
+
+static int run_opens(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    return weir_main_open(&workers);
+}
+
+static int run_closes(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    main_end(workers);
+    return 0;
+}
+
+/* The main is the worker's own, and the run's too: it stays until that has returned. */
+static int run_forks_for_its_own_main(weir_task *task, void *state)
+{
+    (void)state;
+    fork_here();
+    if (child)
+        return 0;
+    bool has_done = task->done;
+    long blocks = fault_live_blocks();
+    expect_eq(weir_main_pending(workers), has_done);
+    expect_eq(weir_main_close(workers, 0), has_done ? WEIR_EBUSY : 0);
+    expect_eq(weir_main_close(has_done ? workers : NULL, WEIR_DETACH), 0);
+    expect_eq(fault_live_blocks(), blocks);
+    return 0;
+}
+
+static void a_workers_main_forks(bool has_done)
+{
+    weir_task opens = {.run = run_opens}, closes = {.run = run_closes};
+    probe     t = {.task = {.run = run_forks_for_its_own_main}};
+    child = -1;
+    t.task.done = has_done ? probe_done : NULL;
+    expect(rig_open(&live, 1));
+    expect_eq(weir_run(live.p, &opens, NULL), 0);
+    expect_eq(weir_wait(&opens, -1), 0);
+    expect_eq(weir_run(live.p, &t.task, workers), 0);
+    expect_eq(weir_run(live.p, &closes, NULL), 0);
+    expect_eq(weir_wait(&closes, -1), 0);
+    expect_eq(t.dones, has_done);
+    live_close();
+}
+
+TEST(a_task_of_its_workers_main_may_fork) { a_workers_main_forks(true); }
+TEST(a_task_without_done_of_its_workers_main_may_fork) { a_workers_main_forks(false); }
+
+/* ---- an abandoned task keeps its main until its release -------------------- */
+
+/* Opens the pool from its main, which it holds too. */
+static void abandon_one(probe *t)
+{
+    gate              entered = GATE, leave = GATE;
+    weir_pool_options opts = pool_of(1);
+    child = -1, releases = 0;
+    t->entered = &entered, t->leave = &leave, t->task.release = notes_release;
+    expect_eq(weir_main_open(&live.m), 0);
+    expect_eq(weir_pool_open_async(&live.p, &opts, live.m, NULL), 0);
+    expect_eq(weir_run(live.p, &t->task, live.m), 0);
+    gate_wait(&entered);
+    expect_eq(weir_task_abandon(&t->task), 0);
+    gate_open(&leave);
+    while (stats_of(live.p).lost)
+        sched_yield();
+}
+
+static void end_of_an_abandoned(probe *t)
+{
+    while (t->dones == 0)
+        weir_main_dispatch(live.m, 0);
+    expect_eq(releases, 1);
+    if (child == 0) {
+        long held = fault_live_blocks();
+        expect_eq(weir_main_close(live.m, 0), 0);
+        expect_eq(fault_live_blocks(), held); /* the pool holds the main */
+        weir_pool_release(live.p);
+        expect_op(fault_live_blocks(), <, held);
+        _exit(0);
+    }
+    rig_close(&live);
+}
+
+TEST(a_child_releases_what_was_abandoned_and_is_undelivered)
+{
+    probe t = {.task = {.run = probe_run, .done = probe_done}};
+    abandon_one(&t);
+    fork_here();
+    end_of_an_abandoned(&t);
+}
+
+TEST(a_done_of_an_abandoned_task_may_fork)
+{
+    probe t = {.task = {.run = probe_run, .done = done_forks}};
+    abandon_one(&t);
+    end_of_an_abandoned(&t);
+}
+
+static void release_forks(weir_task *task)
+{
+    fork_here();
+    notes_release(task);
+}
+
+TEST(a_release_of_an_abandoned_task_may_fork)
+{
+    probe t = {.task = {.run = probe_run, .done = probe_done}};
+    abandon_one(&t);
+    t.task.release = release_forks;
+    end_of_an_abandoned(&t);
+}
+
+/* ---- from what the close of a main runs ------------------------------------ */
+
+static long held;
+
+static void forks_when_idle(weir_main *m, bool busy, void *arg)
+{
+    (void)m, (void)arg;
+    if (busy || child >= 0)
+        return;
+    fork_here();
+    held = fault_live_blocks();
+}
+
+/* What still comes keeps the main's memory, in the child too, until it was told. */
+TEST(a_closing_main_may_fork)
+{
+    plug p;
+    child = -1;
+    expect(rig_open(&live, 1));
+    expect_eq(weir_main_on_busy(live.m, forks_when_idle, NULL), 0);
+    expect(plug_in(&p, live.p, live.m));
+    expect_eq(weir_main_close(live.m, WEIR_DETACH), 0);
+    expect_op(child, >=, 0);
+    expect_eq(fault_live_blocks(), held);
+    if (child)
+        plug_pull(&p);
+    expect_eq(weir_close(live.p, WEIR_DRAIN), 0);
+    expect(p.probe.dones == 1 && p.probe.outcome == (child ? 0 : WEIR_ECLOSED));
+    expect_op(fault_live_blocks(), <, held);
+    weir_pool_release(live.p);
+    if (child == 0)
+        _exit(0);
+}
+
 /* ---- from a task that its submitter runs --------------------------------- */
 
 static int run_forks_here(weir_task *task, void *state)
 {
-    (void)task, (void)state;
+    (void)state;
     fork_here();
-    if (child == 0) /* its own done is among them */
+    if (child == 0) { /* its own done is not among them */
         weir_main_dispatch(live.m, 0);
+        expect_eq(((probe *)task)->dones, 0);
+        expect_eq(weir_task_get_state(task), WEIR_TASK_RUNNING);
+        expect_eq(stats_of(live.p).running, 1);
+    }
     return 7;
 }
 
@@ -420,9 +713,17 @@ static void a_caller_forks(bool once_begun)
 TEST(a_posted_call_whose_caller_forks_is_closed_in_the_child) { a_caller_forks(false); }
 TEST(a_begun_call_whose_caller_forks_is_closed_in_the_child) { a_caller_forks(true); }
 
-SUITE(fork_inside, a_worker_that_blocks_may_fork, an_init_may_fork,
-      an_init_may_fork_and_its_child_fail, a_childs_lost_worker_asks_for_no_replacement,
-      a_done_may_fork, a_function_run_in_main_may_fork, a_wait_may_serve_a_fork, a_notice_may_fork,
+SUITE(fork_inside, a_run_that_a_childs_child_loses_has_settled, a_task_of_its_workers_main_may_fork,
+      a_task_without_done_of_its_workers_main_may_fork,
+      a_child_releases_what_was_abandoned_and_is_undelivered, a_done_of_an_abandoned_task_may_fork,
+      a_release_of_an_abandoned_task_may_fork, a_closing_main_may_fork,
+      a_task_is_not_done_in_a_child_before_its_run_returns,
+      a_task_of_a_main_is_not_done_in_a_child_before_its_run_returns,
+      a_notice_of_a_worker_may_fork_before_its_task,
+      a_notice_of_a_worker_may_fork_between_two_tasks, a_worker_that_blocks_may_fork,
+      an_init_may_fork, an_init_may_fork_and_its_child_fail,
+      a_childs_lost_worker_asks_for_no_replacement, a_done_may_fork,
+      a_function_run_in_main_may_fork, a_wait_may_serve_a_fork, a_notice_may_fork,
       a_notice_told_inside_its_close_may_fork, a_lend_may_fork,
       a_task_may_fork_and_its_child_has_no_right_to_the_state, a_task_that_its_caller_runs_may_fork,
       a_task_without_done_that_its_caller_runs_may_fork,

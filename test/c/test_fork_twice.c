@@ -35,12 +35,12 @@ static void expect_tasks_gone(void)
     expect_eq(weir_pool_purge(now.r.p), 0);
 }
 
-static void expect_pool_closed(void)
+static void expect_pool_closed(bool in_task)
 {
     news              told = NEWS;
     weir_pool_options opts = {.size = sizeof opts};
     weir_pool_stats   s = stats_of(now.r.p);
-    expect(s.threads == 0 && s.queued == 0 && s.running == 0);
+    expect(s.threads == 0 && s.queued == 0 && s.running == in_task);
     expect_eq(weir_pool_get_options(now.r.p, &opts), 0);
     expect_eq(weir_pool_resize(now.r.p, 1, 2), WEIR_ECLOSED);
     expect_eq(weir_pool_pause(now.r.p), WEIR_ECLOSED);
@@ -78,7 +78,7 @@ static void expect_main_ours(void)
 static void expect_codes(bool in_task)
 {
     expect_tasks_gone();
-    expect_pool_closed();
+    expect_pool_closed(in_task);
     in_task ? expect_main_gone() : expect_main_ours();
     if (!under_tsan()) { /* it takes a reused thread id for an error */
         rig   r;

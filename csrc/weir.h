@@ -338,6 +338,7 @@ struct weir_notice {
         weir_link  link;
         weir_main *main;
         int        outcome;
+        unsigned   forks;
         void      *spare[2];
     } weir;
 };
@@ -692,7 +693,8 @@ WEIR_API void weir_spawning_end(void);
 
 /* In a child of fork every pool that was not closed is, and its unsettled tasks settle as
  * WEIR_ECLOSED; a task that forked in its run does when that run returns, whatever it
- * returns. The mains of the thread that forked stay open, those of other threads are closed. */
+ * returns. The mains of the thread that forked stay open, those of other threads are closed.
+ * A notice that was expected and not posted may be posted there, and pends from then on. */
 
 /* What is called around each fork, on the thread that forks. Each may be NULL. */
 typedef struct {

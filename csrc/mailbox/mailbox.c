@@ -25,6 +25,8 @@
  */
 #include "mailbox/mailbox.h"
 
+#include "base/at_fork.h"
+
 #include <stdlib.h>
 
 /* ---- references --------------------------------------------------------- */
@@ -496,8 +498,9 @@ void wi_main_recount_locked(weir_main *m)
 {
     m->nudged = false;
     uint64_t pending = undelivered(m, &m->batch.now) + undelivered(m, &m->batch.later);
-    uint64_t holders = 1 + m->handed + m->beginning + m->kept;
+    uint64_t holders = 1 + m->handed + m->beginning + m->kept + m->notices;
     pending += m->telling + m->coming;
+    m->forks = wi_forks;
     atomic_store(&m->refs, holders * HOLDER + pending);
     atomic_store(&m->own, 0);
     if (must_tell_busy(m) && note_nudge_locked(m))

@@ -48,6 +48,9 @@ struct weir_main {
     _Atomic uint64_t refs;
     _Atomic bool     closed; /* written by the owner, under lock */
 
+    _Atomic unsigned notices; /* expected, and not posted yet: a fork's child may post them */
+    unsigned         forks;   /* wi_forks when what is to come was last counted anew */
+
     wi_apart apart;
     wi_stack arrivals; /* posted; only the owner takes, only its close shuts */
     wi_apart apart_too;

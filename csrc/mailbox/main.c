@@ -4,6 +4,7 @@
  */
 #include "mailbox/main.h"
 
+#include "base/at_fork.h"
 #include "base/registry.h"
 #include "mailbox/call.h"
 #include "mailbox/waiter.h"
@@ -25,6 +26,7 @@ int wi_main_make(weir_main **out)
     wi_list_init(&m->batch.calls), wi_list_init(&m->batch.lends);
     wi_list_init(&m->begun), wi_list_init(&m->callers);
     atomic_init(&m->refs, 0);
+    m->forks = wi_forks;
     wi_main_hold(m);
     atomic_fetch_add(&m->owner->refs, 1);
     wi_list_append(&m->owner->mains, &m->of_thread);

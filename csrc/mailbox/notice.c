@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
  * notice.c: telling an owner that something ended, or came.
+ *
+ * A notice is expected by its main, and posted later. A fork may come between. Its child
+ * cannot know whether it will post the notice, so it counts it as nothing to come, and keeps
+ * the main's memory for it (`notices`). The post sees by `forks` that the count is forgotten:
+ * then the main expects the notice once more, and the hold is given back.
  */
 #include "mailbox/notice.h"
 
@@ -30,7 +35,40 @@ int wi_notice_expect(weir_notice *notice, weir_main *main)
         return WEIR_EINVAL;
     notice->weir.link.kind = &a_notice;
     notice->weir.main = main;
-    return !main || wi_main_expect(main) ? 0 : WEIR_ECLOSED;
+    if (!main)
+        return 0;
+    notice->weir.forks = main->forks;
+    if (!wi_main_expect(main))
+        return WEIR_ECLOSED;
+    atomic_fetch_add(&main->notices, 1);
+    if (notice->weir.forks != main->forks) /* on_busy has forked: this is the child */
+        wi_main_hold(main);
+    return 0;
+}
+
+void wi_notice_leaves(weir_notice *notice) { atomic_fetch_sub(&notice->weir.main->notices, 1); }
+
+/* on_busy is told last, because it may fork too. */
+static bool post_in_child(weir_notice *notice, weir_main *m)
+{
+    bool own = m->owner == wi_thread_self();
+    m->depth += own;
+    bool open = wi_main_expect(m);
+    m->depth -= own;
+    if (!open)
+        notice->weir.main = NULL; /* it is counted nowhere */
+    bool posted = open && wi_main_post(m, &notice->weir.link);
+    wi_main_release(m);
+    if (posted && own)
+        wi_main_look_busy(m);
+    return posted;
+}
+
+static bool post(weir_notice *notice, weir_main *m)
+{
+    wi_notice_leaves(notice);
+    return notice->weir.forks == m->forks ? wi_main_post(m, &notice->weir.link)
+                                          : post_in_child(notice, m);
 }
 
 void wi_notice_post(weir_notice *notice, int outcome)
@@ -38,7 +76,7 @@ void wi_notice_post(weir_notice *notice, int outcome)
     if (!notice)
         return;
     notice->weir.outcome = outcome;
-    if (!notice->weir.main || !wi_main_post(notice->weir.main, &notice->weir.link))
+    if (!notice->weir.main || !post(notice, notice->weir.main))
         wi_notice_tell(notice);
 }
 

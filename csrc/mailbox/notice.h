@@ -10,6 +10,8 @@
 
 /* Counts notice on main (NULL: none). 0, WEIR_EINVAL (no fn), WEIR_ECLOSED (the main). */
 int wi_notice_expect(weir_notice *notice, weir_main *main);
+/* It is on its way to its main from now on, where a fork finds it. */
+void wi_notice_leaves(weir_notice *notice);
 /* Posts it, or tells it here when it has no main, or one that has closed. NULL is allowed. */
 void wi_notice_post(weir_notice *notice, int outcome);
 /* Calls its fn on this thread, and takes back that it was expected. */

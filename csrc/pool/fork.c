@@ -57,8 +57,10 @@ static void parent(void)
 static void post_notice_locked(weir_notice *n, int outcome)
 {
     n->weir.outcome = outcome;
-    if (n->weir.main && wi_main_stays(n->weir.main))
-        wi_list_append(&n->weir.main->batch.later, &n->weir.link);
+    if (!n->weir.main || !wi_main_stays(n->weir.main))
+        return;
+    wi_notice_leaves(n);
+    wi_list_append(&n->weir.main->batch.later, &n->weir.link);
 }
 
 static void post_locked(weir_pool *p)

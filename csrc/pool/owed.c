@@ -225,7 +225,8 @@ static void post_notice_relocks(weir_pool *p, weir_link *e)
     weir_notice *n = wi_container(e, weir_notice, weir.link);
     weir_main   *m = n->weir.main;
     wi_debt      debt;
-    bool         open = wi_main_append(m, e, &debt);
+    wi_notice_leaves(n);
+    bool open = wi_main_append(m, e, &debt);
     wi_unlock(&p->lock);
     if (open)
         wi_main_pay(m, debt);

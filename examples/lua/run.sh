@@ -33,6 +33,7 @@ example() { # NAME NEEDED-MODULES ARGUMENTS...
 }
 
 examples() {
+  example guide luasql.sqlite3 "$(mktemp)"
   example no_loop weir ../c/input/pool.txt ../c/input/missing.txt ../c/input/reach.txt
   example stats weir
   example progress weir

@@ -31,6 +31,7 @@ example() { # NAME
 }
 
 example first
+example guide
 example stats
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

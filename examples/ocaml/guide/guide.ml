@@ -1,0 +1,92 @@
+(* SPDX-License-Identifier: ISC *)
+
+(* What doc/guide/ocaml.md shows, in its order. *)
+
+let ( let* ) = Lwt.bind
+let print fmt = Lwt_io.printlf fmt
+
+(* A first program: every thread opens the database once. *)
+
+let connect () =
+  let db = Sqlite3.db_open ":memory:" in
+  Sqlite3.busy_timeout db 5_000;
+  db
+
+let disconnect db = if not (Sqlite3.db_close db) then failwith "a statement is open"
+
+let one_int query db =
+  let statement = Sqlite3.prepare db query in
+  Fun.protect
+    ~finally:(fun () -> ignore (Sqlite3.finalize statement))
+    (fun () ->
+      match Sqlite3.step statement with
+      | Sqlite3.Rc.ROW -> Sqlite3.column_int statement 0
+      | other -> failwith (Sqlite3.Rc.to_string other))
+
+let first db =
+  let* answer = Weir_lwt.run db (one_int "SELECT 6 * 7") in
+  print "the answer is %d" answer
+
+(* Errors: the promise is rejected with the exception that the task raised. *)
+
+let errors db =
+  Lwt.catch
+    (fun () ->
+      let* n = Weir_lwt.run db (one_int "SELECT sum FROM nowhere") in
+      print "%d" n)
+    (function Sqlite3.Error problem -> print "%s" problem | other -> Lwt.fail other)
+
+(* Several at once. *)
+
+let squares db =
+  let square n = Weir_lwt.run db (one_int (Printf.sprintf "SELECT %d * %d" n n)) in
+  let* all = Lwt_list.map_p square [ 1; 2; 3 ] in
+  print "%s" (String.concat " " (List.map string_of_int all))
+
+(* A timeout, and a task that looks whether it should stop. *)
+
+let rec until_told n () =
+  if Weir.Pool.cancel_requested () then raise Weir.Canceled;
+  until_told (n + 1) ()
+
+let limit cpu =
+  Lwt.catch
+    (fun () -> Weir_lwt.run ~timeout:0.05 cpu (until_told 0))
+    (function Weir_lwt.Timeout -> print "timeout" | other -> Lwt.fail other)
+
+(* Progress: a task has code run on the loop, and waits for it. *)
+
+let progress cpu =
+  let done_ = ref 0 in
+  let step () = Weir_lwt.run_in_main (fun () -> Lwt.return (incr done_)) in
+  let* () = Weir_lwt.run cpu (fun () -> for _ = 1 to 10 do step () done) in
+  print "%d steps" !done_
+
+(* What is my pool doing? *)
+
+let watch db =
+  let now = Weir_lwt.stats db in
+  print "%d threads, %d running, %d queued" now.threads now.running now.queued
+
+(* Stopping: what is queued runs first, for at most five seconds. *)
+
+let stop db =
+  let* in_time = Weir_lwt.close_within ~mode:`Drain db 5. in
+  print "%b" in_time
+
+let main () =
+  let* db =
+    Weir_lwt.create ~name:"db" ~threads:2 ~queue_limit:1000 ~init:connect
+      ~at_exit:disconnect ()
+  in
+  let* cpu = Weir_lwt.create ~name:"cpu" ~threads:1 ~init:ignore ~at_exit:ignore () in
+  let* () = first db in
+  let* () = errors db in
+  let* () = squares db in
+  let* () = limit cpu in
+  let* () = progress cpu in
+  let* () = watch db in
+  let* () = stop db in
+  Weir_lwt.close cpu
+
+let () = Lwt_main.run (main ())

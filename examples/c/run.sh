@@ -22,6 +22,8 @@ example() { # NAME ARGS...
     fi
 }
 
+example sqlite
+example limits
 example stats
 example poll localhost 127.0.0.1 no-such-host.invalid
 example libuv input/reach.txt input/pool.txt input/empty.txt input/missing.txt

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * sqlite.c: queries on threads that have a connection each. Without a loop:
+ * weir_main_wait delivers.
+ */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <weir.h>
+
+static int connect_db(void *file, void **state)
+{
+    sqlite3 *db;
+    int      rc = sqlite3_open(file, &db);
+    if (rc == SQLITE_OK)
+        sqlite3_busy_timeout(db, 5000);
+    else
+        sqlite3_close(db);
+    return *state = db, rc;
+}
+
+static void disconnect_db(void *file, void *state)
+{
+    if (sqlite3_close(state) != SQLITE_OK)
+        fprintf(stderr, "a statement is open\n");
+}
+
+struct query {
+    weir_task   task; /* first: a task is its query */
+    const char *sql;
+    int         answer;
+    char        problem[80];
+};
+
+static int ask(weir_task *task, void *db) /* on a worker: it may block */
+{
+    struct query *q = (struct query *)task;
+    sqlite3_stmt *statement = NULL;
+    int           rc = sqlite3_prepare_v2(db, q->sql, -1, &statement, NULL);
+    if (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW)
+        q->answer = sqlite3_column_int(statement, 0);
+    else
+        snprintf(q->problem, sizeof q->problem, "%s", sqlite3_errmsg(db));
+    sqlite3_finalize(statement);
+    return rc == SQLITE_ROW ? 0 : 1;
+}
+
+static void answered(weir_task *task) /* on the loop's thread */
+{
+    struct query *q = (struct query *)task;
+    int           outcome = weir_task_outcome(task);
+    if (outcome == 0)
+        printf("%s is %d\n", q->sql, q->answer);
+    else /* below 0 it never ran; above 0 is what run returned */
+        printf("%s: %s\n", q->sql, outcome < 0 ? weir_strerror(outcome) : q->problem);
+}
+
+int main(void)
+{
+    weir_pool_options opts = {.size = sizeof opts, .threads = 2, .queue_limit = 1000};
+    struct query      all[] = {{.sql = "SELECT 6 * 7"}, {.sql = "SELECT sum FROM nowhere"}};
+    weir_main        *loop;
+    weir_pool        *db;
+    int               rc = weir_main_open(&loop);
+    opts.arg = ":memory:", opts.init = connect_db, opts.at_exit = disconnect_db;
+    if (rc != 0 || (rc = weir_pool_open(&db, &opts)) != 0)
+        return fprintf(stderr, "no pool: %s\n", weir_strerror(rc)), 1;
+    for (int i = 0; i < 2; i++) {
+        all[i].task = (weir_task){.run = ask, .done = answered};
+        if ((rc = weir_run(db, &all[i].task, loop)) != 0)
+            fprintf(stderr, "%s: not accepted: %s\n", all[i].sql, weir_strerror(rc));
+        while (weir_main_pending(loop) > 0)
+            weir_main_wait(loop, -1);
+    }
+    rc = weir_close_within(db, WEIR_DRAIN, 5000000000);
+    printf("closed: %s\n", weir_strerror(rc));
+    weir_pool_release(db);
+    return weir_main_close(loop, 0) != 0;
+}

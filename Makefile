@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: ISC
 #
 # The commands of a clone; the work is done by cmake, dune and the scripts in tools/.
-.PHONY: help deps build check test lua-trust demo bench models mutants clean
+.PHONY: help deps build check test doc lua-trust demo bench models mutants clean
 
 help:
 	@echo 'make deps       installs what the others need: on Debian, as root'
 	@echo 'make build      the C library in build/, the OCaml libraries in _build/'
 	@echo 'make check      the C, OCaml and Lua tests without sanitizers, in about a minute'
 	@echo 'make test       everything that one machine can check'
+	@echo 'make doc        the documentation as a site, in _build/site'
 	@echo 'make demo       what a pool does for an HTTP server, on Lwt and on Copas'
 	@echo 'make bench      the benchmarks, beside other libraries for the same job'
 	@echo 'make models     the models of the races, searched exhaustively'
@@ -18,7 +19,7 @@ help:
 	@echo 'make test and make demo install what they need, as make deps does; the others name it.'
 
 deps:
-	@for what in test demo bench; do tools/need --install $$what || exit 1; done
+	@for what in test demo bench doc; do tools/need --install $$what || exit 1; done
 
 build:
 	@tools/need check
@@ -33,6 +34,10 @@ check:
 test:
 	@tools/need --install test
 	@tools/test
+
+doc:
+	@tools/need doc
+	@tools/site
 
 lua-trust:
 	@tools/need test

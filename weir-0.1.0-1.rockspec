@@ -86,6 +86,7 @@ build = {
         "bindings/lua/runtime/interrupt.c",
         "bindings/lua/runtime/job.c",
         "bindings/lua/runtime/limit.c",
+        "bindings/lua/runtime/locks.c",
         "bindings/lua/runtime/mailbox.c",
         "bindings/lua/runtime/main.c",
         "bindings/lua/runtime/pool.c",

@@ -13,7 +13,9 @@
 #include "runtime/call.h"
 #include "runtime/error.h"
 #include "runtime/future.h"
+#include "runtime/locks.h"
 #include "runtime/mailbox.h"
+#include "runtime/main.h"
 #include "runtime/pool.h"
 #include "runtime/state.h"
 #include "runtime/thread.h"
@@ -100,6 +102,8 @@ static const wl_abi abi = {.size = sizeof abi, .version = WEIR_VERSION, WL_ABI(W
 int luaopen_weir_core(lua_State *L)
 {
     wl_stay_loaded(luaopen_weir_core);
+    wl_locks_register();
+    wl_mains_register();
     wl_state_open(L, NULL);
     lua_newtable(L);
     wl_pool_class_make(L);

@@ -5,15 +5,21 @@
  * Linked with the binding and the core into a module of its own, with --wrap for malloc,
  * calloc, realloc and free: it counts what all of these hold, and fails every allocation
  * of one thread, or of all, after the n-th. The Lua state's own fail alike. It also
- * forks, for test_fork.lua, and looks at files as C does, for test_stream.lua.
+ * forks and holds a thread inside a call to the system, for test_fork.lua, and looks at files
+ * as C does, for test_stream.lua.
  */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -71,6 +77,75 @@ void __wrap_free(void *p)
     __real_free(p);
 }
 
+/* ---- a thread that stands still ------------------------------------------------- */
+
+static const char *const  places[] = {"nowhere", "pthread_create", "pthread_kill", NULL};
+static _Atomic int        hold_in; /* one of them */
+static _Thread_local bool is_holder;
+static sem_t              held, let_go;
+
+static void make_semaphores(void)
+{
+    sem_init(&held, 0, 0);
+    sem_init(&let_go, 0, 0);
+}
+
+static void take(sem_t *s)
+{
+    while (sem_wait(s) != 0)
+        ;
+}
+
+static void pass(int place)
+{
+    if (is_holder || !atomic_compare_exchange_strong(&hold_in, &place, 0))
+        return;
+    sem_post(&held);
+    take(&let_go);
+}
+
+int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int __wrap_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+int __real_pthread_kill(pthread_t, int);
+int __wrap_pthread_kill(pthread_t, int);
+
+int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *),
+                          void *arg)
+{
+    pass(1);
+    return __real_pthread_create(out, attr, fn, arg);
+}
+
+int __wrap_pthread_kill(pthread_t thread, int number)
+{
+    pass(2);
+    return __real_pthread_kill(thread, number);
+}
+
+/* place -> ; the first other thread that comes there is held */
+static int hold(lua_State *L)
+{
+    is_holder = true;
+    hold_in = luaL_checkoption(L, 1, NULL, places);
+    return 0;
+}
+
+/* -> ; once a thread is held */
+static int await_held(lua_State *L)
+{
+    (void)L;
+    take(&held);
+    return 0;
+}
+
+/* -> */
+static int release(lua_State *L)
+{
+    (void)L;
+    sem_post(&let_go);
+    return 0;
+}
+
 /* ---- the state's ----------------------------------------------------------------- */
 
 static lua_Alloc original;
@@ -123,6 +198,45 @@ static int fork_here(lua_State *L)
     return 1;
 }
 
+static _Atomic bool has_forked;
+
+static char state_of(pid_t thread)
+{
+    char path[64], line[256] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)thread);
+    FILE *f = fopen(path, "r");
+    if (f && !fgets(line, sizeof line, f))
+        line[0] = 0;
+    if (f)
+        fclose(f);
+    const char *end = strrchr(line, ')');
+    return end ? end[2] : 'X';
+}
+
+static void *release_when_asleep(void *thread)
+{
+    while (!has_forked && state_of(*(pid_t *)thread) != 'S')
+        sched_yield();
+    sem_post(&let_go);
+    return NULL;
+}
+
+/* As fork, but lets the held thread go when the fork waits for it, and at the end. */
+static int fork_beside_held(lua_State *L)
+{
+    pid_t     self = (pid_t)syscall(SYS_gettid);
+    pthread_t watch;
+    has_forked = false;
+    if (__real_pthread_create(&watch, NULL, release_when_asleep, &self) != 0)
+        return luaL_error(L, "no thread");
+    pid_t child = fork();
+    has_forked = true;
+    if (child != 0)
+        pthread_join(watch, NULL);
+    lua_pushinteger(L, child);
+    return 1;
+}
+
 /* process -> its exit status, or -1 when it was killed */
 static int wait_for(lua_State *L)
 {
@@ -153,9 +267,13 @@ int luaopen_weir_core_failing(lua_State *L);
 int luaopen_weir_core_failing(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"lua", fail_lua},      {"own", fail_own},        {"everywhere", fail_everywhere},
-        {"alive", count},       {"fork", fork_here},      {"wait", wait_for},
-        {"fileno", descriptor}, {"flush_all", flush_all}, {NULL, NULL}};
+        {"lua", fail_lua},    {"own", fail_own},      {"everywhere", fail_everywhere},
+        {"alive", count},     {"fork", fork_here},    {"fork_beside_held", fork_beside_held},
+        {"wait", wait_for},   {"hold", hold},         {"await_held", await_held},
+        {"release", release}, {"fileno", descriptor}, {"flush_all", flush_all},
+        {NULL, NULL}};
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_semaphores);
     lua_newtable(L);
     for (const luaL_Reg *f = functions; f->name; f++) {
         lua_pushcfunction(L, f->func);

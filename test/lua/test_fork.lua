@@ -29,6 +29,21 @@ local BEGIN = [[
   local here = gate.new()
 ]]
 
+-- The module that can hold a thread stands in for weir's own.
+local HELD = [[
+  local core = assert(package.cpath:match "^(.-)/%?%.so") .. "/weir/core.so"
+  local process = assert(package.loadlib(core, "luaopen_weir_core_failing"))()
+  local here = gate.new()
+  local pool = assert(weir.pool { threads = 1 })
+]]
+
+local function run_held(text)
+  local path = assert(os.getenv("LUA_CPATH"):match "^(.-)/%?%.so") .. "/failing/?.so"
+  local set = { "LUA_CPATH=" .. path }
+  for minor = 2, 5 do set[#set + 1] = ("LUA_CPATH_5_%d=%s"):format(minor, path) end
+  return run(HELD .. text, false, table.concat(set, " "))
+end
+
 -- ThreadSanitizer does not support new threads in the child.
 local it_makes_threads = os.getenv "WEIR_LUA_VARIANT" == "tsan" and pending or it
 
@@ -106,5 +121,36 @@ describe("after fork", function()
       if child == 0 then os.exit(0, true) end
       assert(process.wait(child) == 0)
     ]]))
+  end)
+
+  it("the child's state can be closed while a thread of its parent's submits for it", function()
+    assert.are.equal("exit 0\n", run_held [[
+      local lazy = assert(weir.pool { threads = 1, lazy = true })
+      process.hold "pthread_create"
+      local posted = pool:run(function(other) return other:post(function() end) end, lazy)
+      process.await_held()
+      local child = process.fork()
+      if child == 0 then os.exit(0, true) end
+      local status = process.wait(child)
+      process.release()
+      assert(status == 0 and select(2, posted:get()) == true)
+    ]])
+  end)
+
+  it("a task may fork while it is cancelled", function()
+    assert.are.equal("exit 0\n", run_held [[
+      local forking = pool:run(function(name, path)
+        local child_of = assert(package.loadlib(path, "luaopen_weir_core_failing"))()
+        child_of.hold "pthread_kill"
+        require("support.gate").open(name)
+        child_of.await_held()
+        local child = child_of.fork_beside_held()
+        return child == 0 or child_of.wait(child)
+      end, here, core)
+      gate.pass(here)
+      os.remove(here)
+      forking:cancel()
+      forking:wait()
+    ]])
   end)
 end)

@@ -27,6 +27,7 @@
 #include "runtime/deadline.h"
 #include "runtime/error.h"
 #include "runtime/job.h"
+#include "runtime/locks.h"
 #include "runtime/main.h"
 #include "runtime/thread.h"
 #include "weir.h"
@@ -107,10 +108,10 @@ bool wl_cancel_begin(wl_thread *w, wl_job *j)
     w->current = w->L;
     w->left = 0;
     w->job = j;
-    pthread_mutex_lock(&j->lock);
+    wl_lock(j);
     j->thread = pthread_self();
     j->on_thread = true;
-    pthread_mutex_unlock(&j->lock);
+    wl_unlock(j);
     return !weir_cancel_requested(&j->u.task);
 }
 
@@ -135,9 +136,9 @@ int wl_cancel_too_late(lua_State *L)
 bool wl_cancel_end(wl_thread *w)
 {
     wl_job *j = w->job;
-    pthread_mutex_lock(&j->lock);
+    wl_lock(j);
     j->on_thread = false;
-    pthread_mutex_unlock(&j->lock);
+    wl_unlock(j);
     w->job = NULL;
     bool stopped = w->stopping;
     w->stopping = 0;
@@ -174,22 +175,22 @@ static void wake_locked(wl_job *j)
 /* The task is about to wait, in m, or at what wake_up wakes. False: it was cancelled. */
 bool wl_cancel_asleep(wl_job *j, wl_main *m, void (*wake_up)(void *), void *at)
 {
-    pthread_mutex_lock(&j->lock);
+    wl_lock(j);
     bool goes_on = !weir_cancel_requested(&j->u.task);
     j->asleep_in = goes_on ? m : NULL;
     j->asleep_at = goes_on ? at : NULL;
     j->wake_up = wake_up;
-    pthread_mutex_unlock(&j->lock);
+    wl_unlock(j);
     return goes_on;
 }
 
 /* False: it was cancelled. */
 bool wl_cancel_awake(wl_job *j)
 {
-    pthread_mutex_lock(&j->lock);
+    wl_lock(j);
     j->asleep_in = NULL;
     j->asleep_at = NULL;
-    pthread_mutex_unlock(&j->lock);
+    wl_unlock(j);
     return !weir_cancel_requested(&j->u.task);
 }
 
@@ -197,13 +198,13 @@ bool wl_cancel_awake(wl_job *j)
 void wl_cancel_send(wl_job *j, int64_t abandon_ns)
 {
     bool watched = abandon_ns >= 0 && wl_deadline_abandon(j, abandon_ns);
-    pthread_mutex_lock(&j->lock);
+    wl_lock(j);
     if (j->on_thread)
         pthread_kill(j->thread, wl_cancel_signal());
     wake_locked(j);
     bool left = j->left_thread;
     j->watched_over = watched && !left;
-    pthread_mutex_unlock(&j->lock);
+    wl_unlock(j);
     if (watched && left)
         wl_deadline_remove(j);
 }
@@ -211,10 +212,10 @@ void wl_cancel_send(wl_job *j, int64_t abandon_ns)
 /* A cancelled job's thread is about to return to the core. */
 void wl_cancel_left(wl_job *j)
 {
-    pthread_mutex_lock(&j->lock);
+    wl_lock(j);
     j->left_thread = true;
     bool watched = j->watched_over;
-    pthread_mutex_unlock(&j->lock);
+    wl_unlock(j);
     if (watched)
         wl_deadline_remove(j);
 }

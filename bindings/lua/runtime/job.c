@@ -31,7 +31,6 @@ void wl_job_unref(wl_job *j)
     wl_message_free(j->result);
     wl_reason_unref(j->reason);
     free(j->traceback);
-    pthread_mutex_destroy(&j->lock);
     if (j->pool)
         wl_pool_unuse(j->pool);
     wl_main_unref(j->main);
@@ -46,7 +45,6 @@ wl_job *wl_job_make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
         luaL_error(L, "weir: not enough memory");
     memset(j, 0, sizeof *j);
     atomic_init(&j->refs, 1);
-    pthread_mutex_init(&j->lock, NULL);
     j->kind = kind;
     j->has_future = true;
     j->expired = WEIR_EEXPIRED;

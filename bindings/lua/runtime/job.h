@@ -37,8 +37,7 @@ struct wl_job {
     int  expired; /* the outcome of one that no thread started in time */
     wl_deadline
         *deadline; /* guarded by the lock of runtime/deadline.c; NULL: none, or not any more */
-    pthread_mutex_t lock;
-    /* Guarded by lock. */
+    /* Guarded by wl_lock. */
     pthread_t thread; /* where it runs, while it is on_thread */
     bool      on_thread;
     bool      left_thread, watched_over; /* once it was cancelled */

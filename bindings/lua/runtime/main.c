@@ -18,12 +18,56 @@ static _Thread_local int here; /* mains of this thread */
 
 int wl_mains_here(int more) { return here += more; }
 
+/* ---- all of them ---------------------------------------------------------- */
+
+static pthread_mutex_t all = PTHREAD_MUTEX_INITIALIZER;
+static wl_main        *newest;
+
+static void lock_list(void) { pthread_mutex_lock(&all); }
+static void unlock_list(void) { pthread_mutex_unlock(&all); }
+
+static void enlist(wl_main *m)
+{
+    lock_list();
+    if ((m->older = newest))
+        newest->newer = m;
+    newest = m;
+    unlock_list();
+}
+
+static void unlist(wl_main *m)
+{
+    lock_list();
+    if (m->older)
+        m->older->newer = m->newer;
+    *(m->newer ? &m->newer->older : &newest) = m->older;
+    unlock_list();
+}
+
+/* In a child of fork nobody holds a main's lock, because it is held for a submit or a post,
+ * whose thread stayed behind. A fork does not take it, because a submit may tell what ended,
+ * and so take locks that this fork's hooks have already. */
+static void free_locks(void)
+{
+    for (wl_main *m = newest; m; m = m->older)
+        pthread_mutex_init(&m->lock, NULL);
+    unlock_list();
+}
+
+static weir_fork_hook at_fork = {
+    .before = lock_list, .in_parent = unlock_list, .in_child = free_locks};
+
+void wl_mains_register(void) { weir_on_fork(&at_fork); }
+
+/* ---- references ----------------------------------------------------------- */
+
 void wl_main_ref(wl_main *m) { atomic_fetch_add(&m->refs, 1); }
 
 void wl_main_unref(wl_main *m)
 {
     if (atomic_fetch_sub(&m->refs, 1) != 1)
         return;
+    unlist(m);
     pthread_mutex_destroy(&m->lock);
     free(m);
 }
@@ -56,6 +100,7 @@ static int main_open(wl_state *s)
     m->last_ping = &m->pings;
     wl_main_quieten(m);
     s->main = m;
+    enlist(m);
     wl_mains_here(1);
     return 0;
 }

@@ -33,6 +33,8 @@ struct wl_main {
     pthread_mutex_t lock;
     /* Constant while it is not closed. */
     weir_main *weir;
+    /* Guarded by the lock of all mains. */
+    wl_main *older, *newer;
     /* The owner's thread only. */
     uint64_t     number;
     bool         held;           /* some loop watches it */
@@ -51,6 +53,7 @@ struct wl_main {
 };
 
 wl_main *wl_main_get(lua_State *L);  /* the state's, opened on demand; may throw */
+void     wl_mains_register(void);    /* before the first one */
 int      wl_main_open(lua_State *L); /* so that the next one throws nothing; 0, or why not */
 wl_main *wl_main_of(lua_State *L, wl_state *s); /* the same, of a state that is known */
 wl_main *wl_main_look(lua_State *L);            /* the same, or NULL when none is open */

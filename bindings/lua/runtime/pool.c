@@ -8,6 +8,7 @@
  * thread, and the last ref frees.
  */
 #include "runtime/pool.h"
+#include "runtime/locks.h"
 #include "runtime/state.h"
 #include "runtime/util.h"
 #include "codec/codec.h"
@@ -32,22 +33,22 @@ void wl_pool_init_failed(wl_pool *p, wl_message *m)
         wl_message_free(m);
     else
         *r = (wl_reason){1, m};
-    pthread_mutex_lock(&p->lock);
+    wl_lock(p);
     if (p->lazy || p->opened || !p->init_error) {
         other = p->init_error;
         p->init_error = r;
     }
-    pthread_mutex_unlock(&p->lock);
+    wl_unlock(p);
     wl_reason_unref(other);
 }
 
 wl_reason *wl_pool_init_error(wl_pool *p)
 {
-    pthread_mutex_lock(&p->lock);
+    wl_lock(p);
     wl_reason *r = p->init_error;
     if (r)
         atomic_fetch_add(&r->refs, 1);
-    pthread_mutex_unlock(&p->lock);
+    wl_unlock(p);
     return r;
 }
 
@@ -72,7 +73,6 @@ void wl_pool_unref(wl_pool *p)
     wl_message_free(p->setup);
     wl_reason_unref(p->init_error);
     wl_message_free(atomic_load(&p->exit_error));
-    pthread_mutex_destroy(&p->lock);
     free(p->name);
     free(p);
 }

@@ -42,8 +42,7 @@ struct wl_pool {
     /* The first; taken by who is told of a close. */
     _Atomic(wl_message *) exit_error;
     _Atomic(char *)       exit_text; /* of the exit error, until it was told */
-    pthread_mutex_t       lock;
-    /* Guarded by lock. */
+    /* Guarded by wl_lock. */
     wl_reason *init_error; /* of the first init that failed while it opened, else of the last */
     bool       opened;
     wl_waiter *waiters;

@@ -12,6 +12,7 @@
  */
 #include "runtime/stuck.h"
 #include "runtime/job.h"
+#include "runtime/locks.h"
 #include "runtime/pool.h"
 #include "weir.h"
 
@@ -40,7 +41,7 @@ typedef struct {
 static look try_wait(wl_pool *p, wl_waiter *w, bool own, bool anyhow)
 {
     look l = {.by_space = w->for_space};
-    pthread_mutex_lock(&p->lock);
+    wl_lock(p);
     unsigned n = 1;
     for (wl_waiter *o = p->waiters; o; o = o->next) {
         n += o->for_space || (o->job && is_undone(o->job));
@@ -53,15 +54,15 @@ static look try_wait(wl_pool *p, wl_waiter *w, bool own, bool anyhow)
         p->waits_begun++;
     }
     l.at = p->waits_begun;
-    pthread_mutex_unlock(&p->lock);
+    wl_unlock(p);
     return l;
 }
 
 static bool nothing_changed(wl_pool *p, unsigned since)
 {
-    pthread_mutex_lock(&p->lock);
+    wl_lock(p);
     bool same = p->waits_begun == since;
-    pthread_mutex_unlock(&p->lock);
+    wl_unlock(p);
     return same;
 }
 
@@ -89,11 +90,11 @@ bool wl_pool_begin_wait(wl_pool *p, wl_waiter *w, wl_job *j)
 void wl_pool_end_wait(wl_pool *p, wl_waiter *w)
 {
     weir_blocking_end();
-    pthread_mutex_lock(&p->lock);
+    wl_lock(p);
     wl_waiter **at = &p->waiters;
     while (*at != w)
         at = &(*at)->next;
     *at = w->next;
     p->waits_begun++;
-    pthread_mutex_unlock(&p->lock);
+    wl_unlock(p);
 }

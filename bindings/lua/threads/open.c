@@ -5,6 +5,7 @@
 #include "runtime/cancel.h"
 #include "runtime/error.h"
 #include "runtime/job.h"
+#include "runtime/locks.h"
 #include "runtime/main.h"
 #include "runtime/pool.h"
 #include "runtime/settle.h"
@@ -93,7 +94,6 @@ static wl_pool *make_pool(lua_State *L)
         lua_pop(L, 1);
         atomic_init(&p->refs, 1);
         atomic_init(&p->uses, 1);
-        pthread_mutex_init(&p->lock, NULL);
         return *slot = p;
     }
     free(p);
@@ -104,9 +104,9 @@ static wl_pool *make_pool(lua_State *L)
 static void opened(weir_notice *notice, int outcome)
 {
     wl_job *j = (wl_job *)(void *)notice;
-    pthread_mutex_lock(&j->pool->lock);
+    wl_lock(j->pool);
     j->pool->opened = true;
-    pthread_mutex_unlock(&j->pool->lock);
+    wl_unlock(j->pool);
     wl_job_settle(j, wl_job_failed(j, outcome));
 }
 

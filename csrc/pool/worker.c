@@ -263,6 +263,7 @@ static void leave_relocks(weir_pool *p, weir_worker *w, int code, int init_error
         p->serving--;
         p->leaving -= w->leaving;
         p->visiting += w->visits;
+        p->blocked -= w->blocked > 0;                   /* no end of it will come */
         wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     }
     if (w->lost && p->lost) /* a forked child has forgotten it */

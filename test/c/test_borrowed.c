@@ -439,7 +439,29 @@ TEST(an_abandoned_lent_thread_is_told_to_leave)
     expect_eq(stuck.dones, 1);
 }
 
-SUITE(borrowed, a_lent_thread_serves_like_an_owned_one,
+static void blocks_and_leaves(void *pool)
+{
+    weir_worker *w;
+    expect_eq(weir_worker_enter(pool, &w), 0);
+    weir_blocking_begin();
+    weir_worker_leave(w, false, 0);
+    weir_blocking_end(); /* is without effect here */
+}
+
+TEST(a_worker_that_leaves_blocks_no_more)
+{
+    helper            h;
+    weir_pool        *p;
+    weir_pool_options opts = pool_of(1);
+    opts.borrowed = true, opts.max_blocked = 1;
+    expect_eq(weir_pool_open_async(&p, &opts, NULL, NULL), 0);
+    helper_start(&h, blocks_and_leaves, p);
+    helper_join(&h);
+    expect_eq(stats_of(p).blocked, 0);
+    pool_end(p);
+}
+
+SUITE(borrowed, a_worker_that_leaves_blocks_no_more, a_lent_thread_serves_like_an_owned_one,
       a_pool_wants_as_many_threads_as_it_asked_for, a_worker_that_leaves_with_its_task_fails_it,
       enter_is_refused_where_it_cannot_be, a_worker_serves_by_hand,
       a_refused_thread_fails_the_open_after_the_others_left,

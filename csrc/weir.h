@@ -201,7 +201,8 @@ WEIR_API bool weir_cancel_requested(const weir_task *task);
 /* Waits until a task without done settles. Returns 0 (see weir_task_outcome), or
  *   WEIR_ETIMEDOUT
  *   WEIR_EINVAL    it has a done, or never ran
- *   WEIR_EDEADLK   the caller is this task; or the caller is a worker of its pool, all other
+ *   WEIR_EDEADLK   the caller is this task, or is inside it: it runs a task of a full queue
+ *                  that this one submitted; or the caller is a worker of its pool, all other
  *                  threads of the pool wait for tasks as well, and no spare can be started;
  *                  or every worker of the pool waits for the caller in run_in_main
  * A surplus thread that waits in at_exit is no thread of the pool any more: its wait lasts

@@ -72,7 +72,7 @@ int weir_wait(weir_task *t, int64_t timeout_ns)
 {
     if (!t || t->done)
         return WEIR_EINVAL;
-    if (t == weir_task_current())
+    if (t == weir_task_current() || (wi_task_runs_here(t) && !has_settled(t)))
         return WEIR_EDEADLK;
     wi_waiter w;
     wi_pin    pin;

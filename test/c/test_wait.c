@@ -230,7 +230,43 @@ TEST(a_call_posted_as_a_wait_ends_reaches_the_loop)
     rig_close(&the_rig);
 }
 
-SUITE(wait, a_task_without_done_is_waited_for_and_may_run_again,
+static rig   full;
+static probe outer;
+static int   waited;
+
+static int run_waits_for_outer(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    waited = weir_wait(&outer.task, -1);
+    return 0;
+}
+
+static int run_submits_inner(weir_task *task, void *state)
+{
+    probe inner = {.task = {.run = run_waits_for_outer}};
+    (void)task, (void)state;
+    return weir_run(full.p, &inner.task, NULL);
+}
+
+/* In a child of fork the wait would find no thread that could say it is stuck. */
+TEST(a_task_of_a_full_queue_may_not_wait_for_the_task_that_it_runs_in)
+{
+    plug              p;
+    probe             queued = PROBE;
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1, opts.when_full = WEIR_CALLER_RUNS;
+    outer = (probe){.task = {.run = run_submits_inner}}, waited = 0;
+    expect(rig_open_with(&full, &opts) && plug_in(&p, full.p, full.m));
+    expect_eq(weir_run(full.p, &queued.task, full.m), 0);
+    expect_eq(weir_run(full.p, &outer.task, NULL), 0);
+    expect_eq(waited, WEIR_EDEADLK);
+    expect(weir_wait(&outer.task, -1) == 0 && weir_task_outcome(&outer.task) == 0);
+    plug_pull(&p);
+    rig_close(&full);
+}
+
+SUITE(wait, a_task_of_a_full_queue_may_not_wait_for_the_task_that_it_runs_in,
+      a_task_without_done_is_waited_for_and_may_run_again,
       wait_says_when_its_time_is_up_and_undoes_nothing,
       wait_is_refused_for_a_task_with_done_or_that_never_ran, many_waiters_wait_for_one_task,
       a_task_that_waits_for_itself_is_told_so, the_last_free_worker_may_not_wait_for_a_queued_task,

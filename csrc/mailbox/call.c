@@ -151,7 +151,8 @@ int weir_run_in_main(weir_main *main, void (*fn)(weir_call *, void *), void *arg
     call->in.link.kind = &a_call;
     call->main = m, call->fn = fn, call->arg = arg;
     call->refs = 2;
-    call->pool = weir_task_current() ? weir_task_current()->weir.pool : NULL;
+    call->task = weir_task_current();
+    call->pool = call->task ? call->task->weir.pool : NULL;
     call->of = wi_thread_pool();
     rc = WEIR_ECLOSED;
     if (!wi_main_expect(m)) {
@@ -205,6 +206,11 @@ static weir_call *next_begun(weir_main *m, const weir_pool *p, uint64_t serial, 
     return NULL;
 }
 
+static bool holds_up_worker(const weir_call *call, uint64_t serial)
+{
+    return call->of == serial && call->task && !(wi_task_flags(call->task) & WI_ABANDONED);
+}
+
 static unsigned on_stack(wi_thread *t, const weir_pool *p, uint64_t serial, bool workers)
 {
     unsigned n = 0;
@@ -213,7 +219,7 @@ static unsigned on_stack(wi_thread *t, const weir_pool *p, uint64_t serial, bool
         weir_call *call = NULL;
         wi_lock(&m->lock);
         while ((call = next_begun(m, p, serial, call, false)))
-            n += !workers || (call->pool == p && call->of == serial);
+            n += !workers || holds_up_worker(call, serial);
         wi_unlock(&m->lock);
     }
     return n;

@@ -17,6 +17,7 @@ struct weir_call {
     void (*fn)(weir_call *, void *);
     void      *arg;
     weir_pool *pool;     /* whose task waits for it, or NULL: a name, never followed */
+    weir_task *task;     /* that, or NULL; it stays while somebody waits */
     uint64_t   of;       /* the pool whose thread waits for it, see wi_thread_pool */
     bool       returned; /* fn has, and nobody has finished the call */
     enum { WI_POSTED, WI_BEGUN, WI_ENDED } state;
@@ -31,8 +32,9 @@ struct weir_call {
  *
  * Whether fn of one is on this stack: of a task of p's, or made by a thread of p's, which
  * its serial number names, also in init and at_exit. And how many workers of p wait for
- * those: calls of p's tasks on p's threads, for a task that the caller of a full queue runs
- * holds up no worker. */
+ * those: calls that p's threads made inside a task, whosever that is, because a worker may run
+ * the task of another pool's full queue. A caller that is no thread of p's holds up no worker,
+ * though it runs a task of p's; nor does a thread whose task was abandoned. */
 bool     wi_mains_call_is_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial);
 unsigned wi_mains_workers_on_stack(wi_thread *t, const weir_pool *p, uint64_t serial);
 /* Fails with WEIR_EDEADLK those whose fn has returned. A caller that waits for the end of

@@ -161,9 +161,41 @@ TEST(a_call_of_another_pool_may_be_waited_beside)
     rig_close(&here);
 }
 
+static rig   second;
+static probe inner;
+
+static int run_runs_the_second_pools(weir_task *task, void *state)
+{
+    probe_run(task, state);
+    inner = (probe){.task = {.run = run_asks}};
+    return weir_run(second.p, &inner.task, NULL);
+}
+
+/* The one worker waits for the main, in a task that it runs as the caller of another pool. */
+TEST(a_worker_that_visits_another_pool_is_held_up_too)
+{
+    probe             t = {.task = {.run = run_runs_the_second_pools, .done = probe_done}};
+    probe             queued = PROBE;
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1, opts.when_full = WEIR_CALLER_RUNS;
+    begin(1, runs_and_waits, false);
+    second.m = NULL;
+    expect_eq(weir_pool_open(&second.p, &opts), 0);
+    expect_eq(weir_pool_pause(second.p), 0);
+    expect_eq(weir_run(second.p, &queued.task, here.m), 0);
+    expect_eq(weir_run(here.p, &t.task, here.m), 0);
+    until_done(&t);
+    expect(t.outcome == 0 && inner.runs == 1);
+    expect_eq(answer, WEIR_EDEADLK);
+    expect_eq(weir_wait(&others[0].task, -1), 0);
+    pool_end(second.p);
+    until_done(&queued);
+    rig_close(&here);
+}
+
 SUITE(deadlock, a_call_may_not_close_the_pool_whose_task_waits_for_it,
       a_call_may_close_the_pool_of_its_task_for_some_time,
       a_call_may_not_block_on_the_queue_of_a_pool_that_waits_for_it_whole,
       a_call_may_not_wait_for_a_task_of_a_pool_that_waits_for_it_whole,
       an_endless_wait_fails_the_calls_that_only_its_loop_could_finish,
-      a_call_of_another_pool_may_be_waited_beside)
+      a_call_of_another_pool_may_be_waited_beside, a_worker_that_visits_another_pool_is_held_up_too)

@@ -222,8 +222,8 @@ WEIR_API int weir_wait(weir_task *task, int64_t timeout_ns);
 WEIR_API int             weir_task_outcome(const weir_task *task);
 WEIR_API weir_task_state weir_task_get_state(const weir_task *task);
 
-/* Inside done: whether the task's main was closed with WEIR_DETACH, so that done runs on
- * another thread than promised. */
+/* Inside done: whether the task's main was closed with WEIR_DETACH, or its thread stayed
+ * behind in a fork, so that done runs on another thread than promised. */
 WEIR_API bool weir_task_orphaned(const weir_task *task);
 
 /* The task that the calling thread runs, or NULL. */
@@ -695,7 +695,9 @@ WEIR_API void weir_spawning_end(void);
 /* In a child of fork every pool that was not closed is, and its unsettled tasks settle as
  * WEIR_ECLOSED; a task that forked in its run does when that run returns, whatever it
  * returns. The mains of the thread that forked stay open, those of other threads are closed.
- * A notice that was expected and not posted may be posted there, and pends from then on. */
+ * A notice that was expected and not posted may be posted there, and pends from then on. Of
+ * what the parent's pools were to tell, a notice without a main, or with another thread's, is
+ * told in the parent alone, because no thread that it is promised to is left in the child. */
 
 /* What is called around each fork, on the thread that forks. Each may be NULL. */
 typedef struct {

@@ -507,7 +507,7 @@ void wi_main_recount_locked(weir_main *m)
         wi_list_append(&m->batch.later, &m->nudge);
     m->kept = m->coming = 0;
     m->waited = false;
-    m->signalled = !box_empty(&m->batch);
+    m->signalled = !m->quiet && !box_empty(&m->batch);
     wi_wake_reopen(&m->wake);
     if (m->signalled)
         wi_wake_raise(&m->wake);

@@ -68,6 +68,8 @@ static void post_locked(weir_pool *p)
     weir_link *e;
     while ((e = wi_list_pop(&p->outbox))) {
         weir_main *m = wi_task_of(e)->weir.main;
+        if (!wi_main_stays(m))
+            wi_task_flag(wi_task_of(e), WI_ORPHANED);
         wi_list_append(wi_main_stays(m) ? &m->batch.later : &p->settled, e);
     }
 }

@@ -484,7 +484,54 @@ TEST(a_childs_main_is_nudged_whatever_the_parents_threads_did)
     main_end(all.m);
 }
 
-SUITE(fork, a_childs_main_is_nudged_whatever_the_parents_threads_did,
+static void finds_an_orphan(void *arg)
+{
+    probe *t = arg;
+    expect_eq(weir_close(t->state, WEIR_CLOSE), 0);
+    expect(t->dones == 1 && t->outcome == WEIR_ECLOSED);
+    expect(t->orphaned);
+}
+
+static void forks_beside_the_owner(void *arg) { child_reap(child_start(finds_an_orphan, arg)); }
+
+TEST(a_task_whose_main_stayed_behind_is_an_orphan)
+{
+    rig    r;
+    helper h;
+    probe  t = PROBE;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_pool_pause(r.p), 0);
+    t.state = r.p;
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    helper_start(&h, forks_beside_the_owner, &t);
+    helper_join(&h);
+    expect_eq(weir_pool_resume(r.p), 0);
+    while (t.dones == 0)
+        weir_main_wait(r.m, -1);
+    expect(!t.orphaned);
+    rig_close(&r);
+}
+
+static void is_quiet_still(void *main)
+{
+    expect(!readable(weir_main_fd(main)));
+    expect_eq(weir_main_quiet(main, false), 0);
+    expect(readable(weir_main_fd(main)));
+}
+
+TEST(a_quiet_main_is_quiet_in_a_child)
+{
+    rig   r;
+    probe t;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_main_quiet(r.m, true), 0);
+    settle_undelivered(&r, &t, 1);
+    child_reap(child_start(is_quiet_still, r.m));
+    rig_close(&r);
+}
+
+SUITE(fork, a_task_whose_main_stayed_behind_is_an_orphan, a_quiet_main_is_quiet_in_a_child,
+      a_childs_main_is_nudged_whatever_the_parents_threads_did,
       a_child_that_waits_for_space_hears_that_there_is_none,
       a_child_settles_what_its_parent_had_begun_as_closed, a_child_may_give_everything_back_at_once,
       a_child_may_open_a_pool_of_its_own,

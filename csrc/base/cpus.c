@@ -12,6 +12,8 @@
 #endif
 #include "base/cpus.h"
 
+#include "base/platform.h"
+
 #include "weir.h"
 
 #include <fcntl.h>
@@ -64,7 +66,7 @@ static unsigned worth(long long quota, long long period)
 
 static bool slurp(const char *path, char *text, size_t size)
 {
-    int     fd = open(path, O_RDONLY | O_CLOEXEC);
+    int     fd = wi_fd_above(open(path, O_RDONLY | O_CLOEXEC));
     ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
     if (fd >= 0)
         close(fd);

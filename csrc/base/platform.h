@@ -98,6 +98,10 @@ typedef struct {
     int rfd, wfd; /* the same number for an eventfd; rfd keeps its own in a forked child */
 } wi_wake;
 
+/* A program that has closed its standard input would read from what got that number: fd moves
+ * above the three, close-on-exec, or is -1. One below 0 stays. */
+int wi_fd_above(int fd);
+
 int  wi_wake_open(wi_wake *w); /* 0 or WEIR_EMFILE */
 void wi_wake_close(wi_wake *w);
 void wi_wake_raise(wi_wake *w);  /* makes it readable, whatever the system says */

@@ -16,6 +16,15 @@
 #include <sys/eventfd.h>
 #endif
 
+int wi_fd_above(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    close(fd);
+    return above;
+}
+
 /* macOS alone has no pipe2, so there a fork of another thread may meet the moment before
  * the flags are set. */
 static int open_pipe(int fds[2])
@@ -33,21 +42,36 @@ static int open_pipe(int fds[2])
 #endif
 }
 
+/* Closes both and says so, if one is none. */
+static int checked(wi_wake *w)
+{
+    if (w->rfd >= 0 && w->wfd >= 0)
+        return 0;
+    if (w->rfd >= 0)
+        close(w->rfd);
+    if (w->wfd >= 0)
+        close(w->wfd);
+    w->rfd = w->wfd = -1;
+    return WEIR_EMFILE;
+}
+
 static int fresh_pipe(wi_wake *w)
 {
-    int fds[2] = {-1, -1};
-    int rc = open_pipe(fds) == 0 ? 0 : WEIR_EMFILE;
-    w->rfd = fds[0], w->wfd = fds[1];
-    return rc;
+    int  fds[2] = {-1, -1};
+    bool opened = open_pipe(fds) == 0;
+    w->rfd = opened ? wi_fd_above(fds[0]) : -1;
+    w->wfd = opened ? wi_fd_above(fds[1]) : -1;
+    return checked(w);
 }
 
 /* A sandbox may know pipes and no eventfd; out of descriptors a pipe would be, too. */
 static int fresh(wi_wake *w)
 {
 #ifdef WI_EVENTFD
-    w->rfd = w->wfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (w->rfd >= 0)
-        return 0;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->rfd = w->wfd = wi_fd_above(fd);
+    if (fd >= 0)
+        return w->rfd >= 0 ? 0 : WEIR_EMFILE;
     if (errno != ENOSYS && errno != EPERM)
         return WEIR_EMFILE;
 #endif

@@ -4,6 +4,9 @@
  */
 #include "harness.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 SCENARIO(the_descriptor_is_readable_while_something_waits)
 {
     rig   r;
@@ -356,7 +359,33 @@ TEST(each_of_two_mains_gets_its_own)
     rig_close(&r);
 }
 
-SUITE(main, the_descriptor_is_readable_while_something_waits, many_completions_cost_one_write,
+static void goes_on(void *main)
+{
+    expect_eq(fcntl(weir_main_fd(main), F_GETFD), FD_CLOEXEC);
+    for (int fd = 0; fd < 3; fd++)
+        expect_eq(fcntl(fd, F_GETFD), -1);
+    expect_eq(weir_main_pending(main), 0);
+}
+
+static void opens_without_standard_streams(void *arg)
+{
+    rig r;
+    (void)arg;
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    expect(rig_open(&r, 0));
+    goes_on(r.m);
+    child_reap(child_start(goes_on, r.m));
+    rig_close(&r);
+}
+
+TEST(a_main_takes_no_number_of_the_standard_streams)
+{
+    child_reap(child_start(opens_without_standard_streams, NULL));
+}
+
+SUITE(main, a_main_takes_no_number_of_the_standard_streams,
+      the_descriptor_is_readable_while_something_waits, many_completions_cost_one_write,
       a_quiet_main_writes_nothing_and_tells_when_that_ends, a_quiet_main_wakes_its_wait,
       a_budget_leaves_the_rest_in_order_and_the_descriptor_readable,
       only_its_own_thread_may_use_a_main, a_nested_dispatch_goes_on_with_the_same_ordered_list,

@@ -11,6 +11,26 @@ local weir = require "weir"
 local core_path = assert(os.getenv("LUA_CPATH"):match "^(.-)/%?%.so") .. "/failing/weir/core.so"
 local it_in_glibc = assert(package.loadlib(core_path, "luaopen_weir_core_failing"))().glibc and it or pending
 
+describe("with the standard input closed", function()
+  it("nothing of weir's gets its number", function()
+    local none = "/proc/self/fd/0: No such file or directory\n"
+    assert.are.equal(none:rep(2) .. "exit 0\n", run([[
+      local catcher = assert(require("weir.signal").catch "USR1")
+      local pool = assert(weir.pool { threads = 1 })
+      local function look() return (select(2, io.open "/proc/self/fd/0")) end
+      print(look())
+      print(select(2, pool:run(function(look)
+        pcall(io.read) -- makes what ends such a read at exit
+        local pipe = io.popen "exit"
+        local found = look()
+        pipe:close()
+        return found
+      end, look):get()))
+      catcher:release()
+    ]], false, "exec <&-;"))
+  end)
+end)
+
 describe("a file that a task reads", function()
   local name, pool
 

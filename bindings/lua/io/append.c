@@ -49,7 +49,7 @@ static int append(lua_State *L)
     wl_need_unrestricted(L, "append");
     const char *path = luaL_checkstring(L, 1), *bytes = luaL_checklstring(L, 2, &size);
     int flags = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
-    int fd = open(path, flags, 0600);
+    int fd = wl_fd_above(open(path, flags, 0600));
     const char *why = fd < 0 ? strerror(errno) : distrust(fd);
     if (!why)
         why = write_all(fd, bytes, size);

@@ -201,11 +201,11 @@ static void register_execute(lua_State *L, bool like_52)
 static int make_pipe(int ends[2])
 {
 #ifdef __APPLE__
-    if (pipe(ends) != 0)
+    if (pipe(ends) != 0 || wl_fds_above(ends) != 0)
         return -1;
     return fcntl(ends[0], F_SETFD, FD_CLOEXEC) | fcntl(ends[1], F_SETFD, FD_CLOEXEC);
 #else
-    return pipe2(ends, O_CLOEXEC);
+    return pipe2(ends, O_CLOEXEC) == 0 ? wl_fds_above(ends) : -1;
 #endif
 }
 

@@ -55,7 +55,7 @@ static int make_pipe(struct caught *c)
     int fds[2];
     if (atomic_load(&c->pid) == getpid())
         return 0;
-    if (pipe(fds) != 0)
+    if (pipe(fds) != 0 || wl_fds_above(fds) != 0)
         return errno;
     for (int i = 0; i < 2; i++) {
         fcntl(fds[i], F_SETFD, FD_CLOEXEC);

@@ -123,7 +123,7 @@ static bool make_ended(void)
     weir_on_fork(&at_fork);
     if (atomic_load(&ended) >= 0)
         return true;
-    int none = -1, fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int none = -1, fd = wl_fd_above(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (fd >= 0 && !atomic_compare_exchange_strong(&ended, &none, fd))
         close(fd); /* another thread was faster */
     return atomic_load(&ended) >= 0;

@@ -5,6 +5,7 @@
  * every other global): it is skipped, as a first line that begins with '#' is.
  */
 #include "lus/script.h"
+#include "runtime/util.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -61,7 +62,7 @@ static int read_file(const char *path, source *s)
     s->text = s->small;
     s->size = 0;
     s->capacity = sizeof s->small;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = wl_fd_above(open(path, O_RDONLY | O_CLOEXEC));
     if (fd < 0)
         return errno;
     int error = slurp(fd, s);

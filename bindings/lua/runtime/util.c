@@ -10,10 +10,12 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 int wl_protect(lua_State *L, lua_CFunction fn, void *ud)
 {
@@ -42,6 +44,31 @@ int64_t wl_some_nanoseconds(lua_Number seconds)
 {
     int64_t ns = wl_nanoseconds(seconds);
     return ns ? ns : 1;
+}
+
+/* ---- descriptors -------------------------------------------------------- */
+
+int wl_fd_above(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int above = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), error = errno;
+    close(fd);
+    errno = error;
+    return above;
+}
+
+int wl_fds_above(int fds[2])
+{
+    fds[0] = wl_fd_above(fds[0]), fds[1] = wl_fd_above(fds[1]);
+    if (fds[0] >= 0 && fds[1] >= 0)
+        return 0;
+    int error = errno;
+    for (int i = 0; i < 2; i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    errno = error;
+    return -1;
 }
 
 /* ---- classes ------------------------------------------------------------ */

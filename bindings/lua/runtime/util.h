@@ -31,6 +31,11 @@ int  wl_fail_caller(lua_State *L, const char *format, ...); /* raises at the lin
 char *wl_strdup(const char *s);
 void  wl_stay_loaded(lua_CFunction fn); /* the module of that function, to the end of the process */
 
+/* fd, if need be moved above those of the standard streams, which a program may have closed;
+ * close-on-exec then. -1 and errno if that fails; one below 0 stays. */
+int wl_fd_above(int fd);
+int wl_fds_above(int fds[2]); /* of a pipe: 0, or -1, errno, and both are closed */
+
 int64_t wl_nanoseconds(lua_Number seconds);
 int64_t wl_some_nanoseconds(lua_Number seconds); /* where 0 means something else to the core */
 int64_t wl_now(void);                            /* of a clock that never jumps */

@@ -2,7 +2,7 @@
  *
  * finish.pml: whose memory a run_in_main call and its main are: the caller, fn,
  * a finish from another thread at any later time, EDEADLK, and the main's close
- * (csrc/mailbox/call.c, the references in csrc/mailbox/mailbox.c).
+ * (csrc/mailbox/call.c, the references in csrc/mailbox/mailbox.c, the count in pending.c).
  */
 //! ok    one-call            -DCALLS=1
 //! ok    two-calls           -DCALLS=2

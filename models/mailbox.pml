@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * mailbox.pml: posters, the descriptor, dispatch with a budget and nested
- * dispatch, weir_main_wait_next, and the descriptor's end (csrc/mailbox/mailbox.c, main.c).
+ * dispatch, weir_main_wait_next, and the descriptor's end (csrc/mailbox/mailbox.c, dispatch.c, main.c).
  */
 //! ok    loop
 //! ok    wait                 -DWAIT

@@ -15,6 +15,8 @@
 #include "mailbox/call.h"
 
 #include "base/registry.h"
+#include "mailbox/dispatch.h"
+#include "mailbox/pending.h"
 #include "mailbox/task.h"
 
 #include <stdlib.h>

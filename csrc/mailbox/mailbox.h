@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * mailbox.h: what comes back to the thread of an event loop, and waits for it.
+ * mailbox.h: what comes back to the thread of an event loop, and waits for it: the memory of a
+ * main, who holds it, and posts.
  */
 #pragma once
 
@@ -84,14 +85,12 @@ struct weir_main {
 
 /* ---- references */
 
+#define WI_HOLDER ((uint64_t)1 << 32)
+
 void wi_main_hold(weir_main *m);
 void wi_main_release(weir_main *m);
-/* One more thing is to come. False, with nothing counted: the main is closed. */
-bool wi_main_expect(weir_main *m);
-/* Whether that would call on_busy, so user code. */
-bool wi_main_tells_busy(const weir_main *m);
-/* It came, or will never. May free the main. */
-void wi_main_came(weir_main *m);
+/* The same for any count of refs. May free the main. */
+void wi_main_uncount(weir_main *m, uint64_t count);
 
 /* ---- the mailbox */
 
@@ -108,29 +107,9 @@ bool wi_main_post(weir_main *m, weir_link *e);
 bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt);
 void wi_main_pay(weir_main *m, wi_debt debt);
 
-/* Moves what was posted to the batch, for a later round. The owner's thread. */
-void wi_main_take_arrivals(weir_main *m);
-/* Runs one posted call or lend of the thread's mains but `except`; false: none. */
-bool wi_mains_serve(wi_thread *t, const weir_main *except);
-/* Makes every descriptor of the thread readable whose main, but `except`, has something
- * left. */
-void wi_mains_rearm(wi_thread *t, const weir_main *except);
 /* Whether something waits for the owner to take it, or was taken and not delivered. */
 bool wi_main_has_some(const weir_main *m);
-/* Delivers everything, and what comes meanwhile; the owner's thread, depth 0. */
-void wi_main_flush(weir_main *m);
-/* Calls on_busy when the pending count left or reached 0. The owner's thread. */
-void wi_main_look_busy(weir_main *m);
-/* The same, but in a later round, because no user code may run now. */
-void wi_main_look_busy_later(weir_main *m);
-
-/* ---- the ends */
-
-/* Refuses every post from now on, and takes what came before. The owner's thread. */
-void wi_main_shut_arrivals(weir_main *m);
+bool wi_box_is_empty(const wi_box *b);
 /* A writer has written, or else the owner reads no more: the last of them all closes. */
-void wi_main_close_wake(weir_main *m, bool writer);
-/* In fork's child, with the lock held: only the owner's own deliveries remain. */
-void wi_main_recount_locked(weir_main *m);
-
+void                   wi_main_close_wake(weir_main *m, bool writer);
 #pragma GCC visibility pop

@@ -7,6 +7,8 @@
 #include "base/at_fork.h"
 #include "base/registry.h"
 #include "mailbox/call.h"
+#include "mailbox/dispatch.h"
+#include "mailbox/pending.h"
 #include "mailbox/waiter.h"
 
 #include <stdlib.h>

@@ -9,6 +9,8 @@
  */
 #include "mailbox/notice.h"
 
+#include "mailbox/pending.h"
+
 void wi_notice_tell(weir_notice *notice)
 {
     weir_main *m = notice->weir.main;

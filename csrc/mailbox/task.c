@@ -9,6 +9,7 @@
 #include "mailbox/task.h"
 
 #include "base/at_fork.h"
+#include "mailbox/pending.h"
 
 static _Thread_local weir_task *current;
 

@@ -7,6 +7,7 @@
  * the pool CLOSED and gives the notices. A close has ended when those are given.
  * So any number of closes may meet, each waits for the same moment.
  */
+#include "mailbox/dispatch.h"
 #include "pool/life.h"
 #include "pool/owed.h"
 

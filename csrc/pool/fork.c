@@ -15,6 +15,7 @@
 
 #include "base/at_fork.h"
 #include "base/registry.h"
+#include "mailbox/dispatch.h"
 #include "pool/holdings.h"
 #include "pool/life.h"
 

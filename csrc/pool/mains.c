@@ -4,6 +4,7 @@
  * closes takes back the tasks that are aimed at it.
  */
 #include "base/registry.h"
+#include "mailbox/dispatch.h"
 #include "pool/fork.h"
 #include "pool/holdings.h"
 #include "pool/life.h"

@@ -12,6 +12,7 @@
  * park again, so no token goes astray. staff.c decides who is woken, and when a
  * submit may skip the lock.
  */
+#include "mailbox/pending.h"
 #include "pool/holdings.h"
 #include "pool/life.h"
 #include "pool/owed.h"

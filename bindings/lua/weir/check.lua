@@ -71,14 +71,29 @@ function check.options(spec, where, given)
   end
 end
 
---- There is no argument beyond those that the method takes; `first` is the number of the first
--- surplus argument.
-function check.none(method, first, ...)
+local function refuse_surplus(level, method, first, ...)
   for i = 1, select("#", ...) do
     local value = select(i, ...)
     if value ~= nil then
-      error(("%s: takes no argument %d, got %s"):format(method, first + i - 1, show(value)), CALLER - 1)
+      error(("%s: takes no argument %d, got %s"):format(method, first + i - 1, show(value)), level)
     end
+  end
+end
+
+--- There is no argument beyond those that the function takes; `first` is the number of the first
+-- surplus argument.
+function check.none(method, first, ...)
+  refuse_surplus(CALLER, method, first, ...)
+end
+
+--- A check for the methods of a class: that they are called on one of its objects, which `is`
+-- knows, and, where `first` is given, that there is no surplus argument. `name` stands for an
+-- object in the error.
+function check.receiver(class, is, name)
+  local text = "%s: called on a %s, not on a " .. class .. " (use " .. (name or class) .. ":%s())"
+  return function(self, method, first, ...)
+    if not is(self) then error(text:format(method, type(self), method), CALLER - 1) end
+    refuse_surplus(CALLER, method, first, ...)
   end
 end
 

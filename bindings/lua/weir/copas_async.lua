@@ -117,11 +117,7 @@ function future:__index(name)
   return future[name]
 end
 
-local function of_future(self, method)
-  if getmetatable(self) ~= future then
-    error(("%s: called on a %s, not on a future (use future:%s())"):format(method, type(self), method), 3)
-  end
-end
+local of_future = check.receiver("future", function(value) return getmetatable(value) == future end)
 
 -- Raises at the line of the public function's caller.
 local function submit(where, fn)

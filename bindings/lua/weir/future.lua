@@ -11,7 +11,7 @@
 local core = require "weir.core"
 local mailbox = require "weir.mailbox"
 local wait = require "weir.wait"
-local checks = require "weir.check"
+local check = require "weir.check"
 
 local future = {}
 future.__index = future
@@ -19,12 +19,7 @@ future.__index = future
 local for_ever = wait.for_ever
 local over, take, watch, is_future = core.over, core.take, core.watch, core.is_future
 
-local function check(self, method)
-  if not is_future(self) then
-    error(("%s: called on a %s, not on a future (use future:%s())"):format(method, type(self),
-      method), 3)
-  end
-end
+local check_self = check.receiver("future", is_future)
 
 local function check_timeout(timeout, method, index)
   if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
@@ -34,7 +29,7 @@ local function check_timeout(timeout, method, index)
 end
 
 local function check_seconds(timeout, method)
-  if timeout ~= nil and not checks.kinds.seconds[2](timeout) then
+  if timeout ~= nil and not check.kinds.seconds[2](timeout) then
     error(("%s: argument 1 (timeout) must be a number of seconds, 0 or more, or nil, got %s"):format(method,
       tostring(timeout)), 3)
   end
@@ -50,8 +45,7 @@ end
 function future:get(extra)
   local key, is_held = watch(self)
   if extra ~= nil or key == nil then
-    check(self, "get")
-    checks.none("get", 1, extra)
+    check_self(self, "get", 1, extra)
   end
   if key then for_ever(self, key, is_held) end
   return take(self)
@@ -61,8 +55,7 @@ future.__call = future.get
 
 --- Returns what get would return, or nothing if get would wait.
 function future:try(...)
-  check(self, "try")
-  checks.none("try", 1, ...)
+  check_self(self, "try", 1, ...)
   if wait.one(self, 0) then return take(self) end
 end
 
@@ -70,8 +63,7 @@ end
 -- @tparam ?number timeout nil: no limit
 -- @treturn boolean whether the task is over
 function future:wait(timeout, ...)
-  check(self, "wait")
-  checks.none("wait", 2, ...)
+  check_self(self, "wait", 2, ...)
   check_timeout(timeout, "wait", 1)
   return wait.one(self, timeout)
 end
@@ -91,8 +83,7 @@ end
 --   pool's cancel_timeout
 -- @treturn boolean false if the future was over already
 function future:cancel(timeout, ...)
-  check(self, "cancel")
-  checks.none("cancel", 2, ...)
+  check_self(self, "cancel", 2, ...)
   check_seconds(timeout, "cancel")
   local cancelled = core.cancel(self, timeout)
   if cancelled then mailbox.cancelled(core.key(self)) end
@@ -110,8 +101,7 @@ local RESUMES = { resume = call }
 -- loop delivers results. An error that fn raises there goes to weir.on_unhandled.
 -- @tparam function fn it must not suspend
 function future:on_settle(fn, ...)
-  check(self, "on_settle")
-  checks.none("on_settle", 2, ...)
+  check_self(self, "on_settle", 2, ...)
   if type(fn) ~= "function" then
     error("on_settle: argument 1 must be a function, got " .. type(fn), 2)
   end
@@ -123,8 +113,7 @@ end
 --- Where the task failed: the traceback of its own thread.
 -- @treturn ?string nil if it did not fail, or has not failed yet
 function future:traceback(...)
-  check(self, "traceback")
-  checks.none("traceback", 1, ...)
+  check_self(self, "traceback", 1, ...)
   return core.traceback(self)
 end
 
@@ -155,7 +144,7 @@ local several = {}
 -- @treturn boolean false if the time passed first
 -- @function weir.all
 function several.all(list, timeout, ...)
-  checks.none("weir.all", 3, ...)
+  check.none("weir.all", 3, ...)
   check_list(list, "weir.all")
   check_timeout(timeout, "weir.all", 2)
   local deadline = timeout and core.clock() + timeout
@@ -173,7 +162,7 @@ end
 -- @treturn ?future that future
 -- @function weir.any
 function several.any(list, timeout, ...)
-  checks.none("weir.any", 3, ...)
+  check.none("weir.any", 3, ...)
   check_list(list, "weir.any")
   check_timeout(timeout, "weir.any", 2)
   if #list == 0 then error("weir.any: argument 1 is an empty list", 2) end

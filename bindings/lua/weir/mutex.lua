@@ -25,11 +25,7 @@ mutex.__index = mutex
 local main_owner = core.owner_new("the main program", true)
 local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> its owner
 
-local function check_self(self, method)
-  if not core.is_mutex(self) then
-    error(("%s: called on a %s, not on a mutex (use mutex:%s())"):format(method, type(self), method), 3)
-  end
-end
+local check_self = check.receiver("mutex", core.is_mutex)
 
 local function check_owner(owner, method)
   if owner ~= nil and not core.is_owner(owner) then
@@ -60,8 +56,7 @@ end
 --   on while the caller waits)
 -- @treturn ?string then why
 function mutex:lock(owner, ...)
-  check_self(self, "lock")
-  check.none("lock", 2, ...)
+  check_self(self, "lock", 2, ...)
   check_owner(owner, "lock")
   local co = loops.running()
   local loop = loops.of(co)
@@ -76,8 +71,7 @@ end
 -- @param ?owner as in lock
 -- @treturn boolean false if it is locked, even by the same owner unless it is recursive
 function mutex:trylock(owner, ...)
-  check_self(self, "trylock")
-  check.none("trylock", 2, ...)
+  check_self(self, "trylock", 2, ...)
   check_owner(owner, "trylock")
   return core.mutex_trylock(self, owner or owner_here(loops.running()))
 end
@@ -88,8 +82,7 @@ end
 -- @treturn ?boolean true; nil if it is not locked, or has another owner
 -- @treturn ?string then why
 function mutex:unlock(owner, ...)
-  check_self(self, "unlock")
-  check.none("unlock", 2, ...)
+  check_self(self, "unlock", 2, ...)
   check_owner(owner, "unlock")
   return core.mutex_unlock(self, owner or owner_here(loops.running()))
 end
@@ -97,8 +90,7 @@ end
 --- The owner's name.
 -- @treturn ?string nil if the mutex is free
 function mutex:holder(...)
-  check_self(self, "holder")
-  check.none("holder", 1, ...)
+  check_self(self, "holder", 1, ...)
   return core.mutex_holder(self)
 end
 

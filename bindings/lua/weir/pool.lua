@@ -20,11 +20,7 @@ local unpack = table.unpack or unpack -- luacheck: ignore
 local pool = {}
 pool.__index = pool
 
-local function check_self(self, method)
-  if not core.is_pool(self) then
-    error(("%s: called on a %s, not on a pool (use pool:%s())"):format(method, type(self), method), 3)
-  end
-end
+local check_self = check.receiver("pool", core.is_pool)
 
 -- Makes sure that a loop takes what comes back, even if nobody waits for it.
 local function look_after()
@@ -308,8 +304,7 @@ local task_options = {
 -- @return an object with a method run(f, ...), which works like pool:run and may be called
 --   any number of times
 function pool:task(given, ...)
-  check_self(self, "task")
-  check.none("task", 2, ...)
+  check_self(self, "task", 2, ...)
   check.options(task_options, "task: options", given)
   local copy = {}
   for name, value in pairs(given) do copy[name] = value end
@@ -368,8 +363,7 @@ end
 -- @treturn ?boolean true, also if the pool was closed before; nil after an error
 -- @return then the first error of an at_exit that nobody was told yet, or "timeout"
 function pool:close(how, ...)
-  check_self(self, "close")
-  check.none("close", 2, ...)
+  check_self(self, "close", 2, ...)
   how = how or NO_OPTIONS
   check.options(close_options, "close: options", how)
   if core.in_pool(self) then error("close: a task would wait for itself; use close_async", 2) end
@@ -384,8 +378,7 @@ end
 --   of an at_exit; nil if the system refuses what the wait needs
 -- @treturn ?string then why
 function pool:close_async(how, ...)
-  check_self(self, "close_async")
-  check.none("close_async", 2, ...)
+  check_self(self, "close_async", 2, ...)
   how = how or NO_OPTIONS
   check.options(close_async_options, "close_async: options", how)
   return start_close(self, how.drain)
@@ -399,8 +392,7 @@ end
 -- @treturn ?boolean nil if the system refused threads, or the pool is closed
 -- @treturn ?string then why
 function pool:resize(min, max, ...)
-  check_self(self, "resize")
-  check.none("resize", 3, ...)
+  check_self(self, "resize", 3, ...)
   check.is(check.range(0, 1024), "resize: argument 1 (min)", min)
   check.is(check.range(math.max(min, 1), 1024), "resize: argument 2 (max)", max or min)
   return core.resize(self, min, max or min)
@@ -412,8 +404,7 @@ end
 --   timed_out: the futures that ended with "timeout", whose tasks count as running until they
 --   return
 function pool:stats(...)
-  check_self(self, "stats")
-  check.none("stats", 1, ...)
+  check_self(self, "stats", 1, ...)
   return core.stats(self)
 end
 

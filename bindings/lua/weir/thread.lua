@@ -51,11 +51,7 @@ local function is_handle(value)
   return getmetatable(value) == handle
 end
 
-local function check_self(self, method)
-  if not is_handle(self) then
-    error(("%s: called on a %s, not on a thread (use t:%s())"):format(method, type(self), method), 3)
-  end
-end
+local check_self = check.receiver("thread", is_handle, "t")
 
 -- ---- the library -------------------------------------------------------------------
 

@@ -13,8 +13,6 @@
 #include <caml/threads.h>
 #include <caml/version.h>
 
-#include "ml.h"
-
 #if OCAML_VERSION < 50000
 #include <pthread.h>
 

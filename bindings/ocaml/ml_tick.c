@@ -15,7 +15,6 @@
 #include <caml/domain_state.h>
 #include <caml/domain.h>
 #endif
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>

@@ -10,7 +10,6 @@
 #include "mailbox/waiter.h"
 
 #include "mailbox/dispatch.h"
-#include "mailbox/mailbox.h"
 
 void wi_wait_begin(wi_waiter *w, const void *what)
 {

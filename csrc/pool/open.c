@@ -13,7 +13,6 @@
 #include "pool/owed.h"
 #include "pool/worker.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -10,9 +10,7 @@
  * are fired outside the lock.
  */
 #include "lus/channel.h"
-#include "lus/message.h"
 #include "lus/queue.h"
-#include "lus/waker.h"
 
 #include <sched.h>
 

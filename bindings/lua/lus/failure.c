@@ -6,7 +6,6 @@
  */
 #include "lus/failure.h"
 #include "runtime/util.h"
-#include "lus/actor.h"
 
 #include <stdlib.h>
 #include <string.h>

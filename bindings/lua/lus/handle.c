@@ -4,7 +4,6 @@
  */
 #include "lus/handle.h"
 #include "lus/core.h"
-#include "lus/actor.h"
 #include "lus/channel.h"
 #include "lus/roster.h"
 

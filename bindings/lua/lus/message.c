@@ -4,7 +4,6 @@
  * as a message of the codec.
  */
 #include "lus/message.h"
-#include "lus/core.h"
 
 #include <math.h>
 #include <string.h>

@@ -8,7 +8,6 @@
  */
 #include "lus/pending.h"
 #include "lus/core.h"
-#include "lus/actor.h"
 #include "lus/channel.h"
 #include "lus/failure.h"
 #include "lus/message.h"

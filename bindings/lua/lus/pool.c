@@ -16,8 +16,6 @@
  * of a coroutine of the thread that forked is over, all others stayed behind.
  */
 #include "lus/pool.h"
-#include "lus/core.h"
-#include "lus/actor.h"
 #include "lus/channel.h"
 #include "lus/roster.h"
 

@@ -7,7 +7,6 @@
  * codec does, by its address.
  */
 #include "lus/queue.h"
-#include "lus/channel.h"
 #include "lus/message.h"
 
 #include <stdlib.h>

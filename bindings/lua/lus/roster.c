@@ -3,7 +3,6 @@
  * roster.c: all actors of the process, and how often it has forked.
  */
 #include "lus/roster.h"
-#include "lus/actor.h"
 
 enum { MOST_ACTORS = 16384 };
 

@@ -14,7 +14,6 @@
 #include "lus/suspend.h"
 #include "lus/core.h"
 #include "lus/actor.h"
-#include "lus/pending.h"
 #include "lus/pool.h"
 #include "lus/roster.h"
 #include "lus/waker.h"

@@ -13,7 +13,6 @@
 #define _GNU_SOURCE
 #endif
 #include "runtime/burst.h"
-#include "runtime/main.h"
 #include "runtime/thread.h"
 
 #include <sched.h>

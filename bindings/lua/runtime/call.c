@@ -9,7 +9,6 @@
 #include "runtime/call.h"
 #include "runtime/job.h"
 #include "runtime/error.h"
-#include "runtime/main.h"
 #include "runtime/state.h"
 #include "runtime/thread.h"
 #include "runtime/util.h"

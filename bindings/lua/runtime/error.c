@@ -8,8 +8,6 @@
 #include "runtime/job.h"
 #include "runtime/state.h"
 #include "runtime/thread.h"
-#include "runtime/util.h"
-#include "codec/codec.h"
 
 static char key; /* its address: debug.traceback in the registry */
 

@@ -8,7 +8,6 @@
  */
 #include "runtime/future.h"
 #include "runtime/error.h"
-#include "runtime/job.h"
 #include "runtime/settle.h"
 #include "runtime/state.h"
 #include "runtime/thread.h"

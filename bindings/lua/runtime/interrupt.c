@@ -20,7 +20,6 @@
 #define _GNU_SOURCE
 #endif
 #include "runtime/interrupt.h"
-#include "runtime/main.h"
 #include "runtime/state.h"
 #include "runtime/util.h"
 #include "weir.h"

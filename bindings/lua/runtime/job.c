@@ -9,8 +9,6 @@
  */
 #include "runtime/job.h"
 #include "runtime/error.h"
-#include "runtime/main.h"
-#include "runtime/pool.h"
 #include "runtime/state.h"
 #include "runtime/thread.h"
 #include "runtime/util.h"

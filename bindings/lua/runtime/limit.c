@@ -4,8 +4,6 @@
  */
 #include "runtime/limit.h"
 #include "runtime/deadline.h"
-#include "runtime/job.h"
-#include "runtime/main.h"
 #include "runtime/settle.h"
 #include "runtime/state.h"
 #include "weir.h"

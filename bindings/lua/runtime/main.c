@@ -6,9 +6,6 @@
 #include "runtime/main.h"
 #include "runtime/error.h"
 #include "runtime/job.h"
-#include "runtime/state.h"
-#include "runtime/util.h"
-#include "weir.h"
 
 #include <stddef.h>
 #include <stdlib.h>

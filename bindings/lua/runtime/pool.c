@@ -10,9 +10,6 @@
 #include "runtime/pool.h"
 #include "runtime/locks.h"
 #include "runtime/state.h"
-#include "runtime/util.h"
-#include "codec/codec.h"
-#include "weir.h"
 
 #include <stdlib.h>
 

@@ -8,7 +8,6 @@
 #include "runtime/settle.h"
 #include "runtime/cancel.h"
 #include "runtime/deadline.h"
-#include "runtime/job.h"
 #include "runtime/main.h"
 #include "runtime/pool.h"
 #include "weir.h"

@@ -6,7 +6,6 @@
 #include "codec/codec.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 void *wl_counted_ref(void *counted)
 {

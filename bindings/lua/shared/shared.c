@@ -10,8 +10,6 @@
  */
 #include "shared/shared.h"
 #include "shared/counted.h"
-#include "runtime/state.h"
-#include "codec/codec.h"
 #include "weir.h"
 
 #include <stdlib.h>

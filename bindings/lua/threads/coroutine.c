@@ -6,7 +6,6 @@
  * LuaJIT keeps its own: its hooks belong to the state.
  */
 #include "runtime/cancel.h"
-#include "runtime/thread.h"
 #include "threads/threads.h"
 
 #if LUA_VERSION_NUM >= 504

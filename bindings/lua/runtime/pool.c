@@ -9,8 +9,8 @@
  */
 #include "runtime/pool.h"
 #include "runtime/locks.h"
-#include "runtime/state.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 
 /* ---- why an init failed ------------------------------------------------------ */
@@ -77,16 +77,13 @@ void wl_pool_unref(wl_pool *p)
 static void gone(weir_notice *notice, int outcome)
 {
     (void)outcome;
-    wl_pool *p = (wl_pool *)(void *)notice;
-    wl_pool_unref(p);
+    wl_pool_unref((wl_pool *)(void *)((char *)notice - offsetof(wl_pool, gone)));
 }
 
-void wl_pool_use(wl_pool *p) { atomic_fetch_add(&p->uses, 1); }
-
-void wl_pool_unuse(wl_pool *p)
+/* Nobody uses it any more. */
+static void let_go(void *pool)
 {
-    if (atomic_fetch_sub(&p->uses, 1) != 1)
-        return;
+    wl_pool   *p = pool;
     weir_pool *weir = p->weir;
     if (!weir) { /* was never opened */
         wl_pool_unref(p);
@@ -97,14 +94,18 @@ void wl_pool_unuse(wl_pool *p)
     weir_pool_release(weir); /* p may be gone by now */
 }
 
+static const wl_counted_class class = {wl_pool_class, let_go};
+
+void wl_pool_use(wl_pool *p) { wl_counted_ref(p); }
+void wl_pool_unuse(wl_pool *p) { wl_counted_unref(p); }
+
 /* ---- handles --------------------------------------------------------------- */
 
-wl_pool **wl_pool_slot(lua_State *L)
+wl_pool *wl_pool_make(lua_State *L)
 {
-    wl_pool **slot = lua_newuserdata(L, sizeof *slot);
-    *slot = NULL;
-    wl_set_class(L, wl_pool_class);
-    return slot;
+    wl_pool *p = wl_counted_make(L, wl_counted_slot(L, &class), &class, sizeof *p);
+    atomic_init(&p->refs, 1);
+    return p;
 }
 
 /* A finaliser may come to one that was collected with it. */
@@ -118,41 +119,4 @@ wl_pool *wl_pool_check(lua_State *L, int index)
 
 bool wl_pool_is(lua_State *L, int index) { return wl_test(L, index, wl_pool_class) != NULL; }
 
-/* handle -> */
-static int pool_gc(lua_State *L)
-{
-    wl_pool **slot = lua_touserdata(L, 1);
-    if (*slot)
-        wl_pool_unuse(*slot);
-    *slot = NULL;
-    return 0;
-}
-
-/* How handles cross to other states. */
-static void *handle_retain(void *userdata)
-{
-    wl_pool *p = *(wl_pool **)userdata;
-    if (p)
-        wl_pool_use(p);
-    return p;
-}
-static void handle_release(void *pool) { wl_pool_unuse(pool); }
-
-/* -> handle */
-static void handle_push(lua_State *L, void *pool)
-{
-    wl_require(L, wl_pool_class);
-    wl_pool **slot = wl_pool_slot(L);
-    wl_pool_use(pool);
-    *slot = pool;
-}
-
-static const wl_handle_type handle_type = {handle_retain, handle_release, handle_push};
-
-void wl_pool_class_make(lua_State *L)
-{
-    wl_class(L, wl_pool_class, "pool", pool_gc);
-    luaL_getmetatable(L, wl_pool_class);
-    wl_handle_metatable(L, lua_gettop(L), &handle_type);
-    lua_pop(L, 1);
-}
+void wl_pool_class_make(lua_State *L) { wl_counted_register(L, &class, "pool", wl_counted_gc); }

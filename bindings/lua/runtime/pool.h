@@ -4,9 +4,7 @@
  */
 #pragma once
 
-#include <stdatomic.h>
-
-#include "runtime/util.h"
+#include "runtime/counted.h"
 #include "codec/codec.h"
 #include "weir.h"
 
@@ -22,7 +20,8 @@ typedef struct {
 } wl_reason;
 
 struct wl_pool {
-    weir_notice gone; /* first: found by it */
+    wl_counted  uses; /* handles and unsettled jobs; the last one closes the pool */
+    weir_notice gone;
     /* Set by open, constant afterwards. */
     weir_pool    *weir;
     char         *name;
@@ -35,7 +34,6 @@ struct wl_pool {
     int64_t       cancel_ns;       /* until a cancelled task is abandoned; negative: never */
     wl_message   *package, *setup; /* what every thread unpacks first: see threads/thread.c */
     /* Atomic. */
-    _Atomic unsigned uses;      /* handles and unsettled jobs; the last one closes the pool */
     _Atomic unsigned refs;      /* threads, and one until the pool is gone; the last one frees */
     _Atomic unsigned most;      /* threads and spares that there may be */
     _Atomic uint64_t timed_out; /* futures that their timeout ended */
@@ -51,7 +49,7 @@ struct wl_pool {
 
 wl_pool   *wl_pool_check(lua_State *L, int index);
 bool       wl_pool_is(lua_State *L, int index);
-wl_pool  **wl_pool_slot(lua_State *L); /* -> handle of none; may raise */
+wl_pool   *wl_pool_make(lua_State *L); /* -> handle; one that is not opened yet. May raise */
 void       wl_pool_use(wl_pool *p);
 void       wl_pool_unuse(wl_pool *p);
 void       wl_pool_ref(wl_pool *p);

@@ -23,7 +23,7 @@
 #include "codec/codec.h"
 #include "shared/shared.h"
 #include "weir.h"
-#include "shared/counted.h"
+#include "runtime/counted.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #include "runtime/util.h"
 #include "codec/codec.h"
 #include "shared/shared.h"
-#include "shared/counted.h"
+#include "runtime/counted.h"
 
 #include <stdlib.h>
 

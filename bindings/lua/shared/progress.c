@@ -11,7 +11,7 @@
 #include "runtime/util.h"
 #include "codec/codec.h"
 #include "shared/shared.h"
-#include "shared/counted.h"
+#include "runtime/counted.h"
 
 #include <stdlib.h>
 

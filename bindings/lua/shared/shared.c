@@ -9,7 +9,7 @@
  * depend on the same version the first to take the lock wins, the others read again.
  */
 #include "shared/shared.h"
-#include "shared/counted.h"
+#include "runtime/counted.h"
 #include "weir.h"
 
 #include <stdlib.h>

@@ -87,18 +87,13 @@ static void note_most(wl_pool *p)
 
 static wl_pool *make_pool(lua_State *L)
 {
-    wl_pool **slot = wl_pool_slot(L);
-    wl_pool  *p = calloc(1, sizeof *p);
+    wl_pool *p = wl_pool_make(L);
     lua_getfield(L, 1, "name");
-    if (p && (p->name = wl_strdup(luaL_optstring(L, -1, "weir"))) != NULL) {
-        lua_pop(L, 1);
-        atomic_init(&p->refs, 1);
-        atomic_init(&p->uses, 1);
-        return *slot = p;
-    }
-    free(p);
-    luaL_error(L, "weir: not enough memory");
-    return NULL;
+    p->name = wl_strdup(luaL_optstring(L, -1, "weir"));
+    lua_pop(L, 1);
+    if (!p->name)
+        luaL_error(L, "weir: not enough memory");
+    return p;
 }
 
 static void opened(weir_notice *notice, int outcome)

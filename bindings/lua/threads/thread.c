@@ -301,7 +301,7 @@ static void keep_exit_error(lua_State *L, wl_pool *p)
     char *none = NULL;
     if (!text || !atomic_compare_exchange_strong(&p->exit_text, &none, text))
         free(text);
-    if (atomic_load(&p->uses) == 0)
+    if (atomic_load(&p->uses.refs) == 0)
         wl_pool_tell_exit_error(p);
 }
 

@@ -2,7 +2,7 @@
  *
  * counted.c: what handles in any number of states stand for.
  */
-#include "shared/counted.h"
+#include "runtime/counted.h"
 #include "codec/codec.h"
 
 #include <stdlib.h>

@@ -207,6 +207,16 @@ void settle_undelivered(rig *r, probe *t, int n);
     }
 void order_note(order *o, int id);
 
+/* Parks `parks` times, then returns its code. */
+typedef struct {
+    probe       p;
+    _Atomic int parks;
+} parker;
+
+int    parker_run(weir_task *task, void *state);
+parker parking(int times);
+void   until_parked(weir_task *task);
+
 /* A probe that holds its worker until plug_pull. */
 typedef struct {
     probe probe;

@@ -152,3 +152,21 @@ weir_pool_stats stats_of(weir_pool *pool)
     expect_op(s.idle, <=, s.threads);
     return s;
 }
+
+int parker_run(weir_task *task, void *state)
+{
+    parker *k = (parker *)task;
+    probe_run(task, state);
+    return atomic_fetch_sub(&k->parks, 1) > 0 ? WEIR_PARK : k->p.code;
+}
+
+parker parking(int times)
+{
+    return (parker){.p = {.task = {.run = parker_run, .done = probe_done}}, .parks = times};
+}
+
+void until_parked(weir_task *task)
+{
+    while (weir_task_get_state(task) != WEIR_TASK_PARKED)
+        sched_yield();
+}

@@ -4,30 +4,6 @@
  */
 #include "harness.h"
 
-/* Parks `parks` times, then returns its code. */
-typedef struct {
-    probe       p;
-    _Atomic int parks;
-} parker;
-
-static int run_parks(weir_task *task, void *state)
-{
-    parker *k = (parker *)task;
-    probe_run(task, state);
-    return atomic_fetch_sub(&k->parks, 1) > 0 ? WEIR_PARK : k->p.code;
-}
-
-static parker parking(int times)
-{
-    return (parker){.p = {.task = {.run = run_parks, .done = probe_done}}, .parks = times};
-}
-
-static void until_parked(weir_task *task)
-{
-    while (weir_task_get_state(task) != WEIR_TASK_PARKED)
-        sched_yield();
-}
-
 SCENARIO(a_parked_task_leaves_its_thread_and_runs_again_when_unparked)
 {
     rig    r;
@@ -203,7 +179,7 @@ static parker pair[2];
 
 static int run_wakes_the_other(weir_task *task, void *state)
 {
-    int rc = run_parks(task, state);
+    int rc = parker_run(task, state);
     weir_task_unpark(&pair[task == &pair[0].p.task].p.task);
     return rc;
 }
@@ -274,7 +250,7 @@ static int run_sleeps(weir_task *task, void *state)
     s->woken_at = now_ns();
     if (s->k.p.runs < s->timed && (s->rc = weir_task_park_within(task, s->within)) != 0)
         return s->rc;
-    return run_parks(task, state);
+    return parker_run(task, state);
 }
 
 static sleeper sleeping(int times, int64_t within)

@@ -201,6 +201,8 @@ typedef struct order {
  * mailbox; dispatches nothing. */
 void settle_undelivered(rig *r, probe *t, int n);
 
+weir_delivery fresh(void); /* which nothing was taken into yet */
+
 #define ORDER                                                                                      \
     {                                                                                              \
         PTHREAD_MUTEX_INITIALIZER, 0, { 0 }                                                        \

@@ -170,3 +170,5 @@ void until_parked(weir_task *task)
     while (weir_task_get_state(task) != WEIR_TASK_PARKED)
         sched_yield();
 }
+
+weir_delivery fresh(void) { return (weir_delivery){.size = sizeof(weir_delivery)}; }

@@ -402,3 +402,94 @@ describe("escapes from a pledge are refused:", function()
     assert.are.same({ 1, 2, "return 1", "string", 1, "string", "return 1", true, 5, 5 }, list)
   end)
 end)
+
+describe("a restricted state", function()
+  local jit_it = jit and it or pending
+
+  -- "package.preload['weir.core']" gave shared values, and finalizers that took any argument
+  it("reaches nothing that states share", function()
+    for _, module in ipairs { "weir.core", "weir.lus.core" } do
+      local list = after("local load = package.preload[args[1]] pledge('~all', 'seal')",
+        "return tostring(select(2, pcall(load)))", module)
+      assert.matches('permission "all" denied', list[1])
+    end
+  end)
+
+  it("cannot call what it took before", function()
+    local list = after("local core = require 'weir.core' core.shared_set('pledged', 1) pledge('~all')",
+      "return tostring(select(2, pcall(core.shared_get, 'pledged')))")
+    assert.matches('weir: permission "all" denied', list[1])
+    list = after("local weir = require 'weir' pledge('~all')",
+      "return tostring(select(2, pcall(weir.shared.get, 'pledged')))")
+    assert.matches('weir: permission "all" denied', list[1])
+  end)
+
+  it("is refused where foreign code was loaded, unless somebody vouches for it", function()
+    local path
+    for template in package.cpath:gmatch "[^;]+" do
+      local name = template:gsub("%?", "weir/core")
+      local file = not path and io.open(name)
+      if file then path = name file:close() end
+    end
+    local foreign = "assert(package.loadlib(args[1], 'luaopen_weir_core'))"
+    assert.matches("pledge: module \".*core.so\" is foreign code",
+      after("", "return select(2, pcall(function() " .. foreign .. " pledge 'load' end))", path)[1])
+    assert.are.same({ true }, after(foreign, "return (pledge('vouch=' .. args[1], 'load'))", path))
+    assert.are.same({ true }, after("pcall(require, 'none.such')", "return (pledge 'load')"))
+    assert.matches("must be a permission", after("", "return select(2, pcall(pledge, 'vouch'))")[1])
+  end)
+
+  jit_it("finds no FFI behind a literal", function()
+    local list = after("pledge('load', 'seal')",
+      "local x = loadstring 'return 1LL'() return tostring(package.loaded.ffi) .. type(x)")
+    assert.are.equal("nilcdata", list[1])
+    for _, name in ipairs { "ffi", "string.buffer", "jit.util" } do
+      assert.matches('permission "all" denied',
+        after("pledge('load', 'seal')", "return tostring(select(2, pcall(require, args[1])))", name)[1])
+      assert.matches(('module "%s" is foreign code'):format(name),
+        after("require(args[1]) package.loaded[args[1]] = nil", "return select(2, pcall(pledge, 'load'))", name)[1])
+    end
+    assert.matches('module "ffi" is foreign code',
+      after("local x = loadstring 'return 1LL'()", "return select(2, pcall(pledge, 'load'))")[1])
+    assert.matches('module "ffi" is foreign code',
+      after("local x = loadstring 'return 1LL'() package.loaded.ffi = nil",
+        "return select(2, pcall(pledge, 'load'))")[1])
+    assert.are.same({ true }, after("require 'ffi'", "return (pledge('vouch=ffi', 'load'))"))
+  end)
+
+  it("removes and renames links, not what they lead to", function()
+    local base = os.tmpname()
+    os.execute(("rm '%s' && mkdir '%s'"):format(base, base))
+    os.execute(("cd '%s' && echo kept >file && ln -s file link && ln -s file link2"):format(base))
+    assert.are.same({ true, true }, run([[
+      local base = ...
+      pledge("load", "fs=" .. base .. "/*")
+      worker.message((os.remove(base .. "/link")))
+      worker.message((os.rename(base .. "/link2", base .. "/moved")))]], base))
+    local file = assert(io.open(base .. "/file"))
+    assert.are.equal("kept", file:read "*l")
+    file:close()
+    assert.is_nil(io.open(base .. "/link"))
+    file = assert(io.open(base .. "/moved"))
+    assert.are.equal("kept", file:read "*l")
+    file:close()
+    os.execute(("rm -r '%s'"):format(base))
+  end)
+end)
+
+describe("finalizers", function()
+  it("refuse what is not of their class", function()
+    local core, checked = require "weir.core", 0
+    for name, class in pairs(core) do
+      local gc = type(class) == "table" and rawget(class, "__gc")
+      if gc then
+        checked = checked + 1
+        for _, wrong in ipairs { false, 1, {}, io.stdout, coroutine.create(function() end) } do
+          assert.is_false((pcall(gc, wrong)), name)
+        end
+        assert.is_false((pcall(gc)), name)
+      end
+    end
+    assert.is_true(checked >= 6, checked)
+  end)
+end)

@@ -25,6 +25,7 @@ typedef struct {
     wl_rights *rights;  /* NULL: all; see rights.h */
     bool       sealed;  /* they stay as they are */
     bool       guarded; /* its library's functions ask for them */
+    bool       emptied; /* no literal opens FFI any more */
 } wl_lus;
 
 wl_lus *wl_lus_of(lua_State *L);                     /* NULL: not opened */

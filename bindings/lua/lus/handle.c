@@ -39,7 +39,7 @@ wl_actor **wl_actor_slot(lua_State *L)
 /* handle -> */
 static int handle_gc(lua_State *L)
 {
-    wl_actor **slot = lua_touserdata(L, 1);
+    wl_actor **slot = luaL_checkudata(L, 1, WORKER);
     if (*slot)
         wl_actor_let_go(*slot);
     *slot = NULL;

@@ -47,7 +47,7 @@ void wl_pending_disarm(wl_pending *op)
 /* op -> */
 static int op_gc(lua_State *L)
 {
-    wl_pending *op = lua_touserdata(L, 1);
+    wl_pending *op = wl_pending_check(L, 1);
     wl_pending_disarm(op);
     for (int i = 0; i < op->n; i++)
         wl_actor_unref(op->at[i].actor);

@@ -5,7 +5,7 @@
  * A name is a right (fs, fs:read, fs:write, load, exec, env, network), all, or seal; "~"
  * before it gives it up, "=pattern" behind fs:read, fs:write and env is a part of it. What
  * a call names without "~" is all that the state keeps of what it had; so a call can only
- * take away.
+ * take away. "vouch=NAME" says that a C module that was loaded before may stay.
  */
 #include "lus/rights.h"
 #include "lus/core.h"
@@ -34,6 +34,7 @@ static const word words[] = {
     {"network:http", BIT(WL_NETWORK), true, true},
     {"all", BIT(WL_RIGHTS) - 1, false, false},
     {"seal", 0, false, false},
+    {"vouch", 0, true, true}, /* for foreign code that is in the state, by its name */
 };
 
 /* One argument. */
@@ -49,6 +50,8 @@ static int invalid(lua_State *L, int i, const char *why)
     return luaL_error(L, "pledge: argument %d must be a permission, got \"%s\"%s", i,
                       lua_tostring(L, i), why);
 }
+
+static bool is_vouch(const word *w) { return w->rights == 0 && w->has_value; }
 
 static void parse(lua_State *L, int i, ask *a)
 {
@@ -66,7 +69,8 @@ static void parse(lua_State *L, int i, ask *a)
     for (size_t k = 0; k < sizeof words / sizeof *words; k++)
         if (strlen(words[k].name) == length && memcmp(words[k].name, name, length) == 0)
             a->word = &words[k];
-    if (!a->word || (a->value && (!a->word->has_value || !*a->value)))
+    if (!a->word || (a->value && (!a->word->has_value || !*a->value)) ||
+        (is_vouch(a->word) && !a->value))
         invalid(L, i, "");
     if (a->word->rights == BIT(WL_RIGHTS) - 1 && !a->rejects)
         invalid(L, i, ": a script cannot ask for it");
@@ -126,6 +130,25 @@ static wl_rights *narrow(lua_State *L, wl_rights *old, ask *a, int n)
     return NULL;
 }
 
+/* Rights bind the functions of Lua's library. What C code does that was loaded beside it, they
+ * cannot bind. */
+static void refuse_foreign(lua_State *L, ask *a, int n)
+{
+    for (int i = 1; i <= n; i++) {
+        parse(L, i, a);
+        if (is_vouch(a->word))
+            wl_foreign_vouch(L, a->value);
+    }
+    wl_foreign_push(L);
+    const char *name = lua_tostring(L, -1);
+    if (name)
+        luaL_error(L,
+                   "pledge: module \"%s\" is foreign code, which permissions do not bind "
+                   "(\"vouch=%s\" lets it stay)",
+                   name, name);
+    lua_pop(L, 1);
+}
+
 /* names... -> a boolean for each */
 static int pledge(lua_State *L)
 {
@@ -140,6 +163,8 @@ static int pledge(lua_State *L)
     }
     if (sealed || n == 0)
         return n;
+    if (!s->rights)
+        refuse_foreign(L, a, n);
     wl_rights *narrower = narrow(L, s->rights, a, n);
     if (!narrower)
         return luaL_error(L, "pledge: not enough memory");
@@ -147,7 +172,7 @@ static int pledge(lua_State *L)
     wl_lus_restrict(L, narrower);
     for (int i = 1; i <= n; i++) {
         parse(L, i, a);
-        s->sealed |= a->word->rights == 0;
+        s->sealed |= a->word->rights == 0 && !is_vouch(a->word);
     }
     return n;
 }

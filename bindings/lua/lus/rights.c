@@ -92,14 +92,11 @@ bool wl_rights_have(const wl_rights *r, enum wl_right right, const char *value)
 
 /* ---- paths ------------------------------------------------------------------------- */
 
-/* Of one that is not there. A link that leads nowhere is, but to make it is to make what
- * it leads to. */
-static bool canonical_new(const char *path, char out[PATH_MAX])
+bool wl_canonical_entry(const char *path, char out[PATH_MAX])
 {
     char        folder[PATH_MAX];
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     size_t      length = slash ? (size_t)(slash - path) : 0;
-    struct stat s;
     if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || length >= sizeof folder)
         return false;
     memcpy(folder, path, length);
@@ -110,7 +107,15 @@ static bool canonical_new(const char *path, char out[PATH_MAX])
     if (n + strlen(name) + 2 > PATH_MAX)
         return false;
     sprintf(out + n, "%s%s", n == 1 ? "" : "/", name);
-    return lstat(out, &s) != 0 && errno == ENOENT;
+    return true;
+}
+
+/* Of one that is not there. A link that leads nowhere is, but to make it is to make what
+ * it leads to. */
+static bool canonical_new(const char *path, char out[PATH_MAX])
+{
+    struct stat s;
+    return wl_canonical_entry(path, out) && lstat(out, &s) != 0 && errno == ENOENT;
 }
 
 bool wl_canonical(const char *path, char out[PATH_MAX])

@@ -45,6 +45,8 @@ bool wl_rights_have(const wl_rights *r, enum wl_right right, const char *value);
 /* The path without links, "." and ".."; of one that is not there its folder's is. False:
  * it has none. The same for a pattern, as far as its first special character. */
 bool wl_canonical(const char *path, char out[PATH_MAX]);
+/* The same for what the path names itself: if that is a link, the link. */
+bool wl_canonical_entry(const char *path, char out[PATH_MAX]);
 void wl_canonical_pattern(const char *pattern, char out[PATH_MAX]);
 
 /* ---- a state's ------------------------------------------------------------------ */
@@ -55,7 +57,14 @@ void wl_need(lua_State *L, const char *function, enum wl_right right, const char
 void wl_need_path(lua_State *L, const char *function, enum wl_right right,
                   int i); /* and makes it canonical */
 
-void wl_pledge_push(lua_State *L);    /* -> pledge */
+void wl_pledge_push(lua_State *L); /* -> pledge */
+void wl_guard_module(lua_State *L, const char *name, lua_CFunction loader);
 void wl_guards_install(lua_State *L); /* once per state */
+
+/* Foreign code, by the names of its modules: noted when it comes into the state, refused by the
+ * first pledge unless somebody vouches for it. */
+void wl_foreign_note(lua_State *L, const char *name);
+void wl_foreign_vouch(lua_State *L, const char *name);
+void wl_foreign_push(lua_State *L); /* -> name, or nil: one that nobody vouched for */
 
 #pragma GCC visibility pop

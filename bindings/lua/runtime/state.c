@@ -9,6 +9,7 @@
 #include "runtime/thread.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 const char wl_future_class[] = "weir.future", wl_pool_class[] = "weir.pool";
 
@@ -73,14 +74,42 @@ void wl_need_all(lua_State *L, const char *function)
 
 /* ---- classes and methods ------------------------------------------------ */
 
-/* table -> table */
-void wl_method(lua_State *L, const char *name, lua_CFunction fn)
+static void push_method_upvalues(lua_State *L)
 {
     wl_state_push(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, wl_future_class);
     lua_rawgetp(L, LUA_REGISTRYINDEX, wl_pool_class);
+}
+
+/* table -> table */
+void wl_method(lua_State *L, const char *name, lua_CFunction fn)
+{
+    push_method_upvalues(L);
     lua_pushcclosure(L, fn, WL_UPVALUES);
     lua_setfield(L, -2, name);
+}
+
+/* A finalizer of a class stands in its metatable, where a script may call it with anything.
+ * Upvalues after those of a method: the type, the finalizer. */
+static int checked_gc(lua_State *L)
+{
+    wl_check(L, 1, lua_touserdata(L, lua_upvalueindex(WL_UPVALUES + 1)));
+    void         *address = lua_touserdata(L, lua_upvalueindex(WL_UPVALUES + 2));
+    lua_CFunction gc;
+    memcpy(&gc, &address, sizeof gc);
+    return gc(L);
+}
+
+/* table -> table */
+static void set_gc(lua_State *L, const char *type, lua_CFunction gc)
+{
+    void *address;
+    memcpy(&address, &gc, sizeof address);
+    push_method_upvalues(L);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)type);
+    lua_pushlightuserdata(L, address);
+    lua_pushcclosure(L, checked_gc, WL_UPVALUES + 2);
+    lua_setfield(L, -2, "__gc");
 }
 
 /* The type's metatable becomes module[name], for Lua to complete.
@@ -91,7 +120,7 @@ void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc
     luaL_newmetatable(L, type);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, type);
-    wl_method(L, "__gc", gc);
+    set_gc(L, type, gc);
     lua_pushliteral(L, "weir");
     lua_setfield(L, -2, "__metatable");
     lua_setfield(L, -2, name);

@@ -121,8 +121,14 @@
 -- - `~all` gives up everything, `seal` any later change
 --
 -- A state that has pledged is restricted for good, whatever it kept: it loads no bytecode and
--- no C module, and has no ffi, no debug except debug.traceback, no pools and no run_in_main.
--- `network` can only be given up. C modules that were loaded before keep their powers.
+-- no C module, and has no ffi, no string.buffer, no debug except debug.traceback, no pools and no
+-- run_in_main. In a worker every function of weir but those of weir.worker is refused.
+-- `network` can only be given up.
+--
+-- No right binds a C module, nor LuaJIT's ffi, string.buffer, jit.util and jit.profile. So the
+-- first pledge raises, naming the module, when one was loaded after `require "weir.worker"`; in
+-- a worker that is any. `vouch=NAME` lets it stay, with all its powers (an addition to Lus):
+-- pledge("vouch=lfs", "load"). In LuaJIT a literal like 1LL loads ffi.
 --
 -- After `require "weir.worker"` functions of Lua's library check the rights at every call. So
 -- a reference taken after that require is bound, even if it is older than the pledge.

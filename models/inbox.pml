@@ -181,7 +181,7 @@ look_on: /* next_relocks() */
         :: else
         fi
     }
-    /* wi_pool_linger_relocks(): for any time, once */
+    /* wi_pool_linger_relocks(): for any time, once, or not at all */
     if
     :: atomic { !lingered && !searching ->
             lingered = true; searching = true; woken[me] = true; must_lock = false; lock = false }
@@ -194,7 +194,7 @@ look_on: /* next_relocks() */
 #ifndef BUG_LINGER_BLIND
         goto look_on
 #endif
-    :: lingered || searching
+    :: true
     fi;
     /* wi_pool_sleep_relocks() */
 #ifdef BUG_LOOK_FIRST

@@ -65,7 +65,9 @@ struct weir_pool {
     wi_list  idle;      /* of them, asleep; the last to sleep first */
     bool     searching; /* an idle worker was woken and has not looked yet, or lingers */
     bool     lingering;
-    uint64_t picked; /* when one last began to linger */
+    uint64_t picked;   /* when one last began to linger */
+    unsigned missed;   /* looks in a row that saw nothing come */
+    unsigned unlooked; /* sleeps since then without a look before */
     unsigned serving;
     unsigned leaving;  /* of them: will look for no more work */
     unsigned blocked;  /* of them, inside weir_blocking_begin or weir_wait */

@@ -41,7 +41,8 @@
  */
 #include "pool/staff.h"
 
-enum { LINGER_NS = 20000, PAUSE_NS = 2000, LOT_NS = 32 };
+/* After MISSES looks in vain in a row only every LOOK_EVERYth sleep looks before. */
+enum { LINGER_NS = 20000, PAUSE_NS = 200, LOT_NS = 32, MISSES = 4, LOOK_EVERY = 32 };
 
 unsigned wi_pool_present_locked(const weir_pool *p) { return p->serving - p->leaving; }
 
@@ -207,18 +208,31 @@ static int64_t pause_locked(weir_pool *p)
     return pause > PAUSE_NS ? pause : PAUSE_NS;
 }
 
+static bool has_come(weir_pool *p)
+{
+    return wi_queue_was_offered(&p->queue) || atomic_load(&p->hailed);
+}
+
 static void look_out(weir_pool *p, int64_t pause)
 {
     int64_t now = weir_now(), until = now + LINGER_NS;
     do {
         for (int64_t next = now + pause; now < next; now = weir_now())
             wi_relax();
-    } while (!wi_queue_was_offered(&p->queue) && !atomic_load(&p->hailed) && now < until);
+    } while (!has_come(p) && now < until);
+}
+
+/* A look in vain may itself be why nothing came: the submitter waits for this CPU. */
+static bool must_linger_locked(weir_pool *p)
+{
+    if (!p->lingers || p->searching || p->paused || p->state == WI_OPENING)
+        return false;
+    return p->missed < MISSES || ++p->unlooked % LOOK_EVERY == 0;
 }
 
 bool wi_pool_linger_relocks(weir_pool *p, weir_worker *w)
 {
-    if (!p->lingers || p->searching || p->paused || p->state == WI_OPENING)
+    if (!must_linger_locked(p))
         return false;
     int64_t pause = pause_locked(p);
     p->lingering = p->searching = w->woken = true;
@@ -227,6 +241,7 @@ bool wi_pool_linger_relocks(weir_pool *p, weir_worker *w)
     wi_unlock(&p->lock);
     look_out(p, pause);
     wi_lock(&p->lock);
+    p->missed = has_come(p) ? 0 : p->missed + (p->missed < MISSES);
     p->lingering = p->searching = w->woken = false;
     return true;
 }

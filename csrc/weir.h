@@ -520,6 +520,13 @@ WEIR_API int weir_main_quiet(weir_main *main, bool quiet);
  * does until it is finished, also inside its own fn: another thread may finish it. */
 WEIR_API int weir_main_wait(weir_main *main, int64_t timeout_ns);
 
+/* Before it sleeps, such a wait looks for what is pending for at most `ns`, because a sleep and
+ * a wake-up on another CPU cost more than many tasks. It does not look when nothing is pending,
+ * and seldom when it has looked in vain several times. 0: it sleeps at once. By default 20000,
+ * and 0 if the main was opened by a thread that may run on one CPU only. Returns 0, WEIR_EINVAL
+ * (NULL, or ns < 0), or WEIR_EPERM on a foreign thread. */
+WEIR_API int weir_main_linger(weir_main *main, int64_t ns);
+
 /* One delivery that the main's owner handles itself, see weir_main_next. Zero-fill it, then
  * set size. Of task, notice, call and pool, the one that was delivered is not NULL. */
 typedef struct {

@@ -103,6 +103,8 @@ bool wi_park(wi_parker *p, int64_t deadline)
     }
 }
 
+bool wi_parker_has_token(wi_parker *p) { return atomic_load(&p->word) == TOKEN; }
+
 bool wi_unpark_begin(wi_parker *p) { return atomic_exchange(&p->word, TOKEN) == ASLEEP; }
 
 void wi_unpark_end(wi_parker *p) { futex(&p->word, WAKE_PRIVATE, 1, -1); }
@@ -151,6 +153,14 @@ bool wi_park(wi_parker *p, int64_t deadline)
     p->token = false;
     pthread_mutex_unlock(&p->lock);
     return got;
+}
+
+bool wi_parker_has_token(wi_parker *p)
+{
+    pthread_mutex_lock(&p->lock);
+    bool has = p->token;
+    pthread_mutex_unlock(&p->lock);
+    return has;
 }
 
 /* Signals under the lock: the sleeper cannot return, and free *p, before. */

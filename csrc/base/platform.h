@@ -79,6 +79,8 @@ void wi_parker_destroy(wi_parker *p);
 /* Consumes the token, sleeping until there is one or `deadline` (weir_now time,
  * negative: none). False when the deadline passed without a token. */
 bool wi_park(wi_parker *p, int64_t deadline);
+/* Whether a park would find a token: a look, which changes nothing. The sleeper alone. */
+bool wi_parker_has_token(wi_parker *p);
 /* Leaves a token and wakes the sleeper. After it, *p may already be gone. */
 void wi_unpark(wi_parker *p);
 /* Its two halves, the second for after the unlock, so that the woken thread does not

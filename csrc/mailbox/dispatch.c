@@ -102,6 +102,7 @@ static void give(weir_main *m, weir_link *e, weir_delivery *d)
 {
     const struct weir_kind *kind = e->kind;
     wi_unlink(e);
+    m->given++;
     if (kind->lane == WI_CALLS)
         wi_unlink(&wi_container(e, wi_call_links, link)->of_calls);
     else if (kind->lane == WI_OTHERS)

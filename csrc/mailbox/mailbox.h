@@ -79,6 +79,11 @@ struct weir_main {
     unsigned        beginning; /* calls between begin and end, each with a hold of its own */
     unsigned        kept;      /* fork: holds of pools and tasks that stay */
     unsigned        coming;    /* fork: tasks that run on in the child, and are told here */
+    int64_t         linger_ns; /* how long weir_main_wait looks before it sleeps; 0: not at all */
+    unsigned        missed;    /* looks in a row that saw nothing come */
+    unsigned        unlooked;  /* waits since then that went to sleep at once */
+    uint64_t        given;     /* deliveries ever */
+    uint64_t        seen;      /* of them, when it last began to look */
     void (*on_busy)(weir_main *, bool, void *);
     void *on_busy_arg;
 };

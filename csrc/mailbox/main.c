@@ -5,6 +5,7 @@
 #include "mailbox/main.h"
 
 #include "base/at_fork.h"
+#include "base/cpus.h"
 #include "base/registry.h"
 #include "mailbox/call.h"
 #include "mailbox/dispatch.h"
@@ -12,6 +13,10 @@
 #include "mailbox/waiter.h"
 
 #include <stdlib.h>
+
+/* A little less than a sleep and a wake-up on another CPU cost; after so many looks in vain
+ * only one wait of so many looks. */
+enum { LINGER_NS = 20000, LOT_NS = 32, MISSES = 4, LOOK_EVERY = 32 };
 
 int wi_main_make(weir_main **out)
 {
@@ -29,6 +34,7 @@ int wi_main_make(weir_main **out)
     wi_list_init(&m->begun), wi_list_init(&m->callers);
     atomic_init(&m->refs, 0);
     m->forks = wi_forks;
+    m->linger_ns = wi_has_cpus() ? LINGER_NS : 0;
     wi_main_hold(m);
     atomic_fetch_add(&m->owner->refs, 1);
     wi_list_append(&m->owner->mains, &m->of_thread);
@@ -61,6 +67,51 @@ static void end_sleep(weir_main *m)
     wi_unlock(&m->lock);
 }
 
+int weir_main_linger(weir_main *m, int64_t ns)
+{
+    if (!m || ns < 0)
+        return WEIR_EINVAL;
+    if (m->owner != wi_thread_self())
+        return WEIR_EPERM;
+    m->linger_ns = ns;
+    m->missed = 0;
+    return 0;
+}
+
+/* Nothing pending: what ends the wait is no task of ours, and may take any time. */
+static bool must_linger(weir_main *m)
+{
+    if (!m->linger_ns || weir_main_pending(m) <= m->telling)
+        return false;
+    return m->missed < MISSES || ++m->unlooked % LOOK_EVERY == 0;
+}
+
+/* How long until the first look: the more the last lot had, the more is on its way, and
+ * what has come by then is taken at once. */
+static int64_t pause_of(weir_main *m)
+{
+    uint64_t lot = m->given - m->seen;
+    m->seen = m->given;
+    return lot < LINGER_NS / LOT_NS ? (int64_t)lot * LOT_NS : LINGER_NS;
+}
+
+/* Looks for the token that ends the park which follows. Nobody need know that the owner is
+ * awake: whatever comes is posted as to a sleeper, and its token costs no call then. */
+static void linger(weir_main *m, wi_parker *parker, int64_t deadline)
+{
+    int64_t until = wi_deadline(m->linger_ns);
+    if (until < 0 || (deadline >= 0 && deadline < until))
+        until = deadline;
+    int64_t now = weir_now(), first = now + pause_of(m);
+    bool    came = false;
+    while (!came && (until < 0 || now < until)) {
+        wi_relax();
+        now = weir_now();
+        came = now >= first && wi_parker_has_token(parker);
+    }
+    m->missed = came ? 0 : m->missed + (m->missed < MISSES);
+}
+
 /* Until something may be there. What is urgent for the thread's other mains is served here;
  * m's own waits for next. That looks after the wait has ended, because a call that comes
  * before then unparks us and writes nothing. */
@@ -71,6 +122,8 @@ static bool sleep_until(weir_main *m, int64_t deadline)
     wi_wait_begin(&w, NULL);
     m->depth++; /* a call served here must not close us */
     if (!wi_mains_serve(w.thread, m) && begin_sleep(m)) {
+        if (must_linger(m))
+            linger(m, w.parker, deadline);
         in_time = wi_park(w.parker, deadline);
         end_sleep(m);
     }

@@ -85,6 +85,60 @@ TEST(a_quiet_main_writes_nothing_and_tells_when_that_ends)
     rig_close(&r);
 }
 
+typedef struct {
+    probe      probe; /* first: the task is its beginning */
+    weir_main *m;
+} caller;
+
+static void finish_at_once(weir_call *call, void *arg)
+{
+    (void)arg;
+    weir_call_finish(call, 0, NULL);
+}
+
+static int call_main(weir_task *t, void *state)
+{
+    (void)state;
+    expect_eq(weir_run_in_main(((caller *)(void *)t)->m, finish_at_once, NULL, NULL), 0);
+    return 0;
+}
+
+/* No look ends by itself here, so each wait ends by what its look has seen. */
+TEST(a_wait_that_looks_sees_completions_calls_and_its_time)
+{
+    rig    r;
+    plug   p;
+    probe  t = PROBE;
+    caller c = {.probe = PROBE};
+    expect(rig_open(&r, 1));
+    expect_eq(weir_main_open(&c.m), 0);
+    expect_eq(weir_main_linger(r.m, INT64_MAX), 0);
+    for (int i = 1; i <= 300; i++) {
+        expect_eq(weir_run(r.p, &t.task, r.m), 0);
+        expect_eq(weir_main_wait(r.m, -1), 1);
+        expect_eq(t.dones, i);
+    }
+    c.probe.task.run = call_main;
+    expect_eq(weir_run(r.p, &c.probe.task, r.m), 0);
+    expect_eq(weir_main_wait(r.m, -1), 1); /* the other main's call is served meanwhile */
+    expect_eq(c.probe.dones, 1);
+    expect(plug_in(&p, r.p, r.m));
+    expect_eq(weir_main_wait(r.m, MILLIS(2)), 0);
+    plug_pull(&p);
+    main_end(c.m);
+    rig_close(&r);
+}
+
+TEST(linger_is_refused_for_no_main_and_less_than_no_time)
+{
+    rig r;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_main_linger(NULL, 0), WEIR_EINVAL);
+    expect_eq(weir_main_linger(r.m, -1), WEIR_EINVAL);
+    expect_eq(weir_main_linger(r.m, 0), 0);
+    rig_close(&r);
+}
+
 /* Its owner sleeps in the wait while the worker settles: that wakes it. */
 TEST(a_quiet_main_wakes_its_wait)
 {
@@ -102,7 +156,7 @@ TEST(a_quiet_main_wakes_its_wait)
 
 typedef struct {
     weir_main *m;
-    int        dispatch, wait, close, on_busy, quiet;
+    int        dispatch, wait, close, on_busy, quiet, linger;
 } foreign;
 
 static void uses_a_foreign_main(void *arg)
@@ -113,6 +167,7 @@ static void uses_a_foreign_main(void *arg)
     f->close = weir_main_close(f->m, WEIR_DETACH);
     f->on_busy = weir_main_on_busy(f->m, NULL, NULL);
     f->quiet = weir_main_quiet(f->m, true);
+    f->linger = weir_main_linger(f->m, 0);
     expect_eq(weir_main_pending(f->m), 1);
     expect_op(weir_main_fd(f->m), >=, 0);
 }
@@ -133,6 +188,7 @@ TEST(only_its_own_thread_may_use_a_main)
     expect_eq(f.close, WEIR_EPERM);
     expect_eq(f.on_busy, WEIR_EPERM);
     expect_eq(f.quiet, WEIR_EPERM);
+    expect_eq(f.linger, WEIR_EPERM);
     expect_eq(t[0].dones, 0);
     rig_close(&r);
 }
@@ -387,6 +443,8 @@ TEST(a_main_takes_no_number_of_the_standard_streams)
 SUITE(main, a_main_takes_no_number_of_the_standard_streams,
       the_descriptor_is_readable_while_something_waits, many_completions_cost_one_write,
       a_quiet_main_writes_nothing_and_tells_when_that_ends, a_quiet_main_wakes_its_wait,
+      a_wait_that_looks_sees_completions_calls_and_its_time,
+      linger_is_refused_for_no_main_and_less_than_no_time,
       a_budget_leaves_the_rest_in_order_and_the_descriptor_readable,
       only_its_own_thread_may_use_a_main, a_nested_dispatch_goes_on_with_the_same_ordered_list,
       done_may_wait_for_another_task_in_the_same_main, wait_inside_the_last_done_ends_at_once,

@@ -27,6 +27,7 @@ example limits
 example stats
 example poll localhost 127.0.0.1 no-such-host.invalid
 example libuv input/reach.txt input/pool.txt input/empty.txt input/missing.txt
+example uv_work input/reach.txt input/pool.txt input/empty.txt input/missing.txt
 example glib input/reach.txt input/pool.txt input/empty.txt input/missing.txt
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

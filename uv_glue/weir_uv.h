@@ -8,7 +8,7 @@
  * under loop->wq_mutex and wakes loop->wq_async, and the loop calls its `done`. Until then it
  * counts in loop->active_reqs. So uv_run, uv_loop_alive, uv_loop_close, uv_walk and
  * uv_loop_fork do what they do for uv_queue_work. These fields stand in uv.h, and every
- * libuv since 1.19 has them; uv.h calls them private.
+ * libuv since 1.20 has them; uv.h calls them private.
  */
 #ifndef WEIR_UV_H
 #define WEIR_UV_H
@@ -18,8 +18,8 @@
 #include <uv.h>
 #include <weir.h>
 
-#if UV_VERSION_HEX < 0x011300
-#error "weir_uv.h needs libuv 1.19 or newer"
+#if UV_VERSION_HEX < 0x011400
+#error "weir_uv.h needs libuv 1.20 or newer"
 #endif
 
 /* One copy per program or shared object, so that a request is known in all its files. */

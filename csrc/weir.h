@@ -495,8 +495,9 @@ WEIR_API int weir_main_open(weir_main **out);
  * read or close it. The number stays valid until weir_main_close; after fork the same number
  * is a fresh descriptor in the child. While its thread blocks inside weir, run_in_main calls
  * and lends wake that thread and need not make it readable. So a function that runs inside
- * such a wait and turns the loop itself calls weir_main_wait and does not poll. Any
- * thread. */
+ * such a wait and turns the loop itself calls weir_main_wait and does not poll. An
+ * edge-triggered poll (EPOLLET) misses nothing either: what comes to an empty main is a new
+ * edge, and so is what a dispatch with a limit leaves. Any thread. */
 WEIR_API int weir_main_fd(const weir_main *main);
 
 /* Delivers what is there now, in order, without waiting; at most max deliveries if max > 0.

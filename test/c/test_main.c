@@ -5,6 +5,9 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#ifdef __linux__
+#include <sys/epoll.h>
+#endif
 #include <unistd.h>
 
 SCENARIO(the_descriptor_is_readable_while_something_waits)
@@ -378,6 +381,55 @@ SCENARIO(a_poll_loop_is_woken_by_each_completion)
     rig_close(&r);
 }
 
+#ifdef __linux__
+static int edge_of(int fd)
+{
+    struct epoll_event in = {.events = EPOLLIN | EPOLLET};
+    int                epoll = epoll_create1(EPOLL_CLOEXEC);
+    expect(epoll >= 0);
+    expect_eq(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &in), 0);
+    return epoll;
+}
+static int edges(int epoll, int timeout)
+{
+    struct epoll_event out;
+    return epoll_wait(epoll, &out, 1, timeout);
+}
+TEST(an_edge_triggered_loop_that_dispatches_all_misses_nothing)
+{
+    rig   r;
+    probe t[3];
+    int   epoll;
+    expect(rig_open(&r, 1));
+    epoll = edge_of(weir_main_fd(r.m));
+    for (int round = 0; round < 200; round++) {
+        settle_undelivered(&r, t, 3);
+        expect_eq(edges(epoll, -1), 1);
+        expect_eq(weir_main_dispatch(r.m, 0), 3);
+        expect_eq(edges(epoll, 0), 0);
+    }
+    close(epoll);
+    rig_close(&r);
+}
+TEST(an_edge_triggered_loop_is_told_of_what_a_budget_left)
+{
+    rig   r;
+    probe t[3];
+    int   epoll;
+    expect(rig_open(&r, 1));
+    epoll = edge_of(weir_main_fd(r.m));
+    settle_undelivered(&r, t, 3);
+    for (int i = 0; i < 3; i++) {
+        expect_eq(edges(epoll, 0), 1);
+        expect_eq(weir_main_dispatch(r.m, 1), 1);
+    }
+    weir_main_dispatch(r.m, 0);
+    expect_eq(edges(epoll, 0), 0);
+    close(epoll);
+    rig_close(&r);
+}
+#endif
+
 TEST(deliveries_of_one_worker_arrive_in_order)
 {
     enum { N = 200 };
@@ -440,7 +492,14 @@ TEST(a_main_takes_no_number_of_the_standard_streams)
     child_reap(child_start(opens_without_standard_streams, NULL));
 }
 
-SUITE(main, a_main_takes_no_number_of_the_standard_streams,
+#ifdef __linux__
+#define EDGES                                                                                      \
+    an_edge_triggered_loop_that_dispatches_all_misses_nothing,                                     \
+        an_edge_triggered_loop_is_told_of_what_a_budget_left,
+#else
+#define EDGES
+#endif
+SUITE(main, EDGES a_main_takes_no_number_of_the_standard_streams,
       the_descriptor_is_readable_while_something_waits, many_completions_cost_one_write,
       a_quiet_main_writes_nothing_and_tells_when_that_ends, a_quiet_main_wakes_its_wait,
       a_wait_that_looks_sees_completions_calls_and_its_time,

@@ -73,7 +73,7 @@ void wi_pool_unqueue_locked(weir_pool *p, weir_task *t)
 
 weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w)
 {
-    if (p->paused || p->state == WI_OPENING)
+    if (p->paused || p->held)
         return NULL;
     weir_task *t = wi_queue_pick(&p->queue);
     if (!t)

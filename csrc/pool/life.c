@@ -86,12 +86,13 @@ void wi_pool_advance_locked(weir_pool *p)
 
 void wi_pool_begin_close_locked(weir_pool *p, weir_close_mode mode)
 {
-    if (p->state == WI_OPENING && p->open_rc == 0)
+    bool fails = p->state == WI_OPENING && !p->reported; /* the open does */
+    if (fails && p->open_rc == 0)
         p->open_rc = WEIR_ECLOSED;
     p->paused = false;
-    if (p->state < WI_CLOSING && (mode == WEIR_CLOSE || p->state == WI_OPENING))
+    if (p->state < WI_CLOSING && (mode == WEIR_CLOSE || fails))
         empty_locked(p);
-    else if (p->state == WI_OPEN) {
+    else if (p->state < WI_DRAINING) {
         p->state = WI_DRAINING;
         wi_queue_shut(&p->queue);
     }
@@ -132,9 +133,11 @@ bool wi_pool_must_report(weir_pool *p)
 
 void wi_pool_opened_locked(weir_pool *p)
 {
-    if (p->state != WI_OPENING)
-        return;
-    p->state = WI_OPEN;
+    p->held = false;
+    if (p->state == WI_OPENING)
+        p->state = WI_OPEN;
+    else
+        wi_pool_wake_idle_locked(p); /* a drain that came meanwhile has tasks for them */
     wi_wake_waiters_locked(&p->waiters, NULL);
 }
 

@@ -17,7 +17,7 @@ void wi_pool_refused_locked(weir_pool *p, unsigned n, int code);
 /* Whether all have reported and the caller is to post `ready`, and then to open it. No
  * lock held. */
 bool wi_pool_must_report(weir_pool *p);
-void wi_pool_opened_locked(weir_pool *p); /* unless a close came first */
+void wi_pool_opened_locked(weir_pool *p); /* ready was posted; a close may have come first */
 
 /* ---- the end */
 

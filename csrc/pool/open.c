@@ -13,6 +13,7 @@
 #include "pool/owed.h"
 #include "pool/worker.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -92,6 +93,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     weir_pool *p = calloc(1, sizeof *p);
     if (!p)
         return NULL;
+    p->held = true;
     wi_mutex_init(&p->lock), wi_mutex_init(&p->timer_lock);
     wi_parker_init(&p->timer_parker);
     if (!copy_options(p, o)) {

@@ -44,7 +44,8 @@ struct weir_pool {
     enum wi_pool_state state;
     bool               paused;
     bool               forked;   /* we are a child: its threads stayed behind */
-    bool               reported; /* ready was posted */
+    bool               reported; /* ready was posted, or is about to be */
+    bool               held;     /* no task starts yet, because ready must come first */
     bool               traced_close;
     enum { WI_NOTHING, WI_DUE, WI_TELLING } notices; /* of `closed`, once CLOSED */
     pthread_t teller; /* while not NOTHING: gives them after its unlock */

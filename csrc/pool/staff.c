@@ -84,7 +84,7 @@ static bool want_one_locked(weir_pool *p)
  * whoever makes it true again, or is on its way, looks into the queue itself. */
 static bool submit_must_lock(const weir_pool *p)
 {
-    return !p->searching && !p->paused && p->state != WI_OPENING &&
+    return !p->searching && !p->paused && !p->held &&
            (!wi_list_empty(&p->idle) || wi_pool_present_locked(p) < wi_pool_limit_locked(p));
 }
 
@@ -225,7 +225,7 @@ static void look_out(weir_pool *p, int64_t pause)
 /* A look in vain may itself be why nothing came: the submitter waits for this CPU. */
 static bool must_linger_locked(weir_pool *p)
 {
-    if (!p->lingers || p->searching || p->paused || p->state == WI_OPENING)
+    if (!p->lingers || p->searching || p->paused || p->held)
         return false;
     return p->missed < MISSES || ++p->unlooked % LOOK_EVERY == 0;
 }

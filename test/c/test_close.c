@@ -402,6 +402,29 @@ TEST(a_drain_of_a_paused_pool_resumes_it)
     expect_eq(t.runs, 1);
 }
 
+/* `ready` comes before its thread has said that the pool is open. */
+TEST(a_drain_right_after_ready_runs_what_was_accepted)
+{
+    for (int n = 0; n < 100; n++) {
+        rig               r = {0};
+        weir_pool_options opts = pool_of(2);
+        news              ready = NEWS;
+        probe             t[3] = {PROBE, PROBE, PROBE};
+        expect_eq(weir_main_open(&r.m), 0);
+        expect_eq(weir_pool_open_async(&r.p, &opts, r.m, &ready.notice), 0);
+        while (ready.calls == 0)
+            weir_main_wait(r.m, -1);
+        for (int i = 0; i < 3; i++)
+            expect_eq(weir_run(r.p, &t[i].task, r.m), 0);
+        expect_eq(weir_close(r.p, WEIR_DRAIN), 0);
+        while (weir_main_pending(r.m) > 0)
+            weir_main_wait(r.m, -1);
+        for (int i = 0; i < 3; i++)
+            expect(t[i].runs == 1 && t[i].outcome == 0);
+        rig_close(&r);
+    }
+}
+
 SUITE(close, a_close_settles_queued_tasks_at_once_and_waits_for_the_running_one,
       a_drain_runs_what_is_queued_first, every_pair_of_closes_ends_as_the_header_says,
       a_closed_pool_refuses_tasks_and_closes_again,
@@ -411,5 +434,6 @@ SUITE(close, a_close_settles_queued_tasks_at_once_and_waits_for_the_running_one,
       a_done_in_a_main_may_close_the_pool, a_drain_that_takes_too_long_becomes_a_close_that_goes_on,
       each_asynchronous_close_is_told_once_after_the_last_thread_left,
       several_threads_may_close_at_the_same_time, a_drain_of_a_paused_pool_resumes_it,
-      a_draining_pool_accepts_nothing_more, what_a_drain_leaves_parked_is_told_before_at_exit,
+      a_draining_pool_accepts_nothing_more, a_drain_right_after_ready_runs_what_was_accepted,
+      what_a_drain_leaves_parked_is_told_before_at_exit,
       a_child_is_told_of_a_close_that_its_parent_had_begun)

@@ -24,11 +24,11 @@ local db = assert(weir.pool {
   name = "db", threads = 2, queue_limit = 1000,
   init = connect, args = { file }, at_exit = disconnect,
 })
-local row = select(2, assert(db:run(one_row, "SELECT 6 * 7 AS answer"):get()))
+local row = select(2, assert(db:run(one_row, "SELECT 6 * 7 AS answer")):get())
 print("the answer is " .. row.answer)
 
 -- Errors: get returns false and the error value.
-local ok, problem = db:run(one_row, "SELECT sum FROM nowhere"):get()
+local ok, problem = assert(db:run(one_row, "SELECT sum FROM nowhere")):get()
 print(ok, (tostring(problem):match "no such table: %w+"))
 
 -- Several at once: all of them run beside each other, as far as there are threads.

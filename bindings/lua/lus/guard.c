@@ -138,13 +138,19 @@ static void guard_searchers(lua_State *L, wl_lus *s)
     lua_pop(L, 2);
 }
 
-/* table -> table: all its functions but traceback */
+/* A finalizer that refuses would leak; it checks its argument. */
+static bool is_left_alone(const char *name)
+{
+    return strcmp(name, "traceback") == 0 || strcmp(name, "__gc") == 0;
+}
+
+/* table -> table: all its functions but those */
 static void guard_library(lua_State *L, wl_lus *s, const wl_place *p)
 {
     for (lua_pushnil(L); lua_next(L, -2);) {
         lua_pop(L, 1);
         lua_pushvalue(L, -1);
-        if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "traceback") != 0) {
+        if (lua_type(L, -1) == LUA_TSTRING && !is_left_alone(lua_tostring(L, -1))) {
             lua_pushvalue(L, -3);
             lua_insert(L, -2);
             guard_at(L, s, p);

@@ -8,11 +8,10 @@ cd "$(dirname "$0")" || exit 2
 build=${1:?usage: run.sh BUILD}
 passed=0 failed=0
 
-example() { # NAME ARGS...
+check() { # NAME COMMAND...
     local name=$1 out
     shift
-    # timeout: an example that misses its last delivery would never end
-    if out=$(timeout 120 "$build/example_$name" "$@" 2>&1) &&
+    if out=$("$@" 2>&1) &&
         diff "expected/$name.txt" <(sed 's/[0-9]* us/N us/g' <<<"$out"); then
         echo "$name: as expected"
         passed=$((passed + 1))
@@ -22,9 +21,26 @@ example() { # NAME ARGS...
     fi
 }
 
+example() { # NAME ARGS...
+    local name=$1
+    shift
+    # timeout: an example that misses its last delivery would never end
+    check "$name" timeout 120 "$build/example_$name" "$@"
+}
+
+# The shell in between sends SIGTERM once both lines are answered; its input stays open.
+stopped_by_sigterm() {
+    coproc { exec timeout 120 "$build/example_sigterm"; }
+    printf 'weir\nin a river\n' >&"${COPROC[1]}"
+    for _ in 1 2; do read -r answer <&"${COPROC[0]}" && echo "$answer"; done
+    kill -TERM "$COPROC_PID"
+    cat <&"${COPROC[0]}"
+}
+
 example sqlite
 example limits
 example stats
+check sigterm stopped_by_sigterm
 example poll localhost 127.0.0.1 no-such-host.invalid
 example libuv input/reach.txt input/pool.txt input/empty.txt input/missing.txt
 example uv_work input/reach.txt input/pool.txt input/empty.txt input/missing.txt

@@ -109,6 +109,7 @@ build = {
         "csrc/base/error.c",
         "csrc/base/heap.c",
         "csrc/base/join.c",
+        "csrc/base/linger.c",
         "csrc/base/park.c",
         "csrc/base/platform.c",
         "csrc/base/registry.c",

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/linger.h"
 #include "base/list.h"
 #include "base/stack.h"
 #include "mailbox/thread.h"
@@ -80,10 +81,8 @@ struct weir_main {
     unsigned        kept;      /* fork: holds of pools and tasks that stay */
     unsigned        coming;    /* fork: tasks that run on in the child, and are told here */
     int64_t         linger_ns; /* how long weir_main_wait looks before it sleeps; 0: not at all */
-    unsigned        missed;    /* looks in a row that saw nothing come */
-    unsigned        unlooked;  /* waits since then that went to sleep at once */
+    wi_linger       looks;     /* how that went; it handles deliveries */
     uint64_t        given;     /* deliveries ever */
-    uint64_t        seen;      /* of them, when it last began to look */
     void (*on_busy)(weir_main *, bool, void *);
     void *on_busy_arg;
 };

@@ -14,10 +14,6 @@
 
 #include <stdlib.h>
 
-/* A little less than a sleep and a wake-up on another CPU cost; after so many looks in vain
- * only one wait of so many looks. */
-enum { LINGER_NS = 20000, LOT_NS = 32, MISSES = 4, LOOK_EVERY = 32 };
-
 int wi_main_make(weir_main **out)
 {
     weir_main *m = calloc(1, sizeof *m);
@@ -34,7 +30,7 @@ int wi_main_make(weir_main **out)
     wi_list_init(&m->begun), wi_list_init(&m->callers);
     atomic_init(&m->refs, 0);
     m->forks = wi_forks;
-    m->linger_ns = wi_has_cpus() ? LINGER_NS : 0;
+    m->linger_ns = wi_has_cpus() ? WI_LINGER_NS : 0;
     wi_main_hold(m);
     atomic_fetch_add(&m->owner->refs, 1);
     wi_list_append(&m->owner->mains, &m->of_thread);
@@ -74,7 +70,7 @@ int weir_main_linger(weir_main *m, int64_t ns)
     if (m->owner != wi_thread_self())
         return WEIR_EPERM;
     m->linger_ns = ns;
-    m->missed = 0;
+    m->looks.missed = 0;
     return 0;
 }
 
@@ -83,16 +79,7 @@ static bool must_linger(weir_main *m)
 {
     if (!m->linger_ns || weir_main_pending(m) <= m->telling)
         return false;
-    return m->missed < MISSES || ++m->unlooked % LOOK_EVERY == 0;
-}
-
-/* How long until the first look: the more the last lot had, the more is on its way, and
- * what has come by then is taken at once. */
-static int64_t pause_of(weir_main *m)
-{
-    uint64_t lot = m->given - m->seen;
-    m->seen = m->given;
-    return lot < LINGER_NS / LOT_NS ? (int64_t)lot * LOT_NS : LINGER_NS;
+    return wi_linger_pays(&m->looks);
 }
 
 /* Looks for the token that ends the park which follows. Nobody need know that the owner is
@@ -102,14 +89,14 @@ static void linger(weir_main *m, wi_parker *parker, int64_t deadline)
     int64_t until = wi_deadline(m->linger_ns);
     if (until < 0 || (deadline >= 0 && deadline < until))
         until = deadline;
-    int64_t now = weir_now(), first = now + pause_of(m);
+    int64_t now = weir_now(), first = now + wi_linger_pause(&m->looks, m->given);
     bool    came = false;
     while (!came && (until < 0 || now < until)) {
         wi_relax();
         now = weir_now();
         came = now >= first && wi_parker_has_token(parker);
     }
-    m->missed = came ? 0 : m->missed + (m->missed < MISSES);
+    wi_linger_note(&m->looks, came);
 }
 
 /* Until something may be there. What is urgent for the thread's other mains is served here;

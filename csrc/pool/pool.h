@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/heap.h"
+#include "base/linger.h"
 #include "base/spawning.h"
 #include "mailbox/call.h"
 #include "mailbox/main.h"
@@ -62,24 +63,22 @@ struct weir_pool {
     wi_list  outbox;  /* for mains, not posted yet: tasks that settled */
     wi_list  settled; /* settled, for a worker to tell */
 
-    wi_list  workers;   /* those that serve */
-    wi_list  idle;      /* of them, asleep; the last to sleep first */
-    bool     searching; /* an idle worker was woken and has not looked yet, or lingers */
-    bool     lingering;
-    uint64_t picked;   /* when one last began to linger */
-    unsigned missed;   /* looks in a row that saw nothing come */
-    unsigned unlooked; /* sleeps since then without a look before */
-    unsigned serving;
-    unsigned leaving;  /* of them: will look for no more work */
-    unsigned blocked;  /* of them, inside weir_blocking_begin or weir_wait */
-    unsigned in_wait;  /* of them, in an endless weir_wait for a task that has not settled */
-    unsigned timed;    /* of them, idle, and to retire if nobody wakes them */
-    unsigned visiting; /* tasks that callers run themselves which do not serve; in a child of
-                        * fork, tasks that its one thread is still inside of */
-    unsigned swapping; /* abandons under way, each with one thread more than may stay */
-    unsigned expected; /* threads that will report, certainly */
-    unsigned started;  /* threads ever: the next one's number */
-    unsigned wanted;   /* lends asked for: they may never be answered */
+    wi_list   workers;   /* those that serve */
+    wi_list   idle;      /* of them, asleep; the last to sleep first */
+    bool      searching; /* an idle worker was woken and has not looked yet, or lingers */
+    bool      lingering;
+    wi_linger looks; /* how lingering went; it handles picked tasks */
+    unsigned  serving;
+    unsigned  leaving;  /* of them: will look for no more work */
+    unsigned  blocked;  /* of them, inside weir_blocking_begin or weir_wait */
+    unsigned  in_wait;  /* of them, in an endless weir_wait for a task that has not settled */
+    unsigned  timed;    /* of them, idle, and to retire if nobody wakes them */
+    unsigned  visiting; /* tasks that callers run themselves which do not serve; in a child of
+                         * fork, tasks that its one thread is still inside of */
+    unsigned swapping;  /* abandons under way, each with one thread more than may stay */
+    unsigned expected;  /* threads that will report, certainly */
+    unsigned started;   /* threads ever: the next one's number */
+    unsigned wanted;    /* lends asked for: they may never be answered */
     unsigned lost;
     int64_t  refused_until; /* no growth before: the system refused a thread */
 

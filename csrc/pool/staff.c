@@ -41,8 +41,7 @@
  */
 #include "pool/staff.h"
 
-/* After MISSES looks in vain in a row only every LOOK_EVERYth sleep looks before. */
-enum { LINGER_NS = 20000, PAUSE_NS = 200, LOT_NS = 32, MISSES = 4, LOOK_EVERY = 32 };
+enum { PAUSE_NS = 200 }; /* between two looks of a lingering worker, at least */
 
 unsigned wi_pool_present_locked(const weir_pool *p) { return p->serving - p->leaving; }
 
@@ -198,13 +197,10 @@ void wi_pool_hail_locked(weir_pool *p)
         atomic_store(&p->hailed, true);
 }
 
-/* How long between two looks: the more tasks the last lot had, the more are on their
- * way, and each look takes the inbox's cache line from who submits them. */
+/* How long between two looks: each takes the inbox's cache line from who submits. */
 static int64_t pause_locked(weir_pool *p)
 {
-    int64_t lot = (int64_t)(wi_queue_picks(&p->queue) - p->picked);
-    p->picked += (uint64_t)lot;
-    int64_t pause = lot < LINGER_NS / LOT_NS ? lot * LOT_NS : LINGER_NS;
+    int64_t pause = wi_linger_pause(&p->looks, wi_queue_picks(&p->queue));
     return pause > PAUSE_NS ? pause : PAUSE_NS;
 }
 
@@ -215,19 +211,18 @@ static bool has_come(weir_pool *p)
 
 static void look_out(weir_pool *p, int64_t pause)
 {
-    int64_t now = weir_now(), until = now + LINGER_NS;
+    int64_t now = weir_now(), until = now + WI_LINGER_NS;
     do {
         for (int64_t next = now + pause; now < next; now = weir_now())
             wi_relax();
     } while (!has_come(p) && now < until);
 }
 
-/* A look in vain may itself be why nothing came: the submitter waits for this CPU. */
 static bool must_linger_locked(weir_pool *p)
 {
     if (!p->lingers || p->searching || p->paused || p->held)
         return false;
-    return p->missed < MISSES || ++p->unlooked % LOOK_EVERY == 0;
+    return wi_linger_pays(&p->looks);
 }
 
 bool wi_pool_linger_relocks(weir_pool *p, weir_worker *w)
@@ -241,7 +236,7 @@ bool wi_pool_linger_relocks(weir_pool *p, weir_worker *w)
     wi_unlock(&p->lock);
     look_out(p, pause);
     wi_lock(&p->lock);
-    p->missed = has_come(p) ? 0 : p->missed + (p->missed < MISSES);
+    wi_linger_note(&p->looks, has_come(p));
     p->lingering = p->searching = w->woken = false;
     return true;
 }

@@ -9,7 +9,7 @@ use lib dirname(__FILE__);
 use figures;
 
 my @rows = read_rows($ARGV[0] // die "usage: table.pl RUNS.CSV\n");
-my %ours = (c => "weir", lwt => "mwt");
+my %ours = (c => "weir", uv => "weir_uv", lwt => "mwt");
 
 sub ratio {
     my ($row, $one, $other) = @_;
@@ -82,6 +82,7 @@ sub gates {
                 ">=", $t < 4 ? 1.5 : 1);
         }
     }
+    door_gates("uv", "libuv");
     gate("futex calls per task, 1 in flight", "c,.*,calls,2,1,1,calls_futex", "", "<=", 2);
     gate("bytes per queued task beyond the caller's struct", "c,.*,memory_beyond_bytes", "", "<=", 0);
     gate("system calls while idle", "c,.*,idle,.*,calls_all", "", "<=", 0);
@@ -96,6 +97,15 @@ sub gates {
         }
     }
     lua_gates($_) for "lua5.4", "luajit";
+}
+
+# A library's own call beside ours on its loop.
+sub door_gates {
+    my ($group, $peer) = @_;
+    for my $t (1, 2) {
+        gate("$group: pinned latency p50, threads $t", "$group,cpu1,latency,$t,1,1,latency_p50_us", $peer, "<=", 1);
+    }
+    gate("$group: free rate, 64 in flight, threads 2", "$group,free,rate,2,1,64,rate_per_s", $peer, ">=", 1.5);
 }
 
 sub lua_gates {

@@ -4,16 +4,17 @@
  *
  * Header-only over weir.h and uv.h. Each function returns 0 or a code of libuv's.
  *
- * A request comes back by the way that libuv's own take: the worker appends it to loop->wq
- * under loop->wq_mutex and wakes loop->wq_async, and the loop calls its `done`. Until then it
- * counts in loop->active_reqs. So uv_run, uv_loop_alive, uv_loop_close, uv_walk and
- * uv_loop_fork do what they do for uv_queue_work. These fields stand in uv.h, and every
+ * A request comes back by the way that libuv's own take: through loop->wq and loop->wq_async.
+ * Until then it counts in loop->active_reqs. So uv_run, uv_loop_alive, uv_loop_close, uv_walk
+ * and uv_loop_fork do what they do for uv_queue_work. These fields stand in uv.h, and every
  * libuv since 1.20 has them; uv.h calls them private.
  */
 #ifndef WEIR_UV_H
 #define WEIR_UV_H
 
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <uv.h>
 #include <weir.h>
@@ -71,14 +72,33 @@ WEIR_UV_FN int weir_uv_error(int code);
 
 /* ---- bodies --------------------------------------------------------------- */
 
-/* What libuv's request has no room for; req->reserved[0] points to it. A request comes back once,
- * and who sets `taken` first brings it: the task's done, or the cancel that took the task back.
- * A cancel brings it because done may have to wait for a thread of the pool, and libuv's does
- * not wait. The job is freed by the loop with the request; after a cancel by the task's done. */
+/* How requests come back. A worker that finds none on its way to the loop leads: it appends its
+ * request to loop->wq under loop->wq_mutex and wakes loop->wq_async, as libuv's threads do.
+ * Until the loop calls that leader's `done`, all other requests follow: each is pushed onto a
+ * stack, without a lock and without a wake-up, and `done` takes them all. The stack is one word,
+ * loop->wq_async.data, which libuv does not use:
+ *
+ *   NULL        nobody leads
+ *   the loop    a leader is in loop->wq, and nobody follows
+ *   otherwise   the newest follower; each names the one before it, the oldest names the loop
+ *
+ * Who wins: of two that would lead, the one that swaps the word under the lock; the other
+ * follows. Of a follower and `done`, whoever swaps the word first: after `done` it is NULL, and
+ * the follower tries again, to lead. A request that was pushed may be gone at once, and the loop
+ * as well. Only the leader touches the loop after its swap, under the lock, which `done` comes
+ * after and uv_loop_close takes.
+ *
+ * A child of fork has the word of before, and no thread that would bring the leader. It starts
+ * anew at its first request (weir_uv_renew), and drops requests of before. */
+
+/* What libuv's request has no room for; req->reserved[0] points to it, [1] is the status, and [2]
+ * the process. A request comes back once, and who sets `taken` first brings it: the task's done,
+ * or the cancel that took the task back. A cancel brings it because done may have to wait for a
+ * thread of the pool, and libuv's does not wait. The job is freed by the loop with the request;
+ * after a cancel by the task's done. */
 struct weir_uv_job {
     weir_task  task; /* first: a task is its job */
     uv_work_t *req;
-    uv_pid_t   pid; /* that queued it */
     int        taken;
 };
 
@@ -100,12 +120,22 @@ WEIR_UV_FN int weir_uv_error(int code)
     }
 }
 
-/* On the loop's thread, from loop->wq. Its address tells our requests from libuv's. */
-WEIR_UV_FN void weir_uv_came_back(struct uv__work *work, int unused);
-WEIR_UV_FN void weir_uv_came_back(struct uv__work *work, int unused)
+/* The process, known without a system call. */
+WEIR_UV_FN void          *weir_uv_pid;
+WEIR_UV_FN pthread_once_t weir_uv_pid_once = PTHREAD_ONCE_INIT;
+
+static inline void weir_uv_read_pid(void) { weir_uv_pid = (void *)(intptr_t)getpid(); }
+static inline void weir_uv_keep_pid(void)
 {
-    uv_work_t *req = (uv_work_t *)((char *)work - offsetof(uv_work_t, work_req));
-    (void)unused;
+    weir_uv_read_pid();
+    pthread_atfork(NULL, NULL, weir_uv_read_pid);
+}
+
+static inline void **weir_uv_word(uv_loop_t *loop) { return &loop->wq_async.data; }
+static inline void **weir_uv_node(uv_work_t *req) { return (void **)&req->work_req.wq; }
+
+static inline void weir_uv_deliver(uv_work_t *req)
+{
     free(req->reserved[0]);
     req->work_req.done = NULL;
     req->loop->active_reqs.count--;
@@ -113,19 +143,69 @@ WEIR_UV_FN void weir_uv_came_back(struct uv__work *work, int unused)
         req->after_work_cb(req, (int)(intptr_t)req->reserved[1]);
 }
 
-/* The loop may take the request, and close, as soon as the lock is free: so it is woken under
- * the lock. */
-static inline void weir_uv_bring(uv_work_t *req, void *job, int status)
+/* The oldest follower; each names the next one now, the newest names NULL. */
+static inline uv_work_t *weir_uv_take_followers(uv_loop_t *loop)
+{
+    void *e = __atomic_exchange_n(weir_uv_word(loop), NULL, __ATOMIC_SEQ_CST);
+    void *next = NULL;
+    while (e != loop) {
+        void *before = *weir_uv_node((uv_work_t *)e);
+        *weir_uv_node((uv_work_t *)e) = next;
+        next = e, e = before;
+    }
+    return (uv_work_t *)next;
+}
+
+/* A leader's `done`, on the loop's thread. Its address tells our requests from libuv's. */
+WEIR_UV_FN void weir_uv_came_back(struct uv__work *work, int unused);
+WEIR_UV_FN void weir_uv_came_back(struct uv__work *work, int unused)
+{
+    uv_work_t *req = (uv_work_t *)((char *)work - offsetof(uv_work_t, work_req));
+    (void)unused;
+    if (req->reserved[2] != weir_uv_pid)
+        return;
+    *weir_uv_node(req) = weir_uv_take_followers(req->loop);
+    while (req) {
+        uv_work_t *next = (uv_work_t *)*weir_uv_node(req);
+        weir_uv_deliver(req);
+        req = next;
+    }
+}
+
+/* False: another leads. */
+static inline bool weir_uv_lead(uv_work_t *req)
 {
     uv_loop_t *loop = req->loop;
-    void     **node = (void **)&req->work_req.wq, **head = (void **)&loop->wq; /* next, prev */
-    req->reserved[0] = job;
-    req->reserved[1] = (void *)(intptr_t)status;
+    void     **node = weir_uv_node(req), **head = (void **)&loop->wq; /* next, prev */
+    void      *nobody = NULL;
+    bool       leads;
     uv_mutex_lock(&loop->wq_mutex);
-    node[0] = head, node[1] = head[1];
-    ((void **)head[1])[0] = node, head[1] = node;
-    uv_async_send(&loop->wq_async);
+    leads = __atomic_compare_exchange_n(weir_uv_word(loop), &nobody, (void *)loop, false,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    if (leads) {
+        node[0] = head, node[1] = head[1];
+        ((void **)head[1])[0] = node, head[1] = node;
+        uv_async_send(&loop->wq_async);
+    }
     uv_mutex_unlock(&loop->wq_mutex);
+    return leads;
+}
+
+/* False: `newest` is not the newest any more. */
+static inline bool weir_uv_follow(uv_work_t *req, void *newest)
+{
+    *weir_uv_node(req) = newest;
+    return __atomic_compare_exchange_n(weir_uv_word(req->loop), &newest, (void *)req, false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+static inline void weir_uv_bring(uv_work_t *req, int status)
+{
+    void *newest;
+    req->reserved[1] = (void *)(intptr_t)status;
+    do {
+        newest = __atomic_load_n(weir_uv_word(req->loop), __ATOMIC_SEQ_CST);
+    } while (!(newest ? weir_uv_follow(req, newest) : weir_uv_lead(req)));
 }
 
 static inline bool weir_uv_take(struct weir_uv_job *job)
@@ -152,15 +232,14 @@ static inline int weir_uv_run(weir_task *task, void *state)
     return 0;
 }
 
-/* On the thread that settled the task. A child of fork brings nothing of before, because
- * another thread may have held the loop's lock. */
+/* On the thread that settled the task. */
 static inline void weir_uv_settled(weir_task *task)
 {
     struct weir_uv_job *job = (struct weir_uv_job *)task;
     if (!weir_uv_take(job))
         free(job);
-    else if (job->pid == getpid())
-        weir_uv_bring(job->req, job, weir_uv_status(weir_task_outcome(task)));
+    else if (job->req->reserved[2] == weir_uv_pid)
+        weir_uv_bring(job->req, weir_uv_status(weir_task_outcome(task)));
     else {
         job->req->work_req.done = NULL;
         free(job);
@@ -172,13 +251,29 @@ static inline void weir_uv_fill(uv_work_t *req, uv_loop_t *loop, struct weir_uv_
     req->type = UV_WORK;
     req->loop = loop;
     req->reserved[0] = job;
+    req->reserved[2] = weir_uv_pid;
     req->work_req.work = NULL; /* uv_cancel then says UV_EBUSY */
     req->work_req.done = weir_uv_came_back;
     req->work_req.loop = loop;
+    memset(job, 0, sizeof *job);
     job->task.run = weir_uv_run;
     job->task.done = weir_uv_settled;
     job->req = req;
-    job->pid = getpid();
+}
+
+/* No other thread of this process has brought a request to the loop yet. libuv before 1.45 leaves
+ * `pending` set in a child, which would suppress the first wake-up. */
+static inline void weir_uv_renew(uv_loop_t *loop)
+{
+    void **process = &loop->wq_async.u.reserved[3];
+    pthread_once(&weir_uv_pid_once, weir_uv_keep_pid);
+    if (*process == weir_uv_pid)
+        return;
+    if (*process) {
+        *weir_uv_word(loop) = NULL;
+        loop->wq_async.pending = 0;
+    }
+    *process = weir_uv_pid;
 }
 
 WEIR_UV_FN int weir_uv_queue_work(weir_pool *pool, uv_loop_t *loop, uv_work_t *req, uv_work_cb work,
@@ -188,8 +283,9 @@ WEIR_UV_FN int weir_uv_queue_work(weir_pool *pool, uv_loop_t *loop, uv_work_t *r
     int                 code;
     if (!pool || !work)
         return UV_EINVAL;
-    if (!(job = (struct weir_uv_job *)calloc(1, sizeof *job)))
+    if (!(job = (struct weir_uv_job *)malloc(sizeof *job)))
         return UV_ENOMEM;
+    weir_uv_renew(loop);
     weir_uv_fill(req, loop, job);
     req->work_cb = work;
     req->after_work_cb = after;
@@ -211,12 +307,14 @@ WEIR_UV_FN int weir_uv_cancel(uv_req_t *req)
     job = (struct weir_uv_job *)work->reserved[0];
     if (!job || weir_cancel(&job->task) != 0) /* NULL: a cancel has brought it */
         return UV_EBUSY;
-    if (weir_uv_take(job))
-        weir_uv_bring(work, NULL, UV_ECANCELED);
+    if (weir_uv_take(job)) {
+        work->reserved[0] = NULL;
+        weir_uv_bring(work, UV_ECANCELED);
+    }
     return 0;
 }
 
-static inline void weir_uv_deliver(uv_poll_t *poll, int status, int events)
+static inline void weir_uv_readable(uv_poll_t *poll, int status, int events)
 {
     (void)status, (void)events;
     weir_main_dispatch(((weir_uv_watch *)poll->data)->main, 0);
@@ -242,7 +340,7 @@ static inline int weir_uv_start(uv_loop_t *loop, weir_uv_watch *watch)
     if (rc != 0)
         return rc;
     watch->poll.data = watch;
-    uv_poll_start(&watch->poll, UV_READABLE, weir_uv_deliver);
+    uv_poll_start(&watch->poll, UV_READABLE, weir_uv_readable);
     uv_unref((uv_handle_t *)&watch->poll);
     watch->internal = loop->wq_async.flags & ~watch->poll.flags;
     watch->poll.flags |= watch->internal;
@@ -274,7 +372,7 @@ WEIR_UV_FN int weir_uv_detach(weir_uv_watch *watch)
     uv_poll_stop(&watch->poll); /* before its descriptor is closed */
     code = weir_main_close(watch->main, 0);
     if (code != 0) {
-        uv_poll_start(&watch->poll, UV_READABLE, weir_uv_deliver);
+        uv_poll_start(&watch->poll, UV_READABLE, weir_uv_readable);
         return weir_uv_error(code);
     }
     watch->poll.flags &= ~watch->internal;

@@ -6,6 +6,9 @@
 #include "uv_test.h"
 
 #include <check.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static uv_loop_t      loop;
 static weir_uv_watch *watch;
@@ -142,6 +145,48 @@ START_TEST(loop_closes_while_a_cancelled_task_waits_for_its_thread)
 }
 END_TEST
 
+static void in_child(void)
+{
+    uv_work_t req;
+    MUST(uv_loop_fork(&loop) == 0);
+    weir_pool_release(pool);
+    one_thread(0);
+    for (int i = 0; i < 10; i++) {
+        came = 0, last = 1;
+        MUST(queue_work(&loop, &req, nothing, note) == 0);
+        while (came == 0)
+            uv_run(&loop, UV_RUN_ONCE);
+        MUST(last == 0);
+    }
+    _exit(came != 1);
+}
+static void first_held_back(uv_work_t *req, int status) { MUST(status == 0), came += 100; }
+START_TEST(child_of_a_fork_misses_what_was_on_its_way_and_nothing_else)
+{
+    uv_work_t     req[3];
+    struct pollfd poll_loop = {.fd = uv_backend_fd(&loop), .events = POLLIN};
+    int           status;
+    pid_t         pid;
+    one_thread(0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(queue_work(&loop, &req[i], nothing, first_held_back), 0);
+    uv_run(&loop, UV_RUN_NOWAIT); /* it watches its descriptor from now on */
+    while (came < 100)
+        uv_run(&loop, UV_RUN_ONCE);
+    ck_assert_int_eq(queue_work(&loop, &req[0], nothing, first_held_back), 0);
+    ck_assert_int_eq(poll(&poll_loop, 1, -1), 1);
+    uv_mutex_lock(&loop.wq_mutex); /* the thread that woke the loop has let go of it */
+    uv_mutex_unlock(&loop.wq_mutex);
+    if ((pid = fork()) == 0)
+        in_child();
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(came, 400);
+    pool_close();
+}
+END_TEST
+
 /* ---- a main on the loop ----------------------------------------------------- */
 
 static int wait_for_leave(weir_task *task, void *state)
@@ -211,6 +256,7 @@ int main(void)
     tcase_add_test(tests, work_that_runs_sees_the_cancel);
     tcase_add_test(tests, request_that_is_cancelled_is_busy);
     tcase_add_test(tests, loop_closes_while_a_cancelled_task_waits_for_its_thread);
+    tcase_add_test(tests, child_of_a_fork_misses_what_was_on_its_way_and_nothing_else);
     tcase_add_test(tests, main_survives_a_walk_and_holds_the_loop_while_busy);
     tcase_add_test(tests, work_calls_into_the_loop);
     tcase_add_test(tests, detach_of_nothing_is_fine);

@@ -15,25 +15,9 @@ let make ~init ~at_exit n =
 
 let closed = Invalid_argument "Mwt.run"
 
-let resolve_with future resolver =
-  Weir.Future.on_settle future (Weir_loop.resolve ~closed resolver)
-
-(* Lwt rejects a cancelled promise at once. The call goes on if it runs already, so its caller
-   gets a promise of the result. *)
-let unless_taken_back future exn =
-  match exn with
-  | Lwt.Canceled when Weir.Future.cancel future <> `Taken_back ->
-      let promise, resolver = Lwt.wait () in
-      resolve_with future resolver;
-      promise
-  | exn -> Lwt.fail exn
-
 let run pool f =
   match Weir.Pool.run ~main:(Weir_loop.main "Mwt.run") pool f with
-  | future ->
-      let promise, resolver = Lwt.task () in
-      resolve_with future resolver;
-      Lwt.catch (fun () -> promise) (unless_taken_back future)
+  | future -> Weir_loop.promise ~closed future
   | exception Weir.Closed -> Lwt.fail closed
   | exception ((Failure _ | Out_of_memory) as exn) -> Lwt.fail exn
 

@@ -91,6 +91,24 @@ let resolve ~closed resolver : _ Weir.Future.outcome -> unit = function
   | Expired -> wake_exn resolver Weir.Expired
   | Full -> wake_exn resolver Weir.Full
 
+let resolve_with ~closed future resolver =
+  Weir.Future.on_settle future (resolve ~closed resolver)
+
+(* Lwt rejects a cancelled promise at once. The task goes on if it runs already, so its caller
+   gets a promise of the result. *)
+let unless_taken_back ~closed future exn =
+  match exn with
+  | Lwt.Canceled when Weir.Future.cancel future <> `Taken_back ->
+      let promise, resolver = Lwt.wait () in
+      resolve_with ~closed future resolver;
+      promise
+  | exn -> Lwt.fail exn
+
+let promise ~closed future =
+  let promise, resolver = Lwt.task () in
+  resolve_with ~closed future resolver;
+  Lwt.catch (fun () -> promise) (unless_taken_back ~closed future)
+
 let opened resolver = function
   | Ok x -> wake resolver x
   | Error (exn, trace) -> reject resolver exn trace
@@ -118,9 +136,21 @@ let start f reply =
       Weir.Main.finish reply (Error (exn, trace));
       if not (is_caught exn) then Printexc.raise_with_backtrace exn trace
 
-let run_in_main who f =
-  match !loop with
+let known who = function
   | None -> invalid_arg (who ^ ": no loop is known; call Weir_lwt.main () on its thread before")
-  | Some l when l.thread = self () ->
-      invalid_arg (who ^ ": on the loop's thread, which would wait for itself")
-  | Some l -> Weir.Main.call ~who ~main:l.main (start f)
+  | Some l -> l
+
+let is_known () = !loop <> None
+
+let run_in_main who f =
+  let l = known who !loop in
+  if l.thread = self () then
+    invalid_arg (who ^ ": on the loop's thread, which would wait for itself");
+  Weir.Main.call ~who ~main:l.main (start f)
+
+let run_in_main_dont_wait who f handler =
+  let handle exn =
+    handler exn;
+    Lwt.return_unit
+  in
+  Weir.Main.post ~main:(known who !loop).main (fun () -> ignore (Lwt.catch f handle))

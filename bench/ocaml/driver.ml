@@ -23,6 +23,11 @@ let preemptive n =
   let run f = Lwt_preemptive.detach f () in
   Lwt.return { run; run_in_main = Lwt_preemptive.run_in_main }
 
+let weir_preemptive n =
+  Weir_preemptive.init n n prerr_endline;
+  let run f = Weir_preemptive.detach f () in
+  Lwt.return { run; run_in_main = Weir_preemptive.run_in_main }
+
 let mwt n =
   Mwt.make ~init:Mwt.noop ~at_exit:Mwt.noop n >|= fun pool ->
   { run = (fun f -> Mwt.run pool f); run_in_main = Mwt.run_in_main }
@@ -129,6 +134,7 @@ let systems =
   [
     ("mwt", mwt);
     ("preemptive", preemptive);
+    ("weir_preemptive", weir_preemptive);
     ("weir_lwt", fun n -> weir_lwt n);
     ("tick_1ms", fun n -> weir_lwt ~tick_ms:1 n);
   ]

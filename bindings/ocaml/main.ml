@@ -289,3 +289,13 @@ let call ?(who = "Weir.Main.call") ?main f =
 
 let run_in ?main f =
   call ~who:"Weir.Main.run_in" ?main (fun reply -> finish reply (Ok (f ())))
+
+let post ?main f =
+  let t = target main in
+  let id = Promise.slot_for (Promise.Notice (fun _ -> Error.protect t.uncaught f ())) in
+  let code = Raw.main_post t.raw id in
+  if code <> 0 then begin
+    Promise.drop (Raw.index id);
+    raise (Error.of_code "Weir.Main.post" code)
+  end;
+  submitted t

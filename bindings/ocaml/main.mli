@@ -51,7 +51,7 @@ val close : ?detach:bool -> t -> unit
 
 (** {1 Calling into a main}
 
-    Any thread but the main's own may do so. *)
+    Any thread but the main's own may do so, unless a function says otherwise. *)
 
 val run_in : ?main:t -> (unit -> 'a) -> 'a
 (** [run_in f] runs [f ()] on the thread of [main], inside its dispatch, and returns its
@@ -62,6 +62,12 @@ val run_in : ?main:t -> (unit -> 'a) -> 'a
       no main
     @raise Invalid_argument on the main's own thread. Also in a task, naming its pool, when
       [f] waits for a task of that same pool and every thread of the pool waits so. *)
+
+val post : ?main:t -> (unit -> unit) -> unit
+(** [post f] has [f ()] run as {!run_in} would, and does not wait for it. The main's own thread
+    may post as well. {!pending} counts [f] until it has run. What is posted from one thread
+    runs in that order. What [f] raises goes to [main]'s [uncaught].
+    @raise Weir.Closed when [main] is closed, or when there is no main *)
 
 type 'a reply
 

@@ -123,9 +123,10 @@ let open_as who created when_full main ~init ~at_exit k =
   let t = make created when_full ~init ~at_exit in
   open_handle who t options (open_main main) k;
   spawn_all t created.threads;
-  Option.iter Main.submitted main
+  Option.iter Main.submitted main;
+  t
 
-let create_async ?(who = "Weir.Pool.create") ?(name = "weir") ?threads_max ?(idle = 10.)
+let start ?(who = "Weir.Pool.create") ?(name = "weir") ?threads_max ?(idle = 10.)
     ?(max_blocked = 0) ?queue_limit ?(when_full = `Reject) ?(max_running = no_caps)
     ?(measure = `Nothing) ?tick_ms ?(kind = `Threads) ?main ~threads ~init ~at_exit k =
   let threads_max = Option.value threads_max ~default:threads in
@@ -146,16 +147,25 @@ let create_async ?(who = "Weir.Pool.create") ?(name = "weir") ?threads_max ?(idl
   in
   open_as who created when_full main ~init ~at_exit k
 
-(* The keeper's thread hears that the pool is ready, and wakes this one. *)
+let create_async ?who ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running
+    ?measure ?tick_ms ?kind ?main ~threads ~init ~at_exit k =
+  ignore
+    (start ?who ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
+       ?tick_ms ?kind ?main ~threads ~init ~at_exit k)
+
+(* The keeper's thread hears that the pool is ready, and wakes this one. A lazy pool is ready
+   at once. *)
 let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
     ?tick_ms ?kind ~threads ~init ~at_exit () =
   let result =
     Promise.make ~link:None ~id:(-1) ~main:Raw.no_main ~uncaught:Error.report Promise.no_work
   in
   let ready r = Promise.wake (Promise.settle result (Promise.Value r)) in
-  create_async ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
-    ?tick_ms ?kind ~threads ~init ~at_exit ready;
-  match Future.await (Future.of_promise result) with
+  let t =
+    start ?name ?threads_max ?idle ?max_blocked ?queue_limit ?when_full ?max_running ?measure
+      ?tick_ms ?kind ~threads ~init ~at_exit ready
+  in
+  match if threads = 0 then Ok t else Future.await (Future.of_promise result) with
   | Ok t -> t
   | Error (exn, trace) -> Printexc.raise_with_backtrace exn trace
 

@@ -50,7 +50,7 @@ val create :
     state] runs on the same thread before it ends. If an [init] raises, so does [create],
     after the other threads have run [at_exit] and ended.
 
-    With [~threads:0 ~threads_max:n] the pool is lazy: it is open at once, its first task
+    With [~threads:0 ~threads_max:n] the pool is lazy: [create] does not wait, its first task
     brings a thread, and every thread that idles retires. So a library may own a pool that
     costs no thread and no state while nobody uses it. If an [init] raises while the pool has
     no other thread and none is on its way, the queued tasks fail with that exception, and

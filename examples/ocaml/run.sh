@@ -33,5 +33,6 @@ example() { # NAME
 example first
 example guide
 example stats
+example detach
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -38,6 +38,17 @@ let comes_with_a_task () =
   check_int "retired" 3 (Pool.stats pool).retired;
   Pool.close pool
 
+(* Else the callback of another pool would run inside the create. *)
+let create_does_not_wait () =
+  let main = Main.create () in
+  let told = ref false in
+  Main.post ~main (fun () -> told := true);
+  let pool = lazily 1 in
+  Alcotest.(check bool) "nothing was delivered" false !told;
+  check_int "it serves" 1 (Future.await (Pool.run pool (fun () -> 1)));
+  Pool.close pool;
+  Main.close main
+
 let grows_no_further () =
   let pool = lazily 2 in
   let holds = List.init 2 (fun _ -> Hold.make ()) in
@@ -305,6 +316,7 @@ let () =
       ( "threads",
         [
           test "the first task brings a thread, and the last thread retires" comes_with_a_task;
+          test "create does not wait, nor deliver" create_does_not_wait;
           test "a lazy pool grows to threads_max, no further" grows_no_further;
           test "a resize to 0 makes a pool lazy, one to more ends it" resizes;
           test "its tasks are told on their main" told_on_a_main;

@@ -409,9 +409,55 @@ let stress main pool =
   wait_until main (fun () -> Main.pending main = 0);
   check_int "all told" (n * (n - 1) / 2) !told
 
+(* Posting *)
+
+let posts main _ =
+  let order = ref [] and thread = Thread.id (Thread.self ()) in
+  let one i () = order := (i, Thread.id (Thread.self ()) = thread) :: !order in
+  let post () = List.iter (fun i -> Main.post ~main (one i)) [ 1; 2; 3 ] in
+  post ();
+  check_int "none has run" 0 (List.length !order);
+  Thread.join (Thread.create post ());
+  check_int "pending" 6 (Main.pending main);
+  check_int "delivered" 6 (Main.dispatch main);
+  Alcotest.(check (list (pair int bool)))
+    "in order, on the main's thread"
+    (List.map (fun i -> (i, true)) [ 1; 2; 3; 1; 2; 3 ])
+    (List.rev !order);
+  check_int "no more" 0 (Main.pending main)
+
+let posted_raises () =
+  let seen = ref [] in
+  let main = Main.create ~uncaught:(fun exn _ -> seen := exn :: !seen) () in
+  Main.post ~main (fun () -> raise Own);
+  check_int "delivered" 1 (Main.dispatch main);
+  check_bool "went to uncaught" true (!seen = [ Own ]);
+  let ran = ref false in
+  Main.post ~main (fun () -> ran := true);
+  Main.close main;
+  check_bool "a close runs what was posted" true !ran;
+  match Main.post ~main ignore with
+  | () -> Alcotest.fail "posted to a closed main"
+  | exception Weir.Closed -> ()
+
+(* The first post of an idle main makes it busy. *)
+let post_is_busy main _ =
+  let seen = ref [] in
+  Main.on_busy main (Some (fun what -> seen := what :: !seen));
+  Main.post ~main ignore;
+  check_bool "busy" true (!seen = [ `Busy ]);
+  ignore (Main.dispatch main);
+  check_bool "idle" true (!seen = [ `Idle; `Busy ])
+
 let () =
   main "main"
     [
+      ( "posts",
+        [
+          test "what is posted runs later, in order, on the main's thread" (with_main posts);
+          test "what it raises goes to uncaught; a closed main refuses" posted_raises;
+          test "a post makes the main busy" (with_main post_is_busy);
+        ] );
       ( "deliveries",
         [
           test "tasks are told in order on the main's thread" (with_main delivers);

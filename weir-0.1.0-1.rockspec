@@ -131,6 +131,7 @@ build = {
         "csrc/pool/holdings.c",
         "csrc/pool/life.c",
         "csrc/pool/mains.c",
+        "csrc/pool/metrics.c",
         "csrc/pool/open.c",
         "csrc/pool/owed.c",
         "csrc/pool/pool.c",

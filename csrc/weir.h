@@ -482,6 +482,18 @@ typedef enum { WEIR_QUEUE_TIME = 0, WEIR_RUN_TIME } weir_histogram;
 WEIR_API int weir_pool_get_histogram(weir_pool *pool, weir_histogram which,
                                      uint64_t buckets[WEIR_BUCKETS]);
 
+/* Writes what all pools of the process do, in Prometheus' text format 0.0.4, which an HTTP
+ * server gives to a GET as "text/plain; version=0.0.4". The text has each pool's snapshot, and
+ * the histograms of those opened with `measure`; the label `pool` is a pool's name. Where several
+ * pools of one name are there, all but the first opened have a label `namesake` too. It is one
+ * text for all pools, because the format wants the values of one name in one place.
+ *
+ * Returns the length of the text, without the 0 byte that ends it. As snprintf does, it writes
+ * no more than size - 1 bytes of it and a 0 byte, and nothing if size is 0: with a longer result
+ * call again with more. Or returns WEIR_EINVAL (buffer is NULL and size is not 0), or WEIR_ENOMEM.
+ * Any thread; does not wait. */
+WEIR_API int weir_metrics(char *buffer, size_t size);
+
 /* The pool that the calling thread serves, or NULL. */
 WEIR_API weir_pool *weir_pool_current(void);
 

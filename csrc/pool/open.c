@@ -122,6 +122,31 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     return p;
 }
 
+/* The smallest number that no pool of that name has, so that few numbers are ever seen; of
+ * more than 64 such pools the next higher. */
+static unsigned namesake_locked(const struct wi_registry *r, const char *name)
+{
+    uint64_t used = 0;
+    unsigned next = 0;
+    for (weir_link *e = wi_list_first(&r->pools); e; e = wi_list_after(&r->pools, e)) {
+        const weir_pool *p = wi_container(e, weir_pool, registered);
+        if (strcmp(p->name, name) != 0)
+            continue;
+        used |= p->namesake < 64 ? (uint64_t)1 << p->namesake : 0;
+        next = next > p->namesake ? next : p->namesake + 1;
+    }
+    return ~used ? (unsigned)__builtin_ctzll(~used) : next;
+}
+
+static void enlist(weir_pool *p)
+{
+    struct wi_registry *r = wi_registry();
+    wi_lock(&r->lock);
+    p->namesake = namesake_locked(r, p->name);
+    wi_list_append(&r->pools, &p->registered);
+    wi_unlock(&r->lock);
+}
+
 /* Without threads there is nobody to report: the opener does. */
 static void open_at_once(weir_pool *p)
 {
@@ -152,7 +177,7 @@ int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_ma
     if (main)
         wi_main_hold(main);
     wi_fork_init();
-    wi_register(&wi_registry()->pools, &p->registered);
+    enlist(p);
     *out = p;
     if (o.lazy)
         open_at_once(p);

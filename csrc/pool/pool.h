@@ -29,6 +29,7 @@ struct weir_pool {
     sigset_t   commands; /* the mask of commands that its threads start */
     wi_nature  nature;   /* of the threads that its opener made; those to come take it on */
     uint64_t   serial;   /* no other pool's, ever */
+    unsigned   namesake; /* tells it from the pools of its name that are there with it */
     weir_main *main;     /* that opened it, held; where lends go */
     weir_link  registered;
     void *(*serve)(void *); /* the body of a thread, which has its worker */
@@ -104,7 +105,8 @@ struct weir_pool {
     bool      joining; /* weir_close joins it */
 
     uint64_t        histogram[2][WEIR_BUCKETS];
-    weir_pool_stats stats; /* the counters; the rest is filled in by a snapshot */
+    uint64_t        times[2]; /* the sums of what the histograms count, in nanoseconds */
+    weir_pool_stats stats;    /* the counters; the rest is filled in by a snapshot */
 
     /* Held while the timer is made: taken before the pool's. */
     wi_mutex timer_lock;
@@ -161,6 +163,10 @@ void wi_worker_free(weir_worker *w);
 void wi_worker_set_self(weir_worker *w);   /* of the calling thread; NULL: no more */
 bool wi_pool_can_lend(const weir_pool *p); /* its host: there is one, with a main */
 void wi_pool_note_init_error_locked(weir_pool *p, int code);
+
+/* ---- stats.c ------------------------------------------------------------- */
+
+void wi_pool_snapshot_locked(weir_pool *p, weir_pool_stats *out);
 
 /* ---- trace.c ------------------------------------------------------------ */
 

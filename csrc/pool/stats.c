@@ -22,21 +22,27 @@ static unsigned visits_of_workers(const weir_pool *p)
     return n;
 }
 
+void wi_pool_snapshot_locked(weir_pool *p, weir_pool_stats *s)
+{
+    *s = p->stats;
+    s->threads = p->serving;
+    s->running = count(&p->running);
+    s->idle = s->threads - (s->running - p->visiting - visits_of_workers(p));
+    s->queued = wi_queue_count(&p->queue);
+    s->submitted += wi_queue_taken_in(&p->queue);
+    s->parked = count(&p->parked);
+    s->wanted = p->wanted;
+    s->lost = p->lost;
+    s->blocked = p->blocked;
+}
+
 int weir_pool_get_stats(weir_pool *p, weir_pool_stats *out)
 {
+    weir_pool_stats s;
     if (!p || !out || out->size == 0 || out->size > sizeof *out)
         return WEIR_EINVAL;
     wi_lock(&p->lock);
-    weir_pool_stats s = p->stats;
-    s.threads = p->serving;
-    s.running = count(&p->running);
-    s.idle = s.threads - (s.running - p->visiting - visits_of_workers(p));
-    s.queued = wi_queue_count(&p->queue);
-    s.submitted += wi_queue_taken_in(&p->queue);
-    s.parked = count(&p->parked);
-    s.wanted = p->wanted;
-    s.lost = p->lost;
-    s.blocked = p->blocked;
+    wi_pool_snapshot_locked(p, &s);
     wi_unlock(&p->lock);
     s.size = out->size;
     memcpy(out, &s, s.size);

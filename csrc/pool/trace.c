@@ -55,6 +55,7 @@ void wi_note_time_locked(weir_pool *p, weir_histogram which, weir_task *t)
     uint64_t ns = now > t->weir.queued_at ? (uint64_t)(now - t->weir.queued_at) : 0;
     unsigned bucket = ns ? 64 - (unsigned)__builtin_clzll(ns) : 0;
     p->histogram[which][bucket < WEIR_BUCKETS ? bucket : WEIR_BUCKETS - 1]++;
+    p->times[which] += ns;
     t->weir.queued_at = now;
 }
 

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * metrics.c: what all pools of the process do, in Prometheus' text format.
+ *
+ * The pools are held first, then looked at one by one, then written: no text is made under a
+ * lock, and a pool that is released meanwhile stays until its numbers are written.
+ */
+#include "base/registry.h"
+#include "pool/pool.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    weir_pool        *pool;
+    weir_pool_stats   stats;
+    weir_pool_options opts;
+    uint64_t          histogram[2][WEIR_BUCKETS], times[2];
+} view;
+
+/* ---- the pools ------------------------------------------------------------ */
+
+static size_t count_pools(void)
+{
+    struct wi_registry *r = wi_registry();
+    size_t              n = 0;
+    wi_lock(&r->lock);
+    for (weir_link *e = wi_list_first(&r->pools); e; e = wi_list_after(&r->pools, e))
+        n++;
+    wi_unlock(&r->lock);
+    return n;
+}
+
+/* A pool without references is on its way out of the registry. */
+static bool hold_locked(view *v, weir_pool *p)
+{
+    wi_lock(&p->lock);
+    bool lives = p->refs > 0;
+    if (lives)
+        wi_pool_ref_locked(v->pool = p);
+    wi_unlock(&p->lock);
+    return lives;
+}
+
+/* Up to n of them, the oldest first; how many. */
+static size_t hold_pools(view *views, size_t n)
+{
+    struct wi_registry *r = wi_registry();
+    size_t              held = 0;
+    wi_lock(&r->lock);
+    weir_link *e = wi_list_first(&r->pools);
+    for (; e && held < n; e = wi_list_after(&r->pools, e))
+        held += hold_locked(&views[held], wi_container(e, weir_pool, registered));
+    wi_unlock(&r->lock);
+    return held;
+}
+
+static void look(view *v)
+{
+    weir_pool *p = v->pool;
+    wi_lock(&p->lock);
+    wi_pool_snapshot_locked(p, &v->stats);
+    v->opts = p->opts;
+    memcpy(v->histogram, p->histogram, sizeof v->histogram);
+    memcpy(v->times, p->times, sizeof v->times);
+    wi_unlock(&p->lock);
+}
+
+/* ---- text ------------------------------------------------------------------ */
+
+typedef struct {
+    char  *buffer;
+    size_t size, length; /* the text's, also where it does not fit */
+} text;
+
+__attribute__((format(printf, 2, 3))) static void add(text *t, const char *format, ...)
+{
+    bool    fits = t->length < t->size;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(fits ? t->buffer + t->length : NULL, fits ? t->size - t->length : 0, format,
+                      args);
+    va_end(args);
+    t->length += n > 0 ? (size_t)n : 0;
+}
+
+/* How many bytes the character at s has in UTF-8; 0: it is none. */
+static size_t utf8_length(const char *s)
+{
+    unsigned char c = (unsigned char)*s;
+    size_t        n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if (((unsigned char)s[i] & 0xc0) != 0x80)
+            return 0;
+    return n;
+}
+
+/* A label's value may be any UTF-8; what is none becomes a question mark. */
+static void add_escaped(text *t, const char *s)
+{
+    for (size_t n; *s; s += n ? n : 1) {
+        n = utf8_length(s);
+        if (*s == '\n')
+            add(t, "\\n");
+        else if (*s == '"' || *s == '\\')
+            add(t, "\\%c", *s);
+        else
+            add(t, "%.*s", n ? (int)n : 1, n ? s : "?");
+    }
+}
+
+static void add_seconds(text *t, uint64_t ns)
+{
+    add(t, "%llu.%09llu", (unsigned long long)ns / 1000000000, (unsigned long long)ns % 1000000000);
+}
+
+/* The name, and the labels up to the brace that closes them. */
+static void add_name(text *t, const char *name, const char *suffix, const view *v)
+{
+    add(t, "%s%s{pool=\"", name, suffix);
+    add_escaped(t, v->pool->name);
+    add(t, "\"");
+    if (v->pool->namesake)
+        add(t, ",namesake=\"%u\"", v->pool->namesake);
+}
+
+static void add_header(text *t, const char *name, const char *help, const char *type)
+{
+    add(t, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* ---- numbers --------------------------------------------------------------- */
+
+/* A field of a snapshot. Rows of one name follow each other, and differ in their label. */
+static const struct row {
+    const char *name, *label, *type, *help;
+    size_t      at, size;
+} rows[] = {
+#define FIELD(field) offsetof(weir_pool_stats, field), sizeof((weir_pool_stats *)0)->field
+#define GAUGE(name, field, help)                                                                   \
+    {                                                                                              \
+        "weir_pool_" name, "", "gauge", help, FIELD(field)                                         \
+    }
+#define COUNTER(name, field, help)                                                                 \
+    {                                                                                              \
+        "weir_pool_" name "_total", "", "counter", help, FIELD(field)                              \
+    }
+#define OUTCOME(field)                                                                             \
+    {                                                                                              \
+        "weir_pool_tasks_settled_total", ",outcome=\"" #field "\"", "counter",                     \
+            "Tasks that have ended, by their outcome.", FIELD(field)                               \
+    }
+    GAUGE("threads", threads, "Threads that serve the pool."),
+    GAUGE("threads_idle", idle, "Threads without a task."),
+    GAUGE("threads_blocked", blocked, "Threads that wait for another task of the pool."),
+    GAUGE("threads_wanted", wanted, "Threads asked of the host that have not come yet."),
+    GAUGE("threads_lost", lost, "Threads whose task was given up and that still run it."),
+    GAUGE("tasks_queued", queued, "Tasks that wait for a thread."),
+    GAUGE("tasks_running", running, "Tasks that a thread runs."),
+    GAUGE("tasks_parked", parked, "Tasks that gave their thread back and wait."),
+    COUNTER("tasks_submitted", submitted, "Tasks that the pool accepted."),
+    OUTCOME(ok),
+    OUTCOME(failed),
+    OUTCOME(cancelled),
+    OUTCOME(expired),
+    OUTCOME(closed),
+    OUTCOME(dropped),
+    COUNTER("tasks_refused", refused, "Tasks refused because the queue was full."),
+    COUNTER("tasks_abandoned", abandoned, "Tasks given up while they ran; also in cancelled."),
+    COUNTER("wakes", wakes, "Idle threads woken for a task."),
+    COUNTER("threads_grown", grown, "Threads asked for after the open."),
+    COUNTER("threads_retired", retired, "Threads that left before the close."),
+    COUNTER("threads_refused", lends_refused, "Threads that could not be had."),
+};
+
+static uint64_t value_of(const struct row *row, const weir_pool_stats *s)
+{
+    uint64_t wide;
+    unsigned narrow;
+    if (row->size == sizeof wide)
+        return memcpy(&wide, (const char *)s + row->at, sizeof wide), wide;
+    return memcpy(&narrow, (const char *)s + row->at, sizeof narrow), narrow;
+}
+
+static void add_row(text *t, const struct row *row, const view *views, size_t n)
+{
+    if (row == rows || strcmp(row->name, row[-1].name) != 0)
+        add_header(t, row->name, row->help, row->type);
+    for (size_t i = 0; i < n; i++) {
+        add_name(t, row->name, "", &views[i]);
+        add(t, "%s} %llu\n", row->label, (unsigned long long)value_of(row, &views[i].stats));
+    }
+}
+
+/* ---- histograms ------------------------------------------------------------ */
+
+/* Bounds of 2^n nanoseconds: from a microsecond to a minute, each four times the one before. */
+enum { FIRST_BOUND = 10, LAST_BOUND = 36, BOUND_STEP = 2 };
+
+static void add_buckets(text *t, const char *name, const view *v, weir_histogram which)
+{
+    uint64_t below = 0;
+    int      i = 0;
+    for (int bound = FIRST_BOUND; bound <= LAST_BOUND; bound += BOUND_STEP) {
+        for (; i <= bound; i++)
+            below += v->histogram[which][i];
+        add_name(t, name, "_bucket", v);
+        add(t, ",le=\"");
+        add_seconds(t, (uint64_t)1 << bound);
+        add(t, "\"} %llu\n", (unsigned long long)below);
+    }
+    for (; i < WEIR_BUCKETS; i++)
+        below += v->histogram[which][i];
+    add_name(t, name, "_bucket", v);
+    add(t, ",le=\"+Inf\"} %llu\n", (unsigned long long)below);
+    add_name(t, name, "_sum", v);
+    add(t, "} ");
+    add_seconds(t, v->times[which]);
+    add(t, "\n");
+    add_name(t, name, "_count", v);
+    add(t, "} %llu\n", (unsigned long long)below);
+}
+
+static void add_histogram(text *t, const char *name, const char *help, weir_histogram which,
+                          const view *views, size_t n)
+{
+    add_header(t, name, help, "histogram");
+    for (size_t i = 0; i < n; i++)
+        if (views[i].opts.measure)
+            add_buckets(t, name, &views[i], which);
+}
+
+/* ---- all of it ------------------------------------------------------------- */
+
+static void add_all(text *t, const view *views, size_t n)
+{
+    add_header(t, "weir_info", "The version of weir.", "gauge");
+    add(t, "weir_info{version=\"" WEIR_VERSION "\"} 1\n");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        add_row(t, &rows[i], views, n);
+    add_histogram(t, "weir_pool_queue_time_seconds", "How long started tasks waited for a thread.",
+                  WEIR_QUEUE_TIME, views, n);
+    add_histogram(t, "weir_pool_run_time_seconds", "How long ended tasks ran.", WEIR_RUN_TIME,
+                  views, n);
+}
+
+int weir_metrics(char *buffer, size_t size)
+{
+    if (!buffer && size)
+        return WEIR_EINVAL;
+    size_t room = count_pools() + 1; /* never 0 */
+    view  *views = calloc(room, sizeof *views);
+    if (!views)
+        return WEIR_ENOMEM;
+    size_t n = hold_pools(views, room);
+    for (size_t i = 0; i < n; i++)
+        look(&views[i]);
+    text t = {buffer, size, 0};
+    add_all(&t, views, n);
+    for (size_t i = 0; i < n; i++)
+        wi_pool_unref(views[i].pool);
+    free(views);
+    return (int)t.length;
+}

@@ -4,7 +4,8 @@
 
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
-local run = require("support.program").run
+local program = require "support.program"
+local run = program.run
 
 -- A task that no signal stops is in `stuck`; `abandon` cancels such ones until one was
 -- inside of it.
@@ -37,12 +38,7 @@ local HELD = [[
   local pool = assert(weir.pool { threads = 1 })
 ]]
 
-local function run_held(text)
-  local path = assert(os.getenv("LUA_CPATH"):match "^(.-)/%?%.so") .. "/failing/?.so"
-  local set = { "LUA_CPATH=" .. path }
-  for minor = 2, 5 do set[#set + 1] = ("LUA_CPATH_5_%d=%s"):format(minor, path) end
-  return run(HELD .. text, false, table.concat(set, " "))
-end
+local function run_held(text) return program.run_failing(HELD .. text) end
 
 -- ThreadSanitizer does not support new threads in the child.
 local it_makes_threads = os.getenv "WEIR_LUA_VARIANT" == "tsan" and pending or it

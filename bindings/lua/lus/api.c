@@ -10,6 +10,7 @@
 #include "lus/handle.h"
 #include "lus/message.h"
 #include "lus/pending.h"
+#include "lus/queue.h"
 #include "lus/roster.h"
 #include "lus/suspend.h"
 
@@ -133,29 +134,33 @@ static int worker_receive_within(lua_State *L)
     return ns == 0 ? wl_conclude(L, wl_pending_expire(L, op)) : wl_pending_wait(L, op);
 }
 
-/* The channel is full. Takes the item over. */
-static int send_later(lua_State *L, wl_actor *a, wl_msg *item)
+/* The channel is full. The value at i is packed when the op is there to own it. */
+static int send_later(lua_State *L, wl_actor *a, int i, const char *function)
 {
     wl_pending *op = wl_pending_push(L, api_of(L), WL_SEND, 1);
     wl_pending_add(op, a);
-    if (!(op->item = malloc(sizeof *item))) {
-        wl_msg_drop(item);
+    if (!(op->item = malloc(sizeof *op->item)))
         return luaL_error(L, "not enough memory");
-    }
-    *op->item = *item;
+    op->item->kind = WL_MSG_NIL;
+    wl_msg_pack(L, i, function, op->item);
     return attempt(L, op);
 }
 
-static int put_message(lua_State *L, wl_actor *a, wl_channel *c, wl_msg *item)
+/* The value at i. */
+static int put_message(lua_State *L, wl_actor *a, wl_channel *c, int i, const char *function)
 {
-    bool no_memory;
-    if (wl_channel_write(c, item, &no_memory)) {
+    wl_msg item;
+    bool   no_memory;
+    if (!c->refuses && wl_channel_is_full(c))
+        return send_later(L, a, i, function);
+    wl_msg_pack(L, i, function, &item);
+    if (wl_channel_write(c, &item, &no_memory)) {
         lua_pushboolean(L, 1);
         return wl_api_results(L, c->refuses);
     }
-    if (!no_memory && !c->refuses)
-        return send_later(L, a, item);
-    wl_msg_drop(item);
+    wl_msg_drop(&item);
+    if (!no_memory && !c->refuses) /* another writer was faster */
+        return send_later(L, a, i, function);
     if (no_memory)
         return luaL_error(L, "not enough memory");
     lua_pushnil(L);
@@ -170,9 +175,9 @@ static int worker_send(lua_State *L)
     wl_msg    item;
     if (lua_gettop(L) < 2)
         wl_fail_caller(L, "worker.send: argument 2 is missing: what to send");
-    wl_msg_pack(L, 2, "worker.send", &item);
     if (!wl_actor_is_dead(a))
-        return put_message(L, a, &a->in, &item);
+        return put_message(L, a, &a->in, 2, "worker.send");
+    wl_msg_pack(L, 2, "worker.send", &item);
     wl_msg_drop(&item);
     lua_pushboolean(L, 1);
     return wl_api_results(L, a->in.refuses);
@@ -182,11 +187,9 @@ static int worker_send(lua_State *L)
 static int worker_message(lua_State *L)
 {
     wl_actor *a = api_of(L)->self;
-    wl_msg    item;
     if (lua_gettop(L) < 1)
         wl_fail_caller(L, "worker.message: argument 1 is missing: what to send");
-    wl_msg_pack(L, 1, "worker.message", &item);
-    return put_message(L, a, &a->out, &item);
+    return put_message(L, a, &a->out, 1, "worker.message");
 }
 
 /* -> value */

@@ -26,4 +26,13 @@ function program.run(text, in_order, before)
   return (output:gsub(name:gsub("%p", "%%%0"), "program"))
 end
 
+--- The same, not in order, where weir is the module whose allocations can fail and whose
+-- threads can be held (see failing_core.c).
+function program.run_failing(text, before)
+  local path = assert(os.getenv("LUA_CPATH"):match "^(.-)/%?%.so") .. "/failing/?.so"
+  local set = { before or "", "LUA_CPATH=" .. path }
+  for minor = 2, 5 do set[#set + 1] = ("LUA_CPATH_5_%d=%s"):format(minor, path) end
+  return program.run(text, false, table.concat(set, " "))
+end
+
 return program

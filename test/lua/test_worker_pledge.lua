@@ -415,14 +415,6 @@ describe("a restricted state", function()
     end
   end)
 
-  it("cannot call what it took before", function()
-    local list = after("local core = require 'weir.core' core.shared_set('pledged', 1) pledge('~all')",
-      "return tostring(select(2, pcall(core.shared_get, 'pledged')))")
-    assert.matches('weir: permission "all" denied', list[1])
-    list = after("local weir = require 'weir' pledge('~all')",
-      "return tostring(select(2, pcall(weir.shared.get, 'pledged')))")
-    assert.matches('weir: permission "all" denied', list[1])
-  end)
 
   it("is refused where foreign code was loaded, unless somebody vouches for it", function()
     local path

@@ -40,6 +40,7 @@ static const char keeps = 0; /* its address: the key in the registry */
 /* -> ; commands that this state starts keep the program's SIGPIPE from now on */
 static int keep_sigpipe(lua_State *L)
 {
+    wl_need_unrestricted(L, "keep_sigpipe");
     lua_pushboolean(L, true);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &keeps);
     return 0;

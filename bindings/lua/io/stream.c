@@ -344,7 +344,7 @@ static size_t read_ahead(void)
 /* -> ; waits until a read of standard input finds something, or its end */
 static int await_input(lua_State *L)
 {
-    (void)L;
+    wl_need_unrestricted(L, "await_input");
     struct pollfd fd = {.fd = fileno(stdin), .events = POLLIN};
     flockfile(stdin);
     bool waits = read_ahead() == 0;

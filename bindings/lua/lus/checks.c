@@ -339,13 +339,11 @@ const wl_place wl_library_places[] = {
     {"package.preload", "jit.util", "jit.util", closed, WL_FOREIGN},
     {"package.preload", "jit.profile", "jit.profile", closed, WL_FOREIGN},
     {"package.preload", "string.buffer", "string.buffer", closed, WL_FOREIGN},
+    {"package.preload", "weir.core", "weir.core", closed, WL_NOT_FOREIGN},
+    {"package.preload", "weir.lus.core", "weir.lus.core", closed, WL_NOT_FOREIGN},
 };
 const wl_place wl_debug_place = {"debug", NULL, "debug", closed, WL_NOT_FOREIGN};
 const wl_place wl_jit_place = {"jit", NULL, "jit", closed, WL_NOT_FOREIGN};
-const wl_place wl_weir_place = {"weir", NULL, "weir", closed, WL_NOT_FOREIGN};
-
-/* ---- guards -------------------------------------------------------------------------------------
- */
 
 const size_t wl_n_places = sizeof wl_places / sizeof *wl_places;
 const size_t wl_n_library_places = sizeof wl_library_places / sizeof *wl_library_places;

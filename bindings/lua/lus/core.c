@@ -14,11 +14,14 @@ static bool fits(const wl_abi *abi)
     return abi && abi->size == sizeof *abi && strcmp(abi->version, WEIR_VERSION) == 0;
 }
 
-/* False: another weir.core is in use. */
-static bool use(const wl_abi *abi)
+/* False: another weir.core is in use. Of that the address is compared alone, because a script
+ * may have put anything there. */
+static bool use(lua_State *L, const wl_abi *abi)
 {
-    const wl_abi *before = NULL;
-    return atomic_compare_exchange_strong(&wl_core, &before, abi) || before == abi;
+    const wl_abi *before = atomic_load(&wl_core);
+    if (!before && !fits(abi))
+        luaL_error(L, "weir.lus.core: weir.core is not of this release (%s)", WEIR_VERSION);
+    return (!before && atomic_compare_exchange_strong(&wl_core, &before, abi)) || before == abi;
 }
 
 void wl_core_require(lua_State *L)
@@ -29,9 +32,7 @@ void wl_core_require(lua_State *L)
     lua_getfield(L, -1, "abi");
     const wl_abi *abi = lua_touserdata(L, -1);
     lua_pop(L, 2);
-    if (!fits(abi))
-        luaL_error(L, "weir.lus.core: weir.core is not of this release (%s)", WEIR_VERSION);
-    if (!use(abi))
+    if (!use(L, abi))
         luaL_error(L, "weir.lus.core: there are two weir.core in this process");
 }
 

@@ -56,7 +56,7 @@ static bool empty_ffi(lua_State *L)
     return is_hidden;
 }
 
-static void look_for_ffi(lua_State *L)
+void wl_foreign_empty(lua_State *L)
 {
     wl_lus *s = wl_lus_of(L);
     if (!s->emptied && !empty_ffi(L))
@@ -64,16 +64,11 @@ static void look_for_ffi(lua_State *L)
     s->emptied = true;
 }
 
-void wl_foreign_vouch(lua_State *L, const char *name)
-{
-    look_for_ffi(L);
-    set_foreign(L, name, false);
-}
+void wl_foreign_vouch(lua_State *L, const char *name) { set_foreign(L, name, false); }
 
 /* -> name, or nil: a foreign module that nobody vouched for */
 void wl_foreign_push(lua_State *L)
 {
-    look_for_ffi(L);
     push_foreign(L);
     lua_pushnil(L);
     if (lua_next(L, -2))

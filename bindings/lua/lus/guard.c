@@ -138,19 +138,13 @@ static void guard_searchers(lua_State *L, wl_lus *s)
     lua_pop(L, 2);
 }
 
-/* A finalizer that refuses would leak; it checks its argument. */
-static bool is_left_alone(const char *name)
-{
-    return strcmp(name, "traceback") == 0 || strcmp(name, "__gc") == 0;
-}
-
-/* table -> table: all its functions but those */
+/* table -> table: all its functions but traceback */
 static void guard_library(lua_State *L, wl_lus *s, const wl_place *p)
 {
     for (lua_pushnil(L); lua_next(L, -2);) {
         lua_pop(L, 1);
         lua_pushvalue(L, -1);
-        if (lua_type(L, -1) == LUA_TSTRING && !is_left_alone(lua_tostring(L, -1))) {
+        if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "traceback") != 0) {
             lua_pushvalue(L, -3);
             lua_insert(L, -2);
             guard_at(L, s, p);
@@ -168,33 +162,6 @@ static void guard_loaded(lua_State *L, wl_lus *s, const char *name, const wl_pla
     if (lua_istable(L, -1))
         guard_library(L, s, p);
     lua_pop(L, 2);
-}
-
-/* Upvalue 1 is the loader of a module of weir. Its functions, and those of its classes, are
- * for states that have given up nothing, because they reach what all states share.
- *
- * -> module */
-static int load_guarded(lua_State *L)
-{
-    wl_lus *s = wl_lus_of(L);
-    if (s->rights)
-        return luaL_error(L, "weir: permission \"all\" denied");
-    lua_settop(L, 0);
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_call(L, 0, 1);
-    guard_library(L, s, &wl_weir_place);
-    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1))
-        if (lua_istable(L, -1))
-            guard_library(L, s, &wl_weir_place);
-    return 1;
-}
-
-/* In an actor's state. preload -> preload */
-void wl_guard_module(lua_State *L, const char *name, lua_CFunction loader)
-{
-    lua_pushcfunction(L, loader);
-    lua_pushcclosure(L, load_guarded, 1);
-    lua_setfield(L, -2, name);
 }
 
 void wl_guards_install(lua_State *L)

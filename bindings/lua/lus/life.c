@@ -78,8 +78,8 @@ static void set_package(lua_State *L, wl_actor *a)
     free(a->package_cpath);
     a->package_path = a->package_cpath = NULL;
     lua_getfield(L, -1, "preload");
-    wl_guard_module(L, "weir.core", wl_core->luaopen_weir_core);
-    wl_guard_module(L, "weir.lus.core", luaopen_weir_lus_core);
+    wl_function(L, "weir.core", wl_core->luaopen_weir_core);
+    wl_function(L, "weir.lus.core", luaopen_weir_lus_core);
     lua_getfield(L, -2, "loaded");
     push_functions(L);
     lua_pushvalue(L, -1);
@@ -91,7 +91,7 @@ static void set_package(lua_State *L, wl_actor *a)
     wl_pledge_push(L);
     lua_setglobal(L, "pledge");
     if (wl_is_restricted(L))
-        wl_foreign_push(L); /* there is none yet, and nothing brings it later */
+        wl_foreign_empty(L); /* there is no foreign code yet, and nothing brings it later */
     lua_settop(L, 0);
 }
 

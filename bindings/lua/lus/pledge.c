@@ -134,6 +134,7 @@ static wl_rights *narrow(lua_State *L, wl_rights *old, ask *a, int n)
  * cannot bind. */
 static void refuse_foreign(lua_State *L, ask *a, int n)
 {
+    wl_foreign_empty(L);
     for (int i = 1; i <= n; i++) {
         parse(L, i, a);
         if (is_vouch(a->word))

@@ -57,8 +57,7 @@ void wl_need(lua_State *L, const char *function, enum wl_right right, const char
 void wl_need_path(lua_State *L, const char *function, enum wl_right right,
                   int i); /* and makes it canonical */
 
-void wl_pledge_push(lua_State *L); /* -> pledge */
-void wl_guard_module(lua_State *L, const char *name, lua_CFunction loader);
+void wl_pledge_push(lua_State *L);    /* -> pledge */
 void wl_guards_install(lua_State *L); /* once per state */
 
 /* Foreign code, by the names of its modules: noted when it comes into the state, refused by the
@@ -66,5 +65,7 @@ void wl_guards_install(lua_State *L); /* once per state */
 void wl_foreign_note(lua_State *L, const char *name);
 void wl_foreign_vouch(lua_State *L, const char *name);
 void wl_foreign_push(lua_State *L); /* -> name, or nil: one that nobody vouched for */
+void wl_foreign_empty(
+    lua_State *L); /* once, before the first of the three: no literal opens FFI later */
 
 #pragma GCC visibility pop

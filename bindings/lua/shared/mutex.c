@@ -301,6 +301,7 @@ static mutex *check_mutex(lua_State *L)
 /* kind, 0 to 2 -> mutex */
 static int mutex_new(lua_State *L)
 {
+    wl_need_unrestricted(L, "weir.mutex");
     lua_Integer kind = luaL_checkinteger(L, 1);
     mutex      *m = wl_counted_make(L, wl_counted_slot(L, &mutexes), &mutexes, sizeof *m);
     m->kind = (enum kind)kind;
@@ -344,6 +345,7 @@ static claim *make_claim(lua_State *L, mutex *m, wl_owner *o, unsigned how)
 /* mutex owner flags -> true | future, over when it is owned | nil, why not */
 static int mutex_lock(lua_State *L)
 {
+    wl_need_unrestricted(L, "lock");
     mutex    *m = check_mutex(L);
     wl_owner *o = owner_at(L, 2);
     unsigned  how = (unsigned)luaL_checkinteger(L, 3);
@@ -370,6 +372,7 @@ static int mutex_lock(lua_State *L)
 /* mutex owner -> whether it was free, or is recursive and the owner's */
 static int mutex_trylock(lua_State *L)
 {
+    wl_need_unrestricted(L, "trylock");
     mutex    *m = check_mutex(L);
     wl_owner *o = owner_at(L, 2);
     char      why[256];
@@ -413,6 +416,7 @@ static int mutex_unlock(lua_State *L)
 /* mutex -> the name of who holds it | nil */
 static int mutex_holder(lua_State *L)
 {
+    wl_need_unrestricted(L, "holder");
     mutex *m = check_mutex(L);
     char   name[sizeof m->owner->name] = "";
     lock_all();

@@ -46,6 +46,7 @@ static wl_packed **check_packed(lua_State *L) { return wl_check(L, 1, packed_cla
 /* values... -> packed | nil, why */
 static int pack(lua_State *L)
 {
+    wl_need_unrestricted(L, "weir.pack");
     static const wl_pack_options options = {.number = 1};
     int                          n = lua_gettop(L);
     wl_packed                  **slot = wl_packed_slot(L);
@@ -62,6 +63,7 @@ static int pack(lua_State *L)
 /* packed -> values... */
 static int unpack(lua_State *L)
 {
+    wl_need_unrestricted(L, "unpack");
     wl_packed **slot = check_packed(L);
     wl_no_argument(L, "unpack");
     luaL_argcheck(L, *slot, 1, "nothing was packed");

@@ -21,6 +21,7 @@ static const wl_counted_class class = {progress_class, free};
 /* -> handle, peg */
 static int progress_new(lua_State *L)
 {
+    wl_need_unrestricted(L, "weir.progress");
     void **handle = wl_counted_slot(L, &class);
     void **peg = wl_counted_slot(L, &class);
     *peg = wl_counted_ref(wl_counted_make(L, handle, &class, sizeof(wl_counted)));

@@ -155,6 +155,7 @@ static int push(lua_State *L, value v)
 /* key -> value, version */
 static int get(lua_State *L)
 {
+    wl_need_unrestricted(L, "weir.shared.get");
     size_t      length;
     const char *key = luaL_checklstring(L, 1, &length);
     wl_packed **slot = wl_packed_slot(L); /* holds the reference while it is unpacked */
@@ -175,6 +176,7 @@ static int get(lua_State *L)
 /* key -> version */
 static int version(lua_State *L)
 {
+    wl_need_unrestricted(L, "weir.shared.version");
     size_t      length;
     const char *key = luaL_checklstring(L, 1, &length);
     lock();
@@ -207,6 +209,7 @@ static bool read_value(lua_State *L, value *v)
  * nil, why it cannot cross */
 static int set(lua_State *L)
 {
+    wl_need_unrestricted(L, "weir.shared.set");
     size_t      length;
     const char *key = luaL_checklstring(L, 1, &length);
     lua_Number  expected = luaL_optnumber(L, 3, -1);
@@ -234,6 +237,7 @@ static int set(lua_State *L)
 /* key number -> the sum | nil when something else than a number is there */
 static int add(lua_State *L)
 {
+    wl_need_unrestricted(L, "weir.shared.add");
     size_t      length;
     const char *key = luaL_checklstring(L, 1, &length);
     luaL_checknumber(L, 2);

@@ -214,6 +214,7 @@ static int pool_close_blocking(lua_State *L)
 /* handle min max -> true | nil, word */
 static int pool_resize(lua_State *L)
 {
+    wl_need_unrestricted(L, "resize");
     wl_pool *p = wl_pool_check(L, 1);
     int      rc = weir_pool_resize(p->weir, (unsigned)luaL_checkinteger(L, 2),
                                    (unsigned)luaL_checkinteger(L, 3));

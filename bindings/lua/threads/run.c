@@ -127,6 +127,7 @@ static int submit_within(wl_job *j, weir_run_options *o, int64_t limit_ns)
 /* future [priority [, start within seconds [, cancellable [, timeout]]]] -> true | nil, word */
 static int job_submit(lua_State *L)
 {
+    wl_need_unrestricted(L, "run");
     wl_job          *j = wl_job_check(L, 1);
     weir_run_options o = {.priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL)};
     int64_t          limit = INT64_MAX;
@@ -177,6 +178,7 @@ static int job_run(lua_State *L)
  * future -> true, and it is empty | nil, word */
 static int job_post(lua_State *L)
 {
+    wl_need_unrestricted(L, "post");
     wl_future *f = wl_check(L, 1, wl_future_class);
     wl_job    *j = f->job;
     luaL_argcheck(L, j && !j->submitted, 1, "it was submitted already");

@@ -121,9 +121,9 @@
 -- - `~all` gives up everything, `seal` any later change
 --
 -- A state that has pledged is restricted for good, whatever it kept: it loads no bytecode and
--- no C module, and has no ffi, no string.buffer, no debug except debug.traceback, no pools and no
--- run_in_main. In a worker every function of weir but those of weir.worker is refused.
--- `network` can only be given up.
+-- no C module, and has no ffi, no string.buffer and no debug except debug.traceback. It has nothing
+-- that states share: no pools, no run_in_main, no shared or packed values, no mutexes (those that
+-- it holds it can unlock), no signals. `network` can only be given up.
 --
 -- No right binds a C module, nor LuaJIT's ffi, string.buffer, jit.util and jit.profile. So the
 -- first pledge raises, naming the module, when one was loaded after `require "weir.worker"`; in

@@ -127,8 +127,8 @@ describe("os.remove and os.rename", function()
   it("act on a link itself", function()
     local place = folder.script ""
     os.remove(place)
-    os.execute(("mkdir -p %s/in/deep && echo kept > %s/in/file && cd %s/in && ln -s file a && ln -s file b && ln -s /etc out"):format(
-      place, place, place))
+    local make = "mkdir -p %s/in/deep && cd %s/in && echo kept > file && ln -s file a && ln -s file b && ln -s /etc out"
+    os.execute(make:format(place, place))
     local list = run([[
       local base = ...
       pledge("load", "fs=" .. base .. "/*")
@@ -178,5 +178,83 @@ describe("what states share", function()
       local gift = { "data" }
       package.loaded["out.gift"] = gift
       worker.message { gift }]])[2]))
+  end)
+end)
+
+describe("what the process has once", function()
+  it("needs a right of its own", function()
+    local list = run [[
+      local out, inp = io.stdout, io.stdin
+      local calls = {
+        stdio = { { print }, { io.write, "" }, { io.read, 0 }, { io.lines }, { io.flush },
+          { function() io.close() end }, { out.write, out, "" },
+          { inp.read, inp, 0 }, { inp.lines, inp }, { out.seek, out }, { out.flush, out }, { out.close, out },
+          { out.setvbuf, out, "no" }, { io.close, io.stderr } },
+        locale = { { os.setlocale, "C" } } }
+      pledge("load", "exit")
+      for right, functions in pairs(calls) do
+        for _, call in ipairs(functions) do
+          local ok, problem = pcall(call[1], call[2], call[3])
+          if ok or not problem:find('permission "' .. right .. '" denied', 1, true) then worker.message(problem) end
+        end
+      end
+      worker.message(os.setlocale())
+      worker.message(io.type(io.stdout))]]
+    assert.are.equal(2, #list)
+    assert.are.equal("file", list[2])
+    assert.are.same({ true, true, "C" }, run [[
+      worker.message((pledge("stdio", "locale")))
+      worker.message((pcall(io.stdout.write, io.stdout, "")))
+      worker.message((os.setlocale("C")))]])
+  end)
+
+  it("is not needed for a file that is none of it", function()
+    local path = folder.script "line"
+    assert.are.same({ "line", "line" }, run([[
+      pledge("fs:read=" .. ...)
+      worker.message(io.open(...):read "*a")
+      io.input(...)
+      worker.message(io.read "*a")]], path))
+  end)
+end)
+
+-- A finalizer may resume the main chunk while the message that this waits for is being read. The
+-- operation was freed under the one who tried it.
+describe("the main chunk, resumed while it waits,", function()
+  it("harms nobody but its worker", function()
+    local w = worker.create(folder.script [[
+      local co = coroutine.running()
+      local turn = 0
+      local function finalize()
+        turn = turn + 1
+        pcall(coroutine.resume, co, select(turn % 3 + 1, true, 1))
+        collectgarbage()
+      end
+      local function plant()
+        if newproxy then getmetatable(newproxy(true)).__gc = finalize else setmetatable({}, { __gc = finalize }) end
+      end
+      collectgarbage()
+      for _ = 1, 50 do
+        for _ = 1, 20 do plant() end
+        pcall(worker.peek)
+      end]])
+    local big = {}
+    for i = 1, 20000 do big[i] = { i } end
+    for _ = 1, 50 do worker.send(w, big) end
+    repeat until not pcall(worker.receive, w) or worker.status(w) == "dead"
+    assert.are.equal("dead", worker.status(w))
+  end)
+
+  it("ends with an error when it is over", function()
+    local w = worker.create(folder.script [[
+      local co = coroutine.running()
+      local function finalize() pcall(coroutine.resume, co, true, 1) end
+      if newproxy then getmetatable(newproxy(true)).__gc = finalize else setmetatable({}, { __gc = finalize }) end
+      worker.peek()]])
+    local big = {}
+    for i = 1, 200000 do big[i] = { i } end
+    worker.send(w, big)
+    local ok, problem = pcall(worker.receive, w)
+    assert.is_true(ok or problem:find "resumed while it waited" ~= nil, problem)
   end)
 end)

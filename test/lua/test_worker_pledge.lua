@@ -128,7 +128,7 @@ describe("pledge", function()
     local output = folder.run([[
       local worker, weir = require "weir.worker", require "weir"
       local open, popen = io.open, io.popen
-      print(worker.pledge("load", "fs:read=" .. "./*"))
+      print(worker.pledge("load", "stdio", "fs:read=" .. "./*"))
       print(open("main.lua", "r") ~= nil, pcall(open, "/etc/passwd"))
       print(pcall(popen, "true"))
       print(pcall(open, "main.lua", "w"))
@@ -137,7 +137,7 @@ describe("pledge", function()
     ]], { ["child.lua"] = [[worker.message(select(2, pcall(io.open, "/etc/passwd")))]] })
     output = output:gsub("main.lua:%d+: ", ""):gsub("%S*/weir/pool.lua:%d+: ", "")
     assert.are.equal(table.concat({
-      "true\ttrue",
+      "true\ttrue\ttrue",
       'true\tfalse\tio.open: permission "fs:read" denied for /etc/passwd',
       'false\tio.popen: permission "exec" denied',
       'false\tio.open: permission "fs:write" denied for main.lua',

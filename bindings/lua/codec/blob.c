@@ -165,6 +165,10 @@ static void cache_clear(cache *c)
 static int cache_gc(lua_State *L)
 {
     cache *c = lua_touserdata(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &loaded.cache);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &dumped.cache);
+    if (!c || (c != lua_touserdata(L, -1) && c != lua_touserdata(L, -2)))
+        return 0;
     cache_clear(c);
     c->over = true;
     return 0;

@@ -214,7 +214,10 @@ static void renew(lua_State *L, wl_names *names)
 /* names -> */
 static int names_gc(lua_State *L)
 {
-    wl_names *names = lua_touserdata(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &names_key);
+    wl_names *names = lua_touserdata(L, -1);
+    if (!names || names != lua_touserdata(L, 1))
+        return 0;
     free(names->places);
     memset(names, 0, sizeof *names);
     names->over = true;

@@ -21,6 +21,9 @@
  *                  that was made is in the list, unless it is dead, and its `in` is
  *                  ended; later ones are refused. The list itself is under a lock, for
  *                  actors leave it on their own threads.
+ *   resume, run    A finalizer of the script's may resume root while its operation is
+ *                  tried. Root may run, and end, but cannot park; its operation is kept,
+ *                  and what it comes to is not handed to a root that does not wait.
  *   collection     A handle that is collected only counts down; the last one ends `in`.
  *                  The memory stays until the task is done.
  *   fork           See lus/pool.c: a child has none of its parent's actors, but what they
@@ -46,7 +49,8 @@ struct wl_actor {
     wl_message *arguments;
     wl_rights  *rights; /* that its state begins with, held; NULL: all */
     lua_State  *L, *root;
-    wl_pending *op; /* that root has yielded for */
+    wl_pending *op;     /* that root has yielded for; anchored in the registry */
+    bool        trying; /* it, in the main thread of the state: root must not park meanwhile */
     /* Written before `out` ends. */
     char        *error; /* NULL: none, or there was no memory for it */
     size_t       error_size;

@@ -2,42 +2,12 @@
  *
  * checks.c: what each guarded function asks before it does its work, or does in its place.
  */
-#include "lus/guard.h"
+#include "lus/checks.h"
 #include "lus/core.h"
 #include "lus/script.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* ---- asking -------------------------------------------------------------------------- */
-
-static wl_rights *rights_of(lua_State *L)
-{
-    wl_lus *s = wl_lus_of(L);
-    return s ? s->rights : NULL;
-}
-
-bool wl_is_restricted(lua_State *L) { return rights_of(L) != NULL; }
-
-static const char *const names[] = {"fs:read", "fs:write", "load", "exec", "env", "network"};
-
-static void deny(lua_State *L, const char *function, const char *right, const char *value)
-{
-    luaL_where(L, 1);
-    lua_pushfstring(L, "%s: permission \"%s\" denied", function, right);
-    if (value)
-        lua_pushfstring(L, " for %s", value);
-    else
-        lua_pushliteral(L, "");
-    lua_concat(L, 3);
-    lua_error(L);
-}
-
-void wl_need(lua_State *L, const char *function, enum wl_right right, const char *value)
-{
-    if (!wl_rights_have(rights_of(L), right, value))
-        deny(L, function, names[right], value);
-}
 
 typedef bool canonical_fn(const char *path, char out[PATH_MAX]);
 
@@ -46,12 +16,12 @@ static void need_path(lua_State *L, const char *function, enum wl_right right, i
 {
     char        canonical[PATH_MAX];
     const char *path = luaL_checkstring(L, i);
-    wl_rights  *r = rights_of(L);
+    wl_rights  *r = wl_lus_of(L)->rights;
     if (!r)
         return;
     if (!wl_rights_have(r, right, NULL)) {
         if (!canonical_of(path, canonical) || !wl_rights_have(r, right, canonical))
-            deny(L, function, names[right], path);
+            wl_deny(L, function, right, path);
         lua_pushstring(L, canonical);
         lua_replace(L, i);
     }
@@ -67,7 +37,7 @@ void wl_need_path(lua_State *L, const char *function, enum wl_right right, int i
 /* For those who have given up nothing. */
 static int closed(lua_State *L, const wl_guard *g)
 {
-    deny(L, g->place->full, "all", NULL);
+    wl_deny(L, g->place->full, WL_RIGHTS, NULL);
     return 0;
 }
 
@@ -80,6 +50,20 @@ static int needs_exec(lua_State *L, const wl_guard *g)
 static int needs_env(lua_State *L, const wl_guard *g)
 {
     wl_need(L, g->place->full, WL_ENV, luaL_checkstring(L, 1));
+    return -1;
+}
+
+/* To ask what it is changes nothing. */
+static int needs_locale(lua_State *L, const wl_guard *g)
+{
+    if (!lua_isnoneornil(L, 1))
+        wl_need(L, g->place->full, WL_LOCALE, NULL);
+    return -1;
+}
+
+static int needs_exit(lua_State *L, const wl_guard *g)
+{
+    wl_need(L, g->place->full, WL_EXIT, NULL);
     return -1;
 }
 
@@ -133,6 +117,11 @@ static int opens(lua_State *L, const wl_guard *g)
 static int reads_path(lua_State *L, const wl_guard *g)
 {
     return lua_isstring(L, 1) ? path_at(L, g, WL_FS_READ, 1) : -1;
+}
+
+static int reads_lines(lua_State *L, const wl_guard *g)
+{
+    return lua_isnoneornil(L, 1) ? wl_uses_input(L, g) : reads_path(L, g);
 }
 
 static int writes_path(lua_State *L, const wl_guard *g)
@@ -248,7 +237,7 @@ static int requires(lua_State *L, const wl_guard *g)
     const char *name = luaL_checkstring(L, 1);
     wl_need(L, g->place->full, WL_LOAD, NULL);
     if (is_closed(name))
-        deny(L, g->place->full, "all", name);
+        wl_deny(L, g->place->full, WL_RIGHTS, name);
     return -1;
 }
 
@@ -271,9 +260,9 @@ static int searches(lua_State *L, const wl_guard *g)
         lua_pushlstring(L, path, n);
         const char *file = luaL_gsub(L, lua_tostring(L, -1), "?", name);
         path += n + (path[n] == ';');
-        bool may =
-            wl_rights_have(rights_of(L), WL_FS_READ, NULL) ||
-            (wl_canonical(file, canonical) && wl_rights_have(rights_of(L), WL_FS_READ, canonical));
+        bool may = wl_rights_have(wl_lus_of(L)->rights, WL_FS_READ, NULL) ||
+                   (wl_canonical(file, canonical) &&
+                    wl_rights_have(wl_lus_of(L)->rights, WL_FS_READ, canonical));
         FILE *there = may ? fopen(file, "r") : NULL;
         if (there) {
             fclose(there);
@@ -317,7 +306,13 @@ const wl_place wl_places[] = {
     {"package", "loadlib", "package.loadlib", closed, WL_FOREIGN_IF_FOUND},
     {"package", "searchpath", "package.searchpath", searches_path, WL_NOT_FOREIGN},
     {"io", "open", "io.open", opens, WL_NOT_FOREIGN},
-    {"io", "lines", "io.lines", reads_path, WL_NOT_FOREIGN},
+    {"io", "lines", "io.lines", reads_lines, WL_NOT_FOREIGN},
+    {"io", "read", "io.read", wl_uses_input, WL_NOT_FOREIGN},
+    {"io", "write", "io.write", wl_uses_output, WL_NOT_FOREIGN},
+    {"io", "flush", "io.flush", wl_uses_output, WL_NOT_FOREIGN},
+    {"io", "close", "io.close", wl_closes, WL_NOT_FOREIGN},
+    {NULL, "print", "print", wl_needs_stdio, WL_NOT_FOREIGN},
+    {NULL, "warn", "warn", wl_needs_stdio, WL_NOT_FOREIGN},
     {"io", "input", "io.input", reads_path, WL_NOT_FOREIGN},
     {"io", "output", "io.output", writes_path, WL_NOT_FOREIGN},
     {"io", "popen", "io.popen", needs_exec, WL_NOT_FOREIGN},
@@ -327,7 +322,17 @@ const wl_place wl_places[] = {
     {"os", "rename", "os.rename", renames, WL_NOT_FOREIGN},
     {"os", "tmpname", "os.tmpname", needs_writing, WL_NOT_FOREIGN},
     {"os", "getenv", "os.getenv", needs_env, WL_NOT_FOREIGN},
-    {"jit", "attach", "jit.attach", closed, WL_NOT_FOREIGN},
+    {"os", "setlocale", "os.setlocale", needs_locale, WL_NOT_FOREIGN},
+    {"os", "exit", "os.exit", needs_exit, WL_NOT_FOREIGN},
+};
+const wl_place wl_file_places[] = {
+    {NULL, "close", "file:close", wl_uses_file, WL_NOT_FOREIGN},
+    {NULL, "flush", "file:flush", wl_uses_file, WL_NOT_FOREIGN},
+    {NULL, "lines", "file:lines", wl_uses_file, WL_NOT_FOREIGN},
+    {NULL, "read", "file:read", wl_uses_file, WL_NOT_FOREIGN},
+    {NULL, "seek", "file:seek", wl_uses_file, WL_NOT_FOREIGN},
+    {NULL, "setvbuf", "file:setvbuf", wl_uses_file, WL_NOT_FOREIGN},
+    {NULL, "write", "file:write", wl_uses_file, WL_NOT_FOREIGN},
 };
 const wl_place wl_searcher_places[3] = {
     {"package.searchers", "2", "package.searchers.2", searches, WL_NOT_FOREIGN},
@@ -347,3 +352,4 @@ const wl_place wl_jit_place = {"jit", NULL, "jit", closed, WL_NOT_FOREIGN};
 
 const size_t wl_n_places = sizeof wl_places / sizeof *wl_places;
 const size_t wl_n_library_places = sizeof wl_library_places / sizeof *wl_library_places;
+const size_t wl_n_file_places = sizeof wl_file_places / sizeof *wl_file_places;

@@ -8,7 +8,7 @@
  * and runs it in its own frame, so that names and lines in errors are the same. Else it
  * checks first, and may do the work itself.
  */
-#include "lus/guard.h"
+#include "lus/checks.h"
 #include "lus/core.h"
 
 #include <stdio.h>
@@ -138,6 +138,17 @@ static void guard_searchers(lua_State *L, wl_lus *s)
     lua_pop(L, 2);
 }
 
+static void guard_files(lua_State *L, wl_lus *s)
+{
+    luaL_getmetatable(L, LUA_FILEHANDLE);
+    lua_getfield(L, -1, "__index");
+    for (size_t i = 0; lua_istable(L, -1) && i < wl_n_file_places; i++) {
+        lua_pushstring(L, wl_file_places[i].name);
+        guard_at(L, s, &wl_file_places[i]);
+    }
+    lua_pop(L, 2);
+}
+
 /* table -> table: all its functions but traceback */
 static void guard_library(lua_State *L, wl_lus *s, const wl_place *p)
 {
@@ -170,10 +181,14 @@ void wl_guards_install(lua_State *L)
     if (s->guarded)
         return;
     s->guarded = true;
+    wl_streams_prepare(L);
     for (size_t i = 0; i < wl_n_places; i++)
         guard_place(L, s, &wl_places[i]);
+    guard_files(L, s);
     guard_searchers(L, s);
     guard_loaded(L, s, "debug", &wl_debug_place);
+    guard_loaded(L, s, "jit", &wl_jit_place);
+    guard_loaded(L, s, "jit.opt", &wl_jit_place);
     guard_loaded(L, s, "jit.util", &wl_jit_place);
     guard_loaded(L, s, "ffi", &wl_jit_place);
 }

@@ -35,8 +35,8 @@ struct wl_guard {
 };
 
 /* All of them. Without a name: every function of that library. */
-extern const wl_place wl_places[], wl_searcher_places[3], wl_library_places[];
-extern const size_t   wl_n_places, wl_n_library_places;
+extern const wl_place wl_places[], wl_searcher_places[3], wl_library_places[], wl_file_places[];
+extern const size_t   wl_n_places, wl_n_library_places, wl_n_file_places;
 extern const wl_place wl_debug_place, wl_jit_place;
 
 #pragma GCC visibility pop

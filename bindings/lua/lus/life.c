@@ -146,6 +146,20 @@ static int resume(lua_State *root, lua_State *from, int n)
 #endif
 }
 
+/* The operation that root has yielded for -> what it comes to, or nothing */
+static int try_again(lua_State *L, wl_actor *a)
+{
+    a->trying = true;
+    int n = wl_pending_again(L, a->op);
+    a->trying = false;
+    if (n == 0)
+        return 0;
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &a->op);
+    a->op = NULL;
+    return n;
+}
+
 static void step(lua_State *L, wl_actor *a, int n)
 {
     int status = resume(a->root, L, n);
@@ -161,10 +175,11 @@ static int go(lua_State *L)
     wl_actor *a = lua_touserdata(L, 1);
     lua_settop(L, 0);
     bool begins = !a->root;
-    int  n = begins ? begin_script(L, a) : wl_pending_again(L, a->op);
+    int  n = begins ? begin_script(L, a) : try_again(L, a);
     if (n == 0 && !begins)
         return 0;
-    a->op = NULL;
+    if (!begins && lua_status(a->root) != LUA_YIELD)
+        return luaL_error(L, "the main chunk was resumed while it waited");
     if (!lua_checkstack(a->root, n + 1))
         return luaL_error(L, "too many values");
     lua_xmove(L, a->root, n + begins);

@@ -216,6 +216,10 @@ static int try_send(lua_State *L, wl_pending *op)
 {
     wl_channel *c = channel_of(op, 0);
     bool        no_memory = false;
+    if (!op->item) { /* tried again, although it was sent */
+        lua_pushboolean(L, 1);
+        return 1;
+    }
     if (wl_channel_write(c, op->item, &no_memory)) {
         free(op->item);
         op->item = NULL;

@@ -2,10 +2,10 @@
  *
  * pledge.c: pledge(name...): gives up rights.
  *
- * A name is a right (fs, fs:read, fs:write, load, exec, env, network), all, or seal; "~"
- * before it gives it up, "=pattern" behind fs:read, fs:write and env is a part of it. What
- * a call names without "~" is all that the state keeps of what it had; so a call can only
- * take away. "vouch=NAME" says that a C module that was loaded before may stay.
+ * A name is a right (fs, fs:read, fs:write, load, exec, env, network, stdio, locale, exit), all, or
+ * seal; "~" before it gives it up, "=pattern" behind fs:read, fs:write and env is a part of it.
+ * What a call names without "~" is all that the state keeps of what it had; so a call can only take
+ * away. "vouch=NAME" says that a C module that was loaded before may stay.
  */
 #include "lus/rights.h"
 #include "lus/core.h"
@@ -32,6 +32,9 @@ static const word words[] = {
     {"network:tcp", BIT(WL_NETWORK), true, true},
     {"network:udp", BIT(WL_NETWORK), true, true},
     {"network:http", BIT(WL_NETWORK), true, true},
+    {"stdio", BIT(WL_STDIO), false, false},
+    {"locale", BIT(WL_LOCALE), false, false},
+    {"exit", BIT(WL_EXIT), false, false},
     {"all", BIT(WL_RIGHTS) - 1, false, false},
     {"seal", 0, false, false},
     {"vouch", 0, true, true}, /* for foreign code that is in the state, by its name */

@@ -16,7 +16,18 @@
 
 #pragma GCC visibility push(hidden)
 
-enum wl_right { WL_FS_READ, WL_FS_WRITE, WL_LOAD, WL_EXEC, WL_ENV, WL_NETWORK, WL_RIGHTS };
+enum wl_right {
+    WL_FS_READ,
+    WL_FS_WRITE,
+    WL_LOAD,
+    WL_EXEC,
+    WL_ENV,
+    WL_NETWORK,
+    WL_STDIO,
+    WL_LOCALE,
+    WL_EXIT,
+    WL_RIGHTS
+};
 
 typedef enum { WL_ANY, WL_NONE, WL_ONLY, WL_BUT } wl_extent; /* the last two: patterns */
 
@@ -52,6 +63,8 @@ void wl_canonical_pattern(const char *pattern, char out[PATH_MAX]);
 /* ---- a state's ------------------------------------------------------------------ */
 
 bool wl_is_restricted(lua_State *L); /* pledged, or made by one that had */
+/* Raises: function: permission "right" denied for value, which may be NULL. WL_RIGHTS: all. */
+void wl_deny(lua_State *L, const char *function, enum wl_right right, const char *value);
 /* Raise, naming the function, when the state does not have the right. */
 void wl_need(lua_State *L, const char *function, enum wl_right right, const char *value);
 void wl_need_path(lua_State *L, const char *function, enum wl_right right,

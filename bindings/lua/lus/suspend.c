@@ -98,6 +98,16 @@ static int block(lua_State *L, wl_pending *op)
 
 /* ---- parked ---------------------------------------------------------------------- */
 
+#if !WL_WRAPPED
+
+/* The script itself may have resumed what waits, with anything. */
+static int conclude_wait(lua_State *L, int n)
+{
+    return n > 0 ? wl_conclude(L, n) : luaL_error(L, "resumed while it waits");
+}
+
+#endif
+
 #if LUA_VERSION_NUM < 502
 
 /* On 5.1 nothing says whether a coroutine can be suspended. It cannot where C stands
@@ -141,7 +151,7 @@ static int yielded(lua_State *L)
 {
     int top, status = lua_getctx(L, &top);
     (void)status;
-    return wl_conclude(L, lua_gettop(L) - top);
+    return conclude_wait(L, lua_gettop(L) - top);
 }
 
 static int yield_now(lua_State *L) { return lua_yield(L, 0); }
@@ -163,7 +173,7 @@ static bool can_yield(lua_State *L) { return lua_isyieldable(L); }
 static int yielded(lua_State *L, int status, lua_KContext top)
 {
     (void)status;
-    return wl_conclude(L, lua_gettop(L) - (int)top);
+    return conclude_wait(L, lua_gettop(L) - (int)top);
 }
 
 static int yield(lua_State *L, wl_pending *op)
@@ -179,7 +189,8 @@ static int yield(lua_State *L, wl_pending *op)
 static bool can_park(lua_State *L, const wl_pending *op)
 {
     wl_actor *a = op->t->self;
-    if (!a || L != a->root || wl_actor_is_lost(a) || !wl_core->wl_main_is_idle(L) || !can_yield(L))
+    if (!a || L != a->root || a->trying || wl_actor_is_lost(a) || !wl_core->wl_main_is_idle(L) ||
+        !can_yield(L))
         return false;
     wl_core->wl_main_end(L);
     return true;
@@ -187,6 +198,8 @@ static bool can_park(lua_State *L, const wl_pending *op)
 
 static int park(lua_State *L, wl_pending *op)
 {
+    lua_pushvalue(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &op->t->self->op);
     int n = wl_pending_again(L, op);
     if (n)
         return wl_conclude(L, n);

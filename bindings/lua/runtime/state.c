@@ -29,6 +29,8 @@ void wl_state_push(lua_State *L) { lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key)
 static int state_gc(lua_State *L)
 {
     wl_state *s = lua_touserdata(L, 1);
+    if (!s || s != wl_state_of(L))
+        return 0;
     for (int i = WL_MOST_ON_END; i-- > 0;)
         if (s->on_end[i].fn)
             s->on_end[i].fn(s->on_end[i].arg);

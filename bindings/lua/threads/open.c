@@ -129,8 +129,8 @@ static int pool_open(lua_State *L)
 {
     /* path, cpath, preload, searchers; init, at_exit, then args: see threads/thread.c */
     wl_pack_options what = {.what = "setup", .number = -5};
-    luaL_checktype(L, 1, LUA_TTABLE);
     wl_need_unrestricted(L, "weir.pool"); /* its threads may do everything */
+    luaL_checktype(L, 1, LUA_TTABLE);
     int n = lua_gettop(L) - 1;
     int rc = wl_main_open(L);
     if (rc != 0)

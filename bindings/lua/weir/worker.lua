@@ -118,6 +118,8 @@
 --   links and dots; `*` also matches `/`
 -- - `load` (load, require, dofile, create), `exec` (os.execute, io.popen), `env` (os.getenv;
 --   `env=LC_*`), `network`
+-- - added by weir: `stdio` (the standard streams, print and warn), `locale` (os.setlocale),
+--   `exit` (os.exit outside of workers)
 -- - `~all` gives up everything, `seal` any later change
 --
 -- A state that has pledged is restricted for good, whatever it kept: it loads no bytecode and

@@ -8,6 +8,13 @@ if(TARGET weir_uv)
   install(TARGETS weir_uv DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 
+# For gdb: by hand, and found by itself when it loads the library, if the prefix is its own.
+install(FILES inspect/weir-gdb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/weir)
+if(TARGET weir AND UNIX AND NOT APPLE)
+  install(FILES inspect/weir-gdb.py RENAME libweir.so.${PROJECT_VERSION}-gdb.py
+    DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load/${CMAKE_INSTALL_FULL_LIBDIR})
+endif()
+
 set(_package ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
 install(EXPORT weirTargets NAMESPACE weir:: DESTINATION ${_package})
 configure_package_config_file(cmake/weirConfig.cmake.in weirConfig.cmake

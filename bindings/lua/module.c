@@ -33,6 +33,21 @@ static int clock_now(lua_State *L)
     return 1;
 }
 
+/* -> the text for Prometheus. A pool may come between two calls. */
+static int metrics(lua_State *L)
+{
+    int   size = 16384, length;
+    char *buffer = lua_newuserdata(L, (size_t)size);
+    while ((length = weir_metrics(buffer, (size_t)size)) >= size) {
+        size = length + length / 8 + 1;
+        buffer = lua_newuserdata(L, (size_t)size);
+    }
+    if (length < 0)
+        return luaL_error(L, "weir: %s", wl_word(length));
+    lua_pushlstring(L, buffer, (size_t)length);
+    return 1;
+}
+
 /* What a task has begun and not ended, its thread ends.
  *
  * -> nothing; see weir_blocking_begin */
@@ -121,6 +136,7 @@ int luaopen_weir_core(lua_State *L)
     wl_shared_register(L);
     wl_progress_register(L);
     wl_method(L, "clock", clock_now);
+    wl_method(L, "metrics", metrics);
     wl_method(L, "blocking_begin", blocking_begin);
     wl_method(L, "blocking_end", blocking_end);
     wl_method(L, "in_task", in_task);

@@ -103,6 +103,8 @@ external pool_options : pool -> options = "weir_ml_pool_options"
 external stats : pool -> Stats.t = "weir_ml_pool_stats"
 external histogram : pool -> times -> int array = "weir_ml_pool_histogram"
 
+external metrics : Bytes.t -> int = "weir_ml_metrics" [@@noalloc]
+
 (* The worker that the calling thread is. *)
 
 external sigset_size : unit -> int = "weir_ml_sigset_size" [@@noalloc]

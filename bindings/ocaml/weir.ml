@@ -19,6 +19,15 @@ type unhandled = Error.unhandled = {
   trace : Printexc.raw_backtrace;
 }
 
+(* A pool may come between two calls. *)
+let rec metrics_in size =
+  let buffer = Bytes.create size in
+  let length = Raw.metrics buffer in
+  if length < 0 then raise Out_of_memory
+  else if length < size then Bytes.sub_string buffer 0 length
+  else metrics_in (length + (length / 8) + 1)
+
+let metrics () = metrics_in 16_384
 let on_unhandled = Error.on_unhandled
 
 exception Closed = Error.Closed

@@ -36,6 +36,13 @@ exception Expired
 exception Canceled
 (** The task was taken back from the queue, or stopped on request. *)
 
+(** {1 For Prometheus} *)
+
+val metrics : unit -> string
+(** What all pools of the process do, in Prometheus' text format: answer a GET of [/metrics]
+    with it, as [text/plain; version=0.0.4]. The text has every pool's {!Stats}, and the
+    histograms of pools made with [~measure:`Times]. Any thread; never blocks. *)
+
 (** {1 Exceptions that nobody can catch} *)
 
 type unhandled = {

@@ -8,6 +8,41 @@ local weir = require "weir"
 
 local with_pool, busy_pool, fill = pools.with, pools.busy, pools.fill
 
+describe("weir.metrics", function()
+  local function has_line(text, line) return ("\n" .. text):find("\n" .. line .. "\n", 1, true) ~= nil end
+
+  it("has the numbers of each pool", function()
+    with_pool({ name = "prom", threads = 2 }, function(pool)
+      assert(pool:run(function() end):get())
+      local text = weir.metrics()
+      assert.is_true(has_line(text, 'weir_pool_threads{pool="prom"} 2'))
+      assert.is_true(has_line(text, 'weir_pool_tasks_submitted_total{pool="prom"} 1'))
+      assert.is_true(has_line(text, 'weir_pool_tasks_settled_total{pool="prom",outcome="ok"} 1'))
+    end)
+  end)
+
+  it("has those of many pools, and of pools of other states", function()
+    local names = {}
+    for n = 1, 40 do names[n] = ("one of many pools with a long name, whose number is %d"):format(n) end
+    with_pool({ threads = 1 }, function(pool)
+      local text = select(2, assert(pool:run(function(all)
+        local w, opened = require "weir", {}
+        for n, name in ipairs(all) do opened[n] = assert(w.pool { name = name, lazy = true }) end
+        local text = w.metrics()
+        for _, p in ipairs(opened) do p:close() end
+        return text
+      end, names):get()))
+      for _, name in ipairs(names) do
+        assert.is_true(has_line(text, ('weir_pool_threads_refused_total{pool="%s"} 0'):format(name)))
+      end
+    end)
+  end)
+
+  it("takes no argument", function()
+    assert.has_error(function() weir.metrics(1) end)
+  end)
+end)
+
 describe("a pool", function()
   it("runs a function on another thread and brings its results", function()
     with_pool({ threads = 1 }, function(pool)

@@ -47,6 +47,35 @@ let printed () =
   check_int "every field" (Obj.size (Obj.repr s)) (List.length fields);
   check_int "by its name" 1 (List.assoc "submitted" fields)
 
+(* The text for Prometheus *)
+
+let has_line text line = List.mem line (String.split_on_char '\n' text)
+
+let metrics () =
+  let pool = plain ~name:"prom" ~measure:`Times 1 in
+  Future.await (Pool.run pool ignore);
+  let text = Weir.metrics () in
+  let has line = Alcotest.(check bool) line true (has_line text line) in
+  has "weir_pool_threads{pool=\"prom\"} 1";
+  has "weir_pool_tasks_submitted_total{pool=\"prom\"} 1";
+  has "weir_pool_queue_time_seconds_count{pool=\"prom\"} 1";
+  Pool.close pool
+
+let metrics_of_many () =
+  let name i = Printf.sprintf "one of many pools with a long name, whose number is %d" i in
+  let lazily i =
+    Pool.create ~name:(name i) ~threads:0 ~threads_max:1 ~init:ignore ~at_exit:ignore ()
+  in
+  let pools = List.init 40 lazily in
+  let text = Weir.metrics () in
+  Alcotest.(check bool) "a large text" true (String.length text > 40_000);
+  check_string "ends in a line" "\n" (String.sub text (String.length text - 1) 1);
+  for i = 0 to 39 do
+    let line = Printf.sprintf "weir_pool_threads_refused_total{pool=\"%s\"} 0" (name i) in
+    Alcotest.(check bool) line true (has_line text line)
+  done;
+  List.iter Pool.close pools
+
 (* Histograms *)
 
 let measures () =
@@ -190,6 +219,11 @@ let () =
         [
           test "adds up at any moment" always_adds_up;
           test "prints, and names its fields" printed;
+        ] );
+      ( "the text for Prometheus",
+        [
+          test "has the numbers of a pool" metrics;
+          test "has those of many" metrics_of_many;
         ] );
       ( "histograms",
         [

@@ -72,6 +72,9 @@ function weir.progress(fn) end
 ---@return boolean
 function weir.in_task() end
 
+---@return string
+function weir.metrics() end
+
 ---@return boolean
 function weir.cancelled() end
 

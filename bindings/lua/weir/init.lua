@@ -96,6 +96,14 @@ function weir.progress(fn, ...)
   return progress.new(fn)
 end
 
+--- What all pools of the process do, in Prometheus' text format: the counts of pool:stats for
+-- each. Answer a GET of /metrics with it, as "text/plain; version=0.0.4". Any state may call it.
+-- @treturn string
+function weir.metrics(...)
+  check.none("weir.metrics", 1, ...)
+  return core.metrics()
+end
+
 --- Whether a task runs in this state, so that weir.run_in_main can be called.
 -- @treturn boolean
 function weir.in_task(...)

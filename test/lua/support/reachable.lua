@@ -86,7 +86,7 @@ return {
 
   -- Of weir.core, in a state that had loaded it before: they refuse a restricted state themselves.
   asks = words [[
-    append await_input catch job keep_sigpipe mutex_holder mutex_lock mutex_new mutex_trylock open pack
+    append await_input catch job keep_sigpipe metrics mutex_holder mutex_lock mutex_new mutex_trylock open pack
     post progress_new resize run shared_add shared_get shared_set shared_version submit ]],
 
   -- They act on what the state holds already, or on its own waits. run_in_main refuses outside of a

@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 example=examples/ocaml/packages_server
 seconds=12 clients=24 needed=10
+pages=${WEIR_BUILD:-_build}/demo
 pings=$((seconds * 100)) # load.lua asks 10 ms after each answer
 # shellcheck source=examples/ocaml/packages_server/http.sh
 . "$example/http.sh"
@@ -53,18 +54,27 @@ end_load() { # pid, what was asked for; adds wrk's figures to the row and its er
 }
 
 measure() { # title, the server's options; leaves $gap, $p99 of pings and one search's $answer
-  local search ping
+  local search ping title=$1 began
   row=$(printf '%-18s' "$name, $1")
   echo "$name, $1: $seconds s"
   shift
   start_server "$@"
   answer=$(get "/search?q=editor")
   get /heartbeat >/dev/null # forgets what came before
+  began=$(date +%s.%3N)
   start_load search "$clients"; search=$!
   start_load ping 1; ping=$!
   end_load "$search" search
   end_load "$ping" ping
-  gap=$(get /heartbeat) || fail "the server does not answer any more"
+  get /heartbeat >"$work/gaps" || fail "the server does not answer any more"
+  read -r gap <"$work/gaps"
+  {
+    echo "run $name $title"
+    echo "began $began"
+    grep -h '^result ' "$work/search"
+    grep -hE '^(ping|waiting) ' "$work/ping" || true # a loop that never came round to one
+    grep '^gap ' "$work/gaps" || true
+  } >>"$work/timeline"
   row+=$(printf '   %10s' "$gap")
   rows+=$row$'\n'
   stop_server
@@ -131,6 +141,9 @@ printf '%s\n' "$rows"
 
 [ "$errors" = 0 ] || fail "$errors errors"
 [ "${answers[0]}" = "${answers[1]}" ] || fail "the two servers answer one search differently"
+mkdir -p "$pages"
+cp "$work/timeline" "$pages/timeline"
+examples/demo_page.pl "$seconds" "$clients" <"$work/timeline" >"$pages/index.html"
 for gain in "${gains[@]}"; do
   # shellcheck disable=SC2086
   conclude $gain
@@ -138,7 +151,9 @@ done
 echo "The lines that made the difference begin here:"
 line_of '^let in_pool' "$example/finder.ml"
 line_of '^function finder.in_pool' examples/lua/packages_server/finder.lua
-cat <<'END'
+cat <<END
+
+The same as a picture: $pages/index.html
 To keep a server running, and open http://127.0.0.1:8080/search?q=editor:
-  server=$(examples/ocaml/packages_server/build.sh); $server import && $server serve
+  server=\$(examples/ocaml/packages_server/build.sh); \$server import && \$server serve
 END

@@ -38,10 +38,17 @@ local function searcher(finder)
   end
 end
 
--- The heart beats every millisecond on the loop and remembers the longest gap.
+-- The heart beats every millisecond on the loop and remembers when the loop stood still: the
+-- longest gap, and each of more than 10 ms.
+local LONG = 0.01
+
 local function observe(heart)
   local now = socket.gettime()
-  heart.last, heart.worst = now, math.max(heart.worst, now - heart.last)
+  local gap = now - heart.last
+  if gap > LONG then
+    heart.gaps[#heart.gaps + 1] = ("gap %.3f %.2f"):format(heart.last, gap * 1000)
+  end
+  heart.last, heart.worst = now, math.max(heart.worst, gap)
 end
 
 local function beat(heart)
@@ -54,16 +61,16 @@ end
 local function heartbeat_of(heart)
   return function()
     observe(heart)
-    local worst = heart.worst
-    heart.worst = 0
-    return 200, ("%.2f"):format(worst * 1000)
+    local report = { ("%.2f"):format(heart.worst * 1000), (table.unpack or unpack)(heart.gaps) }
+    heart.worst, heart.gaps = 0, {}
+    return 200, table.concat(report, "\n")
   end
 end
 
 --- Runs in a coroutine of the loop. Serves until wait_for_stop() returns, then finishes the
 -- requests under way.
 function server.run(port, finder, wait_for_stop)
-  local heart = { worst = 0, last = socket.gettime() }
+  local heart = { worst = 0, gaps = {}, last = socket.gettime() }
   local routes = {
     ["/ping"] = function() return 200, "pong" end,
     ["/search"] = searcher(finder),

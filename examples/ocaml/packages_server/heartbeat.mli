@@ -6,5 +6,6 @@ type t
 
 val start : unit -> t
 
-val worst : t -> float
-(** The longest gap between two beats, in ms, since the last call. *)
+val report : t -> string
+(** Since the last call: the longest gap between two beats in ms, then a line
+    [gap AT LENGTH] for each of more than 10 ms, in seconds since 1970 and in ms. *)

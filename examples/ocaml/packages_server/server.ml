@@ -29,7 +29,7 @@ let route finder heartbeat request =
   match (Cohttp.Request.meth request, Uri.path uri) with
   | `GET, "/ping" -> respond `OK "pong"
   | `GET, "/search" -> search finder uri
-  | `GET, "/heartbeat" -> respond `OK (Printf.sprintf "%.2f" (Heartbeat.worst heartbeat))
+  | `GET, "/heartbeat" -> respond `OK (Heartbeat.report heartbeat)
   | _, ("/ping" | "/search" | "/heartbeat") -> respond `Method_not_allowed "only GET"
   | _ -> respond `Not_found "try /ping, /search?q=text or /heartbeat"
 

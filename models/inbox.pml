@@ -7,6 +7,8 @@
 //! ok    plain             -DW=2 -DN=3
 //! ok    blocking-tasks    -DW=2 -DN=3 -DBLOCK=1
 //! ok    close             -DW=2 -DN=3 -DCLOSE
+//! ok    lots              -DW=2 -DN=3 -DLOTS -DBLOCK=1
+//! ok    lots-lingering    -DW=2 -DN=3 -DLOTS -DLINGER -DCLOSE
 //! ok    lingering         -DW=2 -DN=3 -DLINGER -DBLOCK=1
 //! ok    lingering-closed  -DW=2 -DN=3 -DLINGER -DCLOSE
 //! found offers-blindly    -DW=1 -DN=2 -DBUG_OFFER_BLIND : assertion violated
@@ -114,7 +116,11 @@ active [2] proctype submitter()
 #ifndef BUG_OFFER_BLIND
             if
             :: must_lock -> acquire(); decide_and_unlock(w)
-            :: else
+#ifdef LOTS /* take_in_lot(): the offer ended a lot, and nobody has the lock */
+            :: atomic { !must_lock && !lock -> lock = true; take_in() }
+                decide_and_unlock(w)
+#endif
+            :: !must_lock
             fi
 #endif
             goto next

@@ -16,6 +16,11 @@
 //! found wait-without-look    -DWAIT -DBUG_NO_LOOK : invalid end state
 //! found wait-no-flag         -DWAIT -DBUG_NO_FLAG : invalid end state
 //! found quiet-ends-unseen    -DQUIET -DBUG_QUIET_LATE : assertion violated ((((delivered+refused)==4)
+//! ok    lots                 -DLOTS
+//! ok    lots-wait            -DLOTS -DWAIT
+//! ok    lots-shut            -DLOTS -DSHUT
+//! found sorted-unseen        -DLOTS -DBUG_SORTED_UNSEEN : assertion violated ((((delivered+refused)==4)
+//! found sorts-unlocked       -DLOTS -DBUG_SORTS_UNLOCKED : assertion violated
 //! found closed-under-writer  -DSHUT -DBUG_CLOSED_UNDER_WRITER : assertion violated !(fd_closed)
 //! found closed-by-nobody     -DSHUT -DBUG_CLOSED_BY_NOBODY : assertion violated (fd_closed&&
 //! found posted-after-shut    -DSHUT -DBUG_POSTED_AFTER : assertion violated
@@ -38,6 +43,8 @@ byte n_box = 0;
 bool closed;    /* they are shut */
 
 /* Guarded by the main's lock. */
+chan sorted = [ITEMS] of { byte }; /* taken from the arrivals, in order */
+byte n_sorted = 0;
 bool signalled; /* a write is owed or done, and was not read yet */
 bool quiet;     /* no write is owed: the owner looks before it polls */
 bool waited;    /* weir_main_wait_next sleeps: unpark in place of a write */
@@ -78,9 +85,18 @@ inline close_wake(writer)
     fi
 }
 
+/* wi_main_sort_locked() */
+inline sort()
+{
+    do
+    :: n_box > 0 -> box?item; sorted!item; n_box--; n_sorted++
+    :: else -> item = 0; break
+    od
+}
+
 active [POSTERS] proctype poster()
 {
-    byte i = 0;
+    byte i = 0, item;
     bool first, there, raise, unpark, last;
     do
     :: i < EACH ->
@@ -105,10 +121,25 @@ active [POSTERS] proctype poster()
             i++
         }
         raise = false; unpark = false;
+#ifdef LOTS
+        if
+#ifdef BUG_SORTS_UNLOCKED
+        :: atomic { n_box > 0 -> box?item; n_box-- }
+            atomic { sorted!item; n_sorted++; item = 0 }
+#else
+        :: atomic { sort() } /* the post ended a lot */
+#endif
+        :: true
+        fi;
+#endif
         if
         :: first -> /* tell_owner() */
             atomic {
-                there = (n_box > 0 && !closed);
+#ifdef BUG_SORTED_UNSEEN
+                there = (n_box > 0);
+#else
+                there = (n_box + n_sorted > 0);
+#endif
 #ifdef BUG_TELLS_BLINDLY
                 there = true;
 #endif
@@ -131,10 +162,12 @@ active [POSTERS] proctype poster()
     od
 }
 
+/* wi_main_take_arrivals_locked() */
 inline splice()
 {
+    sort();
     do
-    :: n_box > 0 -> box?item; batch!item; n_box--; n_batch++
+    :: n_sorted > 0 -> sorted?item; batch!item; n_sorted--; n_batch++
     :: else -> break
     od
 }
@@ -189,7 +222,7 @@ inline rearm()
     raise = false;
     atomic {
         if
-        :: (n_batch > 0 || n_box > 0) && !signalled && !quiet -> signalled = true; raise = true; owed++
+        :: (n_batch > 0 || n_box > 0 || n_sorted > 0) && !signalled && !quiet -> signalled = true; raise = true; owed++
         :: else
         fi
     }
@@ -256,7 +289,7 @@ inline main_wait()
         waited = true; asleep = true;
 #else
         atomic {
-            asleep = (n_box == 0);
+            asleep = (n_box + n_sorted == 0);
 #ifndef BUG_NO_FLAG
             waited = asleep
 #endif
@@ -297,13 +330,13 @@ active proctype owner()
 #ifdef SHUT
     atomic { splice(); closed = true } /* wi_main_shut() */
     do
-    :: n_box + n_batch > 0 -> dispatch(0)
-    :: n_box + n_batch == 0 -> break
+    :: n_box + n_sorted + n_batch > 0 -> dispatch(0)
+    :: n_box + n_sorted + n_batch == 0 -> break
     od;
     close_wake(false);
     timeout;
     assert(fd_closed && writers == 0)
 #endif
-    assert(delivered + refused == ITEMS && n_box == 0 && n_batch == 0);
+    assert(delivered + refused == ITEMS && n_box + n_sorted == 0 && n_batch == 0);
     assert(fd_closed || (fd == 0 && owed == 0 && !waited))
 }

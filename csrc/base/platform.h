@@ -43,6 +43,11 @@ static inline void wi_lock(wi_mutex *m)
     wi_yield();
     pthread_mutex_lock(m);
 }
+static inline bool wi_trylock(wi_mutex *m)
+{
+    wi_yield();
+    return pthread_mutex_trylock(m) == 0;
+}
 static inline void wi_unlock(wi_mutex *m)
 {
     pthread_mutex_unlock(m);

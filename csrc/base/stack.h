@@ -10,6 +10,11 @@
  *
  * Push and take are seq_cst: callers set a flag and look here, or push and look
  * at the flag, and one of the two must see the other.
+ *
+ * Whoever takes turns the chain round, and so reads each link once more. When a million
+ * are there, each has left the caches by then. So every WI_LOTth push is told that it ends
+ * a lot, and its thread has the lot taken while it still is in the caches. `pushed` only
+ * counts for that. Two pushes at once may count as one, because it is no read-modify-write.
  */
 #pragma once
 
@@ -20,7 +25,10 @@
 
 typedef struct {
     _Atomic(weir_link *) newest; /* NULL: empty */
+    _Atomic unsigned     pushed; /* about how many, ever */
 } wi_stack;
+
+enum { WI_LOT = 256 };
 
 #define WI_SHUT ((weir_link *)1)
 
@@ -40,6 +48,14 @@ static inline bool wi_stack_push_onto(wi_stack *s, weir_link *newest, weir_link 
 {
     e->next = newest;
     return atomic_compare_exchange_strong(&s->newest, &newest, e);
+}
+
+/* Counts a push: whether it ends a lot. Relaxed: a hint that orders nothing. */
+static inline bool wi_stack_ends_lot(wi_stack *s)
+{
+    unsigned n = atomic_load_explicit(&s->pushed, memory_order_relaxed) + 1;
+    atomic_store_explicit(&s->pushed, n, memory_order_relaxed);
+    return n % WI_LOT == 0;
 }
 
 /* What was there, newest first, chained by next. The one taker's alone. */

@@ -263,8 +263,8 @@ void wi_main_fail_calls(weir_main *m)
 {
     weir_link *e;
     unsigned   n = 0;
-    wi_main_take_arrivals(m);
     wi_lock(&m->lock);
+    wi_main_take_arrivals_locked(m);
     while ((e = wi_list_pop(&m->batch.calls))) {
         weir_call *call = wi_container(e, weir_call, in.of_calls);
         wi_unlink(&call->in.link);

@@ -19,33 +19,37 @@
 
 /* ---- taking ------------------------------------------------------------- */
 
-/* From the newest on, each goes before those already put: in order again. */
-static void into_batch(weir_main *m, weir_link *e)
+void wi_main_take_arrivals_locked(weir_main *m)
 {
-    weir_link *last = m->batch.later.head.prev, *last_call = m->batch.calls.head.prev;
-    weir_link *last_lend = m->batch.lends.head.prev;
-    for (weir_link *before; e; e = before) {
-        before = e->next;
-        wi_list_insert_after(e->kind->lane == WI_LENDS ? last_lend : last, e);
-        if (e->kind->lane == WI_CALLS)
-            wi_list_insert_after(last_call, &wi_container(e, wi_call_links, link)->of_calls);
-    }
+    wi_main_sort_locked(m);
+    wi_list_splice(&m->batch.later, &m->sorted.later);
+    wi_list_splice(&m->batch.calls, &m->sorted.calls);
+    wi_list_splice(&m->batch.lends, &m->sorted.lends);
 }
 
-void wi_main_take_arrivals(weir_main *m) { into_batch(m, wi_stack_take(&m->arrivals)); }
-void wi_main_shut_arrivals(weir_main *m) { into_batch(m, wi_stack_shut(&m->arrivals)); }
+void wi_main_take_arrivals(weir_main *m)
+{
+    wi_lock(&m->lock);
+    wi_main_take_arrivals_locked(m);
+    wi_unlock(&m->lock);
+}
+
+static void read_signal_relocks(weir_main *m)
+{
+    wi_unlock(&m->lock);
+    bool was_readable = wi_wake_drain(&m->wake);
+    wi_lock(&m->lock);
+    if (was_readable)
+        m->signalled = false;
+}
 
 static void take_for_round(weir_main *m)
 {
     wi_lock(&m->lock);
-    bool signalled = m->signalled;
+    if (m->signalled)
+        read_signal_relocks(m);
+    wi_main_take_arrivals_locked(m);
     wi_unlock(&m->lock);
-    if (signalled && wi_wake_drain(&m->wake)) {
-        wi_lock(&m->lock);
-        m->signalled = false;
-        wi_unlock(&m->lock);
-    }
-    wi_main_take_arrivals(m);
     wi_list_splice(&m->batch.now, &m->batch.later);
 }
 
@@ -53,7 +57,7 @@ static void take_for_round(weir_main *m)
 static void rearm(weir_main *m)
 {
     wi_lock(&m->lock);
-    bool raise = wi_main_has_some(m) && !m->signalled && !m->quiet;
+    bool raise = wi_main_has_some_locked(m) && !m->signalled && !m->quiet;
     m->signalled |= raise;
     wi_unlock(&m->lock);
     if (raise)
@@ -207,11 +211,19 @@ int weir_main_dispatch(weir_main *m, int max)
     return n;
 }
 
+static bool has_some(weir_main *m)
+{
+    wi_lock(&m->lock);
+    bool some = wi_main_has_some_locked(m);
+    wi_unlock(&m->lock);
+    return some;
+}
+
 void wi_main_flush(weir_main *m)
 {
     do {
         weir_main_dispatch(m, 0);
-    } while (wi_main_has_some(m));
+    } while (has_some(m));
 }
 
 static bool serve_one(weir_main *m)

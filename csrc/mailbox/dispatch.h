@@ -10,13 +10,12 @@
 
 /* Moves what was posted to the batch, for a later round. The owner's thread. */
 void wi_main_take_arrivals(weir_main *m);
+void wi_main_take_arrivals_locked(weir_main *m);
 /* Runs one posted call or lend of the thread's mains but `except`; false: none. */
 bool wi_mains_serve(wi_thread *t, const weir_main *except);
 /* Makes every descriptor of the thread readable whose main, but `except`, has something
  * left. */
 void wi_mains_rearm(wi_thread *t, const weir_main *except);
-/* Refuses every post from now on, and takes what came before. The owner's thread. */
-void wi_main_shut_arrivals(weir_main *m);
 /* Delivers everything, and what comes meanwhile; the owner's thread, depth 0. */
 void wi_main_flush(weir_main *m);
 

@@ -4,7 +4,14 @@
  *
  * Any thread pushes a delivery to `arrivals`, without a lock. The poster that finds them
  * empty tells the owner: one write to the descriptor covers every post until the owner
- * takes them. It sets `signalled` under the lock and writes after the unlock. The flag means
+ * takes them. Whoever takes the arrivals does it under the lock, and puts them in order into
+ * `sorted`: the owner, which goes on with them at once, and the poster that ended a lot (see
+ * stack.h), so that the owner finds long lists in order.
+ *
+ * Two posts at once: one finds the arrivals empty, and must tell; the other may sort both away
+ * before that. So a poster that tells looks at `sorted` too.
+ *
+ * It sets `signalled` under the lock and writes after the unlock. The flag means
  * that a write is owed, or was done and not read yet, so a poster that finds it set need not
  * write.
  *
@@ -30,17 +37,50 @@ void wi_main_uncount(weir_main *m, uint64_t count)
 void wi_main_hold(weir_main *m) { atomic_fetch_add(&m->refs, WI_HOLDER); }
 void wi_main_release(weir_main *m) { wi_main_uncount(m, WI_HOLDER); }
 
+void wi_box_init(wi_box *b)
+{
+    wi_list_init(&b->now), wi_list_init(&b->later);
+    wi_list_init(&b->calls), wi_list_init(&b->lends);
+}
+
 bool wi_box_is_empty(const wi_box *b)
 {
     return wi_list_empty(&b->now) && wi_list_empty(&b->later) && wi_list_empty(&b->lends);
 }
 
-bool wi_main_has_some(const weir_main *m)
+static bool has_posts_locked(const weir_main *m)
 {
-    return !wi_box_is_empty(&m->batch) || wi_stack_holds_some(&m->arrivals);
+    return wi_stack_holds_some(&m->arrivals) || !wi_box_is_empty(&m->sorted);
+}
+
+bool wi_main_has_some_locked(const weir_main *m)
+{
+    return !wi_box_is_empty(&m->batch) || has_posts_locked(m);
 }
 
 int weir_main_fd(const weir_main *m) { return m ? m->wake.rfd : WEIR_EINVAL; }
+
+/* ---- the arrivals ------------------------------------------------------- */
+
+/* From the newest on, each goes before those already put: in order again. */
+static void into_box(wi_box *b, weir_link *e)
+{
+    weir_link *last = b->later.head.prev, *last_call = b->calls.head.prev;
+    weir_link *last_lend = b->lends.head.prev;
+    for (weir_link *before; e; e = before) {
+        before = e->next;
+        wi_list_insert_after(e->kind->lane == WI_LENDS ? last_lend : last, e);
+        if (e->kind->lane == WI_CALLS)
+            wi_list_insert_after(last_call, &wi_container(e, wi_call_links, link)->of_calls);
+    }
+}
+
+void wi_main_sort_locked(weir_main *m) { into_box(&m->sorted, wi_stack_take(&m->arrivals)); }
+
+void wi_main_shut_arrivals_locked(weir_main *m)
+{
+    into_box(&m->sorted, wi_stack_shut(&m->arrivals));
+}
 
 /* ---- posting ------------------------------------------------------------ */
 
@@ -68,7 +108,7 @@ static void write_wake(weir_main *m)
 static void tell_owner(weir_main *m, bool urgent)
 {
     wi_lock(&m->lock);
-    bool there = wi_stack_holds_some(&m->arrivals);
+    bool there = has_posts_locked(m);
     bool unpark = there && (m->waited || (urgent && atomic_load(&m->owner->waiting)));
     bool raise = there && !unpark && !m->signalled && !m->quiet;
     m->signalled |= raise;
@@ -80,31 +120,42 @@ static void tell_owner(weir_main *m, bool urgent)
         wi_unpark(&m->owner->parker);
 }
 
+static void sort(weir_main *m)
+{
+    wi_lock(&m->lock);
+    wi_main_sort_locked(m);
+    wi_unlock(&m->lock);
+}
+
 void wi_main_pay(weir_main *m, wi_debt debt)
 {
-    if (!debt.tell)
+    if (!debt.tell && !debt.sort)
         return;
-    tell_owner(m, debt.urgent);
+    if (debt.sort)
+        sort(m);
+    if (debt.tell)
+        tell_owner(m, debt.urgent);
     wi_main_release(m);
 }
 
-/* A poster that may have to tell holds the main from before its push, because after it the
+/* A poster that may owe something holds the main from before its push, because after it the
  * delivery may be over and the main closed. */
 bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt)
 {
+    bool urgent = e->kind->lane != WI_OTHERS, sort = wi_stack_ends_lot(&m->arrivals);
     for (;;) {
         weir_link *newest = wi_stack_newest(&m->arrivals);
-        bool       urgent = e->kind->lane != WI_OTHERS;
-        *debt = (wi_debt){newest == NULL || urgent, urgent};
+        *debt = (wi_debt){newest == NULL || urgent, urgent, sort};
         if (newest == WI_SHUT) {
             *debt = (wi_debt){0};
             return false;
         }
-        if (debt->tell)
+        bool holds = debt->tell || sort;
+        if (holds)
             wi_main_hold(m);
         if (wi_stack_push_onto(&m->arrivals, newest, e))
             return true;
-        if (debt->tell)
+        if (holds)
             wi_main_release(m);
     }
 }

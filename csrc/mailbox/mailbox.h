@@ -32,8 +32,8 @@ typedef struct {
     weir_link link, of_calls;
 } wi_call_links;
 
-/* What the owner has taken and not delivered yet, in order: what is for the round under way,
- * and what came since. The calls of both, and all lends. */
+/* What was posted, in order: what is for the round under way, and what came since. The calls
+ * of both, and all lends. */
 typedef struct {
     wi_list now, later, calls, lends;
 } wi_box;
@@ -54,11 +54,12 @@ struct weir_main {
     unsigned         forks;   /* wi_forks when what is to come was last counted anew */
 
     wi_apart apart;
-    wi_stack arrivals; /* posted; only the owner takes, only its close shuts */
+    wi_stack arrivals; /* posted; taken and shut under lock, shut only by the owner's close */
     wi_apart apart_too;
 
     wi_mutex lock;
     /* Guarded by lock. */
+    wi_box    sorted;    /* taken from arrivals, in order; only the owner takes it from here */
     wi_list   begun;     /* calls whose fn has begun and that nobody finished */
     wi_list   callers;   /* waiters inside run_in_main */
     weir_link nudge;     /* posted to make dispatch look at the pending count */
@@ -73,7 +74,7 @@ struct weir_main {
     /* The owner's alone; `own` and `busy` are read by others. */
     _Atomic int64_t own; /* of the pending; may be negative, the sum is not */
     _Atomic bool    busy;
-    wi_box          batch; /* taken from arrivals, in order, not delivered yet */
+    wi_box          batch; /* taken from sorted, in order, not delivered yet */
     weir_link       of_thread;
     unsigned        depth;     /* of nested rounds, and of what must not close the main */
     unsigned        telling;   /* tasks and notices between begin and end: each still pends */
@@ -99,9 +100,10 @@ void wi_main_uncount(weir_main *m, uint64_t count);
 /* ---- the mailbox */
 
 /* What a poster owes the main after every unlock: to tell its owner, if the delivery came
- * first or is urgent. The poster holds the main until then. */
+ * first or is urgent; to sort the arrivals, if it ended a lot. The poster holds the main until
+ * then. */
 typedef struct {
-    bool tell, urgent;
+    bool tell, urgent, sort;
 } wi_debt;
 
 /* Appends e, whose kind is set. False: the main is closed, e stays the caller's. Any thread. */
@@ -112,7 +114,11 @@ bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt);
 void wi_main_pay(weir_main *m, wi_debt debt);
 
 /* Whether something waits for the owner to take it, or was taken and not delivered. */
-bool wi_main_has_some(const weir_main *m);
+bool wi_main_has_some_locked(const weir_main *m);
+/* Moves the arrivals to sorted; the second refuses every post from now on. */
+void wi_main_sort_locked(weir_main *m);
+void wi_main_shut_arrivals_locked(weir_main *m);
+void wi_box_init(wi_box *b);
 bool wi_box_is_empty(const wi_box *b);
 /* A writer has written, or else the owner reads no more: the last of them all closes. */
 void                   wi_main_close_wake(weir_main *m, bool writer);

@@ -25,8 +25,7 @@ int wi_main_make(weir_main **out)
     if ((rc = wi_wake_open(&m->wake)) != 0)
         goto no_wake;
     wi_mutex_init(&m->lock);
-    wi_list_init(&m->batch.now), wi_list_init(&m->batch.later);
-    wi_list_init(&m->batch.calls), wi_list_init(&m->batch.lends);
+    wi_box_init(&m->sorted), wi_box_init(&m->batch);
     wi_list_init(&m->begun), wi_list_init(&m->callers);
     atomic_init(&m->refs, 0);
     m->forks = wi_forks;
@@ -50,7 +49,7 @@ no_thread:
 static bool begin_sleep(weir_main *m)
 {
     wi_lock(&m->lock);
-    m->waited = !wi_main_has_some(m);
+    m->waited = !wi_main_has_some_locked(m);
     bool waited = m->waited;
     wi_unlock(&m->lock);
     return waited;
@@ -153,8 +152,8 @@ void wi_main_shut(weir_main *m)
     atomic_fetch_add(&m->refs, (uint64_t)atomic_exchange(&m->own, 0));
     wi_lock(&m->lock);
     m->closed = true;
+    wi_main_shut_arrivals_locked(m);
     wi_unlock(&m->lock);
-    wi_main_shut_arrivals(m);
     wi_main_fail_calls(m); /* what came just before we closed */
     wi_main_flush(m);
     wi_main_close_wake(m, false);
@@ -178,7 +177,8 @@ void wi_main_forked_locked(weir_main *m)
     m->writers = 0;
     if (!stays) {
         m->closed = true;
-        wi_main_shut_arrivals(m);
+        wi_main_shut_arrivals_locked(m);
+        wi_main_take_arrivals_locked(m);
     }
     wi_calls_forked_locked(m);
     if (m->owner == wi_thread_self())

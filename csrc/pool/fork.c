@@ -186,7 +186,7 @@ static void kill_pool(weir_pool *p)
 static void take_arrivals(weir_main *m)
 {
     if (wi_main_stays(m))
-        wi_main_take_arrivals(m); /* they come before what the pools settle */
+        wi_main_take_arrivals_locked(m); /* they come before what the pools settle */
 }
 
 static void child(void)

@@ -33,6 +33,8 @@ bool wi_queue_offer(wi_queue *q, weir_task *t)
     return true;
 }
 
+bool wi_queue_ends_lot(wi_queue *q) { return wi_stack_ends_lot(&q->inbox); }
+
 bool wi_queue_was_offered(const wi_queue *q) { return wi_stack_holds_some(&q->inbox); }
 
 /* From the newest on, each goes before those already taken in: FIFO again. */

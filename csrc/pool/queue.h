@@ -34,6 +34,9 @@ bool wi_queue_was_offered(const wi_queue *q);
 /* From now on every offer is refused. */
 void wi_queue_shut(wi_queue *q);
 void wi_queue_take_in(wi_queue *q);
+/* Counts an offer: whether the offerer is to take in the lot that it ends, if nobody else has
+ * the lock. See stack.h. */
+bool wi_queue_ends_lot(wi_queue *q);
 /* How many wait, and how many of all came through the inbox. */
 size_t   wi_queue_count(wi_queue *q);
 uint64_t wi_queue_picks(const wi_queue *q);

@@ -160,14 +160,30 @@ static bool offer(weir_pool *p, weir_task *t)
     return false;
 }
 
+/* Nobody need wait for the lot: whoever has the lock takes it in, or will be asked again. */
+static void take_in_lot(weir_pool *p)
+{
+    if (!wi_trylock(&p->lock))
+        return;
+    wi_queue_take_in(&p->queue);
+    wi_pool_unlock(p);
+}
+
+static void offered(weir_pool *p)
+{
+    if (atomic_load(&p->must_lock)) {
+        wi_lock(&p->lock);
+        wi_pool_unlock(p); /* which decides whom to wake, and wakes */
+    } else if (wi_queue_ends_lot(&p->queue)) {
+        take_in_lot(p);
+    }
+}
+
 static int run_aimed(weir_pool *p, weir_task *t)
 {
     if (offer(p, t)) {
         wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-        if (atomic_load(&p->must_lock)) {
-            wi_lock(&p->lock);
-            wi_pool_unlock(p); /* which decides whom to wake, and wakes */
-        }
+        offered(p);
         return 0;
     }
     wi_owed owed;

@@ -21,7 +21,7 @@ static _Thread_local struct {
     sigset_t own;
 } here;
 
-_Thread_local unsigned wi_spawning_depth;
+static _Thread_local unsigned depth;
 
 void wi_spawning_note(sigset_t *commands)
 {
@@ -31,39 +31,41 @@ void wi_spawning_note(sigset_t *commands)
         pthread_sigmask(SIG_SETMASK, NULL, commands);
 }
 
-void wi_spawning_serve(const sigset_t *commands)
+unsigned *wi_spawning_serve(const sigset_t *commands)
 {
     here.serves = true;
     here.commands = *commands;
+    return &depth;
 }
 
 void wi_spawning_leave(void)
 {
-    wi_spawning_settle();
+    if (depth)
+        wi_spawning_end_all();
     here.serves = false;
 }
 
 void wi_spawning_end_all(void)
 {
     pthread_sigmask(SIG_SETMASK, &here.own, NULL);
-    wi_spawning_depth = 0;
+    depth = 0;
 }
 
 void wi_spawning_forked(void)
 {
     if (here.serves)
         pthread_sigmask(SIG_SETMASK, &here.commands, NULL);
-    wi_spawning_depth = 0; /* an end that comes must not block them again */
+    depth = 0; /* an end that comes must not block them again */
 }
 
 void weir_spawning_begin(void)
 {
-    if (here.serves && wi_spawning_depth++ == 0)
+    if (here.serves && depth++ == 0)
         pthread_sigmask(SIG_SETMASK, &here.commands, &here.own);
 }
 
 void weir_spawning_end(void)
 {
-    if (wi_spawning_depth && --wi_spawning_depth == 0)
+    if (depth && --depth == 0)
         pthread_sigmask(SIG_SETMASK, &here.own, NULL);
 }

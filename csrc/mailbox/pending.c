@@ -17,14 +17,6 @@ size_t weir_main_pending(const weir_main *m)
     return n > 0 ? (size_t)n : 0; /* the two were not read at once */
 }
 
-/* Written by the owner alone, so no read-modify-write. Relaxed: other threads
- * read it for a hint only. */
-static void count_own(weir_main *m, int n)
-{
-    int64_t own = atomic_load_explicit(&m->own, memory_order_relaxed);
-    atomic_store_explicit(&m->own, own + n, memory_order_relaxed);
-}
-
 /* Whether the nudge is to be posted, which nobody else does meanwhile. */
 static bool note_nudge_locked(weir_main *m)
 {
@@ -73,17 +65,12 @@ void wi_main_look_busy(weir_main *m)
     }
 }
 
-bool wi_main_tells_busy(const weir_main *m)
-{
-    return m && m->owner == wi_thread_self() && m->on_busy && !m->busy;
-}
-
-bool wi_main_expect(weir_main *m)
+bool wi_main_expect_first(weir_main *m)
 {
     if (m->owner == wi_thread_self()) {
         if (m->closed)
             return false;
-        count_own(m, 1);
+        wi_main_count_own(m, 1);
         wi_main_look_busy(m);
         return true;
     }
@@ -102,7 +89,7 @@ void wi_main_own_came(weir_main *m)
     if (m->closed)
         wi_main_uncount(m, 1);
     else
-        count_own(m, -1);
+        wi_main_count_own(m, -1);
 }
 
 /* The owner cannot lose the main under its feet unless it has closed it. */

@@ -8,10 +8,30 @@
 
 #pragma GCC visibility push(hidden)
 
-/* One more thing is to come. False, with nothing counted: the main is closed. */
-bool wi_main_expect(weir_main *m);
+/* Written by the owner alone, so no read-modify-write. Relaxed: other threads
+ * read it for a hint only. */
+static inline void wi_main_count_own(weir_main *m, int n)
+{
+    int64_t own = atomic_load_explicit(&m->own, memory_order_relaxed);
+    atomic_store_explicit(&m->own, own + n, memory_order_relaxed);
+}
+
+bool wi_main_expect_first(weir_main *m);
+/* One more thing is to come. False, with nothing counted: the main is closed. To a busy main
+ * of the calling thread only the count is new. */
+static inline bool wi_main_expect(weir_main *m)
+{
+    if (m->owner != wi_thread_self() || !atomic_load(&m->busy) || atomic_load(&m->closed))
+        return wi_main_expect_first(m);
+    wi_main_count_own(m, 1);
+    return true;
+}
 /* Whether that would call on_busy, so user code. */
-bool wi_main_tells_busy(const weir_main *m);
+static inline bool wi_main_tells_busy(const weir_main *m)
+{
+    return m && !atomic_load(&((weir_main *)(uintptr_t)m)->busy) && m->owner == wi_thread_self() &&
+           m->on_busy;
+}
 /* It came, or will never. May free the main. */
 void wi_main_came(weir_main *m);
 /* The same, of the lane of the others, while a round goes on: on_busy waits. The owner's thread. */

@@ -11,50 +11,53 @@
 #include "base/at_fork.h"
 #include "mailbox/pending.h"
 
-static _Thread_local weir_task *current;
+static _Thread_local wi_task_place *current;
 
-void       wi_task_set_current(weir_task *t) { current = t; }
-weir_task *weir_task_current(void) { return current; }
-weir_main *wi_task_main_current(void) { return current ? current->weir.main : NULL; }
-
-static bool swap_state(weir_task *t, unsigned from, unsigned to)
+wi_task_place *wi_task_current_in(wi_task_place *place)
 {
-    return __atomic_compare_exchange_n(&t->weir.state, &from, to, false, __ATOMIC_SEQ_CST,
-                                       __ATOMIC_SEQ_CST);
+    wi_task_place *was = current;
+    current = place;
+    return was;
 }
 
-bool wi_task_claim(weir_task *t, unsigned *was)
+weir_task *weir_task_current(void) { return current ? *current : NULL; }
+
+weir_main *wi_task_main_current(void)
 {
-    if (swap_state(t, *was = WEIR_TASK_IDLE, WI_TASK_CLAIMED))
-        return true;
-    *was = WEIR_TASK_SETTLED;
+    weir_task *t = weir_task_current();
+    return t ? t->weir.main : NULL;
+}
+
+bool wi_task_claim_settled(weir_task *t)
+{
     return !t->done && !(wi_task_flags(t) & WI_ABANDONED) &&
-           swap_state(t, WEIR_TASK_SETTLED, WI_TASK_CLAIMED);
+           wi_task_swap_state(t, WEIR_TASK_SETTLED, WI_TASK_CLAIMED);
 }
 
 /* ---- telling ------------------------------------------------------------ */
 
+static void run_done(weir_delivery *d) { d->task->done(d->task); }
+
+static void end_abandoned(weir_delivery *d)
+{
+    weir_task *t = d->weir.of;
+    if (wi_task_flag(t, WI_TOLD) & WI_LET_GO)
+        wi_task_let_go(t);
+}
+
 static void begin_done(weir_link *e, weir_delivery *d)
 {
-    weir_task *t = wi_task_of(e);
-    bool       abandoned = wi_task_flags(t) & WI_ABANDONED;
+    static const struct weir_kind an_abandoned = {NULL, run_done, end_abandoned, WI_OTHERS};
+    weir_task                    *t = wi_task_of(e);
     d->task = t;
     d->outcome = t->weir.outcome;
-    d->weir.of = abandoned ? t : NULL;
-    if (!abandoned)
+    if (wi_task_flags(t) & WI_ABANDONED)
+        d->weir.kind = &an_abandoned, d->weir.of = t;
+    else
         wi_task_move(t, WEIR_TASK_IDLE); /* so *t may be gone from now on */
 }
 
-static void run_done(weir_delivery *d) { d->task->done(d->task); }
-
-static void end_done(weir_delivery *d)
-{
-    weir_task *abandoned = d->weir.of;
-    if (abandoned && (wi_task_flag(abandoned, WI_TOLD) & WI_LET_GO))
-        wi_task_let_go(abandoned);
-}
-
-static const struct weir_kind a_task = {begin_done, run_done, end_done, WI_OTHERS};
+static const struct weir_kind a_task = {begin_done, run_done, NULL, WI_OTHERS};
 
 bool wi_task_aim(weir_task *t, weir_main *m)
 {
@@ -86,9 +89,11 @@ void wi_task_tell(weir_task *t)
 {
     weir_main    *m = t->weir.main;
     weir_delivery d;
+    d.weir.kind = &a_task;
     begin_done(&t->weir.link, &d);
     run_done(&d);
-    end_done(&d);
+    if (d.weir.kind != &a_task)
+        end_abandoned(&d);
     if (m)
         wi_main_came(m);
 }

@@ -78,9 +78,21 @@ static inline weir_pool *wi_task_pool(const weir_task *t)
 
 static inline weir_task *wi_task_of(weir_link *e) { return wi_container(e, weir_task, weir.link); }
 
+static inline bool wi_task_swap_state(weir_task *t, unsigned from, unsigned to)
+{
+    return __atomic_compare_exchange_n(&t->weir.state, &from, to, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
+}
+bool wi_task_claim_settled(weir_task *t);
 /* IDLE -> CLAIMED; a settled task without done counts as idle. *was: the state to
  * go back to. */
-bool wi_task_claim(weir_task *t, unsigned *was);
+static inline bool wi_task_claim(weir_task *t, unsigned *was)
+{
+    if (wi_task_swap_state(t, *was = WEIR_TASK_IDLE, WI_TASK_CLAIMED))
+        return true;
+    *was = WEIR_TASK_SETTLED;
+    return wi_task_claim_settled(t);
+}
 
 /* Ties the task to the main its done is told on, and back. A task without done
  * only keeps the main's memory. False: the main is closed. */
@@ -92,8 +104,10 @@ void wi_task_tell(weir_task *t);
 /* One of the two users of an abandoned task is through; the second call runs release. */
 void wi_task_let_go(weir_task *t);
 
-/* The task that this thread runs, and the main it is aimed at. */
-void       wi_task_set_current(weir_task *t);
-weir_main *wi_task_main_current(void);
+/* Where the calling thread's current task stands from now on, so that a worker need not say
+ * it for each: a word that holds it or NULL. Returns where it stood. NULL: nowhere. */
+typedef weir_task *const wi_task_place;
+wi_task_place           *wi_task_current_in(wi_task_place *place);
+weir_main               *wi_task_main_current(void);
 
 #pragma GCC visibility pop

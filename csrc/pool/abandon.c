@@ -41,7 +41,7 @@ static void lose_locked(weir_pool *p, weir_task *t, weir_worker *w)
     w->blocked = w->visits = 0;
     p->lost++;
     p->stats.abandoned++;
-    wi_unlink(&t->weir.link);
+    w->runs = NULL;
     wi_queue_ended(&p->queue, t);
     wi_task_flag(t, WI_CANCEL | WI_ABANDONED | (t->done ? 0 : WI_TOLD));
     if (t->weir.main && t->done)

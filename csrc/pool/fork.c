@@ -85,20 +85,34 @@ static void keep_task_locked(weir_task *t)
         *(pends ? &m->coming : &m->kept) += 1;
 }
 
-/* But for those whose run this thread is inside of: they settle when it returns. */
+/* Not if this thread is inside of its run: it settles when that returns, and is a visit until
+ * then, because a child of this child has no worker to ask. */
+static void settle_run_locked(weir_pool *p, weir_task *t)
+{
+    if (wi_task_runs_here(t)) {
+        keep_task_locked(t);
+        p->visiting++;
+        wi_list_append(&p->visits, &t->weir.link);
+    } else {
+        wi_queue_ended(&p->queue, t);
+        wi_pool_settle_locked(p, t, WEIR_ECLOSED);
+    }
+}
+
 static void settle_running_locked(weir_pool *p)
 {
+    weir_link *e;
+    wi_list    visits;
     p->visiting = 0;
-    for (weir_link *e = wi_list_first(&p->running), *next; e; e = next) {
-        weir_task *t = wi_task_of(e);
-        next = wi_list_after(&p->running, e);
-        if (wi_task_runs_here(t)) {
-            keep_task_locked(t);
-            p->visiting++;
-        } else {
-            wi_unlink(e);
-            wi_pool_settle_locked(p, t, WEIR_ECLOSED);
-        }
+    wi_list_init(&visits);
+    wi_list_splice(&visits, &p->visits);
+    while ((e = wi_list_pop(&visits)))
+        settle_run_locked(p, wi_task_of(e));
+    for (e = wi_list_first(&p->workers); e; e = wi_list_after(&p->workers, e)) {
+        weir_worker *w = wi_container(e, weir_worker, of_workers);
+        if (w->runs)
+            settle_run_locked(p, w->runs);
+        w->runs = NULL;
     }
 }
 

@@ -38,7 +38,7 @@ void wi_pool_tell_space_locked(weir_pool *p, int outcome)
 
 /* The first waiter leaves the list with its token, so that the next token is the
  * next one's; it comes back if somebody else was quicker. */
-void wi_pool_wake_space_locked(weir_pool *p)
+void wi_pool_tell_of_space_locked(weir_pool *p)
 {
     weir_link *e = wi_pool_is_full(p) ? NULL : wi_list_pop(&p->space_waiters);
     if (e)
@@ -85,7 +85,7 @@ weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w)
     t->weir.worker = w;
     wi_measure_locked(p, WEIR_QUEUE_TIME, t);
     wi_task_move(t, WEIR_TASK_RUNNING);
-    wi_list_append(&p->running, &t->weir.link);
+    w->runs = t;
     wi_pool_wake_space_locked(p);
     return t;
 }
@@ -118,25 +118,31 @@ static void end_waits_locked(weir_pool *p, const weir_task *t)
     }
 }
 
-static void settle_locked(weir_pool *p, weir_task *t, int outcome)
+void wi_pool_list_settled_locked(weir_pool *p, weir_task *t)
+{
+    wi_list_append(t->weir.main ? &p->outbox : &p->settled, &t->weir.link);
+}
+
+static wi_end settle_locked(weir_pool *p, weir_task *t, int outcome)
 {
     t->weir.outcome = outcome;
     if (t->done) {
         wi_task_move(t, WEIR_TASK_SETTLED);
-        wi_list_append(t->weir.main ? &p->outbox : &p->settled, &t->weir.link);
-        return;
+        return WI_TO_TELL;
     }
     if (!(wi_task_flags(t) & WI_ABANDONED))
         wi_task_unaim(t);
     end_waits_locked(p, t);
     wi_task_move(t, WEIR_TASK_SETTLED); /* a waiter may free it from here on */
     wi_wake_waiters_locked(&p->task_waiters, t);
+    return WI_GONE;
 }
 
 void wi_pool_settle_locked(weir_pool *p, weir_task *t, int outcome)
 {
     count_outcome(p, outcome);
-    settle_locked(p, t, outcome);
+    if (settle_locked(p, t, outcome) == WI_TO_TELL)
+        wi_pool_list_settled_locked(p, t);
 }
 
 bool wi_pool_drop_oldest_locked(weir_pool *p, weir_priority priority)
@@ -179,16 +185,16 @@ void wi_pool_unpark_locked(weir_pool *p, weir_task *t)
     wi_queue_append(&p->queue, t);
 }
 
-static bool park_or_requeue_locked(weir_pool *p, weir_task *t)
+static wi_end park_or_requeue_locked(weir_pool *p, weir_task *t)
 {
     unsigned flags = wi_task_flags(t);
     if (flags & WI_CANCEL) {
-        wi_pool_settle_locked(p, t, WEIR_ECANCELED);
-        return true;
+        p->stats.cancelled++;
+        return settle_locked(p, t, WEIR_ECANCELED);
     }
     if (p->state >= WI_CLOSING) {
-        wi_pool_settle_locked(p, t, WEIR_ECLOSED);
-        return true;
+        p->stats.closed++;
+        return settle_locked(p, t, WEIR_ECLOSED);
     }
     if (flags & WI_UNPARKED) {
         t->weir.deadline = 0; /* of the park, which is over */
@@ -200,24 +206,23 @@ static bool park_or_requeue_locked(weir_pool *p, weir_task *t)
         if (t->weir.deadline)
             wi_heap_insert(&p->deadlines, t);
     }
-    return false;
+    return WI_STAYS;
 }
 
 /* What comes from run counts as run's, whatever code it chose. A run that returns in a
  * child of fork was closed there. */
-bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code)
+wi_end wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code)
 {
+    wi_queue_ended(&p->queue, t);
     if (p->forked) {
-        wi_pool_settle_locked(p, t, WEIR_ECLOSED);
-        return true;
+        p->stats.closed++;
+        return settle_locked(p, t, WEIR_ECLOSED);
     }
     wi_measure_locked(p, WEIR_RUN_TIME, t);
-    wi_queue_ended(&p->queue, t);
     if (code == WEIR_PARK)
         return park_or_requeue_locked(p, t);
     p->stats.ok += code == 0;
     p->stats.cancelled += code == WEIR_ECANCELED;
     p->stats.failed += code != 0 && code != WEIR_ECANCELED;
-    settle_locked(p, t, code);
-    return true;
+    return settle_locked(p, t, code);
 }

@@ -10,7 +10,13 @@
 
 bool wi_pool_is_full(weir_pool *p);
 bool wi_pool_has_space(void *pool); /* or is closing: nobody need wait for it */
-void wi_pool_wake_space_locked(weir_pool *p);
+void wi_pool_tell_of_space_locked(weir_pool *p);
+/* Something has left the queue. Only to one with a limit does that matter. */
+static inline void wi_pool_wake_space_locked(weir_pool *p)
+{
+    if (p->opts.queue_limit)
+        wi_pool_tell_of_space_locked(p);
+}
 /* Every notice of space is to be posted. */
 void wi_pool_tell_space_locked(weir_pool *p, int outcome);
 
@@ -28,9 +34,16 @@ static inline bool wi_pool_has_posts(const weir_pool *p)
 {
     return !wi_list_empty(&p->outbox) || !wi_list_empty(&p->space_told);
 }
-/* Ends a task that ran, and is off every list: settles, parks or requeues it. True: it
- * settled. */
-bool wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code);
+typedef enum {
+    WI_STAYS,  /* it is parked, or queued again */
+    WI_GONE,   /* it has settled without a done, and is not ours any more */
+    WI_TO_TELL /* it has settled, and its done is still to be told */
+} wi_end;
+
+/* Ends a task that ran, and is off every list: settles, parks or requeues it. */
+wi_end wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code);
+/* Puts a settled task that is to be told into the outbox, or to `settled`. */
+void wi_pool_list_settled_locked(weir_pool *p, weir_task *t);
 /* Makes room by settling the oldest of the lowest level not above priority. */
 bool wi_pool_drop_oldest_locked(weir_pool *p, weir_priority priority);
 /* Settles all that is queued; how many that was. */

@@ -51,7 +51,7 @@ static bool has_run_dry(weir_pool *p)
 {
     if (p->state != WI_DRAINING)
         return false;
-    bool dry = wi_queue_count(&p->queue) == 0 && wi_list_empty(&p->running);
+    bool dry = wi_queue_count(&p->queue) == 0 && wi_queue_running(&p->queue) == 0;
     return dry || (wi_pool_is_deserted(p) && !p->hires);
 }
 

@@ -114,9 +114,9 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     wi_queue_init(&p->queue, o->max_running);
     if (o->queue_limit)
         wi_queue_shut(&p->queue); /* counting needs the lock */
-    wi_list *lists[] = {&p->parked,        &p->running, &p->outbox,        &p->settled,
-                        &p->workers,       &p->idle,    &p->waiters,       &p->task_waiters,
-                        &p->space_waiters, &p->closed,  &p->space_notices, &p->space_told};
+    wi_list *lists[] = {&p->parked,        &p->visits, &p->outbox,        &p->settled,
+                        &p->workers,       &p->idle,   &p->waiters,       &p->task_waiters,
+                        &p->space_waiters, &p->closed, &p->space_notices, &p->space_told};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         wi_list_init(lists[i]);
     return p;

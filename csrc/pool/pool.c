@@ -80,7 +80,12 @@ void weir_pool_retain(weir_pool *p)
 
 static _Thread_local weir_worker *self;
 
-void         wi_worker_set_self(weir_worker *w) { self = w; }
+void wi_worker_set_self(weir_worker *w)
+{
+    self = w;
+    wi_task_current_in(w ? &w->task : NULL);
+}
+
 weir_worker *weir_worker_current(void) { return self; }
 weir_pool   *weir_pool_current(void) { return self ? self->pool : NULL; }
 unsigned     weir_worker_index(const weir_worker *w) { return w->index; }

@@ -60,7 +60,7 @@ struct weir_pool {
     wi_queue queue;     /* its inbox without lock */
     wi_heap  deadlines; /* of queued tasks */
     wi_list  parked;
-    wi_list  running; /* tasks, abandoned ones not */
+    wi_list  visits;  /* running tasks of callers; a worker says itself what it runs */
     wi_list  outbox;  /* for mains, not posted yet: tasks that settled */
     wi_list  settled; /* settled, for a worker to tell */
 
@@ -121,9 +121,11 @@ struct weir_worker {
     wi_parker  parker;
     /* The worker's thread alone. */
     void      *state;
-    weir_task *task; /* between next and settle */
+    weir_task *task;     /* between next and settle */
+    unsigned  *spawning; /* its depth of weir_spawning_begin */
     /* Guarded by the pool's lock. */
     weir_link  of_workers, of_idle;
+    weir_task *runs;  /* picked, not settled, not abandoned */
     bool       woken; /* woken to take a task: it is the searcher */
     bool       lost;  /* its task was abandoned */
     bool       timed; /* idle, and counted in pool.timed */

@@ -22,7 +22,7 @@ void wi_queue_init(wi_queue *q, const unsigned max_running[WEIR_LEVELS])
 
 /* ---- the inbox ---------------------------------------------------------- */
 
-bool wi_queue_offer(wi_queue *q, weir_task *t)
+bool wi_queue_offer(wi_queue *q, weir_task *t, bool *ends_lot)
 {
     weir_link *newest;
     do {
@@ -30,10 +30,9 @@ bool wi_queue_offer(wi_queue *q, weir_task *t)
         if (newest == WI_SHUT)
             return false;
     } while (!wi_stack_push_onto(&q->inbox, newest, &t->weir.link));
+    *ends_lot = wi_stack_ends_lot(&q->inbox);
     return true;
 }
-
-bool wi_queue_ends_lot(wi_queue *q) { return wi_stack_ends_lot(&q->inbox); }
 
 bool wi_queue_was_offered(const wi_queue *q) { return wi_stack_holds_some(&q->inbox); }
 
@@ -119,6 +118,11 @@ weir_task *wi_queue_pick(wi_queue *q)
         return t;
     }
     return NULL;
+}
+
+unsigned wi_queue_running(const wi_queue *q)
+{
+    return q->running[WEIR_HIGH] + q->running[WEIR_NORMAL] + q->running[WEIR_LOW];
 }
 
 void wi_queue_visit(wi_queue *q, const weir_task *t) { q->running[t->weir.priority]++; }

@@ -27,16 +27,14 @@ typedef struct {
 } wi_queue;
 
 void wi_queue_init(wi_queue *q, const unsigned max_running[WEIR_LEVELS]);
-/* A normal task. Any thread, no lock. False: the inbox is shut, it stays the caller's. */
-bool wi_queue_offer(wi_queue *q, weir_task *t);
+/* A normal task. Any thread, no lock. False: the inbox is shut, it stays the caller's.
+ * *ends_lot: the caller is to take it in, if nobody else has the lock. See stack.h. */
+bool wi_queue_offer(wi_queue *q, weir_task *t, bool *ends_lot);
 /* Whether something was offered that nobody has taken in: a look, no more. */
 bool wi_queue_was_offered(const wi_queue *q);
 /* From now on every offer is refused. */
 void wi_queue_shut(wi_queue *q);
 void wi_queue_take_in(wi_queue *q);
-/* Counts an offer: whether the offerer is to take in the lot that it ends, if nobody else has
- * the lock. See stack.h. */
-bool wi_queue_ends_lot(wi_queue *q);
 /* How many wait, and how many of all came through the inbox. */
 size_t   wi_queue_count(wi_queue *q);
 uint64_t wi_queue_picks(const wi_queue *q);
@@ -44,7 +42,8 @@ uint64_t wi_queue_taken_in(const wi_queue *q);
 void     wi_queue_append(wi_queue *q, weir_task *t);
 void     wi_queue_remove(wi_queue *q, weir_task *t);
 /* Whether pick would find one that its level's limit lets run. */
-bool wi_queue_ready(wi_queue *q);
+bool     wi_queue_ready(wi_queue *q);
+unsigned wi_queue_running(const wi_queue *q);
 /* The next task, or NULL; it counts as running until wi_queue_ended. */
 weir_task *wi_queue_pick(wi_queue *q);
 void       wi_queue_ended(wi_queue *q, const weir_task *t);

@@ -111,14 +111,15 @@ static void begin_visit_locked(weir_pool *p, weir_task *t)
     if (p->opts.measure)
         t->weir.queued_at = weir_now();
     wi_task_move(t, WEIR_TASK_RUNNING);
-    wi_list_append(&p->running, &t->weir.link);
+    wi_list_append(&p->visits, &t->weir.link);
 }
 
 static void end_visit(weir_pool *p, weir_task *t, int code)
 {
     wi_lock(&p->lock);
     wi_unlink(&t->weir.link);
-    wi_pool_end_task_locked(p, t, code);
+    if (wi_pool_end_task_locked(p, t, code) == WI_TO_TELL)
+        wi_pool_list_settled_locked(p, t);
     --*visits_locked(p, false);
     wi_wake_waiters_locked(&p->task_waiters, NULL); /* are they stuck now? */
     wi_pool_advance_locked(p);
@@ -129,23 +130,23 @@ static void end_visit(weir_pool *p, weir_task *t, int code)
  * leaves without. It may be the last to leave, and tell a notice that releases p. */
 static void visit(weir_pool *p, weir_task *t)
 {
-    weir_task *outer = weir_task_current();
+    weir_task *here = t;
     wi_pin     pin;
     begin_visit_locked(p, t);
     wi_unlock(&p->lock);
     wi_pool_pin(&pin, p);
     wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-    wi_task_set_current(t);
+    wi_task_place *outer = wi_task_current_in(&here);
     pin.task = t;
     int code = t->run(t, NULL);
     pin.task = NULL;
-    wi_task_set_current(outer);
+    wi_task_current_in(outer);
     end_visit(p, t, code);
     wi_pool_unpin(&pin);
 }
 
 /* Without the lock, for a pool whose workers are all busy or on their way. */
-static bool offer(weir_pool *p, weir_task *t)
+static bool offer(weir_pool *p, weir_task *t, bool *ends_lot)
 {
     bool plain = t->weir.priority == WEIR_NORMAL && !t->weir.deadline;
     if (!plain || atomic_load(&p->must_lock))
@@ -154,7 +155,7 @@ static bool offer(weir_pool *p, weir_task *t)
     if (p->opts.measure)
         t->weir.queued_at = weir_now();
     wi_task_move(t, WI_TASK_OFFERED);
-    if (wi_queue_offer(&p->queue, t))
+    if (wi_queue_offer(&p->queue, t, ends_lot))
         return true; /* *t may be gone */
     wi_task_move(t, WI_TASK_CLAIMED);
     return false;
@@ -169,21 +170,22 @@ static void take_in_lot(weir_pool *p)
     wi_pool_unlock(p);
 }
 
-static void offered(weir_pool *p)
+static void offered(weir_pool *p, bool ends_lot)
 {
     if (atomic_load(&p->must_lock)) {
         wi_lock(&p->lock);
         wi_pool_unlock(p); /* which decides whom to wake, and wakes */
-    } else if (wi_queue_ends_lot(&p->queue)) {
+    } else if (ends_lot) {
         take_in_lot(p);
     }
 }
 
 static int run_aimed(weir_pool *p, weir_task *t)
 {
-    if (offer(p, t)) {
+    bool ends_lot;
+    if (offer(p, t, &ends_lot)) {
         wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
-        offered(p);
+        offered(p, ends_lot);
         return 0;
     }
     wi_owed owed;

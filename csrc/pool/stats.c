@@ -26,7 +26,7 @@ void wi_pool_snapshot_locked(weir_pool *p, weir_pool_stats *s)
 {
     *s = p->stats;
     s->threads = p->serving;
-    s->running = count(&p->running);
+    s->running = wi_queue_running(&p->queue);
     s->idle = s->threads - (s->running - p->visiting - visits_of_workers(p));
     s->queued = wi_queue_count(&p->queue);
     s->submitted += wi_queue_taken_in(&p->queue);

@@ -47,7 +47,6 @@ static weir_task *next_relocks(weir_pool *p, weir_worker *w, bool wait, int *rc)
 static void begin_task(weir_worker *w, weir_task *t)
 {
     w->task = t;
-    wi_task_set_current(t);
     wi_trace(WEIR_TRACE_STARTED, w->pool, t, 0);
 }
 
@@ -85,7 +84,6 @@ typedef struct {
 static own_delivery deliver_own_locked(weir_task *t)
 {
     own_delivery d = {.main = t->weir.main};
-    wi_unlink(&t->weir.link);
     if (d.main && wi_main_append(d.main, &t->weir.link, &d.debt))
         return d;
     if (d.main)
@@ -107,22 +105,22 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
 {
     wi_owed      owed;
     own_delivery d = {0};
-    bool         has_done = t->done != NULL;
     wi_lock(&p->lock);
     if (w->lost) {
         wi_unlock(&p->lock);
         return false;
     }
-    p->visiting -= p->forked;
-    wi_unlink(&t->weir.link);
-    bool settled = wi_pool_end_task_locked(p, t, code);
-    if (settled && has_done)
+    if (p->forked) /* t is a visit there */
+        p->visiting--, wi_unlink(&t->weir.link);
+    w->runs = NULL;
+    wi_end end = wi_pool_end_task_locked(p, t, code);
+    if (end == WI_TO_TELL)
         d = deliver_own_locked(t);
     end_drain_locked(p);
     if (next)
         *next = follow_locked(p, w, d);
     wi_pool_unlock_owing(p, &owed);
-    if (settled)
+    if (end != WI_STAYS)
         wi_trace(WEIR_TRACE_SETTLED, p, t, code);
     if (d.main)
         wi_main_pay(d.main, d.debt);
@@ -137,8 +135,8 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
 static int turn(weir_worker *w, weir_task *t, int code, weir_task **next)
 {
     w->task = NULL;
-    wi_task_set_current(NULL);
-    wi_spawning_settle();
+    if (*w->spawning)
+        wi_spawning_end_all();
     if (settle_ours(w->pool, w, t, code, next)) {
         if (next && *next)
             begin_task(w, *next);
@@ -213,7 +211,7 @@ int weir_worker_enter(weir_pool *p, weir_worker **out)
     wi_pool_entered_locked(p, w);
     wi_unlock(&p->lock);
     wi_signals_block(p->opts.worker_signal, &w->old_mask);
-    wi_spawning_serve(&p->commands);
+    w->spawning = wi_spawning_serve(&p->commands);
     wi_thread_belong(p->serial);
     wi_worker_set_self(*out = w);
     entered(p);
@@ -341,7 +339,7 @@ static void begin(weir_pool *p, weir_worker *w)
     wi_thread_belong(p->serial);
     if (w->later)
         wi_nature_take(&p->nature, !p->cpus);
-    wi_spawning_serve(&p->commands);
+    w->spawning = wi_spawning_serve(&p->commands);
     snprintf(number, sizeof number, "%u", w->index);
     wi_thread_name(p->name, number);
     if (p->opts.on_start)

@@ -133,20 +133,21 @@ struct weir_task {
     void (*release)(weir_task *task);
 
     /* Reserved for the library: zero-fill it, then leave it alone. No build option changes
-     * it, so that the queue may change without a new ABI. */
+     * it, so that the queue may change without a new ABI. What every run touches comes first,
+     * so that a run touches as few cache lines as can be. */
     struct {
         weir_link    link;
         int          outcome;
         unsigned     state;
         unsigned     flags;
-        unsigned     priority;
+        unsigned     forks;
         weir_pool   *pool;
         weir_main   *main;
         weir_worker *worker;
-        int64_t      deadline; /* from here on rarely touched */
-        int64_t      queued_at;
+        int64_t      deadline;
+        unsigned     priority;
+        int64_t      queued_at; /* from here on rarely touched */
         weir_task   *child, *sibling, *back;
-        unsigned     forks;
         void        *spare[1];
     } weir;
 };

@@ -174,7 +174,7 @@ active proctype closer()
 proctype worker(byte me)
 {
     byte t, other, x;
-    bool lingered;
+    bool lingered, goes_on = false; /* from a task to the next */
 look:
     lingered = LINGERED;
     acquire();
@@ -190,7 +190,7 @@ look_on: /* next_relocks() */
     /* wi_pool_linger_relocks(): for any time, once, or not at all */
     if
     :: atomic { !lingered && !searching ->
-            lingered = true; searching = true; woken[me] = true; must_lock = false; lock = false }
+            goes_on = false; lingered = true; searching = true; woken[me] = true; must_lock = false; lock = false }
         atomic { !lock -> lock = true
 #ifndef BUG_LINGER_SEARCHES
             searching = false
@@ -218,7 +218,7 @@ look_on: /* next_relocks() */
         fi
     }
 #endif
-    lock = false;
+    goes_on = false; lock = false;
 end_park:
     atomic {
         token[me] && !lock -> token[me] = false; lock = true;
@@ -228,8 +228,12 @@ end_park:
         fi;
         goto look_on
     }
-take:
-    decide_and_unlock(other);
+take: /* unlock_after_turn() */
+    if
+    :: goes_on && !must_lock -> lock = false
+    :: else -> decide_and_unlock(other)
+    fi;
+    goes_on = true;
     atomic { ran[t]++; started++ }
     if
     :: t < BLOCK -> all_over

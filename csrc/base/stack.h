@@ -28,7 +28,7 @@ typedef struct {
     _Atomic unsigned     pushed; /* about how many, ever */
 } wi_stack;
 
-enum { WI_LOT = 256 };
+enum { WI_LOT = 64 };
 
 #define WI_SHUT ((weir_link *)1)
 

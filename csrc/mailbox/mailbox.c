@@ -127,14 +127,12 @@ static void sort(weir_main *m)
     wi_unlock(&m->lock);
 }
 
-void wi_main_pay(weir_main *m, wi_debt debt)
+void wi_main_pay_some(weir_main *m, wi_debt debt)
 {
-    if (!debt.tell && !debt.sort)
-        return;
-    if (debt.sort)
+    if (debt & WI_OWES_ORDER)
         sort(m);
-    if (debt.tell)
-        tell_owner(m, debt.urgent);
+    if (debt & (WI_OWES_NEWS | WI_OWES_URGENT))
+        tell_owner(m, debt & WI_OWES_URGENT);
     wi_main_release(m);
 }
 
@@ -142,20 +140,19 @@ void wi_main_pay(weir_main *m, wi_debt debt)
  * delivery may be over and the main closed. */
 bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt)
 {
-    bool urgent = e->kind->lane != WI_OTHERS, sort = wi_stack_ends_lot(&m->arrivals);
+    wi_debt always = e->kind->lane == WI_OTHERS ? 0 : WI_OWES_URGENT;
+    if (wi_stack_ends_lot(&m->arrivals))
+        always |= WI_OWES_ORDER;
     for (;;) {
         weir_link *newest = wi_stack_newest(&m->arrivals);
-        *debt = (wi_debt){newest == NULL || urgent, urgent, sort};
-        if (newest == WI_SHUT) {
-            *debt = (wi_debt){0};
-            return false;
-        }
-        bool holds = debt->tell || sort;
-        if (holds)
+        *debt = newest == NULL ? always | WI_OWES_NEWS : always;
+        if (newest == WI_SHUT)
+            return *debt = 0, false;
+        if (*debt)
             wi_main_hold(m);
         if (wi_stack_push_onto(&m->arrivals, newest, e))
             return true;
-        if (holds)
+        if (*debt)
             wi_main_release(m);
     }
 }

@@ -102,16 +102,20 @@ void wi_main_uncount(weir_main *m, uint64_t count);
 /* What a poster owes the main after every unlock: to tell its owner, if the delivery came
  * first or is urgent; to sort the arrivals, if it ended a lot. The poster holds the main until
  * then. */
-typedef struct {
-    bool tell, urgent, sort;
-} wi_debt;
+typedef unsigned wi_debt;
+enum { WI_OWES_NEWS = 1, WI_OWES_URGENT = 2, WI_OWES_ORDER = 4 };
 
 /* Appends e, whose kind is set. False: the main is closed, e stays the caller's. Any thread. */
 bool wi_main_post(weir_main *m, weir_link *e);
 /* Its two halves, for a caller inside a pool's lock: fork must find a settled task
  * in the pool or in the mailbox, never between. Every append is paid. */
-bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt);
-void wi_main_pay(weir_main *m, wi_debt debt);
+bool               wi_main_append(weir_main *m, weir_link *e, wi_debt *debt);
+void               wi_main_pay_some(weir_main *m, wi_debt debt);
+static inline void wi_main_pay(weir_main *m, wi_debt debt)
+{
+    if (debt)
+        wi_main_pay_some(m, debt);
+}
 
 /* Whether something waits for the owner to take it, or was taken and not delivered. */
 bool wi_main_has_some_locked(const weir_main *m);

@@ -221,8 +221,9 @@ wi_end wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code)
     wi_measure_locked(p, WEIR_RUN_TIME, t);
     if (code == WEIR_PARK)
         return park_or_requeue_locked(p, t);
-    p->stats.ok += code == 0;
-    p->stats.cancelled += code == WEIR_ECANCELED;
-    p->stats.failed += code != 0 && code != WEIR_ECANCELED;
+    if (code == 0)
+        p->stats.ok++;
+    else
+        *(code == WEIR_ECANCELED ? &p->stats.cancelled : &p->stats.failed) += 1;
     return settle_locked(p, t, code);
 }

@@ -105,7 +105,7 @@ static __attribute__((cold)) void pay_more(weir_pool *p, wi_owed *owed)
     wi_pool_unpin(&owed->pin);
 }
 
-void wi_pool_pay(weir_pool *p, wi_owed *owed)
+void wi_pool_pay_some(weir_pool *p, wi_owed *owed)
 {
     if (owed->need.wake)
         wi_unpark(&owed->need.wake->parker);

@@ -21,8 +21,13 @@ typedef struct {
     wi_pin  pin; /* if it is more than a wake */
 } wi_owed;
 
-void wi_pool_unlock_owing(weir_pool *p, wi_owed *owed);
-void wi_pool_pay(weir_pool *p, wi_owed *owed);
+void               wi_pool_unlock_owing(weir_pool *p, wi_owed *owed);
+void               wi_pool_pay_some(weir_pool *p, wi_owed *owed);
+static inline void wi_pool_pay(weir_pool *p, wi_owed *owed)
+{
+    if (owed->need.wake || owed->need.more)
+        wi_pool_pay_some(p, owed);
+}
 
 /* Tells what stands on p->settled; called and left with the lock held. */
 void wi_pool_tell_settled_relocks(weir_pool *p);

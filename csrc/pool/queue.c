@@ -103,19 +103,30 @@ bool wi_queue_ready(wi_queue *q)
     return false;
 }
 
+static weir_task *pick_of(wi_queue *q, weir_priority p)
+{
+    weir_task *t = wi_task_of(q->level[p].head.next);
+    wi_queue_remove(q, t);
+    q->running[p]++;
+    q->picks++;
+    return t;
+}
+
+static bool only_normal(const wi_queue *q)
+{
+    return wi_list_empty(&q->level[WEIR_HIGH]) && wi_list_empty(&q->level[WEIR_LOW]);
+}
+
 weir_task *wi_queue_pick(wi_queue *q)
 {
     take_in_if_out(q);
+    if (only_normal(q))
+        return may_run(q, WEIR_NORMAL) ? pick_of(q, WEIR_NORMAL) : NULL;
     bool lowest = (q->picks + 1) % LOWEST_EVERY == 0;
-    for (int i = 0; q->n && i < WEIR_LEVELS; i++) {
+    for (int i = 0; i < WEIR_LEVELS; i++) {
         weir_priority p = high_to_low[lowest ? WEIR_LEVELS - 1 - i : i];
-        if (!may_run(q, p))
-            continue;
-        weir_task *t = wi_task_of(wi_list_first(&q->level[p]));
-        wi_queue_remove(q, t);
-        q->running[p]++;
-        q->picks++;
-        return t;
+        if (may_run(q, p))
+            return pick_of(q, p);
     }
     return NULL;
 }

@@ -224,7 +224,17 @@ static bool may_run_user_code(const weir_pool *p, const weir_main *m)
     return wi_main_tells_busy(m) || (waits && wi_thread_self());
 }
 
-static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
+static int run_held(weir_pool *p, weir_task *t, weir_main *m)
+{
+    wi_pin pin;
+    wi_pool_hold(&pin, p);
+    int rc = run_claimed(p, t, m);
+    wi_pool_unpin(&pin);
+    return rc;
+}
+
+static int run(weir_pool *p, weir_task *t, weir_main *m, weir_priority priority,
+               int64_t start_within_ns)
 {
     unsigned was;
     if (!p || !t || !t->run)
@@ -232,25 +242,16 @@ static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
     if (!wi_task_claim(t, &was))
         return WEIR_EBUSY;
     wi_task_clear_flags(t);
-    t->weir.priority = o->priority;
-    int64_t deadline = o->start_within_ns ? wi_deadline(o->start_within_ns) : 0;
+    t->weir.priority = priority;
+    int64_t deadline = start_within_ns ? wi_deadline(start_within_ns) : 0;
     t->weir.deadline = deadline < 0 ? 0 : deadline; /* beyond the clock's end: none */
-    bool   holds = may_run_user_code(p, o->deliver_to);
-    wi_pin pin;
-    if (holds)
-        wi_pool_hold(&pin, p);
-    int rc = run_claimed(p, t, o->deliver_to);
+    int rc = may_run_user_code(p, m) ? run_held(p, t, m) : run_claimed(p, t, m);
     if (rc != 0)
         wi_task_move(t, was);
-    if (holds)
-        wi_pool_unpin(&pin);
     return rc;
 }
 
-int weir_run(weir_pool *p, weir_task *t, weir_main *m)
-{
-    return run(p, t, &(weir_run_options){.deliver_to = m});
-}
+int weir_run(weir_pool *p, weir_task *t, weir_main *m) { return run(p, t, m, WEIR_NORMAL, 0); }
 
 int weir_run_with(weir_pool *p, weir_task *t, const weir_run_options *given)
 {
@@ -261,7 +262,7 @@ int weir_run_with(weir_pool *p, weir_task *t, const weir_run_options *given)
         memcpy(&o, given, given->size);
     if ((unsigned)o.priority >= WEIR_LEVELS || o.start_within_ns < 0)
         return WEIR_EINVAL;
-    return run(p, t, &o);
+    return run(p, t, o.deliver_to, o.priority, o.start_within_ns);
 }
 
 /* ---- cancel and unpark -------------------------------------------------- */

@@ -81,23 +81,34 @@ typedef struct {
     bool       tell;
 } own_delivery;
 
-static own_delivery deliver_own_locked(weir_task *t)
+static void deliver_own_locked(weir_task *t, own_delivery *d)
 {
-    own_delivery d = {.main = t->weir.main};
-    if (d.main && wi_main_append(d.main, &t->weir.link, &d.debt))
-        return d;
-    if (d.main)
+    weir_main *m = t->weir.main;
+    if (m && wi_main_append(m, &t->weir.link, &d->debt)) {
+        d->main = m;
+        return;
+    }
+    if (m)
         wi_task_flag(t, WI_ORPHANED);
-    d.main = NULL;
-    d.tell = true;
-    return d;
+    d->tell = true;
 }
 
 /* The task that can follow at once, in the same lock section. */
-static weir_task *follow_locked(weir_pool *p, weir_worker *w, own_delivery d)
+static weir_task *follow_locked(weir_pool *p, weir_worker *w, const own_delivery *d)
 {
-    bool first = d.tell || !wi_list_empty(&p->settled) || wi_pool_has_posts(p);
+    bool first = d->tell || !wi_list_empty(&p->settled) || wi_pool_has_posts(p);
     return first || wi_pool_must_leave_locked(p, w) ? NULL : wi_pool_pick_locked(p, w);
+}
+
+/* A worker that goes from one task to the next changes nothing that others must hear of, but
+ * that there is space. While no submit must lock, nobody is to be woken or hired either. */
+static void unlock_after_turn(weir_pool *p, wi_owed *owed, bool goes_on)
+{
+    owed->need = (wi_need){0};
+    if (goes_on && !atomic_load(&p->must_lock) && !wi_pool_has_posts(p))
+        wi_unlock(&p->lock);
+    else
+        wi_pool_unlock_owing(p, owed);
 }
 
 /* False: it was abandoned. */
@@ -115,11 +126,11 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     w->runs = NULL;
     wi_end end = wi_pool_end_task_locked(p, t, code);
     if (end == WI_TO_TELL)
-        d = deliver_own_locked(t);
+        deliver_own_locked(t, &d);
     end_drain_locked(p);
     if (next)
-        *next = follow_locked(p, w, d);
-    wi_pool_unlock_owing(p, &owed);
+        *next = follow_locked(p, w, &d);
+    unlock_after_turn(p, &owed, next && *next);
     if (end != WI_STAYS)
         wi_trace(WEIR_TRACE_SETTLED, p, t, code);
     if (d.main)

@@ -138,6 +138,7 @@ build = {
         "csrc/pool/queue.c",
         "csrc/pool/resize.c",
         "csrc/pool/run.c",
+        "csrc/pool/run_fn.c",
         "csrc/pool/staff.c",
         "csrc/pool/stats.c",
         "csrc/pool/timer.c",

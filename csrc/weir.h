@@ -185,6 +185,16 @@ WEIR_API int weir_run(weir_pool *pool, weir_task *task, weir_main *deliver_to);
  * NULL. */
 WEIR_API int weir_run_with(weir_pool *pool, weir_task *task, const weir_run_options *opts);
 
+/* The same for a caller that embeds no task: weir allocates one, and frees it. fn(arg, state) is
+ * what a task's run is; done(arg, outcome) comes exactly once, where a task's done would, with
+ * what weir_task_outcome says, also if fn never ran. With done NULL nothing is called. Returns
+ * what weir_run returns, WEIR_EINVAL also if fn is NULL, or WEIR_ENOMEM. After an error neither
+ * is called. Threads as for weir_run. The pool borrows arg until done begins. Inside fn
+ * weir_task_current() is the task, to ask weir_cancel_requested; from outside only
+ * weir_pool_purge and a close take it back. */
+WEIR_API int weir_run_fn(weir_pool *pool, int (*fn)(void *arg, void *state), void *arg,
+                         void (*done)(void *arg, int outcome), weir_main *deliver_to);
+
 /* Takes a queued or parked task back, or asks a running one to stop. Returns
  *   0            taken back: it settles as WEIR_ECANCELED and its done is delivered. done is
  *                called inside this function only if the task has no main and its pool no

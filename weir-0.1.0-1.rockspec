@@ -29,6 +29,7 @@ build = {
     ["weir.loop.cqueues"] = "bindings/lua/weir/loop/cqueues.lua",
     ["weir.loop.luv"] = "bindings/lua/weir/loop/luv.lua",
     ["weir.lus.actor"] = "bindings/lua/weir/lus/actor.lua",
+    ["weir.luv_work"] = "bindings/lua/weir/luv_work.lua",
     ["weir.mailbox"] = "bindings/lua/weir/mailbox.lua",
     ["weir.msys"] = "bindings/lua/weir/msys.lua",
     ["weir.msys.calls"] = "bindings/lua/weir/msys/calls.lua",

@@ -56,9 +56,9 @@ sub rounds {
 # come in two modes the ratio of the medians may be that of two modes: the median
 # round must agree. The last digit shown decides: under strace a lock or two is contended.
 sub gate {
-    my ($text, $key, $peer, $sign, $limit) = @_;
+    my ($text, $key, $peer, $sign, $limit, $mine) = @_;
     my ($row) = grep { $_->{key} =~ /^$key$/ } @rows;
-    my $ours = $row && ($ours{$row->{group}} // "weir");
+    my $ours = $row && ($mine // $ours{$row->{group}} // "weir");
     my @rounds = $row ? rounds($row, $ours, $peer) : ();
     printf "%-59s %s %4s  ", $text . ($peer ? " / $peer" : ""), $sign, $limit;
     return print "not measured\n" unless grep { defined } @rounds;
@@ -113,6 +113,7 @@ sub lua_gates {
     my $latency = "cpu1,latency,1,1,1,latency_p50_us";
     gate("$lua, luv: pinned latency p50", "$lua/luv,$latency", "new_work", "<=", 0.6);
     gate("$lua, luv: free rate, 64 in flight", "$lua/luv,free,rate,1,1,64,rate_per_s", "new_work", ">=", 0.6);
+    gate("$lua, luv: luv_work's free rate, 64 in flight", "$lua/luv,free,rate,1,1,64,rate_per_s", "new_work", ">=", 0.8, "luv_work");
     gate("$lua, Copas: free rate, 64 in flight", "$lua/copas,free,rate,2,1,64,rate_per_s", "fresh", ">=", 20);
     gate("$lua, Copas: 1 ms timer, CPU-bound tasks: worst ms", "$lua/copas,free,beside_cpu,.*,gap_max_ms", "", "<=", 6);
     gate("$lua, no loop: pinned latency p50, us", "$lua/block,$latency", "", "<=", 5);

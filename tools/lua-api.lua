@@ -90,7 +90,7 @@ for owner, names in pairs(real) do
     check(typed[owner] and typed[owner][name], "types: %s.%s is missing", owner, name)
   end
 end
-local made = { task = true, descriptor = true, packed = true, owner = true, catcher = true, handle = true } -- objects
+local made = { task = true, descriptor = true, packed = true, work = true, owner = true, catcher = true, handle = true } -- objects
 for owner, names in pairs(typed) do
   for name in pairs(names) do
     check(made[owner] or (real[owner] and real[owner][name]), "types: there is no %s.%s", owner, name)

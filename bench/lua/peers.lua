@@ -111,8 +111,8 @@ function peers.nice(loop, threads)
 end
 
 -- new_work knows callbacks only; a coroutine around it would cost it time.
-function peers.new_work(loop, threads)
-  local uv = require "luv"
+function peers.new_work(loop, threads, lib)
+  local uv = lib or require "luv"
   uv.os_setenv("UV_THREADPOOL_SIZE", tostring(threads)) -- it is read at the first use
   function loop.flow(plan)
     local next, finish = counter(plan)
@@ -128,6 +128,10 @@ function peers.new_work(loop, threads)
     end
   end
   return loop
+end
+
+function peers.luv_work(loop, threads)
+  return peers.new_work(loop, threads, require "weir.luv_work")
 end
 
 -- It comes back to Copas the way weir does: by a descriptor, and wakeup.

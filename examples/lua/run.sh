@@ -39,6 +39,7 @@ examples() {
   example progress weir
   example on_copas 'copas luasql.sqlite3'
   example on_luv luv
+  example luv_work luv
   example on_cqueues cqueues
 }
 

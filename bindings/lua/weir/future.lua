@@ -101,13 +101,15 @@ local RESUMES = { resume = call }
 -- loop delivers results. An error that fn raises there goes to weir.on_unhandled.
 -- @tparam function fn it must not suspend
 function future:on_settle(fn, ...)
-  check_self(self, "on_settle", 2, ...)
+  local key = watch(self)
+  if key == nil or ... ~= nil then check_self(self, "on_settle", 2, ...) end
   if type(fn) ~= "function" then
     error("on_settle: argument 1 must be a function, got " .. type(fn), 2)
   end
-  local key = watch(self)
   if not key then return fn(self) end
-  mailbox.expect(key, { co = { fn = fn, future = self }, loop = RESUMES })
+  local waiter = { fn = fn, future = self, loop = RESUMES }
+  waiter.co = waiter
+  mailbox.expect(key, waiter)
 end
 
 --- Where the task failed: the traceback of its own thread.

@@ -47,12 +47,22 @@ end
 local polls = {} -- descriptor -> its handle, active or stopped
 
 -- The handle is only stopped, never closed: luv up to 1.44 crashes if a state ends while a
--- handle is closing, and no loop may run to finish the closing.
+-- handle is closing, and no loop may run to finish the closing. A program that closes all
+-- handles may have closed it.
 function luv.watch(fd, fn)
-  local poll = polls[fd] or uv().new_poll(fd)
+  local poll = polls[fd]
+  if not poll or poll:is_closing() then poll = uv().new_poll(fd) end
   polls[fd] = poll
   poll:start("r", fn)
   return function() poll:stop() end
+end
+
+-- Whether it is weir's.
+function luv.has_made(handle)
+  for _, poll in pairs(polls) do
+    if poll == handle then return true end
+  end
+  return false
 end
 
 return luv

@@ -1,0 +1,242 @@
+-- SPDX-License-Identifier: ISC
+--
+-- What luv's new_work and queue_work do, learned from their code and tests, on luv and on
+-- weir.luv_work alike; then what only weir.luv_work does.
+
+local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
+
+local found, uv = pcall(require, "luv")
+if not found then return require "support.missing" "luv" end
+
+local program = require "support.program"
+local pools = require "support.pool"
+local weir = require "weir"
+local door = require "weir.luv_work"
+
+local unpack = table.unpack or unpack -- luacheck: ignore
+
+local function pack(...) return { n = select("#", ...), ... } end
+
+-- The values that after gets of work(...).
+local function result(lib, work, ...)
+  local got
+  local ctx = lib.new_work(work, function(...) got = pack(...) end)
+  assert.is_true(ctx:queue(...))
+  uv.run()
+  return got
+end
+
+-- The same program on both; its output, without the lines of errors.
+local function prints(lib, text, before)
+  local output = program.run(("local lib = require %q\nlocal uv = require 'luv'\n"):format(lib) .. text, false, before)
+  local lines = {}
+  for line in output:gmatch "[^\n]+" do
+    if line:find "^> " or line:find "^exit" then lines[#lines + 1] = line end
+  end
+  return table.concat(lines, "\n"), output
+end
+
+local BOTH = { { "luv", uv }, { "weir.luv_work", door } }
+
+for i = 1, #BOTH do
+  local name, lib = unpack(BOTH[i])
+
+  describe("a work of " .. name, function()
+    it("runs elsewhere, and its results come to after on the loop", function()
+      local order, seen = {}, nil
+      local ctx = lib.new_work(function(n, s) return n + 1, s .. s, nil end, function(...)
+        order[#order + 1], seen = "after", pack(...)
+      end)
+      assert.is_true(lib.queue_work(ctx, 1, "a\0b"))
+      order[#order + 1] = "queued"
+      uv.run()
+      assert.are.same({ "queued", "after" }, order)
+      assert.are.same({ 2, "a\0ba\0b", n = 3 }, seen)
+    end)
+
+    it("takes and returns nil, booleans and strings in their places", function()
+      assert.are.same({ n = 0 }, result(lib, function() end))
+      assert.are.same({ nil, false, nil, "", true, nil, n = 6 },
+        result(lib, function(...) return ... end, nil, false, nil, "", true, nil))
+    end)
+
+    it("may be a string of code, also precompiled", function()
+      assert.are.same({ 5, "x", n = 2 }, result(lib, "return 5, ...", "x"))
+      assert.are.same({ "xx", n = 1 }, result(lib, string.dump(function(s) return s .. s end), "x"))
+    end)
+
+    it("may require modules", function()
+      assert.are.same({ "table", n = 1 }, result(lib, function() return type(require "luv") end))
+    end)
+
+    it("is called any number of times, also by its own after", function()
+      local sum, n, ctx = 0, 0, nil
+      ctx = lib.new_work(function(k) return k * 2 end, function(k)
+        sum, n = sum + k, n + 1
+        if n <= 500 then ctx:queue(n) end
+      end)
+      for j = 1, 20 do assert(ctx:queue(j)) end
+      uv.run()
+      assert.are.equal(520, n)
+      assert.are.equal(20 * 21 + 500 * 501, sum)
+    end)
+
+    it("may be collected while it is queued", function()
+      local got = 0
+      for _ = 1, 50 do
+        lib.new_work(function() return 1 end, function(k) got = got + k end):queue()
+        collectgarbage()
+      end
+      uv.run()
+      assert.are.equal(50, got)
+    end)
+
+    it("is queued from inside a coroutine, whose after may resume it", function()
+      local got
+      assert(coroutine.resume(coroutine.create(function()
+        local co = coroutine.running()
+        lib.new_work(function() return 7 end, function(k) assert(coroutine.resume(co, k)) end):queue()
+        got = coroutine.yield()
+      end)))
+      uv.run()
+      assert.are.equal(7, got)
+    end)
+
+    it("comes back although a walk closes every handle", function()
+      local got
+      lib.new_work(function(ms) require("luv").sleep(ms) return 8 end, function(k) got = k end):queue(20)
+      uv.new_timer()
+      lib.walk(function(handle) if not handle:is_closing() then handle:close() end end)
+      uv.run()
+      assert.are.equal(8, got)
+    end)
+
+    it("that fails calls after without values", function()
+      local text = [[
+        local function after(...) print("> after", select("#", ...)) end
+        lib.new_work(function() error "oops" end, after):queue()
+        lib.new_work("this is no code", after):queue()
+        lib.new_work(function() return coroutine.create(function() end) end, after):queue()
+        uv.run()]]
+      local lines, all = prints(name, text)
+      assert.are.equal("> after\t0\n> after\t0\n> after\t0\nexit 0", lines)
+      assert.is_truthy(all:find("oops", 1, true))
+    end)
+
+    it("has a thread whose globals stay, as many as UV_THREADPOOL_SIZE says", function()
+      local text = [[
+        local ctx = lib.new_work(function() count = (count or 0) + 1 return count end,
+          function(n) if n == 9 then print "> nine" end end)
+        for _ = 1, 9 do ctx:queue() end
+        uv.run()]]
+      assert.are.equal("> nine\nexit 0", (prints(name, text, "UV_THREADPOOL_SIZE=1")))
+    end)
+
+    it("is refused with wrong arguments", function()
+      assert.has_error(function() lib.new_work({}, print) end)
+      assert.has_error(function() lib.new_work(function() end) end)
+      assert.has_error(function() lib.queue_work({}, 1) end)
+      local ctx = lib.new_work(function() end, function() end)
+      assert.has_error(function() ctx.queue({}, 1) end)
+      assert.has_error(function() ctx:queue(coroutine.create(function() end)) end)
+    end)
+  end)
+end
+
+describe("weir.luv_work", function()
+  it("carries tables, upvalues, functions and integers", function()
+    local factor, shared = 3, { 1 }
+    local got = result(door, function(t, f)
+      shared[1] = t.n * factor
+      return { t, shared }, f(2), 2 ^ 53 == 2 ^ 53
+    end, { n = 7 }, function(x) return x + factor end)
+    assert.are.same({ { { n = 7 }, { 21 } }, 5, true, n = 3 }, got)
+    assert.are.same({ 1 }, shared)
+  end)
+
+  it("is luv for all else", function()
+    assert.are.equal(uv.new_timer, door.new_timer)
+    assert.are.equal(uv.run, door.run)
+  end)
+
+  it("gives errors with their traceback to on_error, then calls after", function()
+    local seen = {}
+    local function fail(how) error({ how = how }) end
+    local work = door.new_work(fail, function(...) seen[#seen + 1] = select("#", ...) end, {
+      on_error = function(problem, traceback) seen[#seen + 1] = { problem.how, type(traceback) } end,
+    })
+    assert(work:queue "badly")
+    uv.run()
+    assert.are.same({ { "badly", "string" }, 0 }, seen)
+  end)
+
+  it("runs in a pool of the program's own, with the thread's state", function()
+    pools.with({ threads = 1, queue_limit = 1, init = function() return { 40 } end }, function(pool)
+      local got = {}
+      local work = door.new_work(function(state, n)
+        state[1] = state[1] + 1
+        return state[1] + n
+      end, function(n) got[#got + 1] = n end, { pool = pool })
+      assert.is_true(work:queue(1))
+      uv.run()
+      assert.is_true(work:queue(100))
+      uv.run()
+      assert.are.same({ 42, 142 }, got)
+    end)
+  end)
+
+  it("says when that pool is full or closed", function()
+    local pool, held, go = pools.busy { queue_limit = 1 }
+    local told = {}
+    local work = door.new_work(function() end, function() told[#told + 1] = "after" end,
+      { pool = pool, on_error = function(problem) told[#told + 1] = problem end })
+    assert.is_true(work:queue())
+    assert.are.same({ n = 2, nil, "full" }, pack(work:queue()))
+    local closing = pool:close_async()
+    require("support.gate").open_last(go)
+    assert(held:get())
+    assert(closing:get())
+    uv.run()
+    assert.are.same({ "closed", "after" }, told)
+    assert.are.same({ n = 2, nil, "closed" }, pack(work:queue()))
+  end)
+
+  it("names a wrong argument, at the caller's line", function()
+    local work = door.new_work(function() end, function() end)
+    local function here(f, ...) return (select(2, pcall(f, ...))) end
+    local text = here(function() work:queue(1, { a = coroutine.create(function() end) }) end)
+    assert.is_truthy(text:find "^[^:]*test_luv_work%.lua:%d+: queue: argument 2%.a: ")
+    text = here(function() door.queue_work(work, 1, { a = coroutine.create(function() end) }) end)
+    assert.is_truthy(text:find "^[^:]*test_luv_work%.lua:%d+: queue_work: argument 3%.a: ")
+    local thread = coroutine.create(function() end)
+    text = here(function() door.new_work(function() return thread end, print):queue() end)
+    assert.is_truthy(text:find "^[^:]*test_luv_work%.lua:%d+: queue: the work's function")
+    text = here(function() door.queue_work(5) end)
+    assert.is_truthy(text:find "test_luv_work%.lua:%d+: queue_work: argument 1 must be a work, got number")
+    text = here(function() door.new_work(5, print) end)
+    assert.is_truthy(text:find "test_luv_work%.lua:%d+: new_work: argument 1 must be a function or a string")
+    text = here(function() door.new_work(print, print, { pol = 1 }) end)
+    assert.is_truthy(text:find 'test_luv_work%.lua:%d+: new_work: options: unknown option "pol"')
+  end)
+
+  it("reports progress to the loop", function()
+    local sum = 0
+    local report = weir.progress(function(n) sum = sum + n end)
+    result(door, function(tell) for n = 1, 4 do tell(n) end end, report)
+    assert.are.equal(10, sum)
+  end)
+
+  it("starts again after a walk that closed weir's own handle", function()
+    assert.are.same({ 1, n = 1 }, result(door, function() return 1 end))
+    uv.walk(function(handle) if not handle:is_closing() then handle:close() end end)
+    uv.run()
+    assert.are.same({ 2, n = 1 }, result(door, function() return 2 end))
+  end)
+
+  it("leaves its pool to the program", function()
+    result(door, function() end)
+    local pool = door.pool()
+    assert.is_true(pool:stats().ok > 0)
+    assert.are.equal("weir.pool: luv_work", tostring(pool))
+  end)
+end)

@@ -49,6 +49,7 @@ build = {
     ["weir.openos.registrations"] = "bindings/lua/weir/openos/registrations.lua",
     ["weir.openos.scheduler"] = "bindings/lua/weir/openos/scheduler.lua",
     ["weir.openos.signals"] = "bindings/lua/weir/openos/signals.lua",
+    ["weir.nvim"] = "bindings/lua/weir/nvim.lua",
     ["weir.pool"] = "bindings/lua/weir/pool.lua",
     ["weir.progress"] = "bindings/lua/weir/progress.lua",
     ["weir.shared"] = "bindings/lua/weir/shared.lua",

@@ -38,6 +38,11 @@ local function add(class, from)
   end
 end
 
+-- What weir.nvim needs to be loaded outside of Neovim.
+vim = { -- luacheck: ignore
+  schedule = true, in_fast_event = function() return true end, api = { nvim_create_autocmd = function() end },
+}
+
 local config = {}
 assert(loadfile("bindings/lua/config.ld", "t", config))()
 local sources = {}
@@ -90,7 +95,8 @@ for owner, names in pairs(real) do
     check(typed[owner] and typed[owner][name], "types: %s.%s is missing", owner, name)
   end
 end
-local made = { task = true, descriptor = true, packed = true, work = true, owner = true, catcher = true, handle = true } -- objects
+local made = {} -- objects
+for name in ("task descriptor packed work nvim_pool owner catcher handle"):gmatch "[%w_]+" do made[name] = true end
 for owner, names in pairs(typed) do
   for name in pairs(names) do
     check(made[owner] or (real[owner] and real[owner][name]), "types: there is no %s.%s", owner, name)

@@ -27,7 +27,7 @@
     _(wl_main_get) _(wl_main_end) _(wl_main_is_idle) _(wl_main_sleep) \
     _(wl_main_ref) _(wl_main_unref) _(wl_main_tell_ping) \
     _(wl_thread_of) _(wl_cancel_asleep) _(wl_cancel_awake) \
-    _(wl_random_seed) _(wl_command_register) _(wl_stream_register) \
+    _(wl_random_seed) _(wl_command_register) _(wl_stream_register) _(wl_stream_wrap) \
     _(luaopen_weir_core) _(wl_word) \
     _(weir_blocking_begin) _(weir_blocking_end) _(weir_on_fork) \
     _(weir_notice_expect) _(weir_notice_post) _(weir_pool_open_async) _(weir_pool_release) \

@@ -64,7 +64,7 @@ describe("a worker's state", function()
       end
       for name, f in pairs(functions) do
         local core = name:match "^registry%._LOADED%.weir%.core%.(.*)"
-        if (guarded[name] or core and asks[core]) and not denies(f, "x", "x") and not denies(f, standard)
+        if (guarded[name] or core and asks[core]) and not denies(f, "x", "w") and not denies(f, standard)
           and not denies(f) then
           worker.message(name)
         end

@@ -182,6 +182,7 @@ void wl_guards_install(lua_State *L)
         return;
     s->guarded = true;
     wl_streams_prepare(L);
+    wl_files_prepare(L);
     for (size_t i = 0; i < wl_n_places; i++)
         guard_place(L, s, &wl_places[i]);
     guard_files(L, s);

@@ -4,7 +4,14 @@
  *
  * Its state is made in its first run and closed in its last one.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+
 #include "lus/life.h"
+#include "lus/checks.h"
+#include "lus/path.h"
 #include "lus/core.h"
 #include "lus/actor.h"
 #include "lus/api.h"
@@ -25,6 +32,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Among the functions of a state is create, which gives other states theirs. */
 static void push_functions(lua_State *L);
@@ -99,11 +107,9 @@ static void set_package(lua_State *L, wl_actor *a)
 static void load_script(lua_State *L, const char *path)
 {
     bool restricted = wl_is_restricted(L);
-    lua_pushstring(L, path);
-    if (restricted)
-        wl_need_path(L, "worker.create", WL_FS_READ, lua_gettop(L));
-    wl_script_load(L, lua_tostring(L, -1), path, restricted);
-    lua_remove(L, -2);
+    int  fd = restricted ? wl_open_judged(L, "worker.create", WL_RIGHT(WL_FS_READ), path, O_RDONLY)
+                         : wl_fd_above(open(path, O_RDONLY | O_CLOEXEC));
+    wl_script_load(L, fd, path, restricted);
 }
 
 /* -> script, arguments... ; everything up to its call */
@@ -340,10 +346,14 @@ static wl_actor_options read_create_options(lua_State *L)
 /* A worker has its creator's rights, to which its script belongs. */
 static void check_rights(lua_State *L, const char *path)
 {
-    char             canonical[PATH_MAX];
+    enum wl_right    missing;
     const wl_rights *r = wl_lus_of(L)->rights;
-    if (!wl_rights_have(r, WL_FS_READ, NULL) &&
-        (!wl_canonical(path, canonical) || !wl_rights_have(r, WL_FS_READ, canonical)))
+    if (!r)
+        return;
+    int fd = wl_path_open(r, WL_RIGHT(WL_FS_READ), path, WL_PATH_ONLY, &missing);
+    if (fd >= 0)
+        close(fd);
+    if (fd == WL_PATH_DENIED)
         wl_fail_caller(L, "worker.create: permission \"fs:read\" denied for %s", path);
     if (!wl_rights_have(r, WL_LOAD, NULL))
         wl_fail_caller(L, "worker.create: permission \"load\" denied");

@@ -7,8 +7,12 @@
  * What a call names without "~" is all that the state keeps of what it had; so a call can only take
  * away. "vouch=NAME" says that a C module that was loaded before may stay.
  */
-#include "lus/rights.h"
-#include "lus/core.h"
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <fcntl.h>
+
+#include "lus/path.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +49,9 @@ typedef struct {
     const word *word;
     bool        rejects;
     const char *value; /* NULL: none */
+    size_t      literal;
     char        pattern[PATH_MAX];
+    char        entry[PATH_MAX]; /* of a path without "*": what it names itself; "": no path */
 } ask;
 
 static int invalid(lua_State *L, int i, const char *why)
@@ -67,6 +73,8 @@ static void parse(lua_State *L, int i, ask *a)
     a->rejects = *name == '~';
     name += a->rejects;
     a->value = strchr(name, '=');
+    a->literal = 0;
+    *a->entry = 0;
     size_t length = a->value ? (size_t)(a->value++ - name) : strlen(name);
     a->word = NULL;
     for (size_t k = 0; k < sizeof words / sizeof *words; k++)
@@ -80,7 +88,10 @@ static void parse(lua_State *L, int i, ask *a)
     if (a->word->rights == 0 && a->rejects)
         invalid(L, i, "");
     if (a->value && a->word->rights != BIT(WL_ENV) && !a->word->is_part) {
-        wl_canonical_pattern(a->value, a->pattern);
+        bool is_path = !strchr(a->value, '*');
+        if (!is_path || !wl_path_entry_of(a->value, a->entry))
+            *a->entry = 0;
+        a->literal = wl_path_pattern(a->value, a->pattern);
         a->value = a->pattern;
     }
 }
@@ -96,6 +107,16 @@ static bool has(const wl_rights *r, const ask *a)
     return all;
 }
 
+/* Of a link both are given up: the link, and what it leads to. */
+static bool add_pattern(wl_rights *r, enum wl_right right, wl_extent extent, const char *pattern,
+                        const ask *a)
+{
+    bool ok = wl_rights_add(r, right, extent, pattern, a->literal);
+    if (extent == WL_BUT && *a->entry && strcmp(a->entry, pattern) != 0)
+        ok &= wl_rights_add(r, right, extent, a->entry, strlen(a->entry));
+    return ok;
+}
+
 static bool apply(wl_rights *r, const ask *a)
 {
     bool        ok = true;
@@ -107,7 +128,7 @@ static bool apply(wl_rights *r, const ask *a)
         extent = a->rejects ? WL_BUT : WL_ONLY;
     for (int right = 0; right < WL_RIGHTS; right++)
         if (a->word->rights & BIT(right))
-            ok &= wl_rights_add(r, (enum wl_right)right, extent, pattern);
+            ok &= add_pattern(r, (enum wl_right)right, extent, pattern, a);
     return ok;
 }
 
@@ -127,6 +148,8 @@ static wl_rights *narrow(lua_State *L, wl_rights *old, ask *a, int n)
         parse(L, i, a); /* did not raise before */
         ok &= apply(a->rejects ? top : kept, a);
     }
+    for (int right = WL_FS_READ; top && right <= WL_FS_WRITE; right++)
+        wl_rights_keep(kept, (enum wl_right)right, wl_path_keep);
     if (top && ok)
         return top;
     wl_rights_unref(top);

@@ -4,12 +4,10 @@
  */
 #include "lus/rights.h"
 
-#include <errno.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- layers ---------------------------------------------------------------------- */
 
@@ -32,6 +30,8 @@ static void free_patterns(wl_pattern *p)
 {
     for (wl_pattern *next; p; p = next) {
         next = p->next;
+        if (p->folder >= 0)
+            close(p->folder);
         free(p);
     }
 }
@@ -47,8 +47,16 @@ void wl_rights_unref(wl_rights *r)
     }
 }
 
+/* "/folder/" and "*" behind it */
+static bool is_whole_folder(const wl_pattern *p)
+{
+    return p->literal > 1 && p->text[p->literal - 1] == '/' &&
+           strcmp(p->text + p->literal, "*") == 0;
+}
+
 /* A layer says of each right any or none, or lists patterns; any and none stay. */
-bool wl_rights_add(wl_rights *r, enum wl_right right, wl_extent extent, const char *pattern)
+bool wl_rights_add(wl_rights *r, enum wl_right right, wl_extent extent, const char *pattern,
+                   size_t literal)
 {
     if (!pattern) {
         r->of[right].extent = extent;
@@ -60,15 +68,48 @@ bool wl_rights_add(wl_rights *r, enum wl_right right, wl_extent extent, const ch
     if (!p)
         return false;
     strcpy(p->text, pattern);
+    p->literal = literal;
+    p->folder = -1;
     p->next = r->of[right].patterns;
     r->of[right].patterns = p;
     r->of[right].extent = extent;
     return true;
 }
 
+void wl_rights_keep(wl_rights *r, enum wl_right right, wl_keep_fn *keep)
+{
+    for (wl_pattern *p = r->of[right].patterns; p && r->of[right].extent == WL_ONLY; p = p->next)
+        if (p->folder < 0 && is_whole_folder(p)) {
+            p->text[p->literal - 1] = 0;
+            p->folder = keep(p->text);
+            p->text[p->literal - 1] = '/';
+        }
+}
+
+/* "*" stands for anything, every other character for itself. */
+static bool is_like(const char *pattern, const char *value)
+{
+    const char *star = NULL, *mark = NULL;
+    while (*value) {
+        if (*pattern == '*') {
+            star = pattern++;
+            mark = value;
+        } else if (*pattern == *value) {
+            pattern++, value++;
+        } else if (star) {
+            pattern = star + 1;
+            value = ++mark;
+        } else {
+            return false;
+        }
+    }
+    return pattern[strspn(pattern, "*")] == 0;
+}
+
 static bool matches(const wl_pattern *p, const char *value)
 {
-    while (p && fnmatch(p->text, value, 0) != 0)
+    while (p && (strncmp(p->text, value, p->literal) != 0 ||
+                 !is_like(p->text + p->literal, value + p->literal)))
         p = p->next;
     return p != NULL;
 }
@@ -90,57 +131,78 @@ bool wl_rights_have(const wl_rights *r, enum wl_right right, const char *value)
     return r == NULL;
 }
 
-/* ---- paths ------------------------------------------------------------------------- */
+/* ---- folders ---------------------------------------------------------------------- */
 
-bool wl_canonical_entry(const char *path, char out[PATH_MAX])
+static size_t literal_length(const wl_pattern *p)
 {
-    char        folder[PATH_MAX];
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    size_t      length = slash ? (size_t)(slash - path) : 0;
-    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || length >= sizeof folder)
-        return false;
-    memcpy(folder, path, length);
-    strcpy(folder + length, length ? "" : slash ? "/" : ".");
-    if (!realpath(folder, out))
-        return false;
-    size_t n = strlen(out);
-    if (n + strlen(name) + 2 > PATH_MAX)
-        return false;
-    sprintf(out + n, "%s%s", n == 1 ? "" : "/", name);
-    return true;
+    return p->literal + strcspn(p->text + p->literal, "*");
 }
 
-/* Of one that is not there. A link that leads nowhere is, but to make it is to make what
- * it leads to. */
-static bool canonical_new(const char *path, char out[PATH_MAX])
+/* Whether all that may ever lie below the folder is matched; whether something may be. */
+static bool matches_all(const wl_pattern *p, const char *folder, size_t size)
 {
-    struct stat s;
-    return wl_canonical_entry(path, out) && lstat(out, &s) != 0 && errno == ENOENT;
+    size_t n = literal_length(p);
+    return strcmp(p->text + n, "*") == 0 && n <= size && strncmp(p->text, folder, n) == 0;
 }
 
-bool wl_canonical(const char *path, char out[PATH_MAX])
+static bool matches_some(const wl_pattern *p, const char *folder, size_t size)
 {
-    if (realpath(path, out))
-        return true;
-    return errno == ENOENT && canonical_new(path, out);
+    size_t n = literal_length(p);
+    if (!p->text[n])
+        return n > size && strncmp(p->text, folder, size) == 0;
+    return strncmp(p->text, folder, n < size ? n : size) == 0;
 }
 
-/* One whose folder is not there stays as it is, and matches no canonical path that it
- * should not. */
-void wl_canonical_pattern(const char *pattern, char out[PATH_MAX])
+static bool layer_has_below(const wl_rights *r, enum wl_right right, const char *folder,
+                            size_t size)
 {
-    char   folder[PATH_MAX];
-    size_t plain = strcspn(pattern, "*?[\\");
-    if (!pattern[plain] && wl_canonical(pattern, out))
-        return;
-    while (plain > 0 && pattern[plain - 1] != '/')
-        plain--;
-    const char *rest = pattern + plain;
-    snprintf(folder, sizeof folder, "%.*s", plain ? (int)plain : 1, plain ? pattern : ".");
-    if (!realpath(folder, out) || strlen(out) + strlen(rest) + 2 > PATH_MAX) {
-        snprintf(out, PATH_MAX, "%s", pattern);
-        return;
+    const wl_pattern *p = r->of[right].patterns;
+    switch (r->of[right].extent) {
+    case WL_ANY: return true;
+    case WL_NONE: return false;
+    case WL_ONLY:
+        while (p && !matches_all(p, folder, size))
+            p = p->next;
+        return p != NULL;
+    default:
+        while (p && !matches_some(p, folder, size))
+            p = p->next;
+        return p == NULL;
     }
-    size_t n = strlen(out);
-    sprintf(out + n, "%s%s", n == 1 ? "" : "/", rest);
+}
+
+bool wl_rights_have_below(const wl_rights *r, enum wl_right right, const char *folder)
+{
+    char   path[PATH_MAX + 1];
+    size_t size = (size_t)snprintf(path, sizeof path, "%s/", folder);
+    while (r && layer_has_below(r, right, path, size))
+        r = r->below;
+    return r == NULL;
+}
+
+/* The kept folder above the path, of this layer; NULL: none. */
+static const wl_pattern *kept_above(const wl_rights *r, enum wl_right right, const char *path)
+{
+    const wl_pattern *p = r->of[right].extent == WL_ONLY ? r->of[right].patterns : NULL;
+    while (p && (p->folder < 0 || strncmp(p->text, path, p->literal) != 0))
+        p = p->next;
+    return p;
+}
+
+int wl_rights_kept(const wl_rights *r, unsigned rights, const char *path, size_t *size)
+{
+    const wl_pattern *found = NULL;
+    for (; r; r = r->below)
+        for (int right = 0; right < WL_RIGHTS; right++) {
+            if (!(rights & (1u << right)) || r->of[right].extent == WL_ANY)
+                continue;
+            const wl_pattern *p = kept_above(r, (enum wl_right)right, path);
+            if (!p || (found && strcmp(p->text, found->text) != 0))
+                return -1;
+            found = p;
+        }
+    if (!found)
+        return -1;
+    *size = found->literal - 1;
+    return found->folder;
 }

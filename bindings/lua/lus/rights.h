@@ -34,6 +34,8 @@ typedef enum { WL_ANY, WL_NONE, WL_ONLY, WL_BUT } wl_extent; /* the last two: pa
 typedef struct wl_pattern wl_pattern;
 struct wl_pattern {
     wl_pattern *next;
+    size_t      literal;
+    int         folder; /* kept; -1: none */
     char        text[];
 };
 
@@ -49,16 +51,22 @@ struct wl_rights {
 wl_rights *wl_rights_new(wl_rights *below, wl_extent extent); /* NULL: no memory */
 void       wl_rights_ref(wl_rights *r);
 void       wl_rights_unref(wl_rights *r); /* NULL is allowed */
-bool       wl_rights_add(wl_rights *r, enum wl_right right, wl_extent extent, const char *pattern);
+/* pattern NULL: all of the right. Its first `literal` bytes stand for themselves; behind them "*"
+ * stands for anything, and every other character for itself. False: no memory. */
+bool wl_rights_add(wl_rights *r, enum wl_right right, wl_extent extent, const char *pattern,
+                   size_t literal);
 /* Whether all of it is held; with a value (a canonical path, a name): whether that is. */
 bool wl_rights_have(const wl_rights *r, enum wl_right right, const char *value);
 
-/* The path without links, "." and ".."; of one that is not there its folder's is. False:
- * it has none. The same for a pattern, as far as its first special character. */
-bool wl_canonical(const char *path, char out[PATH_MAX]);
-/* The same for what the path names itself: if that is a link, the link. */
-bool wl_canonical_entry(const char *path, char out[PATH_MAX]);
-void wl_canonical_pattern(const char *pattern, char out[PATH_MAX]);
+/* Whether it is held for all that lies below a folder, whatever that may be. */
+bool wl_rights_have_below(const wl_rights *r, enum wl_right right, const char *folder);
+
+/* Of patterns that are a whole folder, which is opened by `keep`: -1 when it cannot be. */
+typedef int wl_keep_fn(const char *folder);
+void        wl_rights_keep(wl_rights *r, enum wl_right right, wl_keep_fn *keep);
+/* The folder that was kept for the rights (bits), when all of them are held for what lies beneath
+ * it and for that alone, and the path begins with its name, of *size bytes; else -1. */
+int wl_rights_kept(const wl_rights *r, unsigned rights, const char *path, size_t *size);
 
 /* ---- a state's ------------------------------------------------------------------ */
 
@@ -67,8 +75,6 @@ bool wl_is_restricted(lua_State *L); /* pledged, or made by one that had */
 void wl_deny(lua_State *L, const char *function, enum wl_right right, const char *value);
 /* Raise, naming the function, when the state does not have the right. */
 void wl_need(lua_State *L, const char *function, enum wl_right right, const char *value);
-void wl_need_path(lua_State *L, const char *function, enum wl_right right,
-                  int i); /* and makes it canonical */
 
 void wl_pledge_push(lua_State *L);    /* -> pledge */
 void wl_guards_install(lua_State *L); /* once per state */

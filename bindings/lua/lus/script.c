@@ -57,12 +57,12 @@ static int slurp(int fd, source *s)
     }
 }
 
-static int read_file(const char *path, source *s)
+/* Takes fd; one below 0 is an error that errno tells. */
+static int read_file(int fd, source *s)
 {
     s->text = s->small;
     s->size = 0;
     s->capacity = sizeof s->small;
-    int fd = wl_fd_above(open(path, O_RDONLY | O_CLOEXEC));
     if (fd < 0)
         return errno;
     int error = slurp(fd, s);
@@ -144,11 +144,11 @@ static int load(lua_State *L, const source *s, const char *name, bool text_only)
 }
 
 /* "@name" -> function, or message */
-static int load_file(lua_State *L, const char *path, bool with_declaration, bool text_only)
+static int load_file(lua_State *L, int fd, bool with_declaration, bool text_only)
 {
     source      s;
     const char *name = lua_tostring(L, -1);
-    int         status = LUA_ERRSYNTAX, error = read_file(path, &s);
+    int         status = LUA_ERRSYNTAX, error = read_file(fd, &s);
     if (error == 0) {
         skip_first_lines(&s, with_declaration);
         status = load(L, &s, name, text_only);
@@ -160,17 +160,21 @@ static int load_file(lua_State *L, const char *path, bool with_declaration, bool
     return status;
 }
 
-void wl_script_load(lua_State *L, const char *path, const char *name, bool text_only)
+void wl_script_load(lua_State *L, int fd, const char *name, bool text_only)
 {
+    int error = errno;
     lua_pushfstring(L, "@%s", name);
-    if (load_file(L, path, true, text_only) != 0)
+    errno = error;
+    if (load_file(L, fd, true, text_only) != 0)
         lua_error(L);
 }
 
-int wl_text_load_file(lua_State *L, const char *path)
+int wl_text_load_file(lua_State *L, int fd, const char *path)
 {
+    int error = errno;
     lua_pushfstring(L, "@%s", path);
-    return load_file(L, path, false, true);
+    errno = error;
+    return load_file(L, fd, false, true);
 }
 
 int wl_text_load(lua_State *L, const char *name)

@@ -114,8 +114,8 @@
 --
 -- The rights:
 --
--- - `fs`, `fs:read`, `fs:write`; with a pattern: `fs:read=/data/*`, compared with paths without
---   links and dots; `*` also matches `/`
+-- - `fs`, `fs:read`, `fs:write`; with a pattern: `fs:read=/data/*`, compared with what a path leads
+--   to when it is opened; `*` stands for anything, also `/`, all else for itself
 -- - `load` (load, require, dofile, create), `exec` (os.execute, io.popen), `env` (os.getenv;
 --   `env=LC_*`), `network`
 -- - added by weir: `stdio` (the standard streams, print and warn), `locale` (os.setlocale),

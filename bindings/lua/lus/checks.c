@@ -54,7 +54,7 @@ const wl_place wl_places[] = {
     {NULL, "require", "require", wl_requires, WL_NOT_FOREIGN},
     {NULL, "loadstring", "loadstring", wl_loads, WL_NOT_FOREIGN}, /* in 5.2 there, too */
     {"package", "loadlib", "package.loadlib", closed, WL_FOREIGN_IF_FOUND},
-    {"package", "searchpath", "package.searchpath", wl_searches_path, WL_NOT_FOREIGN},
+    {"package", "searchpath", "package.searchpath", wl_searches_paths, WL_NOT_FOREIGN},
     {"io", "open", "io.open", wl_opens, WL_NOT_FOREIGN},
     {"io", "lines", "io.lines", wl_reads_lines, WL_NOT_FOREIGN},
     {"io", "read", "io.read", wl_uses_input, WL_NOT_FOREIGN},

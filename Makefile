@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 #
 # The commands of a clone; the work is done by cmake, dune and the scripts in tools/.
-.PHONY: help deps build check test doc lua-trust demo bench models mutants clean
+.PHONY: help deps build check test doc pages lua-trust demo bench models mutants clean
 
 help:
 	@echo 'make deps       installs what the others need: on Debian, as root'
@@ -9,6 +9,7 @@ help:
 	@echo 'make check      the C, OCaml and Lua tests without sanitizers, in about a minute'
 	@echo 'make test       everything that one machine can check'
 	@echo 'make doc        the documentation as a site, in _build/site'
+	@echo 'make pages      looks at the site in Chromium, and keeps screenshots'
 	@echo 'make demo       what a pool does for an HTTP server, on Lwt and on Copas'
 	@echo 'make bench      the benchmarks, beside other libraries for the same job'
 	@echo 'make models     the models of the races, searched exhaustively'
@@ -38,6 +39,9 @@ test:
 doc:
 	@tools/need doc
 	@tools/site
+
+pages: doc
+	@tools/pages
 
 lua-trust:
 	@tools/need test

@@ -10,8 +10,8 @@ use POSIX qw(ceil floor);
 use lib dirname(__FILE__);
 use figures;
 
-my %colour = (weir => "#c1121f", weir_uv => "#c1121f", mwt => "#c1121f", weir_preemptive => "#c1121f", weir_lwt => "#e07a1f");
-my %language = (c => "C", uv => "libuv", lwt => "Lwt");
+my %colour = (weir => "#c1121f", weir_uv => "#c1121f", weir_glib => "#c1121f", mwt => "#c1121f", weir_preemptive => "#c1121f", weir_lwt => "#e07a1f");
+my %language = (c => "C", uv => "libuv", glib => "GTask", lwt => "Lwt");
 my ($left, $panel, $gap, $step) = (320, 370, 30, 11);
 my ($low, $high); # powers of ten of a microsecond, around all that is drawn
 my ($y, $svg) = (50, "");

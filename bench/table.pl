@@ -9,7 +9,7 @@ use lib dirname(__FILE__);
 use figures;
 
 my @rows = read_rows($ARGV[0] // die "usage: table.pl RUNS.CSV\n");
-my %ours = (c => "weir", uv => "weir_uv", lwt => "mwt");
+my %ours = (c => "weir", uv => "weir_uv", glib => "weir_glib", lwt => "mwt");
 
 sub ratio {
     my ($row, $one, $other) = @_;
@@ -83,6 +83,7 @@ sub gates {
         }
     }
     door_gates("uv", "libuv");
+    door_gates("glib", "gtask");
     gate("futex calls per task, 1 in flight", "c,.*,calls,2,1,1,calls_futex", "", "<=", 2);
     gate("bytes per queued task beyond the caller's struct", "c,.*,memory_beyond_bytes", "", "<=", 0);
     gate("system calls while idle", "c,.*,idle,.*,calls_all", "", "<=", 0);

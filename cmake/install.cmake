@@ -3,7 +3,7 @@
 # Install rules: the libraries, weir.h, the CMake package and a pkg-config file
 # that goes on working when the prefix is moved.
 install(TARGETS ${_libraries} EXPORT weirTargets)
-install(FILES csrc/weir.h uv_glue/weir_uv.h TYPE INCLUDE)
+install(FILES csrc/weir.h uv_glue/weir_uv.h glib_glue/weir_glib.h TYPE INCLUDE)
 if(TARGET weir_uv)
   install(TARGETS weir_uv DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()

@@ -6,9 +6,9 @@
 set -u
 cd "$(dirname "$0")" || exit 2
 build=${1:?usage: run.sh BUILD}
-passed=0 failed=0
+passed=0 failed=0 skipped=0
 
-check() { # NAME COMMAND...
+compare() { # NAME COMMAND...
     local name=$1 out
     shift
     if out=$("$@" 2>&1) &&
@@ -25,7 +25,7 @@ example() { # NAME ARGS...
     local name=$1
     shift
     # timeout: an example that misses its last delivery would never end
-    check "$name" timeout 120 "$build/example_$name" "$@"
+    compare "$name" timeout 120 "$build/example_$name" "$@"
 }
 
 # The shell in between sends SIGTERM once both lines are answered; its input stays open.
@@ -40,10 +40,19 @@ stopped_by_sigterm() {
 example sqlite
 example limits
 example stats
-check sigterm stopped_by_sigterm
+compare sigterm stopped_by_sigterm
 example poll localhost 127.0.0.1 no-such-host.invalid
 example libuv input/reach.txt input/pool.txt input/empty.txt input/missing.txt
 example uv_work input/reach.txt input/pool.txt input/empty.txt input/missing.txt
 example glib input/reach.txt input/pool.txt input/empty.txt input/missing.txt
-echo "$passed passed, $failed failed"
+lacks=
+for tool in xvfb-run xauth xdotool; do command -v $tool >/dev/null || lacks+=" $tool"; done
+[ -x "$build/example_gtk_thumbnails" ] || lacks+=" GTK"
+if [ -n "$lacks" ]; then
+    echo "skipped: gtk_thumbnails: this system lacks$lacks"
+    skipped=1
+else
+    compare gtk_thumbnails timeout 120 ./gtk_thumbnails.sh "$(realpath "$build")/example_gtk_thumbnails"
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -57,6 +57,8 @@ let run ?priority ?start_within ?timeout pool f =
   | future -> promise_of ?timeout pool future
   | exception ((Closed | Full | Failure _ | Out_of_memory | Sys_error _) as exn) -> Lwt.fail exn
 
+let map_p pool f xs = Lwt_list.map_p (fun x -> run pool (fun state -> f state x)) xs
+
 (* Opening and closing *)
 
 let close ?mode pool = Weir_loop.close "Weir_lwt.close" ?mode pool
@@ -71,6 +73,10 @@ let close_within ?mode pool seconds =
     Lwt.return_false
   in
   Lwt.pick [ Lwt.map (fun () -> true) closed; Lwt.bind (Lwt_unix.sleep seconds) give_up ]
+
+let with_pool ?mode created f =
+  Lwt.bind created (fun pool ->
+      Lwt.finalize (fun () -> f pool) (fun () -> close ?mode pool))
 
 (* To wait for space is to be queued, so the pool's queue has no limit then. *)
 let limit_of who when_full queue_limit =
@@ -109,6 +115,10 @@ let create ?name ?threads_max ?idle ?max_blocked ?queue_limit ?(when_full = `Rej
   promise
 
 let run_in_main f = Weir_loop.run_in_main "Weir_lwt.run_in_main" f
+
+let run_in_main_dont_wait f handler =
+  Weir_loop.run_in_main_dont_wait "Weir_lwt.run_in_main_dont_wait" f handler
+
 let pool pool = pool
 
 include (Weir.Pool : Weir.Control.S with type 'state t := 'state t)

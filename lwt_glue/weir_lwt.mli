@@ -91,7 +91,18 @@ val run :
     @param timeout in seconds: unless the task has ended by then, the promise is rejected with
       [Timeout] and counted as [timed_out]. A queued task is taken back. A running task is
       asked to stop ([Weir.Pool.cancel_requested]), and counts as running until it returns.
-      Nothing interrupts a call that does not ask, for example a query of sqlite. *)
+      A call that does not ask, for example a query of sqlite, is interrupted by
+      {!Weir.Pool.on_cancel}, by {!Lwt.cancel} as well. *)
+
+val map_p : 'state t -> ('state -> 'a -> 'b) -> 'a list -> 'b list Lwt.t
+(** [map_p pool f xs] runs [f state x] for each [x] as a task of its own, and resolves to the
+    results in the order of [xs]. If some fail it is rejected with one of their exceptions,
+    after all have ended. [Lwt.cancel] cancels each, as it does with {!run}. *)
+
+val with_pool : ?mode:mode -> 'state t Lwt.t -> ('state t -> 'a Lwt.t) -> 'a Lwt.t
+(** [with_pool (create ~threads:2 ~init ~at_exit ()) f] opens the pool, and closes it when the
+    promise of [f pool] has ended, with a value or without. It resolves when the pool has
+    closed. *)
 
 val close : ?mode:mode -> _ t -> unit Lwt.t
 (** Closes the pool for new tasks at once. Resolves when every thread has run [at_exit] and
@@ -117,6 +128,12 @@ val run_in_main : (unit -> 'a Lwt.t) -> 'a
     @raise Invalid_argument on the loop's thread. Also when no pool was made there and {!main}
       was not called; and, naming the pool, when every thread of the caller's pool waits so.
     @raise Weir.Closed when [f] calls [exit] *)
+
+val run_in_main_dont_wait : (unit -> unit Lwt.t) -> (exn -> unit) -> unit
+(** [run_in_main_dont_wait f handler] has [f ()] run on the loop's thread, and returns at once.
+    [handler] gets what [f] raises or its promise is rejected with, on the loop's thread, and
+    must not raise. Any thread may call it, the loop's as well.
+    @raise Invalid_argument when no pool was made and {!main} was not called *)
 
 val main : unit -> Weir.Main.t
 (** The loop's main, for tasks of any {!Weir.Pool}. This makes the calling thread the loop's,

@@ -27,7 +27,12 @@ let value = function
 
 let cancel (t : _ t) =
   let code = Promise.cancel t.id ~running:true in
-  if code = 0 then `Taken_back else if code = Raw.busy then `Running else `Settled
+  if code = 0 then `Taken_back
+  else if code = Raw.busy then begin
+    Stops.requested t.id;
+    `Running
+  end
+  else `Settled
 
 (* Each way to wait makes a function [wake] and passes it to [before], which may raise. It
    returns when [wake] was called, or at once if the task has settled. *)
@@ -134,3 +139,62 @@ let rec outcome t =
       outcome t
 
 let await t = value (outcome t)
+
+(* Futures made of others. What calls back settles and tells them. *)
+
+let derived link (of_ : _ t) =
+  Promise.make ~link ~id:(-1) ~main:of_.main ~uncaught:of_.uncaught Promise.no_work
+
+let set r outcome =
+  Promise.wake (Promise.settle r outcome);
+  Promise.tell r
+
+let failure : 'a outcome -> 'b outcome = function
+  | Value _ -> assert false
+  | (Raised _ | Canceled | Closed | Expired | Full) as same -> same
+
+let applied f = function
+  | Value x -> ( try Value (f x) with exn -> Raised (exn, Printexc.get_raw_backtrace ()))
+  | other -> failure other
+
+let map f (t : _ t) =
+  let r = derived t.link t in
+  on_settle t (fun outcome -> set r (applied f outcome));
+  r
+
+(* Who awaits them waits for a pool only if it is the pool of all. *)
+let common = function
+  | [] -> None
+  | (t : _ t) :: rest ->
+      let same (other : _ t) = Option.equal ( == ) other.link t.link in
+      if List.for_all same rest then t.link else None
+
+let no_futures who = invalid_arg (who ^ ": the list is empty")
+
+let any = function
+  | [] -> no_futures "Weir.Future.any"
+  | first :: _ as futures ->
+      let r = derived (common futures) first in
+      List.iter (fun t -> on_settle t (set r)) futures;
+      r
+
+let values futures =
+  List.map (fun t -> match poll t with Some (Value x) -> x | _ -> assert false) futures
+
+(* The last value settles it, or the first failure. *)
+let all = function
+  | [] -> no_futures "Weir.Future.all"
+  | first :: _ as futures ->
+      let r = derived (common futures) first and left = Atomic.make (List.length futures) in
+      let settled = function
+        | Value _ ->
+            if Atomic.fetch_and_add left (-1) = 1 then set r (Value (values futures))
+        | other -> set r (failure other)
+      in
+      List.iter (fun t -> on_settle t settled) futures;
+      r
+
+type ('a, 'b) either = Left of 'a | Right of 'b
+
+let pair = function [ Left x; Right y ] -> (x, y) | _ -> assert false
+let both a b = map pair (all [ map (fun x -> Left x) a; map (fun y -> Right y) b ])

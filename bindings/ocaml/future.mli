@@ -46,6 +46,26 @@ val on_settle : 'a t -> ('a outcome -> unit) -> unit
 val value : 'a outcome -> 'a
 (** Returns the value, or raises as {!await} does. *)
 
+(** {1 Futures made of others}
+
+    They settle where the callbacks of what they are made of run, see {!on_settle}, and have
+    no task: {!cancel} returns [`Settled]. Cancel the futures that they are made of. *)
+
+val map : ('a -> 'b) -> 'a t -> 'b t
+(** [map f t] has the value [f x] when [t] has the value [x], what [f] raises, or the failure of
+    [t]. [f] runs as a callback of [t]. *)
+
+val both : 'a t -> 'b t -> ('a * 'b) t
+(** Both values, or the first failure. *)
+
+val all : 'a t list -> 'a list t
+(** All values, in the order of the list, or the first failure, at once.
+    @raise Invalid_argument on an empty list *)
+
+val any : 'a t list -> 'a t
+(** The outcome of the first to settle, be it a value or a failure. The others go on.
+    @raise Invalid_argument on an empty list *)
+
 (**/**)
 
 val ends_in_time : _ t -> unit

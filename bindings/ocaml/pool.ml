@@ -210,6 +210,7 @@ let run ?main ?(priority = Normal) ?start_within t work =
 
 let cancel_requested = Raw.cancel_requested
 
+let on_cancel = Stops.around
 let blocking = Promise.blocking
 
 let spawning f =

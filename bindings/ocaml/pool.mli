@@ -131,8 +131,17 @@ val run :
 
 val cancel_requested : unit -> bool
 (** In a task: was {!Future.cancel} called on it? A task that then raises {!Weir.Canceled}
-    settles as canceled. Nothing else stops a running task: it may be inside a C library,
-    for example in a query of sqlite. *)
+    settles as canceled. Nothing else stops a running task: it may be inside a C library, for
+    example in a query of sqlite, which {!on_cancel} can interrupt. *)
+
+val on_cancel : (unit -> unit) -> (unit -> 'a) -> 'a
+(** [on_cancel stop f], in a task, is [f ()]. When {!Future.cancel} is called on the task while
+    [f] runs, or was before, [stop ()] is called, once. It runs on the thread that cancels, for
+    [Weir_lwt] the loop's, so it must not wait. It makes [f] return, for example by
+    [sqlite3_interrupt] or by closing a socket. [on_cancel] does not return while [stop] runs,
+    so what [f] used may be freed afterwards. Sections may be nested: the inner one is stopped
+    first, the outer one when the inner one has ended. What [stop] raises is printed. Elsewhere
+    it is just [f ()]. *)
 
 val blocking : (unit -> 'a) -> 'a
 (** [blocking f] is [f ()]. Use it in a task, around a wait for another task of its pool:

@@ -201,9 +201,176 @@ let raising_callback () =
   Pool.close pool;
   Alcotest.(check bool) "the next one is told" true (Atomic.get told)
 
+(* Futures made of others *)
+
+exception Own
+
+let derived () =
+  let pool = plain 2 in
+  let run x = Pool.run pool (fun () -> x) in
+  let fail () = Pool.run pool (fun () -> raise Own) in
+  check_int "map" 42 (Future.await (Future.map (fun x -> x + 1) (run 41)));
+  check_int "map of a map" 4 (Future.await (Future.map succ (Future.map succ (run 2))));
+  Alcotest.check_raises "map's own" Own (fun () ->
+      Future.await (Future.map (fun _ -> raise Own) (run 1)));
+  Alcotest.check_raises "map of a failure" Own (fun () -> Future.await (Future.map Fun.id (fail ())));
+  Alcotest.(check (pair int string)) "both" (1, "x") (Future.await (Future.both (run 1) (run "x")));
+  Alcotest.(check (list int))
+    "all, in order" (List.init 100 Fun.id)
+    (Future.await (Future.all (List.init 100 run)));
+  Alcotest.check_raises "all with a failure" Own (fun () ->
+      ignore (Future.await (Future.all [ run (); fail (); run () ])));
+  raises_invalid ~naming:"Weir.Future.all" (fun () -> Future.all []);
+  raises_invalid ~naming:"Weir.Future.any" (fun () -> Future.any []);
+  Alcotest.(check bool) "no task" true (Future.cancel (Future.map Fun.id (run 1)) = `Settled);
+  Pool.close pool
+
+(* The first failure settles it although another task still runs. *)
+let first_to_settle () =
+  let pool = plain 2 and hold = Hold.make () in
+  let slow = Pool.run pool (Hold.task hold) in
+  Hold.until_it_runs hold;
+  let fast = Pool.run pool (fun () -> raise Own) in
+  let all = Future.all [ slow; fast ] and any = Future.any [ slow; fast ] in
+  Alcotest.check_raises "all" Own (fun () -> ignore (Future.await all));
+  Alcotest.check_raises "any" Own (fun () -> Future.await any);
+  Alcotest.(check bool) "the other one runs" true (Future.poll slow = None);
+  let first = Future.any [ slow; Pool.run pool ignore ] in
+  Future.await first;
+  Hold.let_go hold;
+  Future.await slow;
+  Pool.close pool
+
+let derived_on_a_main () =
+  let main = Weir.Main.create () and pool = plain 1 in
+  let here = Thread.id (Thread.self ()) and told = ref [] in
+  let thread _ = told := Thread.id (Thread.self ()) :: !told in
+  let mapped = Future.map thread (Pool.run ~main pool ignore) in
+  Future.on_settle mapped thread;
+  Future.await mapped;
+  Alcotest.(check (list int)) "both on the main's thread" [ here; here ] !told;
+  Pool.close pool;
+  Weir.Main.close main
+
+(* Else it would wait for itself for ever. *)
+let derived_in_its_pool () =
+  let pool = plain 1 in
+  let task () = Future.await (Future.map Fun.id (Pool.run pool ignore)) in
+  let outer = Pool.run pool task in
+  raises_invalid ~naming:"await" (fun () -> Future.await outer);
+  Pool.close pool
+
+(* on_cancel *)
+
+(* A call that only its stop ends. *)
+let stopped_call () =
+  let left = Gate.make () and stops = Atomic.make 0 in
+  let stop () =
+    Atomic.incr stops;
+    Gate.open_ left
+  in
+  (left, stops, stop)
+
+let on_cancel_stops () =
+  let pool = plain 1 and runs = Gate.make () in
+  let left, stops, stop = stopped_call () in
+  let task () =
+    Pool.on_cancel stop (fun () ->
+        Gate.open_ runs;
+        Gate.enter left;
+        raise Weir.Canceled)
+  in
+  let future = Pool.run pool task in
+  Gate.enter runs;
+  Alcotest.(check bool) "runs" true (Future.cancel future = `Running);
+  ignore (Future.cancel future);
+  Alcotest.(check bool) "canceled" true (Future.outcome future = Canceled);
+  check_int "stopped once" 1 (Atomic.get stops);
+  Pool.close pool
+
+(* Whoever comes later sees the request; the inner section first, then the outer one. *)
+let on_cancel_comes_late () =
+  let pool = plain 1 and hold = Hold.make () and order = ref [] in
+  let stop name () = order := name :: !order in
+  let task () =
+    Hold.task hold ();
+    Pool.on_cancel (stop "outer") (fun () ->
+        check_int "the outer one at once" 1 (List.length !order);
+        Pool.on_cancel (stop "inner") ignore)
+  in
+  let future = Pool.run pool task in
+  Hold.until_it_runs hold;
+  ignore (Future.cancel future);
+  Hold.let_go hold;
+  Future.await future;
+  Alcotest.(check (list string)) "each once" [ "outer"; "inner" ] (List.rev !order);
+  Pool.close pool
+
+let on_cancel_nests () =
+  let pool = plain 1 and runs = Gate.make () and order = ref [] in
+  let left, _, stop = stopped_call () in
+  let note name f () =
+    order := name :: !order;
+    f ()
+  in
+  let task () =
+    Pool.on_cancel (note "outer" ignore) (fun () ->
+        Pool.on_cancel (note "inner" stop) (fun () ->
+            Gate.open_ runs;
+            Gate.enter left);
+        order := "between" :: !order)
+  in
+  let future = Pool.run pool task in
+  Gate.enter runs;
+  ignore (Future.cancel future);
+  Future.await future;
+  Alcotest.(check (list string)) "in turn" [ "inner"; "outer"; "between" ] (List.rev !order);
+  Pool.close pool
+
+let on_cancel_elsewhere () =
+  let never () = Alcotest.fail "stopped" in
+  check_int "just f" 1 (Pool.on_cancel never (fun () -> 1));
+  let pool = plain 1 in
+  let future = Pool.run pool (fun () -> Pool.on_cancel never (fun () -> 2)) in
+  check_int "no cancel" 2 (Future.await future);
+  Alcotest.(check bool) "settled" true (Future.cancel future = `Settled);
+  Pool.close pool
+
+(* What f used is freed when on_cancel has returned: no stop may still use it. *)
+let on_cancel_races () =
+  let pool = plain 2 and used_late = Atomic.make 0 in
+  for _ = 1 to 2_000 do
+    let is_there = Atomic.make true in
+    let stop () = if not (Atomic.get is_there) then Atomic.incr used_late in
+    let task () =
+      Pool.on_cancel stop Thread.yield;
+      Atomic.set is_there false
+    in
+    let future = Pool.run pool task in
+    ignore (Future.cancel future);
+    ignore (Future.outcome future)
+  done;
+  check_int "never" 0 (Atomic.get used_late);
+  Pool.close pool
+
 let () =
   main "future"
     [
+      ( "futures made of others",
+        [
+          test "map, both and all have values or the failure" derived;
+          test "the first to settle settles any, and all by a failure" first_to_settle;
+          test "they settle on the main's thread" derived_on_a_main;
+          test "a task that awaits one of its own full pool is refused" derived_in_its_pool;
+        ] );
+      ( "on_cancel",
+        [
+          test "a cancel stops the call, once" on_cancel_stops;
+          test "a section that begins after the cancel is stopped" on_cancel_comes_late;
+          test "the inner section is stopped first" on_cancel_nests;
+          test "without a cancel, or a task, it does nothing" on_cancel_elsewhere;
+          test "it does not return while the stop runs" on_cancel_races;
+        ] );
       ( "waiting",
         [
           test "any number of threads may await" many_waiters;

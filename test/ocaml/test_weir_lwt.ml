@@ -277,9 +277,58 @@ let storm () =
   let s = Weir_lwt.stats pool in
   check_int "and in the counters" n (s.ok + s.failed + s.cancelled)
 
+(* Shorter ways *)
+
+let maps () =
+  Weir_lwt.with_pool
+    (Weir_lwt.create ~threads:2 ~init:(fun () -> 10) ~at_exit:ignore ())
+    (fun pool ->
+      Weir_lwt.map_p pool ( + ) [ 1; 2; 3 ] >>= fun sums ->
+      Alcotest.(check (list int)) "in order" [ 11; 12; 13 ] sums;
+      let ran = Atomic.make 0 in
+      let fail _ x =
+        Atomic.incr ran;
+        if x = 1 then raise Own
+      in
+      check_rejected "one failed" (( = ) Own) (Weir_lwt.map_p pool fail [ 0; 1; 2 ]) >|= fun () ->
+      check_int "all have run" 3 (Atomic.get ran))
+
+let with_pool_closes () =
+  let exits = Atomic.make 0 and seen = ref None in
+  let use f = Weir_lwt.with_pool (weir ~at_exit:(fun () -> Atomic.incr exits) 1) f in
+  use (fun pool ->
+      seen := Some pool;
+      Weir_lwt.run pool (fun () -> 4))
+  >>= fun n ->
+  check_int "its value" 4 n;
+  check_int "closed" 1 (Atomic.get exits);
+  check_rejected "run" (( = ) Weir_lwt.Closed) (Weir_lwt.run (Option.get !seen) ignore) >>= fun () ->
+  check_rejected "raised" (( = ) Own) (use (fun _ -> raise Own)) >>= fun () ->
+  check_int "closed as well" 2 (Atomic.get exits);
+  let failing = Weir_lwt.create ~threads:1 ~init:(fun () -> raise Own) ~at_exit:ignore () in
+  check_rejected "not opened" (( = ) Own) (Weir_lwt.with_pool failing (fun _ -> assert false))
+
+let posts_into_the_loop () =
+  Weir_lwt.with_pool (weir 1) (fun pool ->
+      let here = Thread.id (Thread.self ()) and seen, see = Lwt.wait () in
+      let post () =
+        Weir_lwt.run_in_main_dont_wait
+          (fun () -> Lwt.pause () >>= fun () -> Lwt.fail Own)
+          (fun exn -> Lwt.wakeup see (exn = Own, Thread.id (Thread.self ())))
+      in
+      Weir_lwt.run pool post >>= fun () ->
+      seen >|= fun told ->
+      Alcotest.(check (pair bool int)) "the handler was told, there" (true, here) told)
+
 let () =
   main "weir_lwt"
     [
+      ( "shorter ways",
+        [
+          test "map_p keeps the order, and lets all end" maps;
+          test "with_pool closes the pool after a value or a failure" with_pool_closes;
+          test "run_in_main_dont_wait does not wait" posts_into_the_loop;
+        ] );
       ( "promises",
         [
           test "values, and exceptions with their backtrace" values_and_exceptions;

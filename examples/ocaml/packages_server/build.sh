@@ -13,5 +13,5 @@ cd "$root"
 dune build --root . --build-dir "$weir" @install >&2
 cd "$here"
 export OCAMLPATH=$weir/install/default/lib${OCAMLPATH:+:$OCAMLPATH}
-dune build --root . --build-dir "$program" --profile release ./main.exe >&2
+dune build --root . --build-dir "$program" --profile release ./main.exe ./interrupt_test.exe >&2
 echo "$program/default/main.exe"

@@ -1,7 +1,18 @@
 (* SPDX-License-Identifier: ISC *)
 (* The store in an SQLite file: embedded, so a search is work of this process. *)
 
+external interrupt : Sqlite3.db -> unit = "packages_interrupt" [@@noalloc]
+
+(* A cancel or a timeout ends the call of SQLite that [f] is in. SQLite ignores an interrupt
+   while no statement runs, so one that came before is looked for; an instant between the look
+   and the first step of the statement remains. *)
+let interruptible db f =
+  Weir.Pool.on_cancel
+    (fun () -> interrupt db)
+    (fun () -> if Weir.Pool.cancel_requested () then raise Weir.Canceled else f ())
+
 let check db code =
+  if code = Sqlite3.Rc.INTERRUPT then raise Weir.Canceled;
   if not (Sqlite3.Rc.is_success code) then failwith ("SQLite: " ^ Sqlite3.errmsg db)
 
 let exec db sql = check db (Sqlite3.exec db sql)
@@ -29,7 +40,7 @@ let run db statement texts =
   List.iteri (fun i text -> check db (Sqlite3.bind_text statement (i + 1) text)) texts;
   Fun.protect
     ~finally:(fun () -> ignore (Sqlite3.reset statement))
-    (fun () -> rows db statement)
+    (fun () -> interruptible db (fun () -> rows db statement))
 
 let close db statement () =
   ignore (Sqlite3.finalize statement);

@@ -203,6 +203,12 @@ fails_clearly() {
   "$server" 2>"$work/log"; check "no command" 2 $?
 }
 
+# beside a server that build.sh built
+if interrupts=$(dirname "$server")/interrupt_test.exe && [ -x "$interrupts" ]; then
+  check "a timeout interrupts a query" "timed out: true, then 42, canceled: 1" "$(timeout 60 "$interrupts" 2>&1)"
+else
+  skip "a timeout that interrupts a query: no interrupt_test.exe beside the server"
+fi
 mkfifo "$work/url"
 chooses_its_lists
 imports --db "$work/db"

@@ -4,8 +4,8 @@
 # run.sh BUILD: runs each example in BUILD (example_poll, ...) and compares its output
 # with the expected one, except for times; then prints "N passed, N failed".
 set -u
+build=$(realpath "${1:?usage: run.sh BUILD}")
 cd "$(dirname "$0")" || exit 2
-build=${1:?usage: run.sh BUILD}
 passed=0 failed=0 skipped=0
 
 compare() { # NAME COMMAND...
@@ -37,9 +37,20 @@ stopped_by_sigterm() {
     cat <&"${COPROC[0]}"
 }
 
+# What it made is what came in.
+gzipped() {
+    local folder
+    folder=$(mktemp -d) && cp input/reach.txt input/pool.txt "$folder" &&
+        (cd "$folder" && timeout 120 "$build/example_gzip" reach.txt pool.txt missing.txt)
+    gunzip -c "$folder/reach.txt.gz" "$folder/pool.txt.gz" | cmp - <(cat input/reach.txt input/pool.txt) && echo "the same again"
+    rm -r "$folder"
+}
+
 example sqlite
 example limits
 example stats
+compare gzip gzipped
+example library
 compare sigterm stopped_by_sigterm
 example poll localhost 127.0.0.1 no-such-host.invalid
 example libuv input/reach.txt input/pool.txt input/empty.txt input/missing.txt
@@ -52,7 +63,7 @@ if [ -n "$lacks" ]; then
     echo "skipped: gtk_thumbnails: this system lacks$lacks"
     skipped=1
 else
-    compare gtk_thumbnails timeout 120 ./gtk_thumbnails.sh "$(realpath "$build")/example_gtk_thumbnails"
+    compare gtk_thumbnails timeout 120 ./gtk_thumbnails.sh "$build/example_gtk_thumbnails"
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

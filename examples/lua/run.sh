@@ -37,6 +37,7 @@ examples() {
   example no_loop weir ../c/input/pool.txt ../c/input/missing.txt ../c/input/reach.txt
   example stats weir
   example progress weir
+  example hash weir ../c/input/pool.txt ../c/input/missing.txt ../c/input/reach.txt
   example on_copas 'copas luasql.sqlite3'
   example on_luv luv
   example luv_work luv

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: ISC
 #
 # The commands of a clone; the work is done by cmake, dune and the scripts in tools/.
-.PHONY: help deps build check test doc pages lua-trust demo bench models mutants clean
+.PHONY: help deps build check test remote doc pages lua-trust demo bench models mutants clean
 
 help:
 	@echo 'make deps       installs what the others need: on Debian, as root'
 	@echo 'make build      the C library in build/, the OCaml libraries in _build/'
 	@echo 'make check      the C, OCaml and Lua tests without sanitizers, in about a minute'
 	@echo 'make test       everything that one machine can check'
+	@echo 'make remote     the tests of weir-remote, with a RabbitMQ of their own: in four minutes'
 	@echo 'make doc        the documentation as a site, in _build/site'
 	@echo 'make pages      looks at the site in Chromium, and keeps screenshots'
 	@echo 'make demo       what a pool does for an HTTP server, on Lwt and on Copas'
@@ -17,7 +18,7 @@ help:
 	@echo 'make lua-trust  the Lua tests under sanitizers, memcheck and checked interpreters'
 	@echo 'make clean      removes what these made'
 	@echo
-	@echo 'make test and make demo install what they need, as make deps does; the others name it.'
+	@echo 'make test, make remote and make demo install what they need, as make deps does; the others name it.'
 
 deps:
 	@for what in test demo bench doc; do tools/need --install $$what || exit 1; done
@@ -35,6 +36,10 @@ check:
 test:
 	@tools/need --install test
 	@tools/test
+
+remote:
+	@tools/need --install remote
+	@tools/remote
 
 doc:
 	@tools/need doc

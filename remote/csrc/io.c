@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * io: the turn that all I/O threads share.
+ */
+#include "io.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+/* ---- connecting ------------------------------------------------------------------------ */
+
+static void set_fd(wr_io *io, int fd)
+{
+    pthread_mutex_lock(&io->farm->lock);
+    io->fd = fd;
+    io->cut = false;
+    pthread_mutex_unlock(&io->farm->lock);
+}
+
+static void close_wire(wr_io *io, bool politely)
+{
+    set_fd(io, -1);
+    wr_socket_remove(&io->socket);
+    wr_wire_close(io->wire, politely);
+    io->wire = NULL;
+    io->blocked = io->broken = false;
+    io->kind->lost(io);
+}
+
+static void back_off(wr_io *io, const char *why, bool had)
+{
+    const weir_remote_options *o = &io->farm->options;
+    io->wait = had || !io->wait ? o->reconnect_min_ns : io->wait * 2;
+    if (io->wait > o->reconnect_max_ns)
+        io->wait = o->reconnect_max_ns;
+    io->retry_at = weir_now() + io->wait;
+    if (io->kind->no_use && !had)
+        io->kind->no_use(io);
+    wr_tell(io->farm, WEIR_REMOTE_ELOST, "%s of %s: %s: %s", io->kind->name, io->farm->url.shown,
+            had ? "the connection is lost" : "no connection", why);
+}
+
+static void lose(wr_io *io)
+{
+    char why[300];
+    snprintf(why, sizeof why, "%s", wr_wire_why(io->wire));
+    close_wire(io, false);
+    back_off(io, why, true);
+}
+
+static void count_connect(wr_io *io)
+{
+    pthread_mutex_lock(&io->farm->lock);
+    io->farm->stats.connects++;
+    pthread_mutex_unlock(&io->farm->lock);
+    wr_tell(io->farm, 0, "%s of %s: connected", io->kind->name, io->farm->url.shown);
+}
+
+static void connect_now(wr_io *io)
+{
+    char           why[300];
+    weir_remote   *farm = io->farm;
+    const wr_kind *kind = io->kind;
+    if (wr_wire_open(&io->wire, &farm->url, &farm->options, kind->name, why, sizeof why) != 0) {
+        back_off(io, why, false);
+        return;
+    }
+    io->generation++;
+    wr_socket_add(&io->socket, wr_wire_fd(io->wire));
+    set_fd(io, wr_wire_fd(io->wire));
+    if (kind->connected(io) != 0) {
+        snprintf(why, sizeof why, "%s", wr_wire_why(io->wire));
+        close_wire(io, false);
+        back_off(io, why, false);
+        return;
+    }
+    io->wait = 0;
+    count_connect(io);
+}
+
+/* ---- a turn ------------------------------------------------------------------------------ */
+
+static int handle(wr_io *io, const wr_event *event)
+{
+    if (event->kind == WR_BLOCKED || event->kind == WR_UNBLOCKED) {
+        io->blocked = event->kind == WR_BLOCKED;
+        io->more = true;
+        wr_tell(io->farm, io->blocked ? WEIR_EFULL : 0, "%s of %s: the server takes %s",
+                io->kind->name, io->farm->url.shown,
+                io->blocked ? "no messages: memory or disk is short" : "messages again");
+        return 0;
+    }
+    return io->kind->take(io, event);
+}
+
+static int take_all(wr_io *io)
+{
+    wr_event event;
+    int      code = wr_wire_next(io->wire, &event);
+    for (; !code && event.kind != WR_NOTHING; code = code ? code : wr_wire_next(io->wire, &event))
+        code = handle(io, &event);
+    return code;
+}
+
+static void one_turn(wr_io *io)
+{
+    io->more = false;
+    int code = io->broken ? -1 : io->kind->send(io);
+    if (!code)
+        code = take_all(io);
+    if (code || io->broken)
+        lose(io);
+}
+
+static bool wants(wr_io *io)
+{
+    pthread_mutex_lock(&io->farm->lock);
+    bool wanted = io->kind->wants_locked(io);
+    pthread_mutex_unlock(&io->farm->lock);
+    return wanted;
+}
+
+/* Milliseconds until there is something to do without being woken; -1: never. */
+static int patience(wr_io *io, bool wanted)
+{
+    if (io->wire)
+        return io->more || wr_wire_has_more(io->wire)
+                   ? 0
+                   : (int)(io->farm->options.heartbeat_ns / 2000000);
+    if (!wanted)
+        return -1;
+    int64_t left = io->retry_at - weir_now();
+    return left > 0 ? (int)(left / 1000000) + 1 : 0;
+}
+
+static void sleep_until_more(wr_io *io)
+{
+    struct pollfd p[2] = {{.fd = weir_main_fd(io->main), .events = POLLIN}, {.events = POLLIN}};
+    p[1].fd = io->wire ? wr_wire_fd(io->wire) : -1;
+    poll(p, 2, patience(io, wants(io)));
+}
+
+static bool may_end(wr_io *io)
+{
+    pthread_mutex_lock(&io->farm->lock);
+    bool over = wr_is_over_locked(io->farm) && (!io->wire || io->kind->may_end_locked(io));
+    pthread_mutex_unlock(&io->farm->lock);
+    return over;
+}
+
+/* ---- its life ---------------------------------------------------------------------------- */
+
+static void report(wr_io *io, int code)
+{
+    pthread_mutex_lock(&io->farm->lock);
+    io->opened = code;
+    pthread_cond_broadcast(&io->farm->changed);
+    pthread_mutex_unlock(&io->farm->lock);
+}
+
+static void live(wr_io *io)
+{
+    while (weir_main_dispatch(io->main, 0) >= 0 && !may_end(io)) {
+        if (!io->wire && wants(io) && io->retry_at <= weir_now())
+            connect_now(io);
+        else if (io->wire)
+            one_turn(io);
+        sleep_until_more(io);
+    }
+    if (io->wire)
+        close_wire(io, true);
+}
+
+static int run_io(weir_task *task, void *state)
+{
+    wr_io *io = wr_of(task, wr_io, task);
+    int    code = weir_main_open(&io->main);
+    (void)state;
+    if (!code)
+        wr_bell_hang(&io->farm->bells[io->which], &io->farm->lock, io->main);
+    report(io, code);
+    if (code)
+        return code;
+    live(io);
+    wr_bell_take_down(&io->farm->bells[io->which]);
+    weir_main_close(io->main, WEIR_DETACH);
+    return 0;
+}
+
+static void ended(weir_task *task) { wr_ended(wr_of(task, wr_io, task)->farm); }
+
+static int until_open(weir_remote *farm, wr_io *io)
+{
+    pthread_mutex_lock(&farm->lock);
+    while (io->opened == 1)
+        pthread_cond_wait(&farm->changed, &farm->lock);
+    int code = io->opened;
+    pthread_mutex_unlock(&farm->lock);
+    return code;
+}
+
+int wr_io_start(weir_remote *farm, enum wr_which which, const wr_kind *kind)
+{
+    wr_io *io = calloc(1, sizeof *io);
+    if (!io)
+        return WEIR_ENOMEM;
+    *io = (wr_io){.task = {.run = run_io, .done = ended}, .farm = farm, .kind = kind};
+    io->which = which;
+    io->opened = 1;
+    io->fd = -1;
+    wr_list_init(&io->ready);
+    wr_list_init(&io->unconfirmed);
+    pthread_mutex_lock(&farm->lock);
+    farm->io[which] = io;
+    pthread_mutex_unlock(&farm->lock);
+    int code = wr_start(farm, &io->task);
+    return code ? code : until_open(farm, io);
+}
+
+void wr_io_cut_locked(weir_remote *farm)
+{
+    for (unsigned i = 0; i < WR_IOS; i++)
+        if (farm->io[i] && farm->io[i]->fd >= 0 && !farm->io[i]->cut) {
+            farm->io[i]->cut = true;
+            shutdown(farm->io[i]->fd, SHUT_RDWR);
+        }
+}
+
+void wr_io_free(weir_remote *farm)
+{
+    for (unsigned i = 0; i < WR_IOS; i++)
+        free(farm->io[i]);
+}

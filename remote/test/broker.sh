@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+#
+# broker.sh COMMAND DIR: a private RabbitMQ on loopback whose files are all in DIR, for tests.
+#
+#   start DIR   makes DIR if needed, starts the server, waits until it listens; a second
+#               start of the same DIR goes on with what the first one had
+#   kill DIR    as a crash (kill -9)
+#   stop DIR    ends the server and its epmd
+#   alarm DIR on|off    a memory alarm
+#   list DIR    each queue with its messages
+# Ports and names are in DIR/env, the url in DIR/url. Ends nothing but what it has started.
+set -eu
+command=$1 dir=$2
+
+free_ports() { # N
+    perl -MIO::Socket::INET -e 'my @s = map { IO::Socket::INET->new(Listen => 1,
+        LocalAddr => "127.0.0.1", LocalPort => 0) or die } 1 .. shift;
+        print join(" ", map { $_->sockport } @s), "\n"' "$1"
+}
+
+make() {
+    mkdir -p "$dir"
+    read -r amqp epmd dist < <(free_ports 3)
+    cat >"$dir/env" <<END
+export HOME='$dir' LANG=C.UTF-8 ERL_EPMD_PORT=$epmd ERL_EPMD_ADDRESS=127.0.0.1
+export RABBITMQ_NODENAME=weir$amqp@localhost RABBITMQ_NODE_PORT=$amqp RABBITMQ_DIST_PORT=$dist
+export RABBITMQ_MNESIA_BASE='$dir/mnesia' RABBITMQ_LOG_BASE='$dir/log' RABBITMQ_PID_FILE='$dir/pid'
+export RABBITMQ_CONFIG_FILE='$dir/rabbitmq.conf' RABBITMQ_ENABLED_PLUGINS_FILE='$dir/plugins'
+export RABBITMQ_CONF_ENV_FILE=/dev/null RABBITMQ_ALLOW_INPUT=1
+export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1} -noinput +sbwt none'
+port=$amqp epmd=$epmd
+END
+    echo '[].' >"$dir/plugins"
+    cat >"$dir/rabbitmq.conf" <<END
+listeners.tcp.default = 127.0.0.1:$amqp
+load_definitions = $dir/definitions.json
+log.file.level = warning
+collect_statistics_interval = 60000
+END
+    cat >"$dir/definitions.json" <<'END'
+{"users": [{"name": "guest", "password": "guest", "tags": "administrator"}],
+ "vhosts": [{"name": "/"}],
+ "permissions": [{"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
+ "policies": [
+  {"vhost": "/", "name": "weir", "pattern": "^weir\\.(?!reply\\.|dead)", "apply-to": "queues", "priority": 0,
+   "definition": {"delivery-limit": 20, "dead-letter-exchange": "", "dead-letter-routing-key": "weir.dead",
+                  "dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}},
+  {"vhost": "/", "name": "poison", "pattern": "^weir\\.(poison|dies)", "apply-to": "queues", "priority": 1,
+   "definition": {"delivery-limit": 2, "dead-letter-exchange": "", "dead-letter-routing-key": "weir.dead",
+                  "dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}},
+  {"vhost": "/", "name": "small", "pattern": "^weir\\.small", "apply-to": "queues", "priority": 1,
+   "definition": {"max-length": 2, "overflow": "reject-publish"}}]}
+END
+    echo "amqp://127.0.0.1:$amqp" >"$dir/url"
+}
+
+# Where the package has it, because the one on PATH changes the user. In a session of its own,
+# because a test's process group is killed when the test ends.
+server() {
+    local found
+    found=$(ls -d /usr/lib/rabbitmq/bin/"$1" 2>/dev/null || command -v "$1")
+    shift
+    (
+        # shellcheck disable=SC1091
+        . "$dir/env"
+        exec setsid "$found" "$@"
+    )
+}
+
+is_up() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
+
+start() {
+    [ -e "$dir/env" ] || make
+    # shellcheck disable=SC1091
+    port=$(. "$dir/env"; echo "$port")
+    rm -f "$dir/pid"
+    server rabbitmq-server </dev/null >"$dir/out" 2>&1 &
+    local starter=$!
+    for _ in $(seq 600); do
+        if is_up; then return; fi
+        kill -0 $starter 2>/dev/null || break
+        sleep 0.1
+    done
+    cat "$dir/out" >&2
+    exit 1
+}
+
+end_by() { # SIGNAL
+    local pid
+    pid=$(cat "$dir/pid" 2>/dev/null) || return 0
+    kill "-$1" "$pid" 2>/dev/null || return 0
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+}
+
+case $command in
+start) start ;;
+kill) end_by KILL ;;
+stop)
+    end_by KILL
+    [ ! -e "$dir/env" ] || server epmd -port "$(sed -n 's/.*epmd=//p' "$dir/env")" -kill >/dev/null 2>&1 || true
+    ;;
+alarm)
+    verb=set_alarm
+    [ "$3" = on ] || verb=clear_alarm
+    alarm='{resource_limit, memory, node()}'
+    [ "$3" != on ] || alarm="{$alarm, []}"
+    server rabbitmqctl -q eval "rabbit_alarm:$verb($alarm)." >/dev/null
+    ;;
+list) server rabbitmqctl -q --silent list_queues name messages ;;
+*) echo "usage: broker.sh start|kill|stop|alarm|list DIR" >&2; exit 2 ;;
+esac

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The failure table: workers, servers and clients that are lost.
+ */
+#include "farm.h"
+#include "options.h"
+#include "proxy.h"
+#include "wire.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int attempt_of(const char *line) { return atoi(strrchr(line, ' ')); }
+
+/* ---- workers ------------------------------------------------------------------------------- */
+
+TEST(a_job_whose_worker_is_killed_runs_at_another)
+{
+    client c;
+    worker a, b;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    worker_start(&a, "dies_once", NULL);
+    submit(c.farm, &e, c.m, "dies_once", "x");
+    worker_says(&a, "dies_once");
+    expect(WIFSIGNALED(worker_reap(&a)));
+    worker_start(&b, "dies_once", NULL);
+    expect_eq(outcome_of(c.m, &e), 0);
+    expect_eq(attempt_of(worker_says(&b, "dies_once")), 2);
+    worker_stop(&b);
+    client_close(&c);
+}
+
+/* The policy of the tests' server lets it be delivered three times. */
+TEST(a_job_that_kills_every_worker_is_lost_and_kept)
+{
+    client c;
+    worker w;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    submit(c.farm, &e, c.m, "poison", "x");
+    for (int i = 1; i <= 3; i++) {
+        worker_start(&w, "poison", NULL);
+        expect_eq(attempt_of(worker_says(&w, "poison")), i);
+        expect(WIFSIGNALED(worker_reap(&w)));
+    }
+    worker_start(&w, "echo", NULL); /* any worker program answers for the dead */
+    expect_eq(outcome_of(c.m, &e), WEIR_REMOTE_ELOST);
+    expect(has(e.text, "poison") && has(e.text, server_url()));
+    worker_stop(&w);
+    client_close(&c);
+}
+
+TEST(a_handler_that_hangs_is_given_up_and_the_job_runs_again)
+{
+    client c;
+    worker w;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    worker_start(&w, "hangs", NULL);
+    submit(c.farm, &e, c.m, "hangs", "x");
+    expect_eq(attempt_of(worker_says(&w, "hangs")), 1);
+    expect_eq(attempt_of(worker_says(&w, "hangs")), 2);
+    expect_eq(outcome_of(c.m, &e), 0);
+    worker_go_on(&w); /* the thread that was given up; its answer is dropped */
+    worker_stop(&w);
+    client_close(&c);
+    expect_eq(e.dones, 1);
+}
+
+TEST(a_worker_that_stands_still_loses_its_job_to_another)
+{
+    client c;
+    worker a, b;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    worker_start(&a, "holds", NULL);
+    submit(c.farm, &e, c.m, "holds", "x");
+    expect_eq(attempt_of(worker_says(&a, "holds")), 1);
+    worker_kill(&a, SIGSTOP);
+    worker_start(&b, "holds", NULL); /* has it after about two heartbeats */
+    expect_eq(attempt_of(worker_says(&b, "holds")), 2);
+    worker_go_on(&b);
+    expect_eq(outcome_of(c.m, &e), 0);
+    worker_kill(&a, SIGCONT); /* its late answer finds nobody */
+    worker_go_on(&a);
+    TURN_UNTIL(c, stats(c.farm).duplicates == 1);
+    worker_stop(&a);
+    worker_stop(&b);
+    client_close(&c);
+    expect_eq(e.dones, 1);
+}
+
+TEST(a_worker_killed_after_its_reply_makes_the_job_run_twice_and_one_answer_count)
+{
+    client c;
+    worker a, b;
+    proxy  p;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    proxy_start(&p);
+    worker_start(&a, "holds", p.url);
+    submit(c.farm, &e, c.m, "holds", "x");
+    worker_says(&a, "holds");
+    proxy_freeze(&p, "worker"); /* the connection that acknowledges; not that of replies */
+    worker_go_on(&a);
+    expect_eq(outcome_of(c.m, &e), 0);
+    worker_kill(&a, SIGKILL);
+    expect(WIFSIGNALED(worker_reap(&a)));
+    proxy_hang_up(&p);
+    worker_start(&b, "holds", NULL);
+    expect_eq(attempt_of(worker_says(&b, "holds")), 2);
+    worker_go_on(&b);
+    TURN_UNTIL(c, stats(c.farm).duplicates == 1);
+    worker_stop(&b);
+    client_close(&c);
+    proxy_end(&p);
+    expect_eq(e.dones, 1);
+}
+
+TEST(a_worker_that_was_cut_off_connects_again)
+{
+    client c;
+    worker w;
+    proxy  p;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    proxy_start(&p);
+    worker_start(&w, "holds", p.url);
+    submit(c.farm, &e, c.m, "holds", "x");
+    expect_eq(attempt_of(worker_says(&w, "holds")), 1);
+    proxy_hang_up(&p);
+    worker_go_on(&w); /* one answer by the new connection, one of the second run */
+    worker_go_on(&w);
+    expect_eq(attempt_of(worker_says(&w, "holds")), 2);
+    expect_eq(outcome_of(c.m, &e), 0);
+    TURN_UNTIL(c, stats(c.farm).duplicates == 1);
+    worker_stop(&w);
+    client_close(&c);
+    proxy_end(&p);
+}
+
+static bool is_confirmed(client *c, errand *e)
+{
+    pthread_mutex_lock(&c->farm->lock);
+    bool confirmed = ((wr_flight *)e->job.weir.of)->state == WR_CONFIRMED;
+    pthread_mutex_unlock(&c->farm->lock);
+    return confirmed;
+}
+
+static void until_confirmed(client *c, errand *e) { TURN_UNTIL(*c, is_confirmed(c, e)); }
+
+/* ---- clients ------------------------------------------------------------------------------- */
+
+TEST(a_client_that_was_cut_off_gets_its_answers_later)
+{
+    client              c;
+    worker              w;
+    proxy               p;
+    errand              e = ERRAND;
+    weir_remote_options o = server_options();
+    proxy_start(&p);
+    o.url = p.url;
+    client_open(&c, &o);
+    worker_start(&w, "holds", NULL);
+    submit(c.farm, &e, c.m, "holds", "x");
+    worker_says(&w, "holds");
+    until_confirmed(&c, &e); /* else it would be published again */
+    proxy_freeze(&p, "*");
+    proxy_hang_up(&p);
+    TURN_UNTIL(c, !stats(c.farm).connected);
+    worker_go_on(&w);
+    worker_stop(&w); /* so the reply waits in the queue */
+    proxy_freeze(&p, "");
+    expect_eq(outcome_of(c.m, &e), 0);
+    expect_eq(stats(c.farm).republished, 0);
+    client_close(&c);
+    proxy_end(&p);
+}
+
+static void until_gone(const char *queue)
+{
+    char                why[300];
+    wr_wire            *wire;
+    wr_url              url = {0};
+    bool                there = true;
+    weir_remote_options o = server_options(), read = {0};
+    expect_eq(wr_options_read(&read, &url, &o), 0);
+    expect_eq(wr_wire_open(&wire, &url, &read, "test", why, sizeof why), 0);
+    test_stage("a queue expires");
+    while (there)
+        expect_eq(wr_wire_exists(wire, queue, &there), 0);
+    wr_wire_close(wire, true);
+    wr_options_clear(&read);
+    wr_url_clear(&url);
+}
+
+TEST(a_client_away_for_longer_than_its_reply_queue_has_lost_its_jobs)
+{
+    client              c;
+    worker              w;
+    proxy               p;
+    errand              e = ERRAND, after = ERRAND;
+    weir_remote_options o = server_options();
+    proxy_start(&p);
+    o.url = p.url;
+    o.reply_life_ns = MILLIS(50);
+    client_open(&c, &o);
+    worker_start(&w, "holds", NULL);
+    submit(c.farm, &e, c.m, "holds", "x");
+    worker_says(&w, "holds");
+    until_confirmed(&c, &e); /* else it would be published again */
+    proxy_freeze(&p, "*");
+    proxy_hang_up(&p);
+    TURN_UNTIL(c, !stats(c.farm).connected);
+    until_gone(c.farm->reply_queue);
+    proxy_freeze(&p, "");
+    expect_eq(outcome_of(c.m, &e), WEIR_REMOTE_ELOST);
+    expect(has(e.text, "reply queue"));
+    worker_go_on(&w);
+    submit(c.farm, &after, c.m, "holds", "y");
+    worker_go_on(&w);
+    expect_eq(outcome_of(c.m, &after), 0);
+    worker_stop(&w);
+    client_close(&c);
+    proxy_end(&p);
+}
+
+static void runs_and_dies(void *arg)
+{
+    client              c;
+    errand              e = ERRAND;
+    weir_remote_options o = server_options();
+    o.reply_life_ns = MILLIS(1);
+    client_open(&c, &o);
+    weir_job_options how = to(c.m);
+    how.only_if_wanted = arg != NULL;
+    expect_eq(weir_remote_run(c.farm, &e.job, "holds", "x", 1, &how), 0);
+    until_confirmed(&c, &e);
+    if (arg)
+        memcpy(arg, c.farm->reply_queue, sizeof c.farm->reply_queue);
+    _exit(0);
+}
+
+TEST(a_job_of_a_client_that_died_runs_all_the_same)
+{
+    client c;
+    worker w;
+    errand e = ERRAND;
+    child_reap(child_start(runs_and_dies, NULL));
+    client_open(&c, NULL);
+    worker_start(&w, "holds", NULL);
+    worker_says(&w, "holds"); /* nobody waits for it */
+    worker_go_on(&w);
+    worker_go_on(&w);
+    expect_eq(ask(c.farm, &e, c.m, "holds", "y"), 0);
+    worker_stop(&w);
+    client_close(&c);
+}
+
+/* What the child writes into, because its reply queue must be gone before the worker comes. */
+TEST(a_job_that_is_only_for_a_client_that_died_does_not_run)
+{
+    client c;
+    worker w;
+    errand e = ERRAND;
+    char  *queue = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    child_reap(child_start(runs_and_dies, queue));
+    until_gone(queue);
+    munmap(queue, 4096);
+    client_open(&c, NULL);
+    worker_start(&w, "holds", NULL);
+    worker_go_on(&w);
+    expect_eq(ask(c.farm, &e, c.m, "holds", "y"), 0);
+    expect(has(worker_says(&w, "holds"), e.job.id)); /* the first and only one */
+    worker_stop(&w);
+    client_close(&c);
+}
+
+TEST(without_a_server_a_job_waits_until_its_timeout_or_give_up)
+{
+    client              c;
+    errand              e = ERRAND, t = ERRAND;
+    weir_remote_options o = server_options();
+    o.url = "amqp://guest:secret@127.0.0.1:1";
+    o.give_up_ns = MILLIS(100);
+    client_open(&c, &o);
+    weir_job_options how = to(c.m);
+    how.timeout_ns = MILLIS(10);
+    expect_eq(weir_remote_run(c.farm, &t.job, "echo", "x", 1, &how), 0);
+    submit(c.farm, &e, c.m, "echo", "x");
+    expect_eq(outcome_of(c.m, &t), WEIR_ETIMEDOUT);
+    expect_eq(outcome_of(c.m, &e), WEIR_REMOTE_ELOST);
+    expect(has(e.text, "give_up") && has(e.text, "echo") && !has(e.text, "secret"));
+    client_close(&c);
+}
+
+static char told_sentence[512];
+static gate told_gate = GATE;
+
+static void on_event(void *arg, int code, const char *sentence)
+{
+    (void)arg;
+    if (code && !tally_get(&told_gate)) {
+        snprintf(told_sentence, sizeof told_sentence, "%s", sentence);
+        gate_open(&told_gate);
+    }
+}
+
+TEST(a_wrong_password_is_told_and_never_shown)
+{
+    client              c;
+    errand              e = ERRAND;
+    char                url[100];
+    weir_remote_options o = server_options();
+    snprintf(url, sizeof url, "amqp://guest:secret@%s", server_url() + 7);
+    o.url = url;
+    o.on_event = on_event;
+    gate_shut(&told_gate);
+    client_open(&c, &o);
+    submit(c.farm, &e, c.m, "echo", "x");
+    gate_wait(&told_gate);
+    expect(has(told_sentence, "no connection") && !has(told_sentence, "secret"));
+    expect_eq(weir_remote_cancel(&e.job), 0);
+    expect_eq(outcome_of(c.m, &e), WEIR_ECANCELED);
+    client_close(&c);
+}
+
+SUITE(lost, a_job_whose_worker_is_killed_runs_at_another,
+      a_job_that_kills_every_worker_is_lost_and_kept,
+      a_handler_that_hangs_is_given_up_and_the_job_runs_again,
+      a_worker_that_stands_still_loses_its_job_to_another,
+      a_worker_killed_after_its_reply_makes_the_job_run_twice_and_one_answer_count,
+      a_worker_that_was_cut_off_connects_again, a_client_that_was_cut_off_gets_its_answers_later,
+      a_client_away_for_longer_than_its_reply_queue_has_lost_its_jobs,
+      a_job_of_a_client_that_died_runs_all_the_same,
+      a_job_that_is_only_for_a_client_that_died_does_not_run,
+      without_a_server_a_job_waits_until_its_timeout_or_give_up,
+      a_wrong_password_is_told_and_never_shown)

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * The server is killed and started again, or short of memory, while jobs are under way.
+ */
+#include "proxy.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { JOBS = 200 };
+
+static void check_all(client *c, errand *e, int n)
+{
+    for (int i = 0; i < n; i++) {
+        expect_eq(outcome_of(c->m, &e[i]), 0);
+        expect_eq(atoi(e[i].result), i);
+    }
+}
+
+static void run_numbered(client *c, errand *e, const char *name, int from, int to_)
+{
+    for (int i = from; i < to_; i++) {
+        char text[16];
+        e[i] = (errand)ERRAND;
+        snprintf(text, sizeof text, "%d", i);
+        submit(c->farm, &e[i], c->m, name, text);
+    }
+}
+
+/* Some are answered, some confirmed, some on their way, some come while it is down. */
+TEST(jobs_survive_a_server_that_is_killed_and_started_again)
+{
+    static errand e[2 * JOBS];
+    client        c;
+    worker        w[2];
+    client_open(&c, NULL);
+    for (int i = 0; i < 2; i++)
+        worker_start(&w[i], "slow", NULL);
+    run_numbered(&c, e, "slow", 0, JOBS);
+    outcome_of(c.m, &e[JOBS / 4]);
+    server_do("kill", NULL);
+    run_numbered(&c, e, "slow", JOBS, 2 * JOBS);
+    server_do("start", NULL);
+    check_all(&c, e, 2 * JOBS);
+    for (int i = 0; i < 2 * JOBS; i++)
+        expect_eq(e[i].dones, 1);
+    for (int i = 0; i < 2; i++)
+        worker_stop(&w[i]);
+    client_close(&c);
+}
+
+/* No worker is there, so nothing can settle them but the queue's memory. */
+TEST(confirmed_jobs_wait_in_a_server_that_was_killed)
+{
+    static errand e[JOBS];
+    client        c;
+    worker        w;
+    client_open(&c, NULL);
+    run_numbered(&c, e, "echo", 0, JOBS);
+    TURN_UNTIL(c, stats(c.farm).confirmed == JOBS);
+    server_do("kill", NULL);
+    server_do("start", NULL);
+    worker_start(&w, "echo", NULL);
+    check_all(&c, e, JOBS);
+    expect_eq(stats(c.farm).republished, 0);
+    worker_stop(&w);
+    client_close(&c);
+}
+
+/* While the server takes nothing that is published: the loop turns, what was taken is
+ * answered by its timeout, and the limit of the client bounds what waits. */
+TEST(a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts)
+{
+    client              c;
+    worker              w;
+    errand              before = ERRAND, held = ERRAND, timed = ERRAND, refused = ERRAND;
+    weir_remote_options o = server_options();
+    o.queue_limit = 2;
+    client_open(&c, &o);
+    worker_start(&w, "echo,holds", NULL);
+    expect_eq(ask(c.farm, &before, c.m, "echo", "x"), 0);
+    submit(c.farm, &held, c.m, "holds", "x");
+    worker_says(&w, "holds");
+    server_do("alarm", "on");
+    worker_go_on(&w); /* its reply cannot be published */
+    weir_job_options how = to(c.m);
+    how.timeout_ns = MILLIS(100);
+    expect_eq(weir_remote_run(c.farm, &timed.job, "echo", "x", 1, &how), 0);
+    expect_eq(weir_remote_run(c.farm, &refused.job, "echo", "x", 1, &how), WEIR_EFULL);
+    expect_eq(outcome_of(c.m, &timed), WEIR_ETIMEDOUT);
+    expect_eq(held.dones, 0);
+    server_do("alarm", "off");
+    expect_eq(outcome_of(c.m, &held), 0);
+    worker_stop(&w);
+    client_close(&c);
+}
+
+SUITE(restart, jobs_survive_a_server_that_is_killed_and_started_again,
+      confirmed_jobs_wait_in_a_server_that_was_killed,
+      a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts)

@@ -46,13 +46,15 @@ static int job_is_own(lua_State *L)
 
 /* The one call that every wait begins with.
  *
- * value -> key, whether a loop watches the mailbox; its end will be told
+ * value -> key, whether a loop watches the mailbox, the running coroutine (nil: none);
+ *          its end will be told
  *        | false: it is over | nothing: it is no future */
 static int job_watch(lua_State *L)
 {
     wl_future *f = wl_is(L, 1, WL_FUTURE);
     if (!f)
         return 0;
+    lua_settop(L, 1);
     wl_job *j = wl_future_job(L, f);
     if (!j || wl_job_is_over(j)) {
         lua_pushboolean(L, false);
@@ -63,7 +65,9 @@ static int job_watch(lua_State *L)
     j->watched = true;
     wl_key_push(L, wl_this(L), j->key);
     lua_pushboolean(L, j->main->held);
-    return 2;
+    if (lua_pushthread(L)) /* the main one */
+        lua_pop(L, 1);
+    return lua_gettop(L) - 1;
 }
 
 /* -> the error value of a task that failed, or why it could not be had */

@@ -78,74 +78,104 @@ static wl_job *pop_job(wl_main *m)
     return j;
 }
 
-/* -> key, or 0 */
-static int tell_settled(lua_State *L, wl_main *m)
+/* A key that Lua is told is free when it is told the next ones: until then it looks who
+ * waits for it, and those whom it wakes submit more.
+ *
+ * -> key */
+static void tell_key(lua_State *L, wl_main *m, uint32_t key)
 {
-    wl_key_push(L, m->state, m->jobs->key); /* Lua looks at once who waits for it */
-    wl_job_unref(pop_job(m));
-    return 1;
-}
-
-/* -> key */
-static int tell_due(lua_State *L, wl_main *m)
-{
-    uint32_t key = wl_limit_take(m);
     wl_key_push(L, m->state, key);
-    wl_key_give(m->state, key);
-    return 1;
+    m->told[m->n_told++] = key;
 }
 
-/* -> future, "failed" | nothing, if a finaliser was faster */
-static int tell_failed(lua_State *L, wl_main *m)
+static void give_back_told(wl_main *m)
+{
+    while (m->n_told)
+        wl_key_give(m->state, m->told[--m->n_told]);
+}
+
+static void tell_settled(lua_State *L, wl_main *m)
+{
+    wl_job *j = m->jobs;
+    tell_key(L, m, j->key);
+    j->key = 0;
+    wl_job_unref(pop_job(m));
+}
+
+/* -> key | ; false: there is none, or something comes first that is none */
+static bool tell_next(lua_State *L, wl_main *m)
+{
+    if (m->pings || m->calls)
+        return false;
+    if (m->due)
+        tell_key(L, m, wl_limit_take(m));
+    else if (m->jobs && !wl_job_is_untold(m->jobs))
+        tell_settled(L, m);
+    else
+        return false;
+    return true;
+}
+
+/* What comes alone is one of these, see weir/mailbox.lua. */
+enum { NOTHING, A_CALL, A_FAILURE, A_PING };
+
+/* An object is made first, because that may raise, or run a finaliser that is faster. */
+static int tell_failure(lua_State *L, wl_main *m)
 {
     wl_future *f = wl_future_push(L);
-    lua_pushliteral(L, "failed");
     if (!m->jobs || !wl_job_is_untold(m->jobs))
-        return 0;
+        return NOTHING;
     f->job = pop_job(m);
     f->job->has_future = true;
-    return 2;
+    return A_FAILURE;
 }
 
-/* -> call, "call" | nothing, if a finaliser was faster */
 static int tell_call(lua_State *L, wl_main *m)
 {
     wl_call_slot(L);
-    lua_pushliteral(L, "call");
-    return wl_call_fill(L, -2, m) ? 2 : 0;
+    return wl_call_fill(L, -1, m) ? A_CALL : NOTHING;
 }
 
-/* -> key, which is only compared */
+/* What is only compared. */
 static int tell_ping(lua_State *L, wl_main *m)
 {
     wl_ping *p = pop_ping(m);
     lua_pushlightuserdata(L, p);
     p->let_go(p);
-    return 1;
+    return A_PING;
 }
 
-static int tell_one(lua_State *L, wl_main *m)
+static int tell_other(lua_State *L, wl_main *m)
 {
     if (m->pings)
         return tell_ping(L, m);
-    if (m->calls)
-        return tell_call(L, m);
-    if (m->due)
-        return tell_due(L, m);
-    return wl_job_is_untold(m->jobs) ? tell_failed(L, m) : tell_settled(L, m);
+    return m->calls ? tell_call(L, m) : tell_failure(L, m);
 }
 
-/* What can throw comes before anything is taken off a list: a finaliser that runs in
- * between may take it first.
+/* The list has room, so no key that is taken gets lost.
  *
- * -> nothing | key, of what is settled, or 0 | call, "call" | future, "failed" */
+ * list -> how many keys it holds now | 0, something else, what it is */
+static int tell(lua_State *L, wl_main *m)
+{
+    int n = 0;
+    give_back_told(m);
+    while (n < WL_MOST_TOLD && tell_next(L, m))
+        lua_rawseti(L, 1, ++n);
+    lua_pushinteger(L, n);
+    if (n > 0 || !wl_main_has_told(m))
+        return 1;
+    lua_pushinteger(L, tell_other(L, m));
+    return 3;
+}
+
+/* list -> as tell */
 static int told(lua_State *L)
 {
     wl_main *m = wl_this(L)->main;
-    int      n = 0;
-    while (!n && m && wl_main_has_told(m))
-        n = tell_one(L, m);
-    return n;
+    if (m)
+        return tell(L, m);
+    lua_pushinteger(L, 0);
+    return 1;
 }
 
 /* ---- dispatch -------------------------------------------------------------- */
@@ -161,23 +191,33 @@ static int dispatch(lua_State *L)
 
 enum { MOST_NS = 1000000 }; /* of a turn, so that the loop's timers are in time */
 
-/* Begins a turn of the only loop that watches, or goes on with it.
+static void begin_turn(wl_main *m)
+{
+    m->turning = true;
+    m->turn_ends = wl_now() + MOST_NS;
+    m->turn_left = WL_MOST_TOLD;
+    wl_main_quieten(m);
+}
+
+/* Begins a turn of the only loop that watches, or goes on with it: delivers what is there
+ * and tells it in one.
  *
- * max -> how many were delivered; 0 also when the turn has taken its time */
+ * list -> as tell | nothing: the turn has taken its share, or nothing is left */
 static int turn(lua_State *L)
 {
     wl_main *m = wl_this(L)->main;
-    int64_t  now = wl_now();
     int      n = 0;
-    if (m && !m->turning) {
-        m->turning = true;
-        m->turning_since = now;
-        wl_main_quieten(m);
-    }
-    if (m && now - m->turning_since < MOST_NS)
-        n = weir_main_dispatch(m->weir, (int)lua_tointeger(L, 1));
-    lua_pushinteger(L, n);
-    return 1;
+    if (!m)
+        return 0;
+    if (!m->turning)
+        begin_turn(m);
+    if (m->turn_left > 0 && (m->turn_left == WL_MOST_TOLD || wl_now() < m->turn_ends))
+        n = weir_main_dispatch(m->weir, m->turn_left);
+    m->turn_left -= n;
+    if (n > 0 || wl_main_has_told(m))
+        return tell(L, m);
+    give_back_told(m);
+    return 0;
 }
 
 /* -> ; the loop is about to poll */
@@ -297,6 +337,8 @@ static int line_up(lua_State *L)
 void wl_main_register(lua_State *L)
 {
     wl_state_on_end(wl_state_of(L), end_main, wl_state_of(L));
+    lua_createtable(L, WL_MOST_TOLD, 0);
+    lua_setfield(L, -2, "list");
     wl_method(L, "told", told);
     wl_method(L, "dispatch", dispatch);
     wl_method(L, "turn", turn);

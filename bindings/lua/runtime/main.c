@@ -149,7 +149,10 @@ void wl_main_tell_ping(wl_main *m, wl_ping *p)
     m->last_ping = &p->next;
 }
 
-bool wl_main_has_told(const wl_main *m) { return m->jobs || m->due || m->calls || m->pings; }
+bool wl_main_has_told(const wl_main *m)
+{
+    return m->n_told || m->jobs || m->due || m->calls || m->pings;
+}
 
 bool wl_main_is_idle(lua_State *L)
 {

@@ -16,6 +16,8 @@ typedef struct wl_call     wl_call;
 typedef struct wl_deadline wl_deadline;
 typedef struct wl_ping     wl_ping;
 
+enum { WL_MOST_TOLD = 64 }; /* at once, and in a turn of a loop */
+
 /* What is told by its address alone. */
 struct wl_ping {
     wl_ping *next;
@@ -40,7 +42,8 @@ struct wl_main {
     bool         held;           /* some loop watches it */
     bool         polled;         /* this thread is about to poll its descriptor itself */
     bool         turning, quiet; /* see wl_main_quieten */
-    int64_t      turning_since;
+    int          turn_left;      /* deliveries of the turn that are still to come */
+    int64_t      turn_ends;
     lua_State   *blocked;   /* inside a blocking call of the core, made from here; else NULL */
     bool         lined_up;  /* some wait for space: see weir/space.lua */
     unsigned     cancelled; /* jobs that run on, and nobody waits for */
@@ -50,6 +53,8 @@ struct wl_main {
     wl_deadline *due, **last_due;
     wl_call     *calls, **last_call;
     wl_ping     *pings, **last_ping;
+    unsigned     n_told;
+    uint32_t     told[WL_MOST_TOLD]; /* keys that Lua was told last */
 };
 
 wl_main *wl_main_get(lua_State *L);  /* the state's, opened on demand; may throw */

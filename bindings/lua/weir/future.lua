@@ -43,11 +43,11 @@ end
 --   "cancelled", "expired", "full" (dropped from a full queue) or "timeout". If the error
 --   value cannot cross, a string takes its place: it says why, with the error's text.
 function future:get(extra)
-  local key, is_held = watch(self)
+  local key, is_held, co = watch(self)
   if extra ~= nil or key == nil then
     check_self(self, "get", 1, extra)
   end
-  if key then for_ever(self, key, is_held) end
+  if key then for_ever(self, key, is_held, co) end
   return take(self)
 end
 

@@ -71,7 +71,7 @@ end
 function loop.use(candidate)
   if candidate ~= nil then check("weir.loop.use", candidate) end
   explicit = candidate
-  loop.is_told = explicit ~= nil -- for wait.lua
+  mailbox.use(candidate)
 end
 
 -- Every wait calls it, so it does without ipairs.

@@ -11,14 +11,19 @@ local core = require "weir.core"
 
 local mailbox = {}
 
-local BUDGET = 64 -- deliveries per turn of a loop
+local BUDGET = 64 -- deliveries of a turn of one loop among several
 local sole -- the only loop that watches, if exactly one does
 -- mailbox.turning: the loop that resumes the waiters it woke, while no loop polls
+-- mailbox.sure: the same, while it alone watches and dispatches: whom it resumes is its own
 local waiting = {} -- key -> a waiter, {co =, loop =}, or a list of several
 local held = {} -- loop -> {stop = function that ends its watch, instance = of the loop}
 mailbox.waiting, mailbox.held = waiting, held -- for the fast path of wait.lua
+local used -- the loop that every coroutine is suspended under, if the program has told one
 local held_mail -- the mailbox that they watch: in a pool thread each task has its own
-local told, pending, is_held = core.told, core.pending, core.held
+local told, turn_on, pending, is_held = core.told, core.turn, core.pending, core.held
+-- Keys that the core has told: those from at + 1 to last are still to be looked at. One list
+-- for all, because what is woken may turn the loop again, or leave by an error.
+local list, at, last = core.list, 0, 0
 mailbox.is_held = is_held -- whether some loop watches this mailbox
 
 local release
@@ -90,14 +95,17 @@ end
 mailbox.wake = wake
 
 local take = {
-  call = function(loop, call)
+  [0] = function() end, -- a finaliser took it first
+  function(loop, call)
     local ok = pcall((loop.spawn or loop.call) and spawn or serve_now, loop, call)
     if not ok then core.fail(call) end -- memory is too short to say more
   end,
-  failed = function(_, future) mailbox.unhandled(future) end,
+  function(_, future) mailbox.unhandled(future) end,
+  function(_, ping) wake(ping) end,
 }
 
 local function count_holders()
+  mailbox.sure = nil
   sole = next(held)
   if sole and next(held, sole) then sole = nil end
   is_held(next(held) ~= nil)
@@ -112,38 +120,37 @@ function release()
 end
 
 local function stop_turning()
-  mailbox.turning = nil
+  mailbox.turning, mailbox.sure = nil, nil
   core.turned()
 end
 
-local function instance_of(loop)
-  return loop.instance and loop.instance()
-end
-
--- A loop whose module was loaded again does not serve what its predecessor watched.
-local function is_current(loop)
-  local watch = held[loop]
-  if watch.instance == instance_of(loop) then return true end
-  held[loop] = nil
-  watch.stop()
+-- Wakes whoever waits for what was told: an object, or the keys of the list.
+local function take_told(loop, n, what, kind)
+  if kind then
+    take[kind](loop, what)
+  elseif n then
+    at, last = 0, n
+  end
+  while at < last do
+    at = at + 1
+    local key = list[at]
+    local waiter = waiting[key]
+    local its = waiter and waiter.loop
+    if its then -- as wake does for a single waiter; false keeps the key's place in the table
+      waiting[key] = false
+      its.resume(waiter.co)
+    elseif waiter then
+      wake(key)
+    end
+  end
 end
 
 local function take_all(loop)
-  local what, kind = told()
-  while what do
-    if kind then
-      take[kind](loop, what)
-    else
-      local waiter = waiting[what]
-      local its = waiter and waiter.loop
-      if its then -- as wake does for a single waiter
-        waiting[what] = nil
-        its.resume(waiter.co)
-      elseif waiter then
-        wake(what)
-      end
-    end
-    what, kind = told()
+  take_told(loop)
+  local n, what, kind = told(list)
+  while n > 0 or kind do
+    take_told(loop, n, what, kind)
+    n, what, kind = told(list)
   end
 end
 
@@ -171,13 +178,14 @@ end
 -- Also takes what comes while the woken coroutines run, so that a loop with few tasks in
 -- flight need not poll for each.
 local function deliver_and_look(loop)
-  local left, n = BUDGET, core.turn(BUDGET)
-  repeat
-    take_all(loop)
-    left = left - n
-    n = left > 0 and mailbox.turning == loop and core.turn(left) or 0
-  until n == 0
-  mailbox.deliver(loop)
+  take_told(loop)
+  local n, what, kind = turn_on(list)
+  while n do
+    take_told(loop, n, what, kind)
+    if mailbox.turning ~= loop then return mailbox.deliver(loop) end
+    n, what, kind = turn_on(list)
+  end
+  let_go()
 end
 
 local function turn(loop)
@@ -186,6 +194,7 @@ local function turn(loop)
     return deliver_surely(loop, mailbox.deliver)
   end
   mailbox.turning = loop
+  if not loop.instance and (not used or used == loop) then mailbox.sure = loop end
   deliver_surely(loop, deliver_and_look)
   stop_turning()
 end
@@ -196,15 +205,29 @@ function mailbox.cancelled(key)
   let_go()
 end
 
---- Makes `loop` watch the mailbox until nothing is to come any more.
-function mailbox.hold(loop)
+--- From now on every coroutine is suspended under `loop`, see weir.loop.use.
+function mailbox.use(loop)
+  used, mailbox.sure = loop, nil
+end
+
+-- A loop whose module was loaded again does not serve what its predecessor watched.
+local function is_current(loop, watch)
+  if not loop.instance or watch.instance == loop.instance() then return true end
+  held[loop] = nil
+  watch.stop()
+end
+
+--- Makes `loop` watch the mailbox until nothing is to come any more. `known`: some loop does,
+-- which is asked otherwise.
+function mailbox.hold(loop, known)
   if mailbox.turning and mailbox.turning ~= loop then stop_turning() end -- this one will poll
-  if held[loop] and is_held() and (not loop.instance or is_current(loop)) then return end
+  local watch = held[loop]
+  if watch and (known or is_held()) and is_current(loop, watch) then return end
   if not loop.watch or pending() == 0 then return end
   if held_mail ~= core.mail() then release() end -- those of the last task
   held_mail = core.mail()
   local stop = loop.watch(core.fd(), function() turn(loop) end)
-  held[loop] = stop and { stop = stop, instance = instance_of(loop) }
+  held[loop] = stop and { stop = stop, instance = loop.instance and loop.instance() }
   count_holders()
 end
 

@@ -12,7 +12,8 @@ local wait = {}
 local clock, over, watch = core.clock, core.over, core.watch
 local running, loop_of = loops.running, loops.of
 local expect, forget, hold = mailbox.expect, mailbox.forget, mailbox.hold
-local held, waiting = mailbox.held, mailbox.waiting
+local waiting = mailbox.waiting
+local is_51, loaded = _VERSION == "Lua 5.1", package.loaded -- or LuaJIT
 
 local function take_what_is_here(loop)
   if loop == block then block.suspend(nil, 0) else mailbox.poll(loop) end
@@ -41,31 +42,32 @@ local waiters = setmetatable({}, { __mode = "k" })
 local main_waiter = { loop = block } -- there is no coroutine to resume
 
 local function waiter_of(co)
-  local waiter = co and waiters[co]
-  -- The loop that has just resumed it still dispatches, and no other loop inside that one.
-  if waiter and waiter.loop == mailbox.turning and not loops.is_told then return waiter end
   if not co then return main_waiter end
   local loop = loop_of(co)
+  local waiter = waiters[co]
   if waiter and waiter.loop == loop then return waiter end
   waiter = { co = co, loop = loop }
   waiters[co] = waiter
   return waiter
 end
 
---- Waits until a future is over that is not over yet. `key` and `is_held` are the results of
--- watch(future). Every call passes here, so it is kept fast.
-function wait.for_ever(future, key, is_held)
-  local co = running()
-  local waiter = waiter_of(co)
-  local loop = waiter.loop
+--- Waits until a future is over that is not over yet, in the coroutine co. `key`, `is_held` and
+-- `co` are the results of watch(future). Every call passes here, so it is kept fast.
+function wait.for_ever(future, key, is_held, co)
+  if is_51 and loaded.coxpcall then co = running() end
+  local waiter = co and waiters[co]
+  local loop = waiter and waiter.loop
+  local is_sure = loop and is_held and loop == mailbox.sure
+  if not is_sure then
+    waiter = waiter_of(co)
+    loop = waiter.loop
+  end
   if waiting[key] then expect(key, waiter) else waiting[key] = waiter end
   repeat
-    local turning = mailbox.turning
-    is_held = is_held and held[loop] and not loop.instance and (not turning or turning == loop)
-    if loop.watch and not is_held then hold(loop) end
-    is_held = false -- the watch may end while this waits
+    if not is_sure and loop.watch then hold(loop, is_held) end
+    is_sure, is_held = false, false -- the watch may end while this waits
     loop.suspend(co, nil, future)
-  until over(future)
+  until not waiting[key] or over(future) -- whoever wakes it, takes it out
   if waiting[key] then forget(key, waiter) end
 end
 

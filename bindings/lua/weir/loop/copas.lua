@@ -16,9 +16,15 @@ local copas_loop = { name = "copas" }
 
 local SELECT_LIMIT = 1024 -- LuaSocket's select takes no higher descriptor
 
+local loaded = package.loaded
+local known -- is Copas, and whole
+
 local function copas()
-  local module = package.loaded.copas
-  return type(module) == "table" and module.addthread and module or nil
+  local module = loaded.copas
+  if module == known then return module end
+  if type(module) ~= "table" or not module.addthread then return nil end
+  known = module
+  return module
 end
 
 copas_loop.instance = copas

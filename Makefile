@@ -11,7 +11,7 @@ help:
 	@echo 'make remote     the tests of weir-remote, with a RabbitMQ of their own: in four minutes'
 	@echo 'make doc        the documentation as a site, in _build/site'
 	@echo 'make pages      looks at the site in Chromium, and keeps screenshots'
-	@echo 'make demo       what a pool does for an HTTP server, on Lwt and on Copas'
+	@echo 'make demo       what a pool does for an HTTP server, on Lwt and on Copas; SERVE=1 leaves one running'
 	@echo 'make bench      the benchmarks, beside other libraries for the same job'
 	@echo 'make models     the models of the races, searched exhaustively'
 	@echo 'make mutants    mutation testing: changes one line of C, checks that a test fails'

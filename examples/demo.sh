@@ -151,9 +151,13 @@ done
 echo "The lines that made the difference begin here:"
 line_of '^let in_pool' "$example/finder.ml"
 line_of '^function finder.in_pool' examples/lua/packages_server/finder.lua
-cat <<END
-
-The same as a picture: $pages/index.html
-To keep a server running, and open http://127.0.0.1:8080/search?q=editor:
-  server=\$(examples/ocaml/packages_server/build.sh); \$server import && \$server serve
-END
+echo
+echo "The same as a picture: $pages/index.html"
+if [ -z "${SERVE-}" ]; then
+  echo "To feel it yourself: make demo SERVE=1 leaves a server running"
+  exit
+fi
+name=Lwt server=$("$example/build.sh")
+start_server --both
+echo "Open $url and type. The page's button ends the server, or ^C."
+wait "$pid"

@@ -10,6 +10,7 @@ let lists = ref []
 let port = ref 8080
 let threads = ref 2
 let on_loop = ref false
+let both = ref false
 
 let use_sqlite path = store := Sqlite_store.store path
 let use_postgres conninfo = store := Postgres_store.store conninfo
@@ -22,7 +23,8 @@ let options =
       ("--list", String add_list, "FILE import this list (default: what apt has fetched)");
       ("--port", Set_int port, "N port on the loopback address, 0 for a free one (default 8080)");
       ("--threads", Set_int threads, "N threads of the pool, one connection each (default 2)");
-      ("--on-loop", Set on_loop, " search on the loop's thread instead, to see the difference") ]
+      ("--on-loop", Set on_loop, " search on the loop's thread instead, to see the difference");
+      ("--both", Set both, " the page at / may choose between the two") ]
 
 let import () =
   let lists = match List.rev !lists with [] -> Lists.here () | lists -> lists in
@@ -30,20 +32,33 @@ let import () =
 
 let stopped () =
   let stop, wake = Lwt.wait () in
-  let ask _ = if Lwt.is_sleeping stop then Lwt.wakeup_later wake () in
-  List.iter (fun signal -> ignore (Lwt_unix.on_signal signal ask)) [ Sys.sigterm; Sys.sigint ];
-  stop
+  let ask () = if Lwt.is_sleeping stop then Lwt.wakeup_later wake () in
+  let on signal = ignore (Lwt_unix.on_signal signal (fun _ -> ask ())) in
+  List.iter on [ Sys.sigterm; Sys.sigint ];
+  (stop, ask)
 
-let finder () =
-  if !on_loop then Finder.on_loop !store else Finder.in_pool !store ~threads:!threads
+let finders () =
+  let* usual =
+    if !on_loop then Finder.on_loop !store else Finder.in_pool !store ~threads:!threads
+  in
+  let+ on_loop =
+    if !both then Lwt.map Option.some (Finder.on_loop !store) else Lwt.return_none
+  in
+  { Server.usual; on_loop }
+
+let close { Server.usual; on_loop } =
+  let* () = usual.Finder.close () in
+  match on_loop with
+  | Some finder -> finder.close ()
+  | None -> Lwt.return_unit
 
 let serve () =
-  let stop = stopped () in
+  let stop, ask_stop = stopped () in
   let socket, port = Server.listen ~port:!port in
-  let* finder = finder () in
+  let* finders = finders () in
   let* () = Lwt_io.printlf "listening on http://127.0.0.1:%d" port in
-  let* () = Server.serve socket finder ~stop in
-  finder.close ()
+  let* () = Server.serve socket finders ~stop ~ask_stop in
+  close finders
 
 let main () =
   Arg.parse options (fun word -> command := word) usage;

@@ -184,6 +184,20 @@ finishes_what_is_under_way() {
   wait "$locker_pid"
 }
 
+serves_a_page() {
+  start --db "$work/db" --threads 1 --both
+  check "its page" "Debian's packages" "$(get / | sed -n 's:<title>\(.*\)</title>:\1:p')"
+  for on in pool loop; do
+    check "JSON, on the $on" "{\"total\":$(expected dpkg),\"first\":[{\"name\":" \
+      "$(get "/search?q=dpkg&as=json&on=$on" | grep -o '^{"total":[0-9]*,"first":\[{"name":')"
+  done
+  check "a stop by GET" 405 "$(status /stop)"
+  check "a stop by POST" 200 "$(status /stop POST)"
+  wait "$pid"
+  check "ends it well" 0 $?
+  check "both connections were closed" 2 "$(grep -c '^connection closed' "$work/log")"
+}
+
 # ---- what it must refuse ----
 
 fails() { # what, expected words, options of a server that cannot start
@@ -214,6 +228,7 @@ chooses_its_lists
 imports --db "$work/db"
 serves 3 --db "$work/db" --threads 3
 serves 1 --db "$work/db" --on-loop
+serves_a_page
 fails_clearly
 if command -v sqlite3 >/dev/null; then finishes_what_is_under_way
 else skip "searches under way at SIGTERM: no sqlite3 command"; fi

@@ -1,21 +1,16 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: ISC
 #
-# picture.pl RUNS.CSV: an SVG of times on a logarithmic scale, rates as the time
-# per task, so that left is better everywhere: a dot per run, a line at the median.
+# picture.pl RUNS.CSV "WHERE AND WHEN": an SVG by gnuplot of times on a logarithmic scale, rates as
+# the time per task, so that left is better everywhere: a dot per run, a bar at the median.
 use strict;
 use warnings;
 use File::Basename qw(dirname);
-use POSIX qw(ceil floor);
 use lib dirname(__FILE__);
 use figures;
 
-my %colour = (weir => "#c1121f", weir_uv => "#c1121f", weir_glib => "#c1121f", mwt => "#c1121f", weir_preemptive => "#c1121f", weir_lwt => "#e07a1f");
+my %ours = map { $_ => 1 } qw(weir weir_uv weir_glib mwt weir_preemptive weir_lwt);
 my %language = (c => "C", uv => "libuv", glib => "GTask", lwt => "Lwt");
-my ($left, $panel, $gap, $step) = (320, 370, 30, 11);
-my ($low, $high); # powers of ten of a microsecond, around all that is drawn
-my ($y, $svg) = (50, "");
-
 # Of all rows those with one producer that say most; a title for each.
 sub title {
     my ($row) = @_;
@@ -24,8 +19,9 @@ sub title {
     return if $row->{producers} != 1;
     if ($row->{group} =~ m{/}) {
         return if $row->{threads} != 1;
-        return "$row->{group}, latency" if $figure eq "latency_p50_us";
-        return $figure eq "rate_per_s" ? "$row->{group}, rate, $n" : undef;
+        my $loop = $row->{group} =~ s{^lua(?=\d)}{Lua }r =~ s{^luajit}{LuaJIT}r =~ s{/block$}{, no loop}r =~ s{/}{, }r;
+        return "$loop: latency" if $figure eq "latency_p50_us";
+        return $figure eq "rate_per_s" ? "$loop: rate, $n in flight" : undef;
     }
     my $what = {
         latency_p50_us => "latency",
@@ -43,72 +39,58 @@ sub us {
     return $row->{figure} eq "rate_per_s" ? 1e6 / $value : $value;
 }
 
-sub choose_scale {
-    my @us = sort { $a <=> $b } map {
-        my $row = $_;
-        map { us($row, $_) } grep { defined } map { @$_ } values %{$row->{runs}};
-    } @_;
-    my ($first, $last) = @us ? @us[0, -1] : (1, 1);
-    ($low, $high) = (floor(log($first) / log 10), ceil(log($last) / log 10));
-    $high++ if $high == $low;
-}
+# ---- what gnuplot reads: a line of a panel is a title, or a peer's runs ---------------
 
-sub x {
-    my ($us, $column) = @_;
-    my $part = (log($us) / log(10) - $low) / ($high - $low);
-    return sprintf "%.1f", $left + $column * ($panel + $gap) + $panel * $part;
-}
+my ($csv, $where) = @ARGV;
+die "usage: picture.pl RUNS.CSV WHERE\n" unless defined $where;
+my @rows = grep { title($_) } read_rows($csv);
+my (%titled, @tics, %points, %medians);
+my $line = 0;
 
-sub text {
-    my ($x, $y, $style, $text) = @_;
-    $svg .= qq(<text x="$x" y="$y" $style>$text</text>\n);
-}
+sub quoted { '"' . $_[0] =~ s/(["\\])/\\$1/gr =~ s/_/\\\\_/gr . '"' } # gnuplot would lower what follows a _
 
-sub line {
-    my ($x, $from, $to, $style) = @_;
-    $svg .= qq(<line x1="$x" x2="$x" y1="$from" y2="$to" $style/>\n);
-}
-
-sub draw_runs {
-    my ($row, $peer, $y, $column) = @_;
-    my $colour = $colour{$peer} // "#33658a";
-    for my $value (grep { defined } @{$row->{runs}{$peer} // []}) {
-        my $x = x(us($row, $value), $column);
-        $svg .= qq(<circle cx="$x" cy="$y" r="2.5" fill="$colour" fill-opacity="0.45"/>\n);
-    }
-    my $median = typical($row, $peer) or return;
-    line(x(us($row, $median), $column), $y - 5, $y + 5, qq(stroke="$colour" stroke-width="2"));
-}
-
-# The same figure in every pinning, a line for each peer.
-sub draw {
-    my ($title, @rows) = @_;
-    text(5, $y + 4, "", $title);
-    for my $peer (@{$rows[0]{peers}}) {
-        text($left - 8, $y + 3, q(font-size="9" text-anchor="end"), $peer);
-        draw_runs($_, $peer, $y, $_->{pin} eq "free" ? 1 : 0) for @rows;
-        $y += $step;
-    }
-    $y += $step;
-}
-
-my @rows = grep { title($_) } read_rows($ARGV[0] // die "usage: picture.pl RUNS.CSV\n");
-choose_scale(@rows);
-my %drawn;
 for my $row (@rows) {
-    my $same = sub { join ",", map { $_->{group}, title($_) } $_[0] };
-    draw(title($row), grep { $same->($_) eq $same->($row) } @rows) unless $drawn{$same->($row)}++;
-}
-my ($width, $runs, $top) = ($left + 2 * $panel + 2 * $gap, $svg, 38);
-$svg = "";
-for my $column (0, 1) {
-    my $where = ("pinned to one core", "free")[$column];
-    text(x(10**$low, $column), 16, "", "<tspan font-weight='bold'>$where</tspan>: time per task, left is better");
-    for my $us (map { 10**$_ } $low .. $high) {
-        my $x = x($us, $column);
-        text($x, 32, q(font-size="10" text-anchor="middle"), "$us us");
-        line($x, $top, $y - $step, q(stroke="#ccc"));
+    my $name = "$row->{group}, " . title($row);
+    next if $titled{$name}++;
+    push @tics, quoted("{/:Bold " . title($row) . "}") . " " . ++$line;
+    for my $peer (@{$row->{peers}}) {
+        push @tics, quoted($peer) . " " . ++$line;
+        for my $same (grep { $name eq "$_->{group}, " . title($_) } @rows) {
+            my $key = ($same->{pin} eq "free" ? "free" : "pinned") . ($ours{$peer} ? " ours" : " peer");
+            $points{$key} .= us($same, $_) . " $line\n" for grep { defined } @{$same->{runs}{$peer} // []};
+            my $median = typical($same, $peer);
+            $medians{$key} .= us($same, $median) . " $line\n" if $median;
+        }
     }
 }
-print qq(<svg xmlns="http://www.w3.org/2000/svg" width="$width" height="$y" font-family="sans-serif" font-size="12">\n),
-    qq(<rect width="100%" height="100%" fill="white"/>\n$svg$runs</svg>\n);
+
+my ($plots, $data) = ("", "");
+for my $panel ("pinned", "free") {
+    my @series;
+    for my $whose ("peer", "ours") {
+        my $name = "${panel}_$whose";
+        # a point far below keeps the panel when it has no run
+        $data .= "\$$name << E\n" . ($points{"$panel $whose"} // "1 -99\n") . "E\n\$${name}_medians << E\n" . ($medians{"$panel $whose"} // "1 -99\n") . "E\n";
+        my $colour = $whose eq "ours" ? "#c1121f" : "#33658a";
+        push @series, "\$$name using 1:2 with points pt 7 ps 0.45 lc rgb '$colour' title '" . ($whose eq "ours" ? "weir, a run" : "another library, a run") . "'",
+            "\$${name}_medians using 1:2 with points pt '|' lc rgb '$colour' title 'the median'";
+    }
+    my $title = $panel eq "free" ? "free to use every CPU" : "pinned to one CPU";
+    $plots .= "set title '$title'\n" . ($panel eq "free" ? "set key inside right bottom opaque box\nunset ytics\n" : "unset key\n") . "plot " . join(", ", @series) . "\n";
+}
+
+my $height = 130 + 15 * $line;
+open my $gnuplot, "|-", "gnuplot" or die "picture: gnuplot: $!\n";
+print $gnuplot <<"END";
+set terminal svg size 1200,$height enhanced font 'sans-serif,11' background rgb 'white'
+$data
+set multiplot layout 1,2 title "weir and other libraries: the time of a task, left is better\\n@{[$where =~ s/_/\\\\_/gr]}" margins 0.22,0.98,@{[60 / $height]},@{[1 - 80 / $height]} spacing 0.03
+set logscale x
+set xlabel 'microseconds'
+set format x '%g'
+set yrange [@{[$line + 1]}:0]
+set ytics scale 0 (@{[join ", ", @tics]})
+set grid x
+$plots
+END
+close $gnuplot or die "picture: gnuplot: $?\n";

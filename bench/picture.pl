@@ -76,7 +76,7 @@ for my $panel ("pinned", "free") {
             "\$${name}_medians using 1:2 with points pt '|' lc rgb '$colour' title 'the median'";
     }
     my $title = $panel eq "free" ? "free to use every CPU" : "pinned to one CPU";
-    $plots .= "set title '$title'\n" . ($panel eq "free" ? "set key at screen 0.98,0.003 right bottom horizontal\nunset ytics\n" : "unset key\n") . "plot " . join(", ", @series) . "\n";
+    $plots .= "set title '$title'\n" . ($panel eq "free" ? "set key at screen 0.6,0.005 center bottom horizontal maxrows 1\nunset ytics\n" : "unset key\n") . "plot " . join(", ", @series) . "\n";
 }
 
 my $height = 130 + 15 * $line;

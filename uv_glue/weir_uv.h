@@ -91,11 +91,11 @@ WEIR_UV_FN int weir_uv_error(int code);
  * A child of fork has the word of before, and no thread that would bring the leader. It starts
  * anew at its first request (weir_uv_renew), and drops requests of before. */
 
-/* What libuv's request has no room for; req->reserved[0] points to it, [1] is the status, and [2]
- * the process. A request comes back once, and who sets `taken` first brings it: the task's done,
- * or the cancel that took the task back. A cancel brings it because done may have to wait for a
- * thread of the pool, and libuv's does not wait. The job is freed by the loop with the request;
- * after a cancel by the task's done. */
+/* What libuv's request has no room for; req->reserved[0] points to it, [1] is the status, [2] the
+ * process, and [3] is set in a leader. A request comes back once, and who sets `taken` first brings
+ * it: the task's done, or the cancel that took the task back. A cancel brings it because done may
+ * have to wait for a thread of the pool, and libuv's does not wait. The job is freed by the loop
+ * with the request; after a cancel by the task's done. */
 struct weir_uv_job {
     weir_task  task; /* first: a task is its job */
     uv_work_t *req;
@@ -134,29 +134,22 @@ static inline void weir_uv_keep_pid(void)
 static inline void **weir_uv_word(uv_loop_t *loop) { return &loop->wq_async.data; }
 static inline void **weir_uv_node(uv_work_t *req) { return (void **)&req->work_req.wq; }
 
-static inline void weir_uv_deliver(uv_work_t *req)
+/* libuv walks a list of its own meanwhile, and has just taken its first, the leader, out. The
+ * followers go to its front, the oldest first, so that libuv calls and counts each. */
+static inline void weir_uv_take_followers(uv_work_t *leader)
 {
-    free(req->reserved[0]);
-    req->work_req.done = NULL;
-    req->loop->active_reqs.count--;
-    if (req->after_work_cb)
-        req->after_work_cb(req, (int)(intptr_t)req->reserved[1]);
-}
-
-/* The oldest follower; each names the next one now, the newest names NULL. */
-static inline uv_work_t *weir_uv_take_followers(uv_loop_t *loop)
-{
-    void *e = __atomic_exchange_n(weir_uv_word(loop), NULL, __ATOMIC_SEQ_CST);
-    void *next = NULL;
-    while (e != loop) {
-        void *before = *weir_uv_node((uv_work_t *)e);
-        *weir_uv_node((uv_work_t *)e) = next;
-        next = e, e = before;
+    void **list = (void **)weir_uv_node(leader)[1];
+    void  *e = __atomic_exchange_n(weir_uv_word(leader->loop), NULL, __ATOMIC_SEQ_CST);
+    while (e != leader->loop) {
+        void **node = weir_uv_node((uv_work_t *)e);
+        e = node[0];
+        node[0] = list[0], node[1] = list;
+        ((void **)list[0])[1] = node, list[0] = node;
     }
-    return (uv_work_t *)next;
 }
 
-/* A leader's `done`, on the loop's thread. Its address tells our requests from libuv's. */
+/* `done` of leaders and followers, on the loop's thread. Its address tells our requests from
+ * libuv's. */
 WEIR_UV_FN void weir_uv_came_back(struct uv__work *work, int unused);
 WEIR_UV_FN void weir_uv_came_back(struct uv__work *work, int unused)
 {
@@ -164,12 +157,13 @@ WEIR_UV_FN void weir_uv_came_back(struct uv__work *work, int unused)
     (void)unused;
     if (req->reserved[2] != weir_uv_pid)
         return;
-    *weir_uv_node(req) = weir_uv_take_followers(req->loop);
-    while (req) {
-        uv_work_t *next = (uv_work_t *)*weir_uv_node(req);
-        weir_uv_deliver(req);
-        req = next;
-    }
+    if (req->reserved[3])
+        weir_uv_take_followers(req);
+    free(req->reserved[0]);
+    req->work_req.done = NULL;
+    req->loop->active_reqs.count--;
+    if (req->after_work_cb)
+        req->after_work_cb(req, (int)(intptr_t)req->reserved[1]);
 }
 
 /* False: another leads. */
@@ -183,6 +177,7 @@ static inline bool weir_uv_lead(uv_work_t *req)
     leads = __atomic_compare_exchange_n(weir_uv_word(loop), &nobody, (void *)loop, false,
                                         __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     if (leads) {
+        req->reserved[3] = req;
         node[0] = head, node[1] = head[1];
         ((void **)head[1])[0] = node, head[1] = node;
         uv_async_send(&loop->wq_async);
@@ -194,7 +189,7 @@ static inline bool weir_uv_lead(uv_work_t *req)
 /* False: `newest` is not the newest any more. */
 static inline bool weir_uv_follow(uv_work_t *req, void *newest)
 {
-    *weir_uv_node(req) = newest;
+    weir_uv_node(req)[0] = newest;
     return __atomic_compare_exchange_n(weir_uv_word(req->loop), &newest, (void *)req, false,
                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
@@ -252,6 +247,7 @@ static inline void weir_uv_fill(uv_work_t *req, uv_loop_t *loop, struct weir_uv_
     req->loop = loop;
     req->reserved[0] = job;
     req->reserved[2] = weir_uv_pid;
+    req->reserved[3] = NULL;
     req->work_req.work = NULL; /* uv_cancel then says UV_EBUSY */
     req->work_req.done = weir_uv_came_back;
     req->work_req.loop = loop;

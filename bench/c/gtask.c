@@ -17,23 +17,7 @@ struct request {
 
 const size_t job_size = sizeof(struct job);
 
-#ifdef ON_WEIR /* weir_glib.c */
-static weir_pool *pool;
-
-void pool_open(unsigned threads)
-{
-    weir_pool_options opts = {.size = sizeof opts, .threads = threads};
-    MUST(weir_pool_open(&pool, &opts) == 0);
-}
-
-void pool_close(void)
-{
-    MUST(weir_close(pool, WEIR_CLOSE) == 0);
-    weir_pool_release(pool);
-}
-
-#define g_task_run_in_thread(task, fn) weir_g_task_run(task, pool, fn)
-#else
+#ifndef ON_WEIR /* weir_glib.c has a pool of its own */
 void pool_open(unsigned threads) { (void)threads; }
 void pool_close(void) {} /* it lives until the process ends */
 #endif

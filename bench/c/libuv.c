@@ -43,23 +43,7 @@ static void done(uv_work_t *w, int status)
     j->done(j);
 }
 
-#ifdef ON_WEIR /* weir_uv.c */
-static weir_pool *pool;
-
-void pool_open(unsigned threads)
-{
-    weir_pool_options opts = {.size = sizeof opts, .threads = threads};
-    MUST(weir_pool_open(&pool, &opts) == 0);
-}
-
-void pool_close(void)
-{
-    MUST(weir_close(pool, WEIR_CLOSE) == 0);
-    weir_pool_release(pool);
-}
-
-#define uv_queue_work(loop, req, work, after) weir_uv_queue_work(pool, loop, req, work, after)
-#else
+#ifndef ON_WEIR /* weir_uv.c has a pool of its own */
 /* Read at the first submission, which makes the threads. */
 void pool_open(unsigned threads)
 {

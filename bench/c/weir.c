@@ -2,9 +2,7 @@
  *
  * weir.c: the peer that is ours.
  */
-#include "weir.h"
-
-#include "peer.h"
+#include "weir_pool.h"
 
 #include <poll.h>
 #include <stdlib.h>
@@ -20,8 +18,7 @@ struct weir_job {
     weir_task  task;
 };
 
-const size_t      job_size = sizeof(struct weir_job);
-static weir_pool *pool;
+const size_t job_size = sizeof(struct weir_job);
 
 static struct weir_job *job_of(weir_task *t)
 {
@@ -40,18 +37,6 @@ static void done(weir_task *t)
 {
     struct job *j = &job_of(t)->job;
     j->done(j);
-}
-
-void pool_open(unsigned threads)
-{
-    weir_pool_options opts = {.size = sizeof opts, .threads = threads};
-    MUST(weir_pool_open(&pool, &opts) == 0);
-}
-
-void pool_close(void)
-{
-    MUST(weir_close(pool, WEIR_CLOSE) == 0);
-    weir_pool_release(pool);
 }
 
 struct loop *loop_open(bool pollable)

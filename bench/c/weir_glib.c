@@ -4,5 +4,8 @@
  */
 #include <weir_glib.h>
 
+#include "weir_pool.h"
+
 #define ON_WEIR
+#define g_task_run_in_thread(task, fn) weir_g_task_run(task, pool, fn)
 #include "gtask.c"

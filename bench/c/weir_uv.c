@@ -4,5 +4,8 @@
  */
 #include <weir_uv.h>
 
+#include "weir_pool.h"
+
 #define ON_WEIR
+#define uv_queue_work(loop, req, work, after) weir_uv_queue_work(pool, loop, req, work, after)
 #include "libuv.c"

@@ -49,6 +49,7 @@ static inline int glib_run_suite(TCase *tests)
     Suite   *suite = suite_create("glib");
     SRunner *runner = srunner_create(suite);
     int      failed;
+    g_log_set_always_fatal(G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING);
     suite_add_tcase(suite, tests);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

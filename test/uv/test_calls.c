@@ -116,6 +116,66 @@ START_TEST(request_that_runs_or_has_run_is_busy)
 }
 END_TEST
 
+enum { MANY = 16 };
+static uv_work_t many[MANY];
+static int       cancelled;
+static void      queue_many(void)
+{
+    cancelled = 0;
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(queue_work(&loop, &many[i], count, note), 0);
+}
+static void cancel_many(void)
+{
+    for (int i = 0; i < MANY; i++)
+        cancelled += cancel((uv_req_t *)&many[i]) == 0;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    cancel_many();
+    uv_close((uv_handle_t *)timer, NULL);
+}
+START_TEST(requests_that_a_timer_cancels_come_back_before_a_thread_is_free)
+{
+    uv_timer_t timer;
+    fill();
+    queue_many();
+    ck_assert_int_eq(uv_timer_init(&loop, &timer), 0);
+    ck_assert_int_eq(uv_timer_start(&timer, on_timer, 0, 0), 0);
+    while (afters < MANY)
+        uv_run(&loop, UV_RUN_ONCE);
+    ck_assert_int_eq(last, UV_ECANCELED);
+    gate_add(&leave);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(cancelled, MANY);
+    ck_assert_int_eq(works, 0);
+    ck_assert_int_eq(afters, MANY + THREADS);
+}
+END_TEST
+
+static void note_and_cancel_many(uv_work_t *req, int status)
+{
+    note(req, status);
+    if (afters == 1)
+        cancel_many();
+}
+START_TEST(requests_are_cancelled_in_the_after_of_another)
+{
+    uv_work_t first;
+    ck_assert_int_eq(queue_work(&loop, &first, held, note_and_cancel_many), 0);
+    gate_await(&entered, 1);
+    for (int i = 1; i < THREADS; i++)
+        ck_assert_int_eq(queue_work(&loop, &full[i], held, note), 0);
+    gate_await(&entered, THREADS);
+    queue_many();
+    gate_add(&leave);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(works + cancelled, MANY);
+    ck_assert_int_eq(afters, MANY + THREADS);
+}
+END_TEST
+
 static int  inside;
 static void cancel_inside(uv_work_t *req, int status) { inside = cancel((uv_req_t *)req); }
 START_TEST(cancel_inside_after_is_busy)
@@ -173,6 +233,25 @@ START_TEST(after_may_queue_its_request_again)
 }
 END_TEST
 
+static void note_and_stop(uv_work_t *req, int status)
+{
+    note(req, status);
+    uv_stop(&loop);
+}
+START_TEST(stop_in_after_leaves_what_is_out_for_the_next_run)
+{
+    uv_work_t req;
+    fill();
+    ck_assert_int_eq(queue_work(&loop, &req, count, note_and_stop), 0);
+    ck_assert_int_eq(cancel((uv_req_t *)&req), 0);
+    ck_assert_int_ne(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    ck_assert_int_eq(afters, 1);
+    gate_add(&leave);
+    ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    ck_assert_int_eq(afters, 1 + THREADS);
+}
+END_TEST
+
 static void give_back(uv_work_t *req, int status) { free(req), afters++; }
 START_TEST(after_may_free_its_request)
 {
@@ -212,6 +291,85 @@ START_TEST(loops_on_several_threads_each_get_their_own)
 }
 END_TEST
 
+static void note_loop(uv_work_t *req, int status) { ++*(int *)req->loop->data; }
+START_TEST(loops_of_one_thread_each_get_their_own)
+{
+    uv_loop_t other;
+    uv_work_t req[2 * MANY];
+    int       came = 0, came_other = 0;
+    ck_assert_int_eq(uv_loop_init(&other), 0);
+    loop.data = &came, other.data = &came_other;
+    for (int i = 0; i < 2 * MANY; i++)
+        ck_assert_int_eq(queue_work(i % 2 ? &loop : &other, &req[i], count, note_loop), 0);
+    uv_run(&other, UV_RUN_DEFAULT);
+    ck_assert_int_eq(came_other, MANY);
+    ck_assert_int_eq(came, 0);
+    ck_assert_int_eq(uv_loop_close(&other), 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(came, MANY);
+}
+END_TEST
+
+START_TEST(request_goes_to_another_loop_after_it_came_back)
+{
+    uv_loop_t other;
+    uv_work_t req;
+    ck_assert_int_eq(uv_loop_init(&other), 0);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(queue_work(i % 2 ? &loop : &other, &req, count, note), 0);
+        uv_run(i % 2 ? &loop : &other, UV_RUN_DEFAULT);
+        ck_assert_int_eq(afters, i + 1);
+    }
+    ck_assert_int_eq(uv_loop_close(&other), 0);
+}
+END_TEST
+
+static void child_of_loops(uv_loop_t *other)
+{
+    uv_work_t req[2];
+    MUST(uv_loop_fork(&loop) == 0 && uv_loop_fork(other) == 0);
+    pool_reopen();
+    for (int i = 0; i < 10; i++) {
+        MUST(queue_work(&loop, &req[0], count, note) == 0);
+        MUST(queue_work(other, &req[1], count, note) == 0);
+        MUST(uv_run(&loop, UV_RUN_DEFAULT) == 0 && uv_run(other, UV_RUN_DEFAULT) == 0);
+    }
+    _exit(afters != 2 + 20 || last != 0);
+}
+START_TEST(forked_child_queues_on_each_of_its_loops)
+{
+    uv_loop_t other;
+    uv_work_t req[2];
+    int       status;
+    pid_t     pid;
+    ck_assert_int_eq(uv_loop_init(&other), 0);
+    ck_assert_int_eq(queue_work(&loop, &req[0], count, note), 0);
+    ck_assert_int_eq(queue_work(&other, &req[1], count, note), 0);
+    uv_run(&loop, UV_RUN_DEFAULT), uv_run(&other, UV_RUN_DEFAULT);
+    if ((pid = fork()) == 0)
+        child_of_loops(&other);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    ck_assert_int_eq(queue_work(&other, &req[1], count, note), 0);
+    uv_run(&other, UV_RUN_DEFAULT);
+    ck_assert_int_eq(afters, 3);
+    ck_assert_int_eq(uv_loop_close(&other), 0);
+}
+END_TEST
+
+static void *loop_beside_forks(void *arg)
+{
+    uv_loop_t mine;
+    int       came = 0;
+    MUST(uv_loop_init(&mine) == 0);
+    while (gate_count(arg) == 0) {
+        uv_work_t req = {.data = &came};
+        MUST(queue_work(&mine, &req, count, one_more) == 0);
+        uv_run(&mine, UV_RUN_DEFAULT);
+    }
+    MUST(uv_loop_close(&mine) == 0);
+    return NULL;
+}
 static void child(void)
 {
     uv_work_t req;
@@ -224,17 +382,40 @@ static void child(void)
     }
     _exit(0);
 }
-START_TEST(forked_child_queues_work_of_its_own)
+static void fork_one_child(void)
 {
-    uv_work_t req;
-    int       status;
-    pid_t     pid;
-    ck_assert_int_eq(queue_work(&loop, &req, count, note), 0);
-    uv_run(&loop, UV_RUN_DEFAULT);
-    if ((pid = fork()) == 0)
+    int   status;
+    pid_t pid = fork();
+    if (pid == 0)
         child();
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
+}
+START_TEST(forks_beside_a_loop_of_another_thread_leave_it_alone)
+{
+    gate      enough;
+    pthread_t thread;
+    uv_work_t req;
+    if (!doors())
+        return; /* libuv's own mutex may be held by that thread */
+    gate_init(&enough);
+    MUST(pthread_create(&thread, NULL, loop_beside_forks, &enough) == 0);
+    for (int i = 0; i < 20; i++)
+        fork_one_child();
+    gate_add(&enough);
+    MUST(pthread_join(thread, NULL) == 0);
+    ck_assert_int_eq(queue_work(&loop, &req, count, note), 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(last, 0);
+}
+END_TEST
+
+START_TEST(forked_child_queues_work_of_its_own)
+{
+    uv_work_t req;
+    ck_assert_int_eq(queue_work(&loop, &req, count, note), 0);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    fork_one_child();
     ck_assert_int_eq(queue_work(&loop, &req, count, note), 0);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(afters, 2);
@@ -267,13 +448,20 @@ int main(void)
     tcase_add_test(tests, data_of_a_request_is_its_users);
     tcase_add_test(tests, queued_request_is_cancelled_and_comes_back_in_the_loop);
     tcase_add_test(tests, request_that_runs_or_has_run_is_busy);
+    tcase_add_test(tests, requests_that_a_timer_cancels_come_back_before_a_thread_is_free);
+    tcase_add_test(tests, requests_are_cancelled_in_the_after_of_another);
     tcase_add_test(tests, cancel_inside_after_is_busy);
     tcase_add_test(tests, request_of_another_kind_cannot_be_cancelled);
     tcase_add_test(tests, loop_is_alive_and_not_closed_while_a_request_is_out);
     tcase_add_test(tests, walk_that_closes_all_handles_finds_none);
     tcase_add_test(tests, after_may_queue_its_request_again);
+    tcase_add_test(tests, stop_in_after_leaves_what_is_out_for_the_next_run);
     tcase_add_test(tests, after_may_free_its_request);
     tcase_add_test(tests, loops_on_several_threads_each_get_their_own);
+    tcase_add_test(tests, loops_of_one_thread_each_get_their_own);
+    tcase_add_test(tests, request_goes_to_another_loop_after_it_came_back);
+    tcase_add_test(tests, forked_child_queues_on_each_of_its_loops);
+    tcase_add_test(tests, forks_beside_a_loop_of_another_thread_leave_it_alone);
     tcase_add_test(tests, forked_child_queues_work_of_its_own);
     tcase_add_test(tests, file_request_passes_work_that_fills_the_pool);
     return uv_run_suite(tests);

@@ -90,6 +90,24 @@ START_TEST(close_brings_queued_requests_back_cancelled)
 }
 END_TEST
 
+enum { MANY = 5000 };
+static int  next_back;
+static void in_turn(uv_work_t *req, int status) { came += (intptr_t)req->data == next_back++; }
+START_TEST(requests_of_one_thread_come_back_in_their_order)
+{
+    static uv_work_t req[MANY];
+    next_back = 0;
+    one_thread(0);
+    for (int i = 0; i < MANY; i++) {
+        req[i].data = (void *)(intptr_t)i;
+        ck_assert_int_eq(queue_work(&loop, &req[i], nothing, in_turn), 0);
+    }
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(came, MANY);
+    pool_close();
+}
+END_TEST
+
 static void until_told(uv_work_t *req)
 {
     gate_add(&entered);
@@ -160,29 +178,52 @@ static void in_child(void)
     }
     _exit(came != 1);
 }
-static void first_held_back(uv_work_t *req, int status) { MUST(status == 0), came += 100; }
+static void came_well(uv_work_t *req, int status) { MUST(status == 0), came += 100; }
+static void fork_one_child(void)
+{
+    int   status;
+    pid_t pid = fork();
+    if (pid == 0)
+        in_child();
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+}
+START_TEST(child_of_a_fork_misses_what_was_queued)
+{
+    uv_work_t req[2];
+    one_thread(0);
+    ck_assert_int_eq(queue_work(&loop, &req[0], held, came_well), 0);
+    ck_assert_int_eq(queue_work(&loop, &req[1], nothing, came_well), 0);
+    gate_await(&entered, 1);
+    fork_one_child();
+    gate_add(&leave);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(came, 200);
+    pool_close();
+}
+END_TEST
+
 START_TEST(child_of_a_fork_misses_what_was_on_its_way_and_nothing_else)
 {
     uv_work_t     req[3];
     struct pollfd poll_loop = {.fd = uv_backend_fd(&loop), .events = POLLIN};
-    int           status;
-    pid_t         pid;
     one_thread(0);
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(queue_work(&loop, &req[i], nothing, first_held_back), 0);
+        ck_assert_int_eq(queue_work(&loop, &req[i], nothing, came_well), 0);
     uv_run(&loop, UV_RUN_NOWAIT); /* it watches its descriptor from now on */
-    while (came < 100)
+    while (came < 300)
         uv_run(&loop, UV_RUN_ONCE);
-    ck_assert_int_eq(queue_work(&loop, &req[0], nothing, first_held_back), 0);
+    ck_assert_int_eq(queue_work(&loop, &req[0], nothing, came_well), 0);
+    ck_assert_int_eq(queue_work(&loop, &req[1], held, came_well), 0);
+    ck_assert_int_eq(queue_work(&loop, &req[2], nothing, came_well), 0);
+    gate_await(&entered, 1);
     ck_assert_int_eq(poll(&poll_loop, 1, -1), 1);
     uv_mutex_lock(&loop.wq_mutex); /* the thread that woke the loop has let go of it */
     uv_mutex_unlock(&loop.wq_mutex);
-    if ((pid = fork()) == 0)
-        in_child();
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert_int_eq(status, 0);
+    fork_one_child();
+    gate_add(&leave);
     uv_run(&loop, UV_RUN_DEFAULT);
-    ck_assert_int_eq(came, 400);
+    ck_assert_int_eq(came, 600);
     pool_close();
 }
 END_TEST
@@ -253,9 +294,11 @@ int main(void)
     tcase_add_test(tests, closed_pool_says_shutdown);
     tcase_add_test(tests, no_pool_is_invalid);
     tcase_add_test(tests, close_brings_queued_requests_back_cancelled);
+    tcase_add_test(tests, requests_of_one_thread_come_back_in_their_order);
     tcase_add_test(tests, work_that_runs_sees_the_cancel);
     tcase_add_test(tests, request_that_is_cancelled_is_busy);
     tcase_add_test(tests, loop_closes_while_a_cancelled_task_waits_for_its_thread);
+    tcase_add_test(tests, child_of_a_fork_misses_what_was_queued);
     tcase_add_test(tests, child_of_a_fork_misses_what_was_on_its_way_and_nothing_else);
     tcase_add_test(tests, main_survives_a_walk_and_holds_the_loop_while_busy);
     tcase_add_test(tests, work_calls_into_the_loop);

@@ -42,6 +42,15 @@ static inline void gate_await(gate *g, int n)
     uv_mutex_unlock(&g->lock);
 }
 
+static inline int gate_count(gate *g)
+{
+    int n;
+    uv_mutex_lock(&g->lock);
+    n = g->n;
+    uv_mutex_unlock(&g->lock);
+    return n;
+}
+
 static inline int uv_run_suite(TCase *tests)
 {
     Suite   *suite = suite_create("uv");

@@ -76,15 +76,15 @@ for my $panel ("pinned", "free") {
             "\$${name}_medians using 1:2 with points pt '|' lc rgb '$colour' title 'the median'";
     }
     my $title = $panel eq "free" ? "free to use every CPU" : "pinned to one CPU";
-    $plots .= "set title '$title'\n" . ($panel eq "free" ? "set key at screen 0.6,0.005 center bottom horizontal maxrows 1\nunset ytics\n" : "unset key\n") . "plot " . join(", ", @series) . "\n";
+    $plots .= "set title '$title'\n" . ($panel eq "free" ? "set key at screen 0.98,@{[10 / $height]} right bottom\nunset ytics\n" : "unset key\n") . "plot " . join(", ", @series) . "\n";
 }
 
-my $height = 130 + 15 * $line;
+my $height = 200 + 15 * $line;
 open my $gnuplot, "|-", "gnuplot" or die "picture: gnuplot: $!\n";
 print $gnuplot <<"END";
 set terminal svg size 1200,$height enhanced font 'sans-serif,11' background rgb 'white'
 $data
-set multiplot layout 1,2 title "weir and other libraries: the time of a task, left is better\\n@{[$where =~ s/_/\\\\_/gr]}" margins 0.22,0.98,@{[60 / $height]},@{[1 - 80 / $height]} spacing 0.03
+set multiplot layout 1,2 title "weir and other libraries: the time of a task, left is better\\n@{[$where =~ s/_/\\\\_/gr]}" margins 0.22,0.98,@{[130 / $height]},@{[1 - 80 / $height]} spacing 0.03
 set logscale x
 set xlabel 'microseconds'
 set format x '%g'

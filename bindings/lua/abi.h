@@ -22,7 +22,7 @@
 
 /* clang-format off */
 #define WL_ABI(_) \
-    _(wl_pack) _(wl_unpack) _(wl_message_free) _(wl_handle_metatable) \
+    _(wl_pack) _(wl_unpack) _(wl_message_free) _(wl_message_size) _(wl_handle_metatable) \
     _(wl_state_open) _(wl_state_of) _(wl_state_on_end) \
     _(wl_main_get) _(wl_main_end) _(wl_main_is_idle) _(wl_main_sleep) \
     _(wl_main_ref) _(wl_main_unref) _(wl_main_tell_ping) \
@@ -31,7 +31,7 @@
     _(luaopen_weir_core) _(wl_word) \
     _(weir_blocking_begin) _(weir_blocking_end) _(weir_on_fork) \
     _(weir_notice_expect) _(weir_notice_post) _(weir_pool_open_async) _(weir_pool_release) \
-    _(weir_run) _(weir_task_park_within) _(weir_task_unpark)
+    _(weir_run) _(weir_task_abandon) _(weir_task_park_within) _(weir_task_unpark)
 /* clang-format on */
 
 #define WL_ABI_FIELD(name) __typeof__(name) *name;

@@ -21,6 +21,7 @@ void wl_actor_unref(wl_actor *a)
     wl_channel_destroy(&a->out);
     wl_core->wl_message_free(a->arguments);
     wl_rights_unref(a->rights);
+    wl_limits_unref(a->limits);
     free(a->path);
     free(a->package_path);
     free(a->package_cpath);

@@ -28,15 +28,22 @@
  *                  The memory stays until the task is done.
  *   fork           See lus/pool.c: a child has none of its parent's actors, but what they
  *                  had sent.
+ *   close now, end Who sets `ended_by` ends `out`: the actor's thread when the state is closed,
+ *                  or who closes it now. The latter also gives the thread up; when that
+ *                  leaves the state after all, it closes it, or the task's release does.
  *   exit           Nobody waits for an actor. A process that ends cuts it off.
  */
 #pragma once
 
 #include "lus/channel.h"
+#include "lus/limits.h"
 
 #pragma GCC visibility push(hidden)
 
 typedef struct wl_pending wl_pending;
+typedef struct wl_meter   wl_meter;
+
+enum wl_ended_by { WL_LIVES, WL_ENDED_ITSELF, WL_CUT_OFF };
 
 struct wl_actor {
     weir_task        task;       /* first: found by it */
@@ -47,7 +54,10 @@ struct wl_actor {
     /* Set by create, the running thread's from then on. */
     char       *path, *package_path, *package_cpath;
     wl_message *arguments;
-    wl_rights  *rights; /* that its state begins with, held; NULL: all */
+    wl_rights  *rights;  /* that its state begins with, held; NULL: all */
+    wl_limits  *limits;  /* held; NULL: none */
+    wl_meter   *meter;   /* of the state; NULL: none */
+    int64_t     entered; /* the time, or of the last look at it */
     lua_State  *L, *root;
     wl_pending *op;     /* that root has yielded for; anchored in the registry */
     bool        trying; /* it, in the main thread of the state: root must not park meanwhile */
@@ -56,6 +66,10 @@ struct wl_actor {
     size_t       error_size;
     char        *traceback; /* NULL: none */
     _Atomic bool failed;    /* and the error was not thrown yet */
+    /* Anybody's. */
+    _Atomic int  stop;     /* enum wl_stop */
+    _Atomic int  ended_by; /* enum wl_ended_by */
+    _Atomic bool cut_off;  /* ended by who closed it, and that was not thrown yet */
     /* Guarded by the roster's lock. */
     wl_family *family;        /* the parent's, held */
     wl_actor  *next, *prev;   /* in it */

@@ -12,11 +12,19 @@
 #include "lus/pending.h"
 #include "lus/queue.h"
 #include "lus/roster.h"
+#include "lus/stop.h"
 #include "lus/suspend.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static wl_api *api_of(lua_State *L) { return lua_touserdata(L, lua_upvalueindex(1)); }
+static wl_api *api_of(lua_State *L)
+{
+    wl_api *t = lua_touserdata(L, lua_upvalueindex(1));
+    if (t->self && atomic_load(&t->self->stop))
+        wl_stop_check(L, t->self);
+    return t;
+}
 
 /* ---- arguments and results ------------------------------------------------------------ */
 
@@ -74,7 +82,7 @@ static int worker_status(lua_State *L)
 static int worker_traceback(lua_State *L)
 {
     wl_actor *a = check_handle(L, api_of(L), 1, "worker.traceback");
-    if (!wl_actor_is_lost(a) && wl_actor_is_dead(a) && a->traceback)
+    if (!wl_actor_is_lost(a) && atomic_load(&a->ended_by) == WL_ENDED_ITSELF && a->traceback)
         lua_pushstring(L, a->traceback);
     else
         lua_pushnil(L);
@@ -161,8 +169,12 @@ static int put_message(lua_State *L, wl_actor *a, wl_channel *c, int i, const ch
     wl_msg_drop(&item);
     if (!no_memory && !c->refuses) /* another writer was faster */
         return send_later(L, a, i, function);
-    if (no_memory)
+    if (no_memory) {
+        const wl_api *t = lua_touserdata(L, lua_upvalueindex(1));
+        if (t->self && t->self->limits)
+            wl_stop_set(t->self, WL_STOP_MEMORY);
         return luaL_error(L, "not enough memory");
+    }
     lua_pushnil(L);
     lua_pushliteral(L, "full");
     return wl_api_results(L, 2);
@@ -208,10 +220,35 @@ static int worker_peek(lua_State *L)
     return attempt(L, op);
 }
 
-/* handle -> */
+/* It is dead for everybody at once. A thread that is in its state stays behind, until the script
+ * finds that it was stopped. */
+static void cut_off(wl_actor *a)
+{
+    int lives = WL_LIVES;
+    wl_stop_set(a, WL_STOP_CLOSED);
+    wl_channel_end(&a->in, WL_CLOSED);
+    if (atomic_compare_exchange_strong(&a->ended_by, &lives, WL_CUT_OFF)) {
+        atomic_store(&a->cut_off, true);
+        wl_channel_end(&a->out, WL_DEAD);
+    }
+    wl_actor_ref(a); /* the lost thread's, until its release */
+    if (wl_core->weir_task_abandon(&a->task) != 0)
+        wl_actor_unref(a);
+    wl_core->weir_task_unpark(&a->task);
+}
+
+/* handle ["now"] -> */
 static int worker_close(lua_State *L)
 {
-    wl_channel_end(&check_handle(L, api_of(L), 1, "worker.close")->in, WL_CLOSED);
+    wl_actor   *a = check_handle(L, api_of(L), 1, "worker.close");
+    const char *how = lua_tostring(L, 2);
+    if (!lua_isnoneornil(L, 2) && (lua_type(L, 2) != LUA_TSTRING || strcmp(how, "now") != 0))
+        wl_fail_caller(L, "worker.close: argument 2 must be \"now\" or nothing, got %s",
+                       wl_show(L, 2));
+    if (!how)
+        wl_channel_end(&a->in, WL_CLOSED);
+    else if (!wl_actor_is_lost(a))
+        cut_off(a);
     return wl_api_results(L, 0);
 }
 

@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "lus/limits.h"
 #include "lus/message.h"
 #include "lus/waker.h"
 
@@ -24,8 +25,9 @@ typedef struct {
 
 struct wl_channel {
     /* Set before anybody else knows of it. */
-    unsigned limit;   /* most messages in it; 0: none */
-    bool     refuses; /* one more; else who sends it waits */
+    unsigned   limit;   /* most messages in it; 0: none */
+    bool       refuses; /* one more; else who sends it waits */
+    wl_limits *payer;   /* of what is in it, held; NULL: nobody */
     /* The writer's: one state, or under `writing` when it is shared. */
     wl_chunk           *tail;
     uint32_t            size;    /* of it, in use */
@@ -45,7 +47,8 @@ struct wl_channel {
 };
 
 void wl_channel_clear(wl_channel *c); /* the reader's */
-/* Consumes the item: true; false: it is full, or there is no memory (*no_memory). */
+/* Consumes the item: true; false: it is full, or there is no memory, or more than its payer may
+ * have (*no_memory). */
 bool wl_channel_write(wl_channel *c, const wl_msg *item, bool *no_memory);
 bool wl_channel_ready(wl_channel *c); /* the reader's: something is there */
 bool wl_channel_read(wl_channel *c, wl_msg *item);

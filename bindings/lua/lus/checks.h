@@ -17,7 +17,7 @@ int wl_open_judged(lua_State *L, const char *function, unsigned rights, const ch
 
 wl_check_fn wl_opens, wl_sets_input, wl_sets_output, wl_reads_lines, wl_removes, wl_renames;
 wl_check_fn wl_loads, wl_loads_file, wl_runs_file;
-wl_check_fn wl_requires, wl_searches, wl_searches_not, wl_searches_paths;
+wl_check_fn wl_requires, wl_searches, wl_searches_not, wl_looks_for_file;
 wl_check_fn wl_needs_stdio, wl_uses_file, wl_uses_input, wl_uses_output, wl_closes;
 
 #pragma GCC visibility pop

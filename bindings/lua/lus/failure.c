@@ -79,10 +79,21 @@ void wl_failure_of_script(lua_State *L, wl_actor *a)
     lua_pop(L, 1);
 }
 
+/* Of one that was cut off its own thread may still write what it failed with. */
+static _Atomic bool *failed_of(wl_actor *a)
+{
+    return atomic_load(&a->ended_by) == WL_CUT_OFF ? &a->cut_off : &a->failed;
+}
+
+bool wl_failure_waits(wl_actor *a) { return atomic_load(failed_of(a)); }
+bool wl_failure_take(wl_actor *a) { return atomic_exchange(failed_of(a), false); }
+
 /* -> error */
 void wl_failure_push(lua_State *L, const wl_actor *a)
 {
-    if (a->error)
+    if (failed_of((wl_actor *)(uintptr_t)a) == &a->cut_off)
+        lua_pushliteral(L, "worker: it was closed");
+    else if (a->error)
         lua_pushlstring(L, a->error, a->error_size);
     else
         lua_pushliteral(L, "not enough memory");

@@ -108,17 +108,39 @@ static void guard_at(lua_State *L, wl_lus *s, const wl_place *p)
     }
 }
 
-static void guard_place(lua_State *L, wl_lus *s, const wl_place *p)
+/* table -> table: of this name */
+static void guard_field(lua_State *L, wl_lus *s, const wl_place *p)
 {
-    if (p->table)
-        lua_getglobal(L, p->table);
-    else
-        lua_pushglobaltable(L);
-    if (lua_istable(L, -1)) {
-        lua_pushstring(L, p->name);
-        guard_at(L, s, p);
+    lua_getfield(L, -1, p->name);
+    if (lua_isfunction(L, -1)) {
+        wrap_function(L, p, s);
+        lua_setfield(L, -2, p->name);
+    } else {
+        lua_pop(L, 1);
     }
+}
+
+/* table or something else -> ; the places, up to one of another table. How many they are. */
+static size_t guard_table(lua_State *L, wl_lus *s, const wl_place *places, size_t n)
+{
+    size_t      i = 0;
+    const char *name = places->table; /* the same string for all of a table */
+    for (; i < n && places[i].table == name; i++)
+        if (lua_istable(L, -1))
+            guard_field(L, s, &places[i]);
     lua_pop(L, 1);
+    return i;
+}
+
+static void guard_places(lua_State *L, wl_lus *s)
+{
+    for (size_t i = 0; i < wl_n_places;) {
+        if (wl_places[i].table)
+            lua_getglobal(L, wl_places[i].table);
+        else
+            lua_pushglobaltable(L);
+        i += guard_table(L, s, &wl_places[i], wl_n_places - i);
+    }
 }
 
 static void guard_searchers(lua_State *L, wl_lus *s)
@@ -142,11 +164,8 @@ static void guard_files(lua_State *L, wl_lus *s)
 {
     luaL_getmetatable(L, LUA_FILEHANDLE);
     lua_getfield(L, -1, "__index");
-    for (size_t i = 0; lua_istable(L, -1) && i < wl_n_file_places; i++) {
-        lua_pushstring(L, wl_file_places[i].name);
-        guard_at(L, s, &wl_file_places[i]);
-    }
-    lua_pop(L, 2);
+    guard_table(L, s, wl_file_places, wl_n_file_places);
+    lua_pop(L, 1);
 }
 
 /* table -> table: all its functions but traceback */
@@ -183,8 +202,7 @@ void wl_guards_install(lua_State *L)
     s->guarded = true;
     wl_streams_prepare(L);
     wl_files_prepare(L);
-    for (size_t i = 0; i < wl_n_places; i++)
-        guard_place(L, s, &wl_places[i]);
+    guard_places(L, s);
     guard_files(L, s);
     guard_searchers(L, s);
     guard_loaded(L, s, "debug", &wl_debug_place);

@@ -11,6 +11,7 @@
 
 #include "lus/life.h"
 #include "lus/checks.h"
+#include "lus/options.h"
 #include "lus/path.h"
 #include "lus/core.h"
 #include "lus/actor.h"
@@ -26,9 +27,9 @@
 #include "lus/rights.h"
 #include "lus/roster.h"
 #include "lus/script.h"
+#include "lus/stop.h"
 #include "lus/suspend.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,7 @@ static void push_functions(lua_State *L);
 /* Its children learn of it while the state is closed; its parent last of all. */
 static void end_actor(wl_actor *a)
 {
+    int lives = WL_LIVES;
     if (a->L) {
         wl_lus    *s = wl_lus_of(a->L);
         wl_rights *r = s ? s->rights : NULL;
@@ -49,13 +51,15 @@ static void end_actor(wl_actor *a)
             wl_family_end(s);
             s->sealed = true; /* no more of its rights go */
         }
+        wl_stop_forget(a);
         wl_arena_close(a->L);
         wl_rights_unref(r);
     }
     a->L = a->root = NULL;
     wl_channel_clear(&a->in);
     wl_family_leave(a);
-    wl_channel_end(&a->out, WL_DEAD);
+    if (atomic_compare_exchange_strong(&a->ended_by, &lives, WL_ENDED_ITSELF))
+        wl_channel_end(&a->out, WL_DEAD);
 }
 
 /* ---- how one runs ------------------------------------------------------------------------- */
@@ -117,6 +121,8 @@ static int begin_script(lua_State *L, wl_actor *a)
 {
     lua_gc(L, LUA_GCSTOP, 0); /* all that is made stays */
     luaL_openlibs(L);
+    if (a->limits)
+        wl_stop_prepare(L, a);
     wl_core->wl_random_seed(L);
     wl_core->wl_state_open(L, NULL);
     wl_core->wl_state_of(L)->spares = true;
@@ -168,7 +174,10 @@ static int try_again(lua_State *L, wl_actor *a)
 
 static void step(lua_State *L, wl_actor *a, int n)
 {
-    int status = resume(a->root, L, n);
+    int         status = resume(a->root, L, n);
+    const char *stopped = wl_stop_text(a);
+    if (status != LUA_YIELD && status != 0 && stopped)
+        return wl_failure_text(a, stopped);
     if (status == LUA_YIELD && !a->op)
         wl_failure_text(a, "attempt to yield from outside a coroutine");
     else if (status != 0 && status != LUA_YIELD)
@@ -180,6 +189,7 @@ static int go(lua_State *L)
 {
     wl_actor *a = lua_touserdata(L, 1);
     lua_settop(L, 0);
+    wl_stop_check(L, a);
     bool begins = !a->root;
     int  n = begins ? begin_script(L, a) : try_again(L, a);
     if (n == 0 && !begins)
@@ -205,6 +215,19 @@ static void end_process(wl_actor *a)
     exit(failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
+static void enter(wl_actor *a)
+{
+    wl_slice_begin(a);
+    if (wl_protect(a->L, go, a) != 0) {
+        a->op = NULL;
+        if (wl_stop_text(a))
+            wl_failure_text(a, wl_stop_text(a));
+        else
+            wl_failure_keep(a->L, a);
+    }
+    wl_slice_end(a);
+}
+
 static int run_actor(weir_task *task, void *unused)
 {
     (void)unused;
@@ -213,12 +236,14 @@ static int run_actor(weir_task *task, void *unused)
         a->L = wl_arena_open();
     if (!a->L) {
         wl_failure_text(a, "not enough memory");
-    } else if (wl_protect(a->L, go, a) != 0) {
-        a->op = NULL;
-        wl_failure_keep(a->L, a);
+    } else {
+        enter(a);
     }
-    if (a->op && !atomic_load(&a->failed))
-        return WEIR_PARK;
+    if (a->op && !atomic_load(&a->failed)) {
+        if (!wl_stop_text(a))
+            return WEIR_PARK;
+        wl_failure_text(a, wl_stop_text(a));
+    }
     if (wl_actor_is_lost(a))
         end_process(a);
     end_actor(a);
@@ -226,6 +251,15 @@ static int run_actor(weir_task *task, void *unused)
 }
 
 static void done(weir_task *task) { wl_actor_unref((wl_actor *)(void *)task); }
+
+/* Its thread was given up, and has left it now. It was about to park then, if there is a state. */
+static void released(weir_task *task)
+{
+    wl_actor *a = (wl_actor *)(void *)task;
+    if (a->L)
+        end_actor(a);
+    wl_actor_unref(a);
+}
 
 /* ---- create ---------------------------------------------------------------------------------- */
 
@@ -240,13 +274,6 @@ static char *copy_field(lua_State *L, const char *name)
     return copy;
 }
 
-typedef struct {
-    const char *path;
-    unsigned    limit;   /* of each channel; 0: none */
-    bool        refuses; /* what is above it; else its sender waits */
-    wl_message *arguments;
-} wl_actor_options;
-
 static wl_actor *actor_new(const wl_actor_options *o)
 {
     wl_actor *a = calloc(1, sizeof *a);
@@ -257,6 +284,7 @@ static wl_actor *actor_new(const wl_actor_options *o)
     a->generation = wl_generation();
     a->task.run = run_actor;
     a->task.done = done;
+    a->task.release = released;
     wl_channel_init(&a->in, o->limit, o->refuses);
     wl_channel_init(&a->out, o->limit, o->refuses);
     a->path = wl_strdup(o->path);
@@ -283,6 +311,26 @@ static const char *start_actor(lua_State *L, wl_actor *a)
     return wl_core->wl_word(rc);
 }
 
+/* Its limits stand below its creator's, which pay for what is sent to it. False: no memory. */
+static bool limit(lua_State *L, wl_actor *a, const wl_actor_options *o)
+{
+    wl_actor  *creator = wl_lus_of(L)->actor;
+    wl_limits *above = creator ? creator->limits : NULL;
+    bool       own = o->most.memory || o->most.steps || o->most.time_ns;
+    a->limits = own ? wl_limits_new(above, &o->most) : wl_limits_ref(above);
+    a->in.payer = wl_limits_ref(above);
+    a->out.payer = wl_limits_ref(a->limits);
+    return a->limits || !own;
+}
+
+/* In a state that closes no new handle would be collected. */
+static const char *drop_new(wl_actor **slot, wl_actor *a, const char *why)
+{
+    *slot = NULL;
+    wl_actor_let_go(a);
+    return why;
+}
+
 static const char *create_actor(lua_State *L, const wl_actor_options *o)
 {
     wl_actor **slot = lua_touserdata(L, -1);
@@ -294,53 +342,12 @@ static const char *create_actor(lua_State *L, const wl_actor_options *o)
     a->arguments = o->arguments;
     if ((a->rights = wl_lus_of(L)->rights))
         wl_rights_ref(a->rights);
+    if (!limit(L, a, o))
+        return drop_new(slot, a, "not enough memory");
     a->package_path = copy_field(L, "path");
     a->package_cpath = copy_field(L, "cpath");
     const char *why = start_actor(L, a);
-    if (why) { /* in a state that closes no new handle would be collected */
-        *slot = NULL;
-        wl_actor_let_go(a);
-    }
-    return why;
-}
-
-static unsigned read_limit(lua_State *L)
-{
-    lua_Number n = lua_tonumber(L, -1);
-    if (lua_type(L, -1) != LUA_TNUMBER || !(n >= 1 && n <= INT32_MAX && n == floor(n)))
-        wl_fail_caller(L,
-                       "worker.create: argument 1.limit must be a whole number from 1 on, got %s",
-                       wl_show(L, -1));
-    return (unsigned)n;
-}
-
-static bool read_on_full(lua_State *L)
-{
-    const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
-    if (strcmp(word, "wait") != 0 && strcmp(word, "refuse") != 0)
-        wl_fail_caller(L,
-                       "worker.create: argument 1.on_full must be \"wait\" or \"refuse\", got %s",
-                       wl_show(L, -1));
-    return *word == 'r';
-}
-
-/* options arguments... -> path arguments... */
-static wl_actor_options read_create_options(lua_State *L)
-{
-    wl_actor_options o = {0};
-    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
-        if (strcmp(name, "limit") == 0)
-            o.limit = read_limit(L);
-        else if (strcmp(name, "on_full") == 0)
-            o.refuses = read_on_full(L);
-        else if (strcmp(name, "path") != 0)
-            wl_fail_caller(L, "worker.create: argument 1: unknown option %s", wl_show(L, -2));
-    }
-    lua_pushliteral(L, "path");
-    lua_rawget(L, 1);
-    lua_replace(L, 1);
-    return o;
+    return why ? drop_new(slot, a, why) : NULL;
 }
 
 /* A worker has its creator's rights, to which its script belongs. */
@@ -366,8 +373,10 @@ static int worker_create(lua_State *L)
     wl_actor_options             o = {0};
     int                          n = lua_gettop(L) - 1;
     bool                         has_options = lua_istable(L, 1);
+    if (wl_lus_of(L)->actor)
+        wl_stop_check(L, wl_lus_of(L)->actor);
     if (has_options)
-        o = read_create_options(L);
+        o = wl_create_options(L);
     if (!lua_isstring(L, 1))
         wl_fail_caller(L, "worker.create: argument 1%s must be a path (a string), got %s",
                        has_options ? ".path" : "", wl_show(L, 1));

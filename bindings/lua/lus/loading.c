@@ -173,7 +173,7 @@ int wl_searches_not(lua_State *L, const wl_guard *g)
     return 1;
 }
 
-int wl_searches_paths(lua_State *L, const wl_guard *g)
+int wl_looks_for_file(lua_State *L, const wl_guard *g)
 {
     wl_need(L, g->place->full, WL_FS_READ, NULL);
     return -1;

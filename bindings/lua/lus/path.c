@@ -265,7 +265,7 @@ static bool split(const char *path, char folder[PATH_MAX], char name[NAME_MAX + 
     return true;
 }
 
-static bool add_name(char path[PATH_MAX], const char *name)
+static bool append_name(char path[PATH_MAX], const char *name)
 {
     size_t n = strlen(path);
     if (n + strlen(name) + 2 > PATH_MAX)
@@ -282,7 +282,7 @@ bool wl_entry_open(const char *path, wl_entry *e)
     e->folder = wl_fd_above(open(folder, WL_PATH_ONLY | O_DIRECTORY));
     if (e->folder < 0)
         return false;
-    if (path_of(e->folder, folder, e->path) && add_name(e->path, e->name))
+    if (path_of(e->folder, folder, e->path) && append_name(e->path, e->name))
         return true;
     close(e->folder);
     return false;
@@ -315,7 +315,7 @@ static bool resolve(char *path, char out[PATH_MAX])
     if (strcmp(last, "..") == 0 && (slash = strrchr(out, '/')) != NULL)
         slash[slash == out] = 0;
     else if (strcmp(last, ".") != 0)
-        return add_name(out, last);
+        return append_name(out, last);
     return true;
 }
 
@@ -339,7 +339,7 @@ size_t wl_path_pattern(const char *pattern, char out[PATH_MAX])
 size_t wl_path_entry_of(const char *path, char out[PATH_MAX])
 {
     char folder[PATH_MAX], name[NAME_MAX + 1];
-    if (!split(path, folder, name) || !resolve(folder, out) || !add_name(out, name))
+    if (!split(path, folder, name) || !resolve(folder, out) || !append_name(out, name))
         return 0;
     return strlen(out);
 }

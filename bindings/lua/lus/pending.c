@@ -97,7 +97,7 @@ static bool is_ready(const wl_pending *op)
         wl_channel *c = channel_of(op, i);
         wl_actor   *a = op->at[i].actor;
         bool        over = op->kind == WL_PEEK ? atomic_load(&c->ended) : wl_actor_is_dead(a);
-        if (wl_channel_ready(c) || (over && atomic_load(&a->failed)))
+        if (wl_channel_ready(c) || (over && wl_failure_waits(a)))
             return true;
         all &= over;
     }
@@ -179,8 +179,7 @@ static int try_errors(lua_State *L, wl_pending *op, bool *is_over)
         *is_over &= wl_actor_is_dead(op->at[i].actor);
     for (int i = 0; i < op->n; i++) {
         wl_actor *a = op->at[i].actor;
-        if (wl_actor_is_dead(a) && !wl_channel_ready(&a->out) &&
-            atomic_exchange(&a->failed, false)) {
+        if (wl_actor_is_dead(a) && !wl_channel_ready(&a->out) && wl_failure_take(a)) {
             lua_pushboolean(L, 0);
             wl_failure_push(L, a);
             return 2;

@@ -35,6 +35,12 @@ static uint32_t size_of(const wl_msg *item)
     }
 }
 
+/* What it takes until it is read. */
+static uint64_t cost_of(const wl_msg *item)
+{
+    return item->kind == WL_MSG_VALUES ? wl_core->wl_message_size(item->u.m) + 64 : size_of(item);
+}
+
 static void write_record(unsigned char *at, const wl_msg *item)
 {
     *at++ = item->kind;
@@ -108,7 +114,7 @@ static bool append_chunk(wl_channel *c, const wl_msg *item, uint32_t size)
     return true;
 }
 
-bool wl_queue_append(wl_channel *c, const wl_msg *item)
+static bool append_record(wl_channel *c, const wl_msg *item)
 {
     uint32_t size = size_of(item);
     if (!c->tail || c->tail->capacity - c->size < size)
@@ -117,6 +123,17 @@ bool wl_queue_append(wl_channel *c, const wl_msg *item)
     c->size += size;
     atomic_store(&c->tail->filled, c->size);
     return true;
+}
+
+bool wl_queue_append(wl_channel *c, const wl_msg *item)
+{
+    uint64_t cost = c->payer ? cost_of(item) : 0; /* the reader may free it at once */
+    if (cost && !wl_limits_take(c->payer, cost))
+        return false;
+    if (append_record(c, item))
+        return true;
+    wl_limits_give(c->payer, cost);
+    return false;
 }
 
 bool wl_channel_is_full(const wl_channel *c)
@@ -153,6 +170,8 @@ bool wl_queue_take(wl_channel *c, wl_msg *item)
     if (!wl_queue_look(c))
         return false;
     c->at += read_record(c->head->bytes + c->at, item);
+    if (c->payer)
+        wl_limits_give(c->payer, cost_of(item));
     if (c->limit)
         atomic_fetch_add(&c->read, 1);
     return true;
@@ -165,6 +184,7 @@ void wl_channel_destroy(wl_channel *c)
     while (wl_queue_take(c, &item))
         wl_msg_drop(&item);
     free(c->head);
+    wl_limits_unref(c->payer);
     pthread_mutex_destroy(&c->lock);
     pthread_mutex_destroy(&c->writing);
     pthread_mutex_destroy(&c->reading);

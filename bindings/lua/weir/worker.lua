@@ -44,7 +44,8 @@
 --   held whole or not at all.
 -- - An error object that has a text (__tostring) arrives as that text, any other as "unknown
 --   runtime error"; there each arrives as that.
--- - weir adds traceback, receive_within, close, and the options of create.
+-- - weir adds traceback, receive_within, close, the options of create, among them limits of what a
+--   worker may use, and the rights stdio, locale and exit.
 --
 -- **Threads**: a handle belongs to the state that made it. It cannot be sent in a message, but
 -- it may be an argument of a task of a weir.pool, whose state may then use it as well.
@@ -54,6 +55,8 @@
 -- @function create
 -- @tparam string|table path of its script; or a table with these fields:
 --   `path`;
+--   `memory` (bytes), `steps` (instructions), `time` (seconds that it runs): limits, by default none.
+--   A worker past one fails, with all workers that it made;
 --   `limit` (a number, by default none): how many messages may wait, in each direction;
 --   `on_full` ("wait"): at that limit send and message wait. With "refuse" they return nil and
 --   "full" at the limit, otherwise true
@@ -92,9 +95,11 @@
 -- @return nothing; see create for queues with a limit
 
 --- Ends the messages to a worker: when it has read those that are there, its peek raises
--- "worker.peek: the worker was closed".
+-- "worker.peek: the worker was closed". Or stops it now: it is dead for everybody at once, with
+-- the error "worker: it was closed". A thread that is stuck in it is given up.
 -- @function close
 -- @param w a worker
+-- @tparam[opt] string how "now"
 
 --- In a worker: sends a value to the holder of its handle.
 -- @function message

@@ -8,6 +8,9 @@ local worker = {}
 
 ---@class weir.worker.options
 ---@field path string
+---@field memory? number
+---@field steps? number
+---@field time? number
 ---@field limit? number
 ---@field on_full? "wait"|"refuse"
 
@@ -40,7 +43,8 @@ function worker.receive_within(seconds, ...) end
 function worker.send(w, value) end
 
 ---@param w weir.worker.handle
-function worker.close(w) end
+---@param how? "now"
+function worker.close(w, how) end
 
 ---@param value any
 ---@return boolean? sent

@@ -258,3 +258,37 @@ describe("the main chunk, resumed while it waits,", function()
     assert.is_true(ok or problem:find "resumed while it waited" ~= nil, problem)
   end)
 end)
+
+-- A module that a restricted state had written itself was required by who got a value of it.
+describe("a value of a restricted state", function()
+  it("makes nobody load code", function()
+    local output = folder.run([[
+      local weir, worker = require "weir", require "weir.worker"
+      package.path = "./?.lua;" .. package.path
+      local pool = weir.pool { threads = 1 }
+      local gift = { "data" }
+      package.loaded["gift"] = gift
+      local function task()
+        local weir = require "weir"
+        local results = {}
+        for i, give in ipairs {
+          function() return { deep = package.loaded["gift"] } end,
+          function() return function() end end,
+          function() error(package.loaded["gift"], 0) end,
+          function() return string.format, 5, { "data" } end } do
+          results[i] = tostring(select(2, pcall(weir.run_in_main, give)))
+        end
+        return results
+      end
+      local future = pool:run(task)
+      worker.pledge("fs", "stdio", "load")
+      for _, result in ipairs(select(2, future:get())) do print(result) end
+      print(io.open "owned")
+    ]], { ["gift.lua"] = "io.open('owned', 'w'):close() return {}" })
+    assert.matches("result 1: module 'gift' is not loaded here", output, 1, true)
+    assert.matches("result 1: function of a restricted state cannot cross", output, 1, true)
+    assert.matches("error value: module 'gift' is not loaded here", output, 1, true)
+    assert.matches("\nfunction: ", output)
+    assert.matches("owned: No such file", output)
+  end)
+end)

@@ -32,8 +32,10 @@ typedef struct {
     const char   *what;   /* starts the path in errors; NULL: "argument" */
     int           number; /* of the first value, in the path; 0: values have no number */
     wl_metatables metatables;
-    bool          data;  /* only data: no function, userdata or handle, nothing by name */
-    bool          strip; /* functions lose names and lines, where the version can */
+    bool          data;       /* only data: no function, userdata or handle, nothing by name */
+    bool          restricted; /* from a state that has given up rights: no function's code, and the
+                                 reader loads no module for it */
+    bool strip;               /* functions lose names and lines, where the version can */
 } wl_pack_options;
 
 /* Copies the n values at stack index first into a new message. The values stay.

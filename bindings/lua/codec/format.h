@@ -121,6 +121,7 @@ struct wl_message {
     int n;      /* values */
     int number; /* of the first, as in wl_pack_options; like `what` for errors of the reader */
     const char   *what;
+    bool          restricted; /* as in wl_pack_options */
     uint32_t      n_sides, max_sides;
     wl_side      *sides;
     size_t        size, capacity; /* of bytes */
@@ -140,8 +141,8 @@ wl_names *wl_names_get(lua_State *L);
 /* -> the path's strings, the module's or registered name first; how many: 0 when
  * it has none. *tag: WL_MODULE or WL_REGISTERED. May raise. */
 int wl_names_find(lua_State *L, wl_names *names, const void *object, enum wl_tag *tag);
-/* -> value | why there is none; whether there is. May raise. */
-bool wl_names_push(lua_State *L, enum wl_tag tag, int first, int count);
+/* -> value | why there is none; whether there is. May raise. loaded: only what is there already. */
+bool wl_names_push(lua_State *L, enum wl_tag tag, int first, int count, bool loaded);
 
 /* key value -> the same: whether a new state has this there, in the module; "": as a
  * module. What a new state has is told by its C function, else by its name alone. Any

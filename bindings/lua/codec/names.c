@@ -309,7 +309,7 @@ int wl_names_find(lua_State *L, wl_names *names, const void *object, enum wl_tag
 /* ---- and back -------------------------------------------------------------------- */
 
 /* -> module, table | why there is none; whether there is */
-static bool push_first(lua_State *L, enum wl_tag tag, int name)
+static bool push_first(lua_State *L, enum wl_tag tag, int name, bool loaded)
 {
     push_root(L, tag);
     if (lua_istable(L, -1)) {
@@ -326,20 +326,37 @@ static bool push_first(lua_State *L, enum wl_tag tag, int name)
                         lua_tostring(L, name));
         return false;
     }
+    if (loaded) {
+        lua_pushfstring(L, "module '%s' is not loaded here, and the value is of a restricted state",
+                        lua_tostring(L, name));
+        return false;
+    }
     lua_getglobal(L, "require");
     lua_pushvalue(L, name);
     return lua_pcall(L, 1, 1, 0) == 0;
 }
 
-/* Keys are looked up as Lua does, for modules that load their parts late. */
-bool wl_names_push(lua_State *L, enum wl_tag tag, int first, int count)
+/* table key -> value. As Lua looks, for modules that load their parts late, unless they may not. */
+static void look_in(lua_State *L, bool loaded)
 {
-    if (!push_first(L, tag, first))
+    if (!loaded) {
+        lua_gettable(L, -2);
+    } else if (lua_istable(L, -2)) {
+        lua_rawget(L, -2);
+    } else {
+        lua_pop(L, 1);
+        lua_pushnil(L);
+    }
+    lua_remove(L, -2);
+}
+
+bool wl_names_push(lua_State *L, enum wl_tag tag, int first, int count, bool loaded)
+{
+    if (!push_first(L, tag, first, loaded))
         return false;
     for (int i = 1; i < count && !lua_isnil(L, -1); i++) {
         lua_pushvalue(L, first + i);
-        lua_gettable(L, -2);
-        lua_remove(L, -2);
+        look_in(L, loaded);
     }
     if (!lua_isnil(L, -1))
         return true;

@@ -117,6 +117,11 @@ static void pack_new_table(wl_packer *p, int i, const void *object)
 
 static void pack_new_function(wl_packer *p, int i, const void *object)
 {
+    if (p->options->restricted) {
+        wl_pack_hold(p);
+        lua_pushvalue(p->L, i);
+        wl_refuse(p, "function of a restricted state cannot cross to another thread");
+    }
     enum wl_tag tag = wl_is_constant(p, i) ? WL_CONSTANT : WL_FUNCTION;
     if (tag == WL_FUNCTION)
         wl_pack_hold(p);
@@ -486,6 +491,7 @@ int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
     }
     p.m->what = p.options->what;
     p.m->number = p.options->number;
+    p.m->restricted = p.options->restricted;
     *out = wl_message_fit(p.m);
     return 0;
 }

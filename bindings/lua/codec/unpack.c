@@ -209,7 +209,7 @@ static void push_named(wl_reader *r, enum wl_tag tag)
             malformed(r);
         push_value(r, kind);
     }
-    if (!wl_names_push(r->L, tag, first, (int)count))
+    if (!wl_names_push(r->L, tag, first, (int)count, r->m->restricted))
         wl_reader_fail(r);
     lua_replace(r->L, first);
     lua_settop(r->L, first);

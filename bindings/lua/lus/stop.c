@@ -133,16 +133,16 @@ void wl_stop_forget(wl_actor *a)
 /* ---- what would get around it -----------------------------------------------------------------
  */
 
-static int refused(lua_State *L)
+static int not_here(lua_State *L)
 {
     return luaL_error(L, "%s: not in a worker with limits", lua_tostring(L, lua_upvalueindex(1)));
 }
 
 /* library -> library */
-static void refuse(lua_State *L, const char *name, const char *full)
+static void take_away(lua_State *L, const char *name, const char *full)
 {
     lua_pushstring(L, full);
-    lua_pushcclosure(L, refused, 1);
+    lua_pushcclosure(L, not_here, 1);
     lua_setfield(L, -2, name);
 }
 
@@ -242,7 +242,7 @@ static void switch_compiler_off(lua_State *L)
     if (lua_istable(L, -1)) {
         lua_getfield(L, -1, "off");
         lua_call(L, 0, 0);
-        refuse(L, "on", "jit.on");
+        take_away(L, "on", "jit.on");
     }
     lua_pop(L, 1);
 }
@@ -253,8 +253,8 @@ void wl_stop_prepare(lua_State *L, wl_actor *a)
     refuse_finalizers(L);
     wrap_functions(L);
     lua_getglobal(L, "debug");
-    refuse(L, "sethook", "debug.sethook");
-    refuse(L, "setmetatable", "debug.setmetatable");
+    take_away(L, "sethook", "debug.sethook");
+    take_away(L, "setmetatable", "debug.setmetatable");
     lua_pop(L, 1);
     lua_sethook(L, look, LUA_MASKCOUNT, STEPS); /* coroutines have it from who makes them */
     begin_memory(L, a);

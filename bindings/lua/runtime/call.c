@@ -173,7 +173,8 @@ static int call_finish(lua_State *L)
     wl_call *c = check_call(L);
     if (!c->weir)
         return 0;
-    static const wl_pack_options results = {.what = "result", .number = 1};
+    const wl_pack_options results = {
+        .what = "result", .number = 1, .restricted = wl_this(L)->restricted};
     c->ok = lua_toboolean(L, 2) && wl_pack(L, 3, lua_gettop(L) - 2, &results, &c->out) == 0;
     if (!c->ok)
         c->out = wl_pack_error(L, WL_REFUSE);

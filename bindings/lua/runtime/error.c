@@ -85,8 +85,10 @@ static void explain(lua_State *L)
  * error -> ... */
 wl_message *wl_pack_error(lua_State *L, wl_metatables metatables)
 {
-    wl_pack_options options = {.what = "error value", .metatables = metatables};
-    wl_message     *m = NULL;
+    const wl_state *s = wl_state_of(L);
+    wl_pack_options options = {
+        .what = "error value", .metatables = metatables, .restricted = s && s->restricted};
+    wl_message *m = NULL;
     if (wl_pack(L, lua_gettop(L), 1, &options, &m) == 0)
         return m;
     if (lua_type(L, -1) == LUA_TSTRING)

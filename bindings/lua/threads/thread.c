@@ -358,7 +358,10 @@ static void keep_failure(lua_State *L, wl_thread *w)
 /* handler values... -> ... */
 static void keep_result(lua_State *L, wl_thread *w)
 {
-    wl_pack_options options = {.what = "result", .number = 1, .metatables = w->pool->metatables};
+    wl_pack_options options = {.what = "result",
+                               .number = 1,
+                               .metatables = w->pool->metatables,
+                               .restricted = w->state->restricted};
     wl_job         *j = w->job; /* in the memory of the call: who made it frees it, on one thread */
     if (wl_pack_into(L, 2, lua_gettop(L) - 1, &options, &j->call, &j->result) != 0)
         keep_failure(L, w);

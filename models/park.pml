@@ -10,6 +10,8 @@
 //! ok    task-taken-back   -DW=2 -DN=3 -DCANCEL
 //! ok    idle-timeout      -DW=2 -DN=4 -DTIMED
 //! ok    idle-retires      -DW=3 -DN=3 -DBLOCK=1 -DTIMED -DRETIRE -DPRODUCERS=1
+//! ok    two-searchers     -DW=3 -DN=4 -DBLOCK=2 -DSEARCHERS=2
+//! ok    two-and-timeout   -DW=3 -DN=3 -DBLOCK=1 -DTIMED -DSEARCHERS=2 -DPRODUCERS=1
 //! found no-recheck        -DW=2 -DN=4 -DBUG_NO_RECHECK : assertion violated
 //! found stale-wake        -DW=2 -DN=4 -DBUG_STALE_WAKE : assertion violated
 //! found wake-first        -DW=2 -DN=2 -DBUG_WAKE_FIRST : assertion violated
@@ -31,12 +33,16 @@
 #else
 #define PRODUCED N
 #endif
+#ifndef SEARCHERS
+#define SEARCHERS 1 /* so many may be on their way at once */
+#endif
 #define NONE 255
 
 chan queue = [N] of { byte };
 byte n_queued = 0;
 byte idle[W], n_idle = 0;
-bool searching, woken[W], token[W];
+byte searching = 0;
+bool woken[W], token[W];
 bool settled; /* a done without a main waits for a worker */
 byte retired = 0; /* workers that had nothing to do until their timeout */
 byte started = 0, cancelled = 0, ran[N], told = 0;
@@ -58,10 +64,30 @@ inline wake_one(w)
 {
     w = NONE;
     if
-    :: !searching && n_idle > 0 && n_queued > 0 ->
-        pop_idle(w); searching = true; woken[w] = true
+    :: searching < SEARCHERS && n_idle > 0 && n_queued > 0 ->
+        pop_idle(w); searching++; woken[w] = true
     :: else
     fi
+}
+
+/* A second one: only beside the first */
+inline wake_two(w, too)
+{
+    wake_one(w);
+#if SEARCHERS > 1
+    if
+    :: w != NONE && n_queued > 1 -> wake_one(too)
+    :: else -> too = NONE
+    fi
+#endif
+}
+
+inline unpark_two(w, too)
+{
+    unpark(w);
+#if SEARCHERS > 1
+    unpark(too)
+#endif
 }
 
 inline unpark(w)
@@ -78,22 +104,22 @@ inline submit(t)
     atomic {
         w = NONE;
         if
-        :: !searching && n_idle > 0 -> pop_idle(w); searching = true; woken[w] = true
+        :: !searching && n_idle > 0 -> pop_idle(w); searching++; woken[w] = true
         :: else
         fi
     }
     unpark(w);
     put(t)
 #else
-    atomic { put(t); wake_one(w); assert(conserved) }
-    unpark(w)
+    atomic { put(t); wake_two(w, too); assert(conserved) }
+    unpark_two(w, too)
 #endif
 }
 
 /* Two of them submit the even and the odd tasks. */
 active [PRODUCERS] proctype producer()
 {
-    byte t = _pid, w = NONE;
+    byte t = _pid, w = NONE, too = NONE;
     do
     :: t < PRODUCED -> submit(t); t = t + PRODUCERS
     :: else -> break
@@ -105,18 +131,18 @@ active [PRODUCERS] proctype producer()
  * wi_pool_unlock_owing(). Whoever is woken may take either. */
 active proctype dropper()
 {
-    byte w = NONE;
+    byte w = NONE, too = NONE;
     atomic {
         settled = true;
         put(N - 1);
-        wake_one(w);
+        wake_two(w, too);
         if
         :: w == NONE && n_idle > 0 -> pop_idle(w) /* teller_locked() */
         :: else
         fi;
         assert(conserved)
     }
-    unpark(w)
+    unpark_two(w, too)
 }
 #endif
 
@@ -144,7 +170,7 @@ inline execute(t)
 inline clear_searcher()
 {
     if
-    :: woken[me] -> woken[me] = false; searching = false
+    :: woken[me] -> woken[me] = false; searching--
     :: else
     fi
 }
@@ -171,7 +197,7 @@ inline leave_idle(found)
 
 proctype worker(byte me)
 {
-    byte t, other = NONE, at = 0;
+    byte t, other = NONE, too = NONE, at = 0;
     bool found, may_expire = true;
 look:
     atomic {
@@ -179,7 +205,7 @@ look:
         :: settled ->
             settled = false;
 #ifndef BUG_DONE_CHAINS_NOT
-            wake_one(other); /* wi_pool_tell_settled_relocks() */
+            wake_two(other, too); /* wi_pool_tell_settled_relocks() */
 #endif
             goto tell
         :: !settled && n_queued > 0 ->
@@ -188,7 +214,7 @@ look:
             clear_searcher();
 #endif
 #ifndef BUG_NO_CHAIN
-            wake_one(other); assert(conserved);
+            wake_two(other, too); assert(conserved);
 #endif
             goto take
         :: else
@@ -251,13 +277,13 @@ expired: /* timed_out_relocks() */
     }
 #endif
 take:
-    unpark(other);
+    unpark_two(other, too);
     execute(t);
-    atomic { wake_one(other); assert(conserved) } /* weir_worker_settle */
-    unpark(other);
+    atomic { wake_two(other, too); assert(conserved) } /* weir_worker_settle */
+    unpark_two(other, too);
     goto look;
 tell:
-    unpark(other);
+    unpark_two(other, too);
     told++;
     started + cancelled == N; /* a done as slow as can be */
     goto look;

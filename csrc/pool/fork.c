@@ -166,7 +166,8 @@ static void forget_threads(weir_pool *p)
     }
     p->serving = p->leaving = p->expected = p->wanted = p->lost = 0;
     p->blocked = p->in_wait = p->timed = 0;
-    p->searching = p->lingering = p->has_last = p->joining = p->timer = false;
+    p->asleep = p->searching = 0;
+    p->lingering = p->has_last = p->joining = p->timer = false;
     wi_mutex_init(&p->timer_lock);
     wi_parker_init(&p->timer_parker); /* the parent's timer may sleep in it */
     wi_unpark(&p->timer_parker);      /* or is us, in a done: it has to leave */

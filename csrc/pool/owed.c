@@ -109,6 +109,8 @@ void wi_pool_pay_some(weir_pool *p, wi_owed *owed)
 {
     if (owed->need.wake)
         wi_unpark(&owed->need.wake->parker);
+    if (owed->need.too)
+        wi_unpark(&owed->need.too->parker);
     if (owed->need.more)
         pay_more(p, owed);
 }

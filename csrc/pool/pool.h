@@ -66,7 +66,8 @@ struct weir_pool {
 
     wi_list   workers;   /* those that serve */
     wi_list   idle;      /* of them, asleep; the last to sleep first */
-    bool      searching; /* an idle worker was woken and has not looked yet, or lingers */
+    unsigned  asleep;    /* on it */
+    unsigned  searching; /* idle workers that were woken and have not looked yet; who lingers */
     bool      lingering;
     wi_linger looks; /* how lingering went; it handles picked tasks */
     unsigned  serving;

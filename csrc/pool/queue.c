@@ -62,6 +62,7 @@ size_t wi_queue_count(wi_queue *q)
     return q->n;
 }
 
+size_t   wi_queue_at_hand(const wi_queue *q) { return q->n; }
 uint64_t wi_queue_picks(const wi_queue *q) { return q->picks; }
 uint64_t wi_queue_taken_in(const wi_queue *q) { return q->taken_in; }
 

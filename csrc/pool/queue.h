@@ -35,6 +35,8 @@ bool wi_queue_was_offered(const wi_queue *q);
 /* From now on every offer is refused. */
 void wi_queue_shut(wi_queue *q);
 void wi_queue_take_in(wi_queue *q);
+/* How many wait, but for those in the inbox. */
+size_t wi_queue_at_hand(const wi_queue *q);
 /* How many wait, and how many of all came through the inbox. */
 size_t   wi_queue_count(wi_queue *q);
 uint64_t wi_queue_picks(const wi_queue *q);

@@ -9,8 +9,8 @@
  * wakes the next: one wake in flight, chained, so that a burst costs the
  * submitter one system call and no task waits beside an idle worker. Workers are
  * unparked after the unlock; a popped worker consumes its token before it can
- * park again, so no token goes astray. staff.c decides who is woken, and when a
- * submit may skip the lock.
+ * park again, so no token goes astray. Of many sleepers more are sent at once. staff.c decides who
+ * is woken, and when a submit may skip the lock.
  */
 #include "mailbox/pending.h"
 #include "pool/holdings.h"

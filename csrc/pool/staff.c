@@ -14,6 +14,11 @@
  * read then, so that of an offer and a worker that falls asleep one sees the
  * other. `must_lock` may be true too long, which costs a lock, but never false.
  *
+ * Where many sleep and many tasks wait, one wake at a time would start them one after the
+ * other. So an unlock may send two, and more may be on their way at once: of every four
+ * sleepers that have four tasks waiting, one. Each that takes a task sends two, so that 64
+ * tasks that block have their threads after six wake-ups in a row.
+ *
  * Before it sleeps one worker lingers: it looks out for the next task a little longer
  * than a wake-up takes, where the pool may run on more than one CPU. It counts as
  * `searching` meanwhile, for it is on its way to look: nobody else is woken, and a
@@ -42,6 +47,7 @@
 #include "pool/staff.h"
 
 enum { PAUSE_NS = 200 }; /* between two looks of a lingering worker, at least */
+enum { SEARCHERS_ONE_OF = 4 };
 
 unsigned wi_pool_present_locked(const weir_pool *p) { return p->serving - p->leaving; }
 
@@ -104,14 +110,38 @@ static bool timer_is_late_locked(weir_pool *p)
     return late;
 }
 
+/* So many may be on their way at once: one, and one more for every four that sleep and have
+ * four tasks waiting. */
+static bool may_search_locked(const weir_pool *p)
+{
+    size_t tasks = wi_queue_at_hand(&p->queue);
+    size_t pairs = tasks < p->asleep ? tasks : p->asleep;
+    return p->searching < 1 + pairs / SEARCHERS_ONE_OF;
+}
+
+static weir_worker *send_one_locked(weir_pool *p)
+{
+    weir_worker *w = may_search_locked(p) ? wi_pool_pop_idle_locked(p) : NULL;
+    if (w)
+        p->searching++, w->woken = true;
+    return w;
+}
+
+/* Beside one that is on its way already. */
+static bool may_send_more_locked(const weir_pool *p)
+{
+    return p->searching && p->asleep && !p->paused && !p->held && may_search_locked(p);
+}
+
 wi_need wi_pool_need_locked(weir_pool *p)
 {
     wi_pool_hail_locked(p);
     wi_need need = {.more = p->timer && timer_is_late_locked(p) ? WI_TIMER : 0};
-    if (!wi_pool_set_must_lock_locked(p) || !wi_queue_ready(&p->queue))
+    bool    must = wi_pool_set_must_lock_locked(p);
+    if ((!must && !may_send_more_locked(p)) || !wi_queue_ready(&p->queue))
         return need;
-    if ((need.wake = wi_pool_pop_idle_locked(p))) {
-        p->searching = need.wake->woken = true;
+    if ((need.wake = send_one_locked(p))) {
+        need.too = send_one_locked(p);
         wi_pool_set_must_lock_locked(p);
     } else if (want_one_locked(p)) {
         need.more |= WI_HIRE;
@@ -127,6 +157,7 @@ wi_need wi_pool_need_locked(weir_pool *p)
 static void not_idle_locked(weir_pool *p, weir_worker *w)
 {
     wi_unlink(&w->of_idle);
+    p->asleep--;
     p->timed -= w->timed;
     w->timed = false;
 }
@@ -230,14 +261,16 @@ bool wi_pool_linger_relocks(weir_pool *p, weir_worker *w)
     if (!must_linger_locked(p))
         return false;
     int64_t pause = pause_locked(p);
-    p->lingering = p->searching = w->woken = true;
+    p->lingering = w->woken = true;
+    p->searching++;
     atomic_store(&p->hailed, false);
     wi_pool_set_must_lock_locked(p);
     wi_unlock(&p->lock);
     look_out(p, pause);
     wi_lock(&p->lock);
     wi_linger_note(&p->looks, has_come(p));
-    p->lingering = p->searching = w->woken = false;
+    p->lingering = w->woken = false;
+    p->searching--;
     return true;
 }
 
@@ -248,6 +281,7 @@ void wi_pool_sleep_relocks(weir_pool *p, weir_worker *w)
     p->timed += w->timed;
     bool timed = w->timed;
     wi_list_push(&p->idle, &w->of_idle);
+    p->asleep++;
     if (wi_pool_set_must_lock_locked(p) && wi_queue_was_offered(&p->queue)) {
         not_idle_locked(p, w); /* offered before it could be seen that we sleep */
         return;
@@ -257,8 +291,8 @@ void wi_pool_sleep_relocks(weir_pool *p, weir_worker *w)
     wi_lock(&p->lock);
     if (!woken)
         timed_out_relocks(p, w);
-    if (w->woken)
-        p->searching = w->woken = false;
+    p->searching -= w->woken;
+    w->woken = false;
 }
 
 /* ---- blocking ----------------------------------------------------------- */

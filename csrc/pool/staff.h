@@ -18,6 +18,7 @@ enum {
 
 typedef struct {
     weir_worker *wake; /* off the idle list, to be unparked; or NULL */
+    weir_worker *too;  /* a second one, or NULL */
     unsigned     more; /* of the enum */
 } wi_need;
 

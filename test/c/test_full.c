@@ -204,6 +204,28 @@ TEST(space_that_is_there_is_told_at_once)
     rig_close(&r);
 }
 
+/* The worker goes from the first task to the second at once. */
+TEST(space_is_told_while_the_task_that_left_it_runs)
+{
+    rig               r;
+    plug              first, second;
+    news              h = NEWS;
+    weir_pool_options opts = pool_of(1);
+    opts.queue_limit = 1;
+    expect(rig_open_with(&r, &opts) && plug_in(&first, r.p, r.m));
+    second = (plug){.probe = PROBE, .entered = GATE, .leave = GATE};
+    second.probe.entered = &second.entered, second.probe.leave = &second.leave;
+    expect_eq(weir_run(r.p, &second.probe.task, r.m), 0);
+    expect_eq(weir_pool_on_space(r.p, &h.notice, r.m), 0);
+    plug_pull(&first);
+    gate_wait(&second.entered);
+    while (h.calls == 0)
+        weir_main_wait(r.m, -1);
+    expect_eq(h.outcome, 0);
+    plug_pull(&second);
+    rig_close(&r);
+}
+
 /* Another thread makes the space again and again, by each task that it takes. */
 SCENARIO(who_asks_for_space_loses_nothing)
 {
@@ -318,7 +340,8 @@ TEST(a_main_that_closes_may_tell_one_that_submits_and_releases)
     main_end(filled.m);
 }
 
-SUITE(full, a_refused_one_hears_when_the_main_of_what_is_queued_closes,
+SUITE(full, space_is_told_while_the_task_that_left_it_runs,
+      a_refused_one_hears_when_the_main_of_what_is_queued_closes,
       a_main_that_closes_may_tell_one_that_submits_and_releases,
       a_full_queue_refuses_and_leaves_the_task_untouched,
       a_blocked_submitter_goes_on_when_a_task_starts,

@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <sched.h>
+
 static weir_run_options level(weir_main *m, weir_priority priority)
 {
     return (weir_run_options){
@@ -279,6 +281,32 @@ TEST(nothing_starts_while_paused_and_running_tasks_go_on)
     rig_close(&r);
 }
 
+/* Two are sent at once, and each of them sends two. */
+TEST(many_sleepers_come_to_tasks_that_wait_for_each_other)
+{
+    enum { N = 32 };
+    static probe t[N];
+    rig          r;
+    gate         leave = GATE;
+    tally        settled = TALLY;
+    expect(rig_open(&r, N));
+    for (unsigned round = 0; round < scaled(50); round++) {
+        gate_shut(&leave);
+        expect_eq(weir_pool_pause(r.p), 0);
+        for (int i = 0; i < N; i++) {
+            t[i] = (probe)PROBE;
+            t[i].leave = &leave, t[i].settled = &settled;
+            expect_eq(weir_run(r.p, &t[i].task, r.m), 0);
+        }
+        expect_eq(weir_pool_resume(r.p), 0);
+        while (stats_of(r.p).running < N)
+            sched_yield();
+        gate_open(&leave);
+        main_until(r.m, &settled, (long)(round + 1) * N);
+    }
+    rig_close(&r);
+}
+
 TEST(pause_and_resume_of_a_closed_pool_say_so)
 {
     rig r;
@@ -331,7 +359,8 @@ TEST(bad_run_options_are_refused)
     expect_eq(t.dones, 1);
 }
 
-SUITE(queue, tasks_start_in_the_order_of_submission,
+SUITE(queue, many_sleepers_come_to_tasks_that_wait_for_each_other,
+      tasks_start_in_the_order_of_submission,
       tasks_with_a_deadline_keep_their_place_among_those_without, a_higher_level_starts_first,
       every_32nd_pick_serves_the_lowest_level, the_32nd_pick_passes_over_the_middle_level,
       a_capped_level_leaves_the_other_threads_to_the_others,

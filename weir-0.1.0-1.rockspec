@@ -102,6 +102,7 @@ build = {
         "bindings/lua/shared/progress.c",
         "bindings/lua/shared/shared.c",
         "bindings/lua/threads/coroutine.c",
+        "bindings/lua/threads/on_cancel.c",
         "bindings/lua/threads/open.c",
         "bindings/lua/threads/random.c",
         "bindings/lua/threads/run.c",

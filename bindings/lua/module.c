@@ -93,6 +93,8 @@ static int in_pool(lua_State *L)
 static int cancelled(lua_State *L)
 {
     wl_thread *w = wl_thread_of(L);
+    if (w)
+        w->looks = 1;
     lua_pushboolean(L, w && w->job && weir_cancel_requested(&w->job->u.task));
     return 1;
 }
@@ -127,6 +129,7 @@ int luaopen_weir_core(lua_State *L)
     wl_main_register(L);
     wl_open_register(L);
     wl_run_register(L);
+    wl_on_cancel_register(L);
     wl_future_register(L);
     wl_call_register(L);
     wl_signal_register(L);

@@ -17,6 +17,9 @@
  * A task that waits in weir is woken, too: `asleep` looks for the request under the lock
  * under which the canceller looks for a sleeper. No main closes while one sleeps in it.
  *
+ * A task that has asked whether it was cancelled (`looks`) is not stopped by the hook: it
+ * looks again, and goes on to its end. The signal ends its sleeps all the same.
+ *
  * What the signal does not stop in time (C that does not return, loops that LuaJIT
  * compiled) is abandoned, see runtime/deadline.c.
  */
@@ -74,7 +77,7 @@ static void on_signal(int number)
     (void)number;
     int        error = errno;
     wl_thread *w = self;
-    if (w && w->job && !w->left && weir_cancel_requested(&w->job->u.task)) {
+    if (w && w->job && !w->left && !w->looks && weir_cancel_requested(&w->job->u.task)) {
         w->stopping = 1;
         set_hook(w->current);
     }
@@ -106,7 +109,7 @@ bool wl_cancel_begin(wl_thread *w, wl_job *j)
 {
     self = w;
     w->current = w->L;
-    w->left = 0;
+    w->left = w->looks = 0;
     w->job = j;
     wl_lock(j);
     j->thread = pthread_self();

@@ -53,6 +53,7 @@ struct wl_job {
     int      ended;  /* 0, or what its future is over with, before its task was: doc/states.md */
     uint32_t key;    /* 0: none, nobody ever waited */
     wl_job  *next;   /* of the told */
+    wl_job  *under_way, **link; /* in its main's list; link is NULL: in none */
 };
 
 /* A future, its memory in Lua. */

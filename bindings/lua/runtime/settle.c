@@ -31,6 +31,27 @@ static int outcome_of(wl_job *j, int outcome)
     return WEIR_ETIMEDOUT;
 }
 
+/* A main that is closed leaves its list as it is, and nobody reads it. */
+void wl_job_list(wl_job *j)
+{
+    wl_main *m = j->main;
+    j->under_way = m->under_way;
+    j->link = &m->under_way;
+    if (j->under_way)
+        j->under_way->link = &j->under_way;
+    m->under_way = j;
+}
+
+static void unlist(wl_job *j)
+{
+    if (!j->link)
+        return;
+    *j->link = j->under_way;
+    if (j->under_way)
+        j->under_way->link = j->link;
+    j->link = NULL;
+}
+
 /* Consumes the core's reference. */
 void wl_job_settle(wl_job *j, int outcome)
 {
@@ -43,6 +64,8 @@ void wl_job_settle(wl_job *j, int outcome)
     bool here = !atomic_load(&j->main->closed);
     if (here && j->given_up)
         j->main->cancelled--;
+    if (here)
+        unlist(j);
     if (here && must_tell(j)) {
         wl_main_tell(j->main, j);
     } else {

@@ -22,6 +22,8 @@ struct wl_thread {
     lua_State *volatile current; /* coroutine of L that runs */
     volatile sig_atomic_t stopping;  /* the task is being stopped */
     volatile sig_atomic_t left;      /* it has ended: what came of it is being kept */
+    volatile sig_atomic_t looks;     /* its task looks for a cancel: no hook stops it */
+    bool                  on_cancel; /* it has functions for that, see threads/on_cancel.c */
     wl_owner             *owner;     /* of the mutexes that the task has locked, or NULL */
     int                   code;      /* what its run returns */
     bool                  has_state; /* init was given: its value is every task's first argument */

@@ -99,7 +99,9 @@ static int submit(wl_job *j, weir_run_options *o)
     j->submitted = true;
     wl_main_count(j->main, 1);
     int rc = weir_run_with(j->pool->weir, &j->u.task, o);
-    if (rc != 0) {
+    if (rc == 0) {
+        wl_job_list(j);
+    } else {
         j->submitted = false;
         wl_main_count(j->main, -1);
         wl_job_unref(j);
@@ -205,6 +207,22 @@ static int job_post(lua_State *L)
     return 1;
 }
 
+/* pool -> the keys, as a list, of the futures that are over now because they are cancelled */
+static int cancel_all(lua_State *L)
+{
+    wl_pool *p = wl_pool_check(L, 1);
+    wl_main *m = wl_main_look(L);
+    int      n = 0;
+    lua_newtable(L);
+    for (wl_job *j = m ? m->under_way : NULL; j; j = j->under_way) {
+        if (j->pool != p || !wl_job_end(j, WEIR_ECANCELED, p->cancel_ns) || !j->key)
+            continue;
+        lua_pushinteger(L, (lua_Integer)j->key);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
 /* module -> module */
 void wl_run_register(lua_State *L)
 {
@@ -212,4 +230,5 @@ void wl_run_register(lua_State *L)
     wl_method(L, "submit", job_submit);
     wl_method(L, "run", job_run);
     wl_method(L, "post", job_post);
+    wl_method(L, "cancel_all", cancel_all);
 }

@@ -476,6 +476,8 @@ static void run_job(wl_thread *w, wl_job *j)
     wl_cancel_unhook(w->L);
     lua_settop(w->L, 0);
     unblock(w);
+    if (w->on_cancel)
+        wl_on_cancel_end(w, weir_cancel_requested(&j->u.task));
     if (w->pool->own_globals)
         wl_globals_go_home(w->L);
     if (w->state->main) /* few tasks need one */

@@ -18,6 +18,9 @@ int  wl_thread_nice(void); /* the calling thread's */
 void wl_coroutine_follow(lua_State *L, wl_thread *w); /* in its new state */
 void wl_random_seed(lua_State *L);                    /* its libraries are open */
 
+void wl_on_cancel_end(wl_thread *w, bool cancelled); /* its task has ended */
+void wl_on_cancel_register(lua_State *L);
+
 void wl_open_register(lua_State *L);
 void wl_run_register(lua_State *L);
 

@@ -78,6 +78,9 @@ function weir.metrics() end
 ---@return boolean
 function weir.cancelled() end
 
+---@param f fun()
+function weir.on_cancel(f) end
+
 ---@param f function
 ---@param ... any
 ---@return any ...
@@ -145,6 +148,16 @@ function task:run(f, ...) end
 ---@class weir.close.options
 ---@field drain? boolean
 ---@field timeout? number seconds; not for close_async
+
+function pool:cancel_all() end
+
+---@param f function
+---@param list any[]
+---@param ... any
+---@return any[]? results
+---@return any problem
+---@return integer? index
+function pool:map(f, list, ...) end
 
 ---@param how? weir.close.options
 ---@return boolean? closed

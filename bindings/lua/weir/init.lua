@@ -112,10 +112,34 @@ function weir.in_task(...)
 end
 
 --- In a task: whether it was cancelled, and should return.
+--
+-- A task that has asked is not stopped by an error any more. What it still does after the answer
+-- true runs to its end, so that it can leave things in order; its result is discarded. A task
+-- that goes on longer than the cancel_timeout of its pool is abandoned. Waits of weir and
+-- system calls are interrupted all the same.
 -- @treturn boolean false outside a task
 function weir.cancelled(...)
   check.none("weir.cancelled", 1, ...)
   return core.cancelled()
+end
+
+--- In a task: has f called if the task is cancelled, by future:cancel, by its timeout or by
+-- pool:cancel_all. f runs on the task's thread, in its state, when the task has ended, whether an
+-- error stopped it or it returned; of several functions the last one given comes first. Nothing
+-- stops f, but a thread that has not returned within the cancel_timeout of its pool is abandoned.
+-- weir.in_task() is false in f. An error of f goes to weir.on_unhandled of the thread's state.
+--
+--    local name = os.tmpname()
+--    weir.on_cancel(function() os.remove(name) end)
+-- @tparam function f
+function weir.on_cancel(f, ...)
+  check.none("weir.on_cancel", 2, ...)
+  check.is(is_function, "weir.on_cancel: argument 1", f)
+  if not core.in_task() then error("weir.on_cancel: called outside a task", 2) end
+  core.on_cancel(function()
+    local ok, problem = pcall(f)
+    if not ok then weir.report(problem) end
+  end)
 end
 
 local function unblocked(ok, ...)

@@ -141,16 +141,17 @@ end
 
 local pools = setmetatable({}, { __mode = "k" }) -- those to be closed at the end
 
---- A pool of weir.nvim. The methods resize and stats are those of weir.pool.
+--- A pool of weir.nvim. The methods cancel_all, resize and stats are those of weir.pool.
 -- @type pool
 
 local pool = {}
+local FORWARDED = { cancel_all = true, resize = true, stats = true }
 
 local check_self = check.receiver("pool", function(value) return getmetatable(value) == pool end)
 
 function pool:__index(name)
   local method = pool[name]
-  if method ~= nil or name ~= "resize" and name ~= "stats" then return method end
+  if method ~= nil or not FORWARDED[name] then return method end
   return function(_, ...) return self.handle[name](self.handle, ...) end
 end
 
@@ -170,15 +171,7 @@ function pool:run(f, ...)
   local packed, call = pcall(weir.pack, f, ...)
   if not packed then raise("run", call) end
   local lua, c = paths()
-  local future, problem = self.task:run(enter, lua, c, call)
-  if future then self.futures[future] = true end
-  return future, problem
-end
-
---- Cancels every task of the pool that has not ended, as future:cancel does.
-function pool:cancel_all()
-  check_self(self, "cancel_all")
-  for future in pairs(self.futures) do future:cancel() end
+  return self.task:run(enter, lua, c, call)
 end
 
 --- weir.pool's close.
@@ -234,7 +227,6 @@ function nvim.pool(given)
   if not handle then return nil, problem end
   local self = setmetatable({
     handle = handle,
-    futures = setmetatable({}, { __mode = "k" }),
     exit_timeout = given.exit_timeout or 1,
     task = handle:task { cancellable = given.cancellable ~= false },
   }, pool)

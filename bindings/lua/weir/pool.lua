@@ -280,6 +280,78 @@ function pool:post(f, ...)
   return true
 end
 
+--- Cancels every task of the pool that this state has submitted by run and that has not ended, as
+-- future:cancel does.
+function pool:cancel_all(...)
+  check_self(self, "cancel_all", 1, ...)
+  local keys = core.cancel_all(self)
+  for i = 1, #keys do mailbox.cancelled(keys[i]) end
+end
+
+local function start(self, f, ...)
+  local future, problem = run(self, f, ...)
+  if problem == "full" and core.waits(self) then return submit(self, NO_OPTIONS, f, ...) end
+  return future, problem
+end
+
+-- Where the queue is full, the oldest call is waited for, and there is space.
+local function start_in_turn(self, futures, oldest, f, ...)
+  local future, problem = start(self, f, ...)
+  while problem == "full" and futures[oldest] do
+    futures[oldest]:wait()
+    oldest = oldest + 1
+    future, problem = start(self, f, ...)
+  end
+  return future, problem, oldest
+end
+
+local function cancel_from(futures, first)
+  for i = first, #futures do futures[i]:cancel() end
+end
+
+local function collect(futures)
+  local results = {}
+  for i = 1, #futures do
+    local ok, value = futures[i]:get()
+    if not ok then
+      cancel_from(futures, i + 1)
+      return nil, value, i
+    end
+    results[i] = value
+  end
+  return results
+end
+
+--- Has the pool call f(value, ...), or f(state, value, ...) in a pool with init, for each value of
+-- a list, and waits for all as future:get does. Where the queue is full it waits for space.
+-- @tparam function f
+-- @tparam table list
+-- @param ... further arguments of each call. Raises if one cannot cross
+-- @treturn ?table the first result of each call, in the order of the list; nil if one failed.
+--   The calls that have not ended are cancelled then
+-- @return then its error, or "full" or "closed"
+-- @treturn ?int then the index of the value
+function pool:map(f, list, ...)
+  check_self(self, "map")
+  check.is(kinds["function"], "map: argument 1", f)
+  check.is(kinds.table, "map: argument 2 (list)", list)
+  local futures, oldest = {}, 1
+  for i = 1, #list do
+    local future, problem
+    future, problem, oldest = start_in_turn(self, futures, oldest, f, list[i], ...)
+    futures[i] = future or nil
+    if future == false then
+      cancel_from(futures, 1)
+      error(("map: %s"):format((problem:gsub("^argument 2", ("list[%d]"):format(i)))), 2)
+    elseif not future then
+      cancel_from(futures, 1)
+      return nil, problem, i
+    end
+  end
+  look_after()
+  return collect(futures)
+end
+
 local task = {}
 task.__index = task
 
@@ -406,6 +478,13 @@ end
 function pool:stats(...)
   check_self(self, "stats", 1, ...)
   return core.stats(self)
+end
+
+-- For `local pool <close> = assert(weir.pool {})` of Lua 5.4.
+function pool:__close()
+  local ok, problem
+  if core.in_pool(self) then ok, problem = self:close_async() else ok, problem = self:close() end
+  if not ok then mailbox.report(problem) end
 end
 
 function pool:__tostring()

@@ -64,6 +64,7 @@ for my $row (@rows) {
     }
 }
 
+my $height = 200 + 15 * $line;
 my ($plots, $data) = ("", "");
 for my $panel ("pinned", "free") {
     my @series;
@@ -79,7 +80,6 @@ for my $panel ("pinned", "free") {
     $plots .= "set title '$title'\n" . ($panel eq "free" ? "set key at screen 0.98,@{[10 / $height]} right bottom\nunset ytics\n" : "unset key\n") . "plot " . join(", ", @series) . "\n";
 }
 
-my $height = 200 + 15 * $line;
 open my $gnuplot, "|-", "gnuplot" or die "picture: gnuplot: $!\n";
 print $gnuplot <<"END";
 set terminal svg size 1200,$height enhanced font 'sans-serif,11' background rgb 'white'

@@ -153,7 +153,7 @@ static int expect(weir_remote *farm, wr_flight *f, weir_main *main)
     return 0;
 }
 
-static int enter(weir_remote *farm, wr_flight *f, weir_main *main)
+static int let_in(weir_remote *farm, wr_flight *f, weir_main *main)
 {
     wr_debts debts;
     wr_lock(farm, &debts);
@@ -188,7 +188,7 @@ int weir_remote_run(weir_remote *farm, weir_job *job, const char *name, const vo
                        size);
     wr_farm_ref(farm);
     code = wr_make_id(f->known.id);
-    code = code ? code : enter(farm, f, options->deliver_to);
+    code = code ? code : let_in(farm, f, options->deliver_to);
     if (code)
         wr_flight_unref(f);
     return code;

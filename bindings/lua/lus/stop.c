@@ -44,7 +44,7 @@ static void spend(wl_actor *a, uint64_t steps)
     a->entered = now;
 }
 
-static void look(lua_State *L, lua_Debug *ar)
+static void count_steps(lua_State *L, lua_Debug *ar)
 {
     (void)ar;
     wl_actor *a = wl_lus_of(L)->actor;
@@ -57,7 +57,7 @@ void wl_stop_check(lua_State *L, wl_actor *a)
 {
     if (!atomic_load(&a->stop))
         return;
-    lua_sethook(L, look, LUA_MASKCOUNT, 1);
+    lua_sethook(L, count_steps, LUA_MASKCOUNT, 1);
     luaL_error(L, "%s", wl_stop_text(a));
 }
 
@@ -256,6 +256,6 @@ void wl_stop_prepare(lua_State *L, wl_actor *a)
     take_away(L, "sethook", "debug.sethook");
     take_away(L, "setmetatable", "debug.setmetatable");
     lua_pop(L, 1);
-    lua_sethook(L, look, LUA_MASKCOUNT, STEPS); /* coroutines have it from who makes them */
+    lua_sethook(L, count_steps, LUA_MASKCOUNT, STEPS); /* coroutines have it from who makes them */
     begin_memory(L, a);
 }

@@ -92,9 +92,9 @@ return {
   -- They act on what the state holds already, or on its own waits. run_in_main refuses outside of a
   -- task; close ends what its holder opened.
   own = words [[
-    blocking_begin blocking_end c_function cancel cancelled clock close_async close_blocking dispatch fail
+    blocking_begin blocking_end c_function cancel cancel_all cancelled clock close_async close_blocking dispatch fail
     failure fd finish held in_pool in_task is_future is_mutex is_own is_owner is_pool key line_up mail
-    mutex_unlock name note_failure on_call on_unhandled over owner_end owner_new pending poll polled
+    mutex_unlock name note_failure on_call on_cancel on_unhandled over owner_end owner_new pending poll polled
     progress_is_wanted progress_key progress_sentinel register run_in_main space stats take told traceback
     turn turned unpack wait waits watch
     functions op_arm op_block op_in_main op_left op_try set_suspender ]],

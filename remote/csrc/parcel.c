@@ -92,6 +92,11 @@ static int add_method(wr_parcel *p, const amqp_method_t *method)
         p->event.tag = m->delivery_tag;
         p->event.redelivered = m->redelivered;
         p->event.consumer = slice(m->consumer_tag);
+    } else if (method->id == AMQP_BASIC_GET_OK_METHOD) {
+        const amqp_basic_get_ok_t *m = method->decoded;
+        begin(p, WR_DELIVERED, m->routing_key);
+        p->event.tag = m->delivery_tag;
+        p->event.redelivered = m->redelivered;
     } else if (method->id == AMQP_BASIC_RETURN_METHOD) {
         begin(p, WR_RETURNED, ((const amqp_basic_return_t *)method->decoded)->routing_key);
     } else if (method->id == AMQP_BASIC_ACK_METHOD) {

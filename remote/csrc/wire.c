@@ -293,12 +293,39 @@ int wr_wire_give_back(wr_wire *wire, uint64_t tag, bool again)
 
 /* ---- queues -------------------------------------------------------------------------------- */
 
-int wr_wire_exists(wr_wire *wire, const char *queue, bool *exists)
+int wr_wire_look(wr_wire *wire, const char *queue, bool *exists, unsigned *waiting,
+                 unsigned *consumers)
 {
     if (open_channel(wire, ASKING) != 0)
         return -1;
-    amqp_queue_declare(wire->connection, ASKING, text(queue), 1, 0, 0, 0, amqp_empty_table);
+    amqp_queue_declare_ok_t *ok =
+        amqp_queue_declare(wire->connection, ASKING, text(queue), 1, 0, 0, 0, amqp_empty_table);
+    *waiting = ok ? ok->message_count : 0;
+    *consumers = ok ? ok->consumer_count : 0;
     return asked(wire, ASKING, exists);
+}
+
+int wr_wire_exists(wr_wire *wire, const char *queue, bool *exists)
+{
+    unsigned waiting, consumers;
+    return wr_wire_look(wire, queue, exists, &waiting, &consumers);
+}
+
+/* The answer to a get is the method that a parcel begins with. */
+int wr_wire_get(wr_wire *wire, const char *queue, bool *there)
+{
+    amqp_rpc_reply_t r = amqp_basic_get(wire->connection, JOBS, text(queue), 0);
+    amqp_frame_t     frame = {.frame_type = AMQP_FRAME_METHOD, .channel = JOBS};
+    *there = false;
+    if (reply(wire, r) != 0)
+        return -1;
+    if (r.reply.id != AMQP_BASIC_GET_OK_METHOD)
+        return 0;
+    frame.payload.method = r.reply;
+    *there = true;
+    if (wr_parcel_add(&wire->parcel[JOBS], &frame) != 0)
+        return fail(wire, "a message while another one arrives");
+    return 0;
 }
 
 static int declare(wr_wire *w, const char *queue, amqp_table_entry_t *argument)

@@ -79,6 +79,9 @@ int wr_wire_give_back(wr_wire *wire, uint64_t tag, bool again); /* again: to the
 
 /* *exists: whether the server has a queue of that name. */
 int wr_wire_exists(wr_wire *wire, const char *queue, bool *exists);
+/* The same, and how many messages wait in it, and how many consume it. */
+int wr_wire_look(wr_wire *wire, const char *queue, bool *exists, unsigned *waiting,
+                 unsigned *consumers);
 int wr_wire_declare_reply(wr_wire *wire, const char *queue, int64_t life_ns);
 /* quorum, durable; what exists otherwise is an error. */
 int wr_wire_declare(wr_wire *wire, const char *queue);
@@ -86,6 +89,8 @@ int wr_wire_declare_cancel(wr_wire *wire);
 int wr_wire_prefetch(wr_wire *wire, unsigned n);
 int wr_wire_consume(wr_wire *wire, const char *queue, const char *consumer);
 int wr_wire_stop(wr_wire *wire, const char *consumer);
+/* Asks for one message: if *there, it is the next WR_DELIVERED, to be acknowledged. */
+int wr_wire_get(wr_wire *wire, const char *queue, bool *there);
 /* A queue of this connection's own, bound to the exchange of cancels. *there: whether the
  * exchange is. Its deliveries need no ack. */
 int wr_wire_hear_cancels(wr_wire *wire, const char *consumer, bool *there);

@@ -10,9 +10,9 @@
 
 /* clang-format off */
 #define SUITES(X) \
-    X(url) X(rooms) X(options) X(local) X(handlers) X(limits) X(closing) X(sweep)
+    X(url) X(rooms) X(options) X(local) X(handlers) X(limits) X(closing) X(frames) X(sweep)
 #define SERVER_SUITES(X) \
-    X(served) X(lost) X(programs) X(restart)
+    X(served) X(lost) X(programs) X(hostile) X(restart)
 /* clang-format on */
 
 #define DECLARE(room) Suite *room##_suite(void);

@@ -9,7 +9,8 @@
 #   stop DIR    ends the server and its epmd
 #   alarm DIR on|off    a memory alarm
 #   list DIR    each queue with its messages
-# Ports and names are in DIR/env, the url in DIR/url. Ends nothing but what it has started.
+# Ports and names are in DIR/env, the url in DIR/url; with TLS in DIR/tls_url, and the authority
+# that signed its certificate, which is for localhost, in DIR/ca.pem. Ends nothing but what it has started.
 set -eu
 command=$1 dir=$2
 
@@ -19,9 +20,19 @@ free_ports() { # N
         print join(" ", map { $_->sockport } @s), "\n"' "$1"
 }
 
+certificate() { # an authority of our own, and what it signs for localhost
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=test authority' \
+        -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
+    openssl req -newkey rsa:2048 -nodes -subj '/CN=localhost' \
+        -keyout "$dir/server.key" -out "$dir/server.csr" 2>/dev/null
+    openssl x509 -req -in "$dir/server.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial \
+        -days 2 -extfile <(echo 'subjectAltName=DNS:localhost') -out "$dir/server.pem" 2>/dev/null
+}
+
 make() {
     mkdir -p "$dir"
-    read -r amqp epmd dist < <(free_ports 3)
+    read -r amqp epmd dist tls < <(free_ports 4)
+    certificate
     cat >"$dir/env" <<END
 export HOME='$dir' LANG=C.UTF-8 ERL_EPMD_PORT=$epmd ERL_EPMD_ADDRESS=127.0.0.1
 export RABBITMQ_NODENAME=weir$amqp@localhost RABBITMQ_NODE_PORT=$amqp RABBITMQ_DIST_PORT=$dist
@@ -34,6 +45,11 @@ END
     echo '[].' >"$dir/plugins"
     cat >"$dir/rabbitmq.conf" <<END
 listeners.tcp.default = 127.0.0.1:$amqp
+listeners.ssl.default = 127.0.0.1:$tls
+ssl_options.cacertfile = $dir/ca.pem
+ssl_options.certfile = $dir/server.pem
+ssl_options.keyfile = $dir/server.key
+ssl_options.verify = verify_none
 load_definitions = $dir/definitions.json
 log.file.level = warning
 collect_statistics_interval = 60000
@@ -53,6 +69,7 @@ END
    "definition": {"max-length": 2, "overflow": "reject-publish"}}]}
 END
     echo "amqp://127.0.0.1:$amqp" >"$dir/url"
+    echo "amqps://localhost:$tls" >"$dir/tls_url"
 }
 
 # Where the package has it, because the one on PATH changes the user. In a session of its own,

@@ -12,7 +12,7 @@
 #define SUITES(X) \
     X(url) X(rooms) X(options) X(local) X(handlers) X(limits) X(closing) X(frames) X(sweep)
 #define SERVER_SUITES(X) \
-    X(served) X(lost) X(programs) X(hostile) X(restart)
+    X(served) X(lost) X(tls) X(programs) X(hostile) X(chaos) X(restart)
 /* clang-format on */
 
 #define DECLARE(room) Suite *room##_suite(void);

@@ -28,6 +28,13 @@ static int64_t declared_at;
 
 const char *server_url(void) { return url; }
 
+const char *server_file(const char *name)
+{
+    static char path[400];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
 static int run_command(char *const argv[])
 {
     pid_t pid;

@@ -14,6 +14,7 @@
 void        server_begin(void);
 void        server_end(void); /* ends what server_begin has started */
 const char *server_url(void);
+const char *server_file(const char *name); /* a file of its folder; static memory */
 void        server_do(const char *command, const char *argument); /* of broker.sh; waits */
 
 /* Short intervals, so that tests are short. */

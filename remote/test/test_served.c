@@ -240,6 +240,98 @@ TEST(a_timeout_settles_and_the_handler_is_asked_to_stop)
     client_close(&c);
 }
 
+TEST(a_job_that_is_cancelled_in_its_queue_settles_at_once)
+{
+    client c;
+    worker w;
+    errand e = ERRAND, after = ERRAND;
+    client_open(&c, NULL);
+    submit(c.farm, &e, c.m, "echo", "x");
+    TURN_UNTIL(c, stats(c.farm).confirmed == 1);
+    expect_eq(weir_remote_cancel(&e.job), 0);
+    expect_eq(outcome_of(c.m, &e), WEIR_ECANCELED);
+    worker_start(&w, "echo", NULL); /* it may run all the same: nobody takes its answer */
+    expect_eq(ask(c.farm, &after, c.m, "echo", "y"), 0);
+    worker_stop(&w);
+    client_close(&c);
+    expect_eq(e.dones, 1);
+}
+
+TEST(a_client_that_drains_waits_for_its_answers)
+{
+    client c;
+    worker w;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    worker_start(&w, "holds", NULL);
+    submit(c.farm, &e, c.m, "holds", "x");
+    worker_says(&w, "holds");
+    expect_eq(weir_remote_close(c.farm, WEIR_REMOTE_DRAIN, c.m, 0), WEIR_ETIMEDOUT);
+    expect_eq(e.dones, 0);
+    worker_go_on(&w);
+    client_close(&c);
+    expect_eq(e.dones, 1);
+    expect_eq(e.outcome, 0);
+    worker_stop(&w);
+}
+
+TEST(a_client_that_closes_by_cancel_has_its_worker_asked_to_stop)
+{
+    client c;
+    worker w;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    worker_start(&w, "stops", NULL);
+    submit(c.farm, &e, c.m, "stops", "x");
+    worker_says(&w, "stops ");
+    expect_eq(weir_remote_close(c.farm, WEIR_REMOTE_CANCEL, c.m, -1), 0);
+    expect_eq(outcome_of(c.m, &e), WEIR_ECLOSED);
+    worker_says(&w, "stopped");
+    worker_stop(&w);
+    main_end(c.m);
+}
+
+static char warning[512];
+
+static void keeps_warning(void *arg, int code, const char *sentence)
+{
+    (void)arg;
+    if (code == WEIR_EINVAL)
+        snprintf(warning, sizeof warning, "%s", sentence);
+}
+
+TEST(serve_warns_of_a_run_within_longer_than_the_server_waits)
+{
+    client              c;
+    weir_pool          *pool;
+    weir_handler        h = {"echo", echo, SECONDS(9)};
+    weir_pool_options   one = pool_of(1);
+    weir_remote_options o = server_options();
+    o.consumer_timeout_ns = SECONDS(5);
+    o.on_event = keeps_warning;
+    client_open(&c, &o);
+    expect_eq(weir_pool_open(&pool, &one), 0);
+    expect_eq(weir_remote_serve(c.farm, pool, &h, 1), 0);
+    expect(has(warning, "consumer_timeout") && has(warning, "weir.echo"));
+    client_close(&c);
+    pool_end(pool);
+}
+
+TEST(a_pool_with_a_queue_limit_does_not_serve_a_server)
+{
+    client            c;
+    weir_pool        *pool;
+    weir_handler      h = {"echo", echo, 0};
+    weir_pool_options small = pool_of(1);
+    small.queue_limit = 9;
+    client_open(&c, NULL);
+    expect_eq(weir_pool_open(&pool, &small), 0);
+    expect_eq(weir_remote_serve(c.farm, pool, &h, 1), WEIR_EINVAL);
+    expect(has(weir_remote_error(), "queue_limit"));
+    client_close(&c);
+    pool_end(pool);
+}
+
 TEST(a_worker_that_is_told_to_end_finishes_what_it_has)
 {
     client c;
@@ -285,5 +377,10 @@ SUITE(served, a_job_comes_back_from_another_process, a_job_waits_in_its_queue_fo
       a_full_queue_refuses, a_job_that_nobody_starts_expires_and_is_not_started_later,
       a_job_that_was_started_in_time_does_not_expire,
       a_timeout_settles_and_the_handler_is_asked_to_stop,
+      a_job_that_is_cancelled_in_its_queue_settles_at_once,
+      a_client_that_drains_waits_for_its_answers,
+      a_client_that_closes_by_cancel_has_its_worker_asked_to_stop,
+      serve_warns_of_a_run_within_longer_than_the_server_waits,
+      a_pool_with_a_queue_limit_does_not_serve_a_server,
       a_worker_that_is_told_to_end_finishes_what_it_has,
       a_client_that_forks_goes_on_and_its_child_is_refused)

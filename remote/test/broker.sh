@@ -55,9 +55,14 @@ log.file.level = warning
 collect_statistics_interval = 60000
 END
     cat >"$dir/definitions.json" <<'END'
-{"users": [{"name": "guest", "password": "guest", "tags": "administrator"}],
+{"users": [{"name": "guest", "password": "guest", "tags": "administrator"},
+           {"name": "client", "password": "c", "tags": ""}, {"name": "worker", "password": "w", "tags": ""}],
  "vhosts": [{"name": "/"}],
- "permissions": [{"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}],
+ "permissions": [{"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
+  {"user": "client", "vhost": "/", "configure": "^weir\\.reply\\.", "read": "^weir\\.reply\\.",
+   "write": "^(amq\\.default|weir\\.cancel)$"},
+  {"user": "worker", "vhost": "/", "configure": "^amq\\.gen", "read": "^(weir\\.|amq\\.gen)",
+   "write": "^(amq\\.default|amq\\.gen.*)$"}],
  "policies": [
   {"vhost": "/", "name": "weir", "pattern": "^weir\\.(?!reply\\.|dead)", "apply-to": "queues", "priority": 0,
    "definition": {"delivery-limit": 20, "dead-letter-exchange": "", "dead-letter-routing-key": "weir.dead",

@@ -157,6 +157,33 @@ static void until_confirmed(client *c, errand *e) { TURN_UNTIL(*c, is_confirmed(
 
 /* ---- clients ------------------------------------------------------------------------------- */
 
+/* Nobody can know whether the server has it, so it is published again, under the same id. */
+TEST(a_job_that_was_not_confirmed_is_published_again)
+{
+    client              c;
+    worker              w;
+    proxy               p;
+    errand              first = ERRAND, e = ERRAND;
+    weir_remote_options o = server_options();
+    proxy_start(&p);
+    o.url = p.url;
+    client_open(&c, &o);
+    worker_start(&w, "echo", NULL);
+    expect_eq(ask(c.farm, &first, c.m, "echo", "x"), 0);
+    proxy_freeze(&p, "client");
+    submit(c.farm, &e, c.m, "echo", "y");
+    TURN_UNTIL(c, stats(c.farm).published == 2);
+    proxy_hang_up(&p);
+    TURN_UNTIL(c, !stats(c.farm).connected);
+    proxy_freeze(&p, "");
+    expect_eq(outcome_of(c.m, &e), 0);
+    expect_eq(stats(c.farm).republished, 1);
+    expect_eq(e.dones, 1);
+    worker_stop(&w);
+    client_close(&c);
+    proxy_end(&p);
+}
+
 TEST(a_client_that_was_cut_off_gets_its_answers_later)
 {
     client              c;
@@ -336,7 +363,8 @@ SUITE(lost, a_job_whose_worker_is_killed_runs_at_another,
       a_handler_that_hangs_is_given_up_and_the_job_runs_again,
       a_worker_that_stands_still_loses_its_job_to_another,
       a_worker_killed_after_its_reply_makes_the_job_run_twice_and_one_answer_count,
-      a_worker_that_was_cut_off_connects_again, a_client_that_was_cut_off_gets_its_answers_later,
+      a_worker_that_was_cut_off_connects_again, a_job_that_was_not_confirmed_is_published_again,
+      a_client_that_was_cut_off_gets_its_answers_later,
       a_client_away_for_longer_than_its_reply_queue_has_lost_its_jobs,
       a_job_of_a_client_that_died_runs_all_the_same,
       a_job_that_is_only_for_a_client_that_died_does_not_run,

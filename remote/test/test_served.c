@@ -291,6 +291,34 @@ TEST(a_client_that_closes_by_cancel_has_its_worker_asked_to_stop)
     main_end(c.m);
 }
 
+static void url_as(char out[128], const char *user)
+{
+    snprintf(out, 128, "amqp://%s@%s", user, server_url() + strlen("amqp://"));
+}
+
+/* The permissions of the guide's table. */
+TEST(users_with_the_least_permissions_run_and_cancel_jobs)
+{
+    client              c;
+    worker              w;
+    errand              e = ERRAND, s = ERRAND;
+    char                as_client[128], as_worker[128];
+    weir_remote_options o = server_options();
+    url_as(as_client, "client:c");
+    url_as(as_worker, "worker:w");
+    o.url = as_client;
+    client_open(&c, &o);
+    worker_start(&w, "echo,stops", as_worker);
+    expect_eq(ask(c.farm, &e, c.m, "echo", "x"), 0);
+    submit(c.farm, &s, c.m, "stops", "x");
+    worker_says(&w, "stops ");
+    expect_eq(weir_remote_cancel(&s.job), 0);
+    worker_says(&w, "stopped");
+    expect_eq(stats(c.farm).connects, 1);
+    worker_stop(&w);
+    client_close(&c);
+}
+
 static char warning[512];
 
 static void keeps_warning(void *arg, int code, const char *sentence)
@@ -380,6 +408,7 @@ SUITE(served, a_job_comes_back_from_another_process, a_job_waits_in_its_queue_fo
       a_job_that_is_cancelled_in_its_queue_settles_at_once,
       a_client_that_drains_waits_for_its_answers,
       a_client_that_closes_by_cancel_has_its_worker_asked_to_stop,
+      users_with_the_least_permissions_run_and_cancel_jobs,
       serve_warns_of_a_run_within_longer_than_the_server_waits,
       a_pool_with_a_queue_limit_does_not_serve_a_server,
       a_worker_that_is_told_to_end_finishes_what_it_has,

@@ -67,6 +67,21 @@ describe("a future", function()
     end
   end)
 
+  it("is still one when its value was read", function()
+    local future = pool:run(function() return 7 end)
+    future:get()
+    assert.are.equal("weir.future: over", tostring(future))
+    assert.are.equal("weir", getmetatable(future))
+    assert.is_true(weir.all { future })
+    assert.is_false(future:cancel())
+    assert.is_nil(future:traceback())
+    assert.are.same({ true, 7 }, { future:try() })
+    local function refusal(argument)
+      return select(2, pcall(pool.run, pool, function() end, argument))
+    end
+    assert.are.equal(refusal(pool:run(function() end)), refusal(future)) -- it cannot cross
+  end)
+
   it("gives nothing to try while its task runs", function()
     local future, leave = held()
     assert.are.equal(0, select("#", future:try()))

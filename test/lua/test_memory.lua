@@ -70,12 +70,39 @@ local FULL = [[
   os.exit(0)
 ]]
 
+-- Each task has a mailbox of its own, and a job in it that could be used again.
+local INNER = [[
+  local core = assert(package.cpath:match "^(.-)/%?%.so") .. "/weir/core.so"
+  local failing = assert(package.loadlib(core, "luaopen_weir_core_failing"))()
+  local outer, inner = assert(weir.pool { threads = 1 }), assert(weir.pool { threads = 1 })
+  local function held(n)
+    for i = 1, n do
+      local ok, sum = outer:run(function(p, k)
+        local _, two = p:run(function() return 2 end):get()
+        return k + two
+      end, inner, i):get()
+      assert(ok and sum == i + 2, sum)
+    end
+    for _ = 1, 3 do collectgarbage() end
+    return failing.alive()
+  end
+  held(10)
+  local before = held(10)
+  local more = held(100) - before
+  print(more < 50 or more)
+  os.exit(0)
+]]
+
 local leaks = rawget(_G, "jit") and os.getenv "WEIR_LUA_VARIANT" == "checked"
 
 describe("without memory", function()
   it("a send to a full worker keeps no message", function()
     if leaks then skip "LuaJIT itself leaks then, and asserts that it does not" end
     assert.are.equal("true\ttrue\nexit 0\n", program.run_failing(FULL))
+  end)
+
+  it("a job that is kept for the next task goes with its mailbox", function()
+    assert.are.equal("true\nexit 0\n", program.run_failing(INNER))
   end)
 
   for name, least in pairs(scenarios) do

@@ -57,6 +57,10 @@ int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options,
  * The state's thread; m is only read. */
 int wl_unpack(lua_State *L, const wl_message *m);
 
+/* The same, for a caller that holds nothing, so that an error of memory may leave it: a
+ * message of few plain values then needs no protected call. */
+int wl_unpack_plainly(lua_State *L, const wl_message *m);
+
 /* What m takes, bytecode not counted. Any thread. */
 size_t wl_message_size(const wl_message *m);
 

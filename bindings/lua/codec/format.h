@@ -122,6 +122,7 @@ struct wl_message {
     int number; /* of the first, as in wl_pack_options; like `what` for errors of the reader */
     const char   *what;
     bool          restricted; /* as in wl_pack_options */
+    bool          plain;      /* it was packed in the short way, see codec/plain.c */
     uint32_t      n_sides, max_sides;
     wl_side      *sides;
     size_t        size, capacity; /* of bytes */

@@ -446,6 +446,7 @@ static int attempt(wl_packer *p, int first, int n)
     for (int i = 0; i < n; i++)
         lua_pushvalue(L, first + i);
     p->m->n = n;
+    p->m->plain = false;
     begin_packing(p);
     int status = lua_pcall(L, n + 1, 0, 0);
     end_packing(p);

@@ -51,8 +51,8 @@ static bool has_side(wl_message *m)
 /* Only as the first value, so that none before it can be the same. */
 static bool plain_function(wl_packer *p, int i)
 {
-    if (p->m->size || p->options->strip || p->options->data || lua_iscfunction(p->L, i) ||
-        !wl_is_constant(p, i))
+    if (p->m->size || p->options->strip || p->options->data || p->options->restricted ||
+        lua_iscfunction(p->L, i) || !wl_is_constant(p, i))
         return false;
     wl_blob *b = has_side(p->m) ? wl_blob_of(p->L, i) : NULL;
     if (!b)
@@ -83,7 +83,7 @@ bool wl_pack_plain(wl_packer *p, int first, int n, wl_message **used)
     while (i < n && room_for(p, 16) && plain_value(p, first + i))
         i++;
     p->m->n = n;
-    if (i == n) {
+    if ((p->m->plain = i == n)) {
         *used = NULL;
         return true;
     }

@@ -429,9 +429,14 @@ static void resume_collector(lua_State *L, int kib_before)
 #define resume_collector(L, before) ((void)(before))
 #endif
 
+static wl_reader reader_of(lua_State *L, const wl_message *m)
+{
+    return (wl_reader){.L = L, .m = m, .at = m->bytes, .end = m->bytes + m->size, .hints = m->size};
+}
+
 int wl_unpack(lua_State *L, const wl_message *m)
 {
-    wl_reader r = {L, m, m->bytes, m->bytes + m->size, m->size, 0, 0, 0, false, 0, 0, 0};
+    wl_reader r = reader_of(L, m);
     if (!lua_checkstack(L, 4)) {
         lua_pushliteral(L, "stack overflow");
         return -1;
@@ -442,4 +447,16 @@ int wl_unpack(lua_State *L, const wl_message *m)
     int status = lua_pcall(L, 1, LUA_MULTRET, 0);
     resume_collector(L, before);
     return status == 0 ? m->n : -1;
+}
+
+enum { FEW_VALUES = 8 }; /* for which every C function has the stack */
+
+int wl_unpack_plainly(lua_State *L, const wl_message *m)
+{
+    if (!m->plain || m->n > FEW_VALUES)
+        return wl_unpack(L, m);
+    wl_reader r = reader_of(L, m);
+    while (r.root++ < m->n)
+        push_value(&r, take_u8(&r));
+    return m->n;
 }

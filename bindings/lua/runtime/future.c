@@ -145,8 +145,10 @@ static void keep(lua_State *L, wl_future *f, int index)
     default: return;
     }
     f->job->has_future = false;
-    wl_job_unref(f->job);
+    wl_job_keep(f->job);
     f->job = NULL;
+    lua_pushvalue(L, lua_upvalueindex(WL_KEPT));
+    lua_setmetatable(L, 1);
 }
 
 /* -> true, value */
@@ -178,7 +180,7 @@ static int job_take(lua_State *L)
 {
     wl_future *f = wl_is(L, 1, WL_FUTURE);
     if (!f)
-        f = wl_check(L, 1, wl_future_class);
+        f = wl_future_check(L, 1);
     wl_job *j = wl_future_job(L, f);
     if (!j)
         return push_kept(L, f);
@@ -194,7 +196,7 @@ static int job_take(lua_State *L)
         lua_pushstring(L, wl_word(WEIR_ECLOSED));
     else if (failed)
         push_error(L, j);
-    else if (j->result && wl_unpack(L, j->result) < 0) {
+    else if (j->result && wl_unpack_plainly(L, j->result) < 0) {
         lua_pushboolean(L, false);
         lua_replace(L, 2);
     } else if (j->kind == WL_TASK && lua_gettop(L) <= 3 && f->job == j)
@@ -285,11 +287,20 @@ static int on_unhandled(lua_State *L)
 /* value -> whether it is a future */
 static int is_future(lua_State *L)
 {
-    lua_pushboolean(L, wl_test(L, 1, wl_future_class) != NULL);
+    lua_pushboolean(L, wl_is(L, 1, WL_FUTURE) != NULL);
     return 1;
 }
 
-void wl_future_class_make(lua_State *L) { wl_class(L, wl_future_class, "future", job_gc); }
+void wl_future_class_make(lua_State *L)
+{
+    wl_class(L, wl_future_class, "future", job_gc);
+    wl_class(L, wl_kept_class, "kept_future", NULL);
+    lua_getfield(L, -1, "kept_future");
+    luaL_getmetatable(L, wl_future_class);
+    lua_getfield(L, -1, "__name"); /* which it says that it is */
+    lua_setfield(L, -3, "__name");
+    lua_pop(L, 2);
+}
 
 /* module -> module */
 void wl_future_register(lua_State *L)

@@ -36,19 +36,80 @@ void wl_job_unref(wl_job *j)
     free(j);
 }
 
-wl_job *wl_job_make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
+/* ---- those that are used again, with the memory of their message and their mains -------- */
+
+enum { MOST_SPARE = 64, MOST_BYTES = 4096 };
+
+/* Instead of wl_job_unref, on its main's thread. */
+void wl_job_keep(wl_job *j)
+{
+    wl_main *m = j->main;
+    if (atomic_load(&m->closed) || m->n_spare == MOST_SPARE || atomic_load(&j->refs) != 1 ||
+        !j->result || wl_message_size(j->result) > MOST_BYTES || j->call || j->traceback) {
+        wl_job_unref(j);
+        return;
+    }
+    j->result = wl_message_empty(j->result);
+    j->next = m->spare;
+    m->spare = j;
+    m->n_spare++;
+}
+
+void wl_jobs_drop_spare(wl_main *m)
+{
+    wl_job *j;
+    for (; (j = m->spare); m->n_spare--) {
+        m->spare = j->next;
+        wl_job_unref(j);
+    }
+}
+
+static wl_job *take_spare(wl_main *m)
+{
+    wl_job *j = m->spare;
+    if (!j)
+        return NULL;
+    m->spare = j->next;
+    m->n_spare--;
+    wl_main    *root = j->root;
+    wl_message *memory = j->result;
+    memset(j, 0, sizeof *j);
+    j->main = m, j->root = root, j->result = memory;
+    return j;
+}
+
+static wl_job *make(wl_main *m)
 {
     wl_job *j = malloc(sizeof *j); /* calloc knows no cache of the thread's own */
     if (!j)
-        luaL_error(L, "weir: not enough memory");
+        return NULL;
     memset(j, 0, sizeof *j);
+    wl_main_ref(j->main = m);
+    wl_main_ref(j->root = m);
+    return j;
+}
+
+static void set_root(wl_job *j, wl_main *root)
+{
+    if (j->root == root)
+        return;
+    wl_main_ref(root);
+    wl_main_unref(j->root);
+    j->root = root;
+}
+
+/* A task's has, as its result, the memory of a message, or NULL. */
+wl_job *wl_job_make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
+{
+    wl_job    *j = kind == WL_TASK ? take_spare(m) : NULL;
+    wl_thread *w = m->state->thread;
+    if (!j && !(j = make(m)))
+        luaL_error(L, "weir: not enough memory");
     atomic_init(&j->refs, 1);
     j->kind = kind;
     j->has_future = true;
     j->expired = WEIR_EEXPIRED;
-    wl_thread *w = m->state->thread;
-    wl_main_ref(j->main = m);
-    wl_main_ref(j->root = w && w->job ? w->job->root : m);
+    set_root(j, w && w->job ? w->job->root : m);
     if (p)
         wl_pool_use(j->pool = p);
     return j;
@@ -90,10 +151,13 @@ wl_job *wl_future_job(lua_State *L, const wl_future *f)
     return f->job;
 }
 
-wl_job *wl_job_at(lua_State *L, int index)
+wl_future *wl_future_check(lua_State *L, int index)
 {
-    return wl_future_job(L, wl_check(L, index, wl_future_class));
+    wl_future *f = wl_test(L, index, wl_kept_class);
+    return f ? f : wl_check(L, index, wl_future_class);
 }
+
+wl_job *wl_job_at(lua_State *L, int index) { return wl_future_job(L, wl_future_check(L, index)); }
 
 wl_job *wl_job_check(lua_State *L, int index)
 {

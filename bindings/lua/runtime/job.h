@@ -79,6 +79,8 @@ wl_job *wl_job_make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p); /*
 wl_job *wl_job_push(lua_State *L, enum wl_kind kind, wl_pool *p); /* -> future; may throw */
 void    wl_job_ref(wl_job *j);
 void    wl_job_unref(wl_job *j);
+void    wl_job_keep(wl_job *j); /* the same, on its main's thread: it may be used again */
+void    wl_jobs_drop_spare(wl_main *m);
 wl_job *wl_job_check(lua_State *L, int index); /* of a future that is not over */
 wl_job *wl_job_at(lua_State *L, int index);    /* NULL: all that is left is the value */
 int     wl_job_failed(wl_job *j, int outcome); /* no memory, thread or init: its outcome */
@@ -86,8 +88,9 @@ bool    wl_job_is_over(const wl_job *j);       /* for its state */
 bool    wl_job_is_untold(const wl_job *j);     /* a failure that no future tells */
 void    wl_job_gone(wl_job *j); /* it was told, or will not be; its main's thread, main open */
 
-wl_future *wl_future_push(lua_State *L);                    /* -> future without a job; may throw */
-wl_future *wl_future_new(lua_State *L);                     /* the same, without its metatable */
+wl_future *wl_future_push(lua_State *L); /* -> future without a job; may throw */
+wl_future *wl_future_new(lua_State *L);  /* the same, without its metatable */
+wl_future *wl_future_check(lua_State *L, int index);
 wl_job    *wl_future_job(lua_State *L, const wl_future *f); /* the same */
 
 #pragma GCC visibility pop

@@ -38,6 +38,7 @@ static void drop_told(wl_main *m)
         wl_job_unref(j);
     }
     wl_calls_drop(m);
+    wl_jobs_drop_spare(m);
 }
 
 /* Elsewhere than on its thread a main cannot be closed: then it stays, unread. */

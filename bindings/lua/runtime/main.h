@@ -54,7 +54,8 @@ struct wl_main {
     wl_deadline *due, **last_due;
     wl_call     *calls, **last_call;
     wl_ping     *pings, **last_ping;
-    unsigned     n_told;
+    wl_job      *spare; /* jobs to be used again */
+    unsigned     n_spare, n_told;
     uint32_t     told[WL_MOST_TOLD]; /* keys that Lua was told last */
 };
 

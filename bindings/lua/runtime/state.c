@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char wl_future_class[] = "weir.future", wl_pool_class[] = "weir.pool";
+const char wl_future_class[] = "weir.future", wl_kept_class[] = "weir.future ";
+const char wl_pool_class[] = "weir.pool";
 
 static char state_key; /* its address names the record in the registry */
 
@@ -80,6 +81,7 @@ static void push_method_upvalues(lua_State *L)
 {
     wl_state_push(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, wl_future_class);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, wl_kept_class);
     lua_rawgetp(L, LUA_REGISTRYINDEX, wl_pool_class);
 }
 
@@ -122,7 +124,8 @@ void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc
     luaL_newmetatable(L, type);
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, type);
-    set_gc(L, type, gc);
+    if (gc)
+        set_gc(L, type, gc);
     lua_pushliteral(L, "weir");
     lua_setfield(L, -2, "__metatable");
     lua_setfield(L, -2, name);

@@ -44,14 +44,15 @@ void     wl_key_push(lua_State *L, const wl_state *s, uint32_t key); /* -> numbe
 void     wl_key_give(wl_state *s, uint32_t key);
 void     wl_keys_forget(wl_state *s); /* its main has closed */
 
-extern const char wl_future_class[], wl_pool_class[];
+/* A future whose value is kept in it is of another class, which has no finalizer. */
+extern const char wl_future_class[], wl_kept_class[], wl_pool_class[];
 
 /* The function's upvalues are those below. table -> table */
 void wl_method(lua_State *L, const char *name, lua_CFunction fn);
-void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc);
+void wl_class(lua_State *L, const char *type, const char *name, lua_CFunction gc); /* or NULL */
 
 /* What every call asks for; in the registry it would be searched. */
-enum { WL_THIS_STATE = 1, WL_FUTURE, WL_POOL, WL_UPVALUES = WL_POOL };
+enum { WL_THIS_STATE = 1, WL_FUTURE, WL_KEPT, WL_POOL, WL_UPVALUES = WL_POOL };
 
 static inline wl_state *wl_this(lua_State *L)
 {
@@ -72,7 +73,8 @@ static inline void *wl_is(lua_State *L, int index, int class)
     void *u = lua_touserdata(L, index);
     if (!u || !lua_getmetatable(L, index))
         return NULL;
-    bool same = lua_rawequal(L, -1, lua_upvalueindex(class));
+    bool same = lua_rawequal(L, -1, lua_upvalueindex(class)) ||
+                (class == WL_FUTURE && lua_rawequal(L, -1, lua_upvalueindex(WL_KEPT)));
     lua_pop(L, 1);
     return same ? u : NULL;
 }

@@ -72,7 +72,7 @@ static wl_job *task_make(lua_State *L, wl_pool *p)
     j->u.task.run = wl_thread_run;
     j->u.task.done = task_done;
     j->u.task.release = task_release;
-    return wl_pack(L, 2, n, &options, &j->call) == 0 ? j : NULL;
+    return wl_pack_into(L, 2, n, &options, &j->result, &j->call) == 0 ? j : NULL;
 }
 
 /* pool f args... -> future, not submitted yet | false, why it cannot cross | nil, word */
@@ -181,7 +181,7 @@ static int job_run(lua_State *L)
 static int job_post(lua_State *L)
 {
     wl_need_unrestricted(L, "post");
-    wl_future *f = wl_check(L, 1, wl_future_class);
+    wl_future *f = wl_future_check(L, 1);
     wl_job    *j = f->job;
     luaL_argcheck(L, j && !j->submitted, 1, "it was submitted already");
     wl_main *root = j->root;

@@ -378,7 +378,7 @@ static void note_failure(lua_State *L)
 /* handler -> handler f state arguments... | handler error; false for an error */
 static bool push_call(lua_State *L, wl_thread *w)
 {
-    int n = wl_unpack(L, w->job->call);
+    int n = wl_unpack_plainly(L, w->job->call);
     w->job->call = wl_message_empty(w->job->call);
     if (n < 0)
         note_failure(L);

@@ -124,7 +124,7 @@ function future:__tostring()
 end
 
 for name, value in pairs(future) do
-  core.future[name] = value
+  core.future[name], core.kept_future[name] = value, value
 end
 
 local function check_list(list, name)

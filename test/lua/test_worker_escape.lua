@@ -259,6 +259,25 @@ describe("the main chunk, resumed while it waits,", function()
   end)
 end)
 
+-- On 5.1 whatever was given as an environment was taken for a table.
+describe("load with an environment", function()
+  it("takes tables alone, where that is not any value", function()
+    local path = folder.script "return 1"
+    local list = run([[
+      local path = ...
+      pledge("load", "fs:read=" .. path)
+      for _, f in ipairs { function(env) return load("return 1", "x", "t", env) end,
+        function(env) return loadfile(path, "t", env) end } do
+        for _, env in ipairs { 5, "x", true, print, io.stdout } do
+          local ok, g = pcall(f, env)
+          worker.message(ok and g() == 1 or not ok)
+        end
+      end]], path)
+    assert.are.equal(10, #list)
+    for _, v in ipairs(list) do assert.is_true(v) end
+  end)
+end)
+
 -- A module that a restricted state had written itself was required by who got a value of it.
 describe("a value of a restricted state", function()
   it("makes nobody load code", function()

@@ -10,6 +10,7 @@
 #include "lus/checks.h"
 #include "lus/path.h"
 #include "lus/script.h"
+#include "lus/stop.h"
 
 #include <string.h>
 
@@ -22,6 +23,9 @@ static int loaded(lua_State *L, int status, int i)
         return 2;
     }
     if (i && !lua_isnone(L, i) && lua_gettop(L) > i) {
+#if LUA_VERSION_NUM < 502
+        luaL_checktype(L, i, LUA_TTABLE); /* lua_setfenv takes anything for one */
+#endif
         lua_pushvalue(L, i);
 #if LUA_VERSION_NUM >= 502
         if (!lua_setupvalue(L, -2, 1))
@@ -54,6 +58,7 @@ static void gather(lua_State *L)
     lua_pushliteral(L, "");
     for (;;) {
         luaL_checkstack(L, 3, NULL);
+        wl_stop_look(L); /* a reader in C runs no hook */
         lua_pushvalue(L, 1);
         lua_call(L, 0, 1);
         if (!lua_isstring(L, -1) || lua_objlen(L, -1) == 0)

@@ -61,6 +61,13 @@ void wl_stop_check(lua_State *L, wl_actor *a)
     luaL_error(L, "%s", wl_stop_text(a));
 }
 
+void wl_stop_look(lua_State *L)
+{
+    wl_actor *a = wl_lus_of(L)->actor;
+    if (a && a->limits)
+        look(L, NULL);
+}
+
 void wl_slice_begin(wl_actor *a)
 {
     if (a->limits)

@@ -21,7 +21,8 @@ void        wl_stop_forget(wl_actor *a);                /* before the state is c
 void        wl_stop_set(wl_actor *a, enum wl_stop why);
 const char *wl_stop_text(const wl_actor *a);          /* NULL: it goes on */
 void        wl_stop_check(lua_State *L, wl_actor *a); /* raises when it is stopped */
-void        wl_slice_begin(wl_actor *a);              /* its state is entered, and left */
+void        wl_stop_look(lua_State *L);  /* for code that loops in C: as a hook would */
+void        wl_slice_begin(wl_actor *a); /* its state is entered, and left */
 void        wl_slice_end(wl_actor *a);
 
 #pragma GCC visibility pop

@@ -172,6 +172,16 @@ describe("a restricted path", function()
     end
   end)
 
+  it("is refused by the pledge when there can be none", function()
+    assert.are.same({ true, true, true, true, 0 }, run [[
+      for _, path in ipairs { ("x/"):rep(3000) .. "*", "/" .. ("x"):rep(5000), "/tmp/" .. ("x"):rep(300) .. "/*",
+        "x/*" .. ("y"):rep(5000) } do
+        worker.message(select(2, pcall(pledge, "~fs:read=" .. path)):find("which is no path", 1, true) ~= nil)
+      end
+      pledge("~fs:read=" .. ("x/"):rep(1000) .. "*", "~fs=/x/../../*")
+      worker.message(0)]])
+  end)
+
   it("is a link and what it leads to, given up", function()
     shell "ln -s ../out/file in/link"
     assert.are.same({ "denied", "denied", "inside", "denied" }, run [[

@@ -292,31 +292,43 @@ void wl_entry_close(wl_entry *e) { close(e->folder); }
 
 /* ---- patterns -------------------------------------------------------------------------------- */
 
-/* path: a copy, which is taken apart. Its longest part that is there, without links and dots, and
- * what is left, without dots. */
-static bool resolve(char *path, char out[PATH_MAX])
+/* False: the path is too long. */
+static bool append_names(char path[PATH_MAX], const char *names)
 {
-    if (realpath(path, out))
-        return true;
-    char *end = path + strlen(path);
-    while (end > path && end[-1] == '/')
-        *--end = 0;
-    char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char  last[PATH_MAX];
-    snprintf(last, sizeof last, "%s", name);
-    if (!*last)
-        return false;
-    if (slash && slash > path)
-        *slash = 0;
-    else
-        strcpy(path, slash ? "/" : ".");
-    if (!resolve(path, out))
-        return false;
-    if (strcmp(last, "..") == 0 && (slash = strrchr(out, '/')) != NULL)
-        slash[slash == out] = 0;
-    else if (strcmp(last, ".") != 0)
-        return append_name(out, last);
+    char name[NAME_MAX + 1];
+    while (*(names += strspn(names, "/"))) {
+        size_t n = strcspn(names, "/");
+        if (n > NAME_MAX)
+            return false;
+        memcpy(name, names, n);
+        name[n] = 0;
+        names += n;
+        char *slash = strrchr(path, '/');
+        if (strcmp(name, "..") == 0)
+            slash[slash == path] = 0;
+        else if (strcmp(name, ".") != 0 && !append_name(path, name))
+            return false;
+    }
     return true;
+}
+
+/* The longest part of the path that is there, without links and dots, then what is left, without
+ * dots. False: there can be no such path. */
+static bool resolve(const char *path, char out[PATH_MAX])
+{
+    char   head[PATH_MAX];
+    size_t n = strlen(path);
+    if (n >= sizeof head)
+        return false;
+    memcpy(head, path, n + 1);
+    while (n > 0 && !realpath(head, out)) {
+        while (n > 0 && head[n - 1] == '/')
+            n--;
+        while (n > 0 && head[n - 1] != '/')
+            n--;
+        head[n] = 0;
+    }
+    return (n > 0 || realpath(".", out)) && append_names(out, path + n);
 }
 
 size_t wl_path_pattern(const char *pattern, char out[PATH_MAX])
@@ -326,14 +338,17 @@ size_t wl_path_pattern(const char *pattern, char out[PATH_MAX])
     while (pattern[all] && plain > 0 && pattern[plain - 1] != '/')
         plain--;
     const char *rest = pattern + plain;
+    if (plain >= sizeof folder)
+        return 0;
     snprintf(folder, sizeof folder, "%.*s", plain ? (int)plain : 1, plain ? pattern : ".");
     if (!resolve(folder, out))
-        snprintf(out, PATH_MAX, "%s", folder);
-    size_t literal = strlen(out);
-    if (*rest && literal + strlen(rest) + 2 <= PATH_MAX)
-        literal +=
-            (size_t)sprintf(out + literal, "%s%s", literal == 1 ? "" : "/", rest) - strlen(rest);
-    return literal;
+        return 0;
+    size_t n = strlen(out), size = strlen(rest);
+    if (n + size + 2 > PATH_MAX)
+        return 0;
+    if (size)
+        n += (size_t)sprintf(out + n, "%s%s", n == 1 ? "" : "/", rest) - size;
+    return n;
 }
 
 size_t wl_path_entry_of(const char *path, char out[PATH_MAX])

@@ -36,8 +36,8 @@ bool wl_entry_open(const char *path, wl_entry *e); /* false: it has no folder, o
 void wl_entry_close(wl_entry *e);
 
 /* A pledge's pattern, in which "*" alone is special, with a folder that has no links and dots:
- * as far as it is there, the rest stays as it is. Returns how much of it is literal. Of what is
- * a link itself: wl_path_entry_of, which returns 0 when there is no such path. */
+ * as far as it is there, the rest stays as it is. Returns how much of it is literal; 0: there can
+ * be no such path. Of what is a link itself: wl_path_entry_of, the same. */
 size_t wl_path_pattern(const char *pattern, char out[PATH_MAX]);
 size_t wl_path_entry_of(const char *path, char out[PATH_MAX]);
 

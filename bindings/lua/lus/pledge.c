@@ -91,7 +91,8 @@ static void parse(lua_State *L, int i, ask *a)
         bool is_path = !strchr(a->value, '*');
         if (!is_path || !wl_path_entry_of(a->value, a->entry))
             *a->entry = 0;
-        a->literal = wl_path_pattern(a->value, a->pattern);
+        if (!(a->literal = wl_path_pattern(a->value, a->pattern)))
+            invalid(L, i, ", which is no path");
         a->value = a->pattern;
     }
 }

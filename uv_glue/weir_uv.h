@@ -120,15 +120,17 @@ WEIR_UV_FN int weir_uv_error(int code)
     }
 }
 
-/* The process, known without a system call. */
-WEIR_UV_FN void          *weir_uv_pid;
-WEIR_UV_FN pthread_once_t weir_uv_pid_once = PTHREAD_ONCE_INIT;
-
-static inline void weir_uv_read_pid(void) { weir_uv_pid = (void *)(intptr_t)getpid(); }
-static inline void weir_uv_keep_pid(void)
+/* The process, known without a system call. From the load on, so that a child knows itself before
+ * weir's own handlers run there: a hook of theirs may release a pool, and so settle tasks. */
+WEIR_UV_FN void *weir_uv_pid;
+WEIR_UV_FN void  weir_uv_read_pid(void);
+WEIR_UV_FN void  weir_uv_read_pid(void) { weir_uv_pid = (void *)(intptr_t)getpid(); }
+__attribute__((constructor)) WEIR_UV_FN void weir_uv_keep_pid(void);
+WEIR_UV_FN void                              weir_uv_keep_pid(void)
 {
+    if (!weir_uv_pid) /* once, of all files that include this */
+        pthread_atfork(NULL, NULL, weir_uv_read_pid);
     weir_uv_read_pid();
-    pthread_atfork(NULL, NULL, weir_uv_read_pid);
 }
 
 static inline void **weir_uv_word(uv_loop_t *loop) { return &loop->wq_async.data; }
@@ -227,7 +229,8 @@ static inline int weir_uv_run(weir_task *task, void *state)
     return 0;
 }
 
-/* On the thread that settled the task. */
+/* On the thread that settled the task. In a child of fork, tasks of before take no lock of the
+ * loop, because another thread may have held it. */
 static inline void weir_uv_settled(weir_task *task)
 {
     struct weir_uv_job *job = (struct weir_uv_job *)task;
@@ -262,7 +265,6 @@ static inline void weir_uv_fill(uv_work_t *req, uv_loop_t *loop, struct weir_uv_
 static inline void weir_uv_renew(uv_loop_t *loop)
 {
     void **process = &loop->wq_async.u.reserved[3];
-    pthread_once(&weir_uv_pid_once, weir_uv_keep_pid);
     if (*process == weir_uv_pid)
         return;
     if (*process) {

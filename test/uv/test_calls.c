@@ -410,6 +410,27 @@ START_TEST(forks_beside_a_loop_of_another_thread_leave_it_alone)
 }
 END_TEST
 
+START_TEST(fork_that_finds_the_loop_locked_and_work_queued_does_not_wait)
+{
+    uv_work_t req;
+    int       status;
+    pid_t     pid;
+    fill();
+    ck_assert_int_eq(queue_work(&loop, &req, count, note), 0);
+    uv_mutex_lock(&loop.wq_mutex);
+    if ((pid = fork()) == 0) {
+        pool_reopen();
+        _exit(0);
+    }
+    uv_mutex_unlock(&loop.wq_mutex);
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    gate_add(&leave);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(afters, THREADS + 1);
+}
+END_TEST
+
 START_TEST(forked_child_queues_work_of_its_own)
 {
     uv_work_t req;
@@ -462,6 +483,7 @@ int main(void)
     tcase_add_test(tests, request_goes_to_another_loop_after_it_came_back);
     tcase_add_test(tests, forked_child_queues_on_each_of_its_loops);
     tcase_add_test(tests, forks_beside_a_loop_of_another_thread_leave_it_alone);
+    tcase_add_test(tests, fork_that_finds_the_loop_locked_and_work_queued_does_not_wait);
     tcase_add_test(tests, forked_child_queues_work_of_its_own);
     tcase_add_test(tests, file_request_passes_work_that_fills_the_pool);
     return uv_run_suite(tests);

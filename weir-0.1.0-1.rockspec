@@ -23,6 +23,7 @@ build = {
     ["weir.future"] = "bindings/lua/weir/future.lua",
     ["weir.heap"] = "bindings/lua/weir/heap.lua",
     ["weir.input"] = "bindings/lua/weir/input.lua",
+    ["weir.log"] = "bindings/lua/weir/log.lua",
     ["weir.loop"] = "bindings/lua/weir/loop.lua",
     ["weir.loop.block"] = "bindings/lua/weir/loop/block.lua",
     ["weir.loop.copas"] = "bindings/lua/weir/loop/copas.lua",

@@ -42,6 +42,7 @@ examples() {
   example on_luv luv
   example luv_work luv
   example on_cqueues cqueues
+  example on_http "cqueues http.server http.request"
 }
 
 [ $# -gt 0 ] || set -- lua5.1 lua5.2 lua5.3 lua5.4 lua5.5 luajit

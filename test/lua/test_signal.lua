@@ -45,6 +45,18 @@ describe("weir.signal", function()
       'weir.signal.catch: argument 1 must be one of "HUP", "INT", "TERM", "USR1", "USR2", "WINCH", got "KILL"')
   end)
 
+  it("is waited for without a loop, and let go", function()
+    assert.is_false(signal.wait("USR1", 0.01))
+    local catcher = assert(signal.catch "USR1")
+    assert.are.same({ nil, "busy" }, { signal.wait("USR1", 1) })
+    send "USR1"
+    assert.is_true(catcher:wait(60))
+    assert.is_false(catcher:wait(0))
+    catcher:release()
+    assert.has_error(function() signal.wait("USR1", -1) end,
+      "weir.signal.wait: argument 2 (timeout) must be a number of seconds, 0 or more, got -1")
+  end)
+
   it("ends a turn of a loop that waits for it", function()
     local catcher = assert(signal.catch "USR2")
     send "USR2"

@@ -22,6 +22,24 @@ function signal.catch(name, ...)
   return catcher, problem
 end
 
+--- Catches a signal, waits for it as signal:wait does, and lets it go.
+--
+--    weir.signal.wait "TERM" -- then close the pools, and end
+-- @tparam string name as for catch
+-- @tparam ?number timeout seconds
+-- @treturn ?boolean true; false after the timeout; nil if the signal is caught already
+-- @treturn ?string then why
+function signal.wait(name, timeout, ...)
+  check.none("weir.signal.wait", 3, ...)
+  check.is(name_kind, "weir.signal.wait: argument 1", name)
+  if timeout ~= nil then check.is(check.kinds.seconds, "weir.signal.wait: argument 2 (timeout)", timeout) end
+  local catcher, problem = core.catch(core.signals[name])
+  if not catcher then return nil, problem end
+  local came = catcher:wait(timeout)
+  catcher:release()
+  return came
+end
+
 --- In a task: commands that this thread starts from now on keep the program's SIGPIPE, as
 -- commands of the main thread do. Without this call they get the default SIGPIPE.
 function signal.keep_pipe(...)
@@ -29,8 +47,41 @@ function signal.keep_pipe(...)
   core.keep_sigpipe()
 end
 
+-- On a thread of its own, so that every loop can wait for it. Other signals end a poll as well.
+local function poll(fd)
+  local core_there = require "weir.core"
+  repeat local readable = core_there.poll(-1, fd) until readable
+end
+
+local waiting -- the pool of those threads: one for each signal that is waited for
+
+local function waiters()
+  waiting = waiting or assert(require("weir.pool").new_async {
+    name = "signal", lazy = true, threads_max = 6, idle = 1,
+  })
+  return waiting
+end
+
 local catcher = {}
 catcher.__index = catcher
+
+--- Waits for the signal as future:get waits, under every loop or none, and takes it.
+-- @tparam ?number timeout seconds; nil: without an end
+-- @treturn boolean false if it has not come by then
+-- @function signal:wait
+function catcher:wait(timeout, ...)
+  check.none("wait", 2, ...)
+  if timeout ~= nil then check.is(check.kinds.seconds, "wait: argument 1 (timeout)", timeout) end
+  local deadline = timeout and core.clock() + timeout
+  repeat
+    self:drain()
+    if self:take() then return true end
+    local future = assert(waiters():run(poll, self:fd()))
+    local came = future:wait(deadline and math.max(0, deadline - core.clock()))
+    if not came then future:cancel() end
+  until not came
+  return self:take()
+end
 
 --- A descriptor that is readable once the signal has come.
 -- @function signal:fd

@@ -71,6 +71,21 @@ return function(name, drive)
       end)
     end)
 
+    it("a signal suspends its coroutine and no other", function()
+      local signal = require "weir.signal"
+      local catcher, sent = assert(signal.catch "USR1"), false
+      inside(function()
+        assert.is_true(catcher:wait(60))
+        assert.is_true(sent)
+        assert.is_false(catcher:wait(0.01))
+        catcher:release()
+      end, function()
+        drive.pause()
+        sent = true
+        io.popen("kill -USR1 $PPID"):close()
+      end)
+    end)
+
     it("cancel releases who waits", function()
       local future, here, go = nil, gate.new(), gate.new()
       inside(function()

@@ -17,6 +17,16 @@ function signal.catch(name) end
 ---@return integer
 function catcher:fd() end
 
+---@param name "HUP"|"INT"|"TERM"|"USR1"|"USR2"|"WINCH"
+---@param timeout? number
+---@return boolean? came
+---@return string? why
+function signal.wait(name, timeout) end
+
+---@param timeout? number
+---@return boolean came
+function catcher:wait(timeout) end
+
 function catcher:drain() end
 
 ---@return boolean

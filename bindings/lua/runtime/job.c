@@ -78,7 +78,7 @@ static wl_job *take_spare(wl_main *m)
     return j;
 }
 
-static wl_job *make(wl_main *m)
+static wl_job *make_job(wl_main *m)
 {
     wl_job *j = malloc(sizeof *j); /* calloc knows no cache of the thread's own */
     if (!j)
@@ -103,7 +103,7 @@ wl_job *wl_job_make(lua_State *L, enum wl_kind kind, wl_main *m, wl_pool *p)
 {
     wl_job    *j = kind == WL_TASK ? take_spare(m) : NULL;
     wl_thread *w = m->state->thread;
-    if (!j && !(j = make(m)))
+    if (!j && !(j = make_job(m)))
         luaL_error(L, "weir: not enough memory");
     atomic_init(&j->refs, 1);
     j->kind = kind;

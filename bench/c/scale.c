@@ -8,7 +8,6 @@
  * It is linked with a core that counts (count.h) and yields at random where threads race, as
  * many cores would interleave them. Prints lines "figure value".
  */
-
 #define COUNT_INSIDE
 #include "count.h"
 

@@ -146,9 +146,9 @@ struct weir_task {
         weir_worker *worker;
         int64_t      deadline;
         unsigned     priority;
-        int64_t      queued_at; /* from here on rarely touched */
+        int64_t      since; /* from here on rarely touched */
         weir_task   *child, *sibling, *back;
-        void        *spare[1];
+        const char  *label;
     } weir;
 };
 
@@ -162,6 +162,10 @@ typedef struct {
     /* 0: no deadline. Otherwise the task settles as WEIR_EEXPIRED if no worker has started
      * it within this time, even if every worker is stuck. */
     int64_t start_within_ns;
+    /* What the task is called in running lists, in what the watcher says and in traces; NULL:
+     * nothing. Only the pointer is kept, so the text must stay as long as the process: a
+     * literal, or what weir_label returns. */
+    const char *label;
 } weir_run_options;
 
 /* Queues task for a worker of pool. Its done comes back through deliver_to, or on a worker
@@ -194,6 +198,17 @@ WEIR_API int weir_run_with(weir_pool *pool, weir_task *task, const weir_run_opti
  * weir_pool_purge and a close take it back. */
 WEIR_API int weir_run_fn(weir_pool *pool, int (*fn)(void *arg, void *state), void *arg,
                          void (*done)(void *arg, int outcome), weir_main *deliver_to);
+/* The one copy of `text` in this process, for labels that are made at run time. The same text
+ * gives the same pointer. A copy stays for good, so texts that differ without end (with a
+ * number of their own each) are no labels. NULL if text is NULL, or if there is no room: all
+ * copies share WEIR_LABEL_BYTES. A task without a label runs all the same. Any thread; takes
+ * no lock and no memory. */
+#define WEIR_LABEL_BYTES ((size_t)256 * 1024)
+WEIR_API const char *weir_label(const char *text);
+
+/* The label that the task's last run was given, or NULL. Any thread while the pool owns the
+ * task; the owner always. */
+WEIR_API const char *weir_task_label(const weir_task *task);
 
 /* Takes a queued or parked task back, or asks a running one to stop. Returns
  *   0            taken back: it settles as WEIR_ECANCELED and its done is delivered. done is
@@ -479,10 +494,37 @@ typedef struct {
     uint64_t wakes;          /* idle workers woken */
     uint64_t lends_refused;  /* threads, lent or owned, that were refused */
     uint64_t grown, retired; /* threads asked for after the open; ended before the close */
+    /* Now, in ns, some ms inexact unless the pool measures; 0: there is no such task. How long
+     * the task has been queued that has been longest, and how long that one has run. A task
+     * that is unparked is queued anew, and its next run counts anew. */
+    int64_t oldest_queued_ns;
+    int64_t oldest_running_ns;
 } weir_pool_stats;
 
 /* One consistent snapshot. 0 or WEIR_EINVAL. Any thread. */
 WEIR_API int weir_pool_get_stats(weir_pool *pool, weir_pool_stats *stats);
+
+/* One task that runs or is parked, as it was when weir_pool_each_running looked. */
+typedef struct {
+    const weir_task *task;   /* a name: the task may be gone by now */
+    const char      *label;  /* or NULL */
+    weir_task_state  state;  /* WEIR_TASK_RUNNING or WEIR_TASK_PARKED */
+    int              thread; /* its worker's number; -1: parked, or its submitter runs it */
+    int64_t          since;  /* when this began, a time of weir_now, some ms inexact */
+    bool             cancel_requested;
+    bool             blocking; /* its worker is inside weir_blocking_begin or weir_wait */
+} weir_running;
+
+/* Calls fn for each task that runs, then for each that is parked, the oldest first. All are
+ * looked at in one moment; fn is called after that, under no lock, and may call anything.
+ * Returns 0, WEIR_EINVAL (NULL) or WEIR_ENOMEM, and then fn was not called. Abandoned tasks
+ * are not among them. Any thread. */
+WEIR_API int weir_pool_each_running(weir_pool *pool,
+                                    void (*fn)(void *arg, const weir_running *task), void *arg);
+
+/* Calls fn for each pool of the process that was not released. Under no lock; fn may call
+ * anything, and the pool lives until fn returns. 0, WEIR_EINVAL or WEIR_ENOMEM. Any thread. */
+WEIR_API int weir_each_pool(void (*fn)(void *arg, weir_pool *pool), void *arg);
 
 /* Bucket 0 counts times of 0 ns, bucket i times of [2^(i-1), 2^i) ns. */
 enum { WEIR_BUCKETS = 64 };
@@ -619,6 +661,26 @@ WEIR_API void weir_delivery_end(weir_delivery *delivery);
  * calls that are not finished, notices. Lends are not counted, nor are finished calls. A
  * loop may end when this is 0. Any thread. */
 WEIR_API size_t weir_main_pending(const weir_main *main);
+
+typedef struct {
+    size_t size;    /* sizeof(weir_main_stats) */
+    size_t pending; /* as weir_main_pending says */
+    /* In ns, some ms inexact. How long the oldest delivery that has come, and has not ended,
+     * has been there; 0: there is none. */
+    int64_t lag_ns;
+    /* How long the owner has not turned to the main though it had to: since its present round
+     * began or, outside a round, since the oldest delivery came. 0: it has nothing to do. */
+    int64_t       unturned_ns;
+    unsigned long thread; /* the owner's thread id, as the system shows it; 0: not known */
+} weir_main_stats;
+
+/* 0 or WEIR_EINVAL. Any thread that knows that main is open. */
+WEIR_API int weir_main_get_stats(const weir_main *main, weir_main_stats *stats);
+
+/* Calls fn for each open main of the process. Under no lock; the main's memory lives until fn
+ * returns, but its owner may close it meanwhile: then its stats are those of an idle one. 0,
+ * WEIR_EINVAL or WEIR_ENOMEM. Any thread. */
+WEIR_API int weir_each_main(void (*fn)(void *arg, weir_main *main), void *arg);
 
 /* Calls fn(main, true, arg) when pending leaves 0, and fn(main, false, arg) when it is 0
  * again; at once if main is busy now. fn always runs on the main's own thread, inside

@@ -32,6 +32,27 @@ int64_t weir_now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+#if defined(CLOCK_MONOTONIC_COARSE)
+#define COARSE CLOCK_MONOTONIC_COARSE
+#elif defined(CLOCK_MONOTONIC_FAST)
+#define COARSE CLOCK_MONOTONIC_FAST
+#else
+#define COARSE CLOCK_MONOTONIC
+#endif
+
+int64_t wi_now_coarse(void)
+{
+    struct timespec t;
+    clock_gettime(COARSE, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+int64_t wi_age(int64_t since)
+{
+    int64_t now = weir_now();
+    return now > since ? now - since : 1;
+}
+
 int64_t wi_deadline(int64_t timeout_ns)
 {
     if (timeout_ns < 0)
@@ -110,6 +131,15 @@ int wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void
 }
 
 /* Linux keeps 15 bytes, others more: the number matters more than the name's end. */
+unsigned long wi_thread_id(void)
+{
+#ifdef __linux__
+    return (unsigned long)syscall(SYS_gettid);
+#else
+    return 0;
+#endif
+}
+
 void wi_thread_name(const char *pool, const char *which)
 {
     char name[16];

@@ -98,6 +98,10 @@ void wi_unpark_end(wi_parker *p);
 
 /* The deadline of a timeout: negative stays "none", overflow too. */
 int64_t wi_deadline(int64_t timeout_ns);
+/* weir_now of some ms ago, at a fraction of its cost, for ages that people read. */
+int64_t wi_now_coarse(void);
+/* How long ago that was, at least 1: 0 says "nothing" where ages are told. */
+int64_t wi_age(int64_t since);
 
 /* ---- the pollable descriptor of a main */
 
@@ -127,9 +131,10 @@ typedef struct {
  * kind may be NULL. */
 int wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void *), void *arg);
 /* True when the thread has ended, and is joined. A negative deadline: whenever that is. */
-bool wi_thread_join(pthread_t thread, int64_t deadline);
-bool wi_has_timed_join(void); /* false: with a deadline it only returns false */
-void wi_thread_name(const char *pool, const char *which);
+bool          wi_thread_join(pthread_t thread, int64_t deadline);
+bool          wi_has_timed_join(void); /* false: with a deadline it only returns false */
+void          wi_thread_name(const char *pool, const char *which);
+unsigned long wi_thread_id(void); /* the calling one's, as the system shows it; 0: not known */
 
 /* What a thread has from the one that made it; zeros where the system does not say. */
 typedef struct {

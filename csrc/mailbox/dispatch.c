@@ -15,6 +15,7 @@
  */
 #include "mailbox/dispatch.h"
 
+#include "mailbox/lag.h"
 #include "mailbox/pending.h"
 
 /* ---- taking ------------------------------------------------------------- */
@@ -22,6 +23,7 @@
 void wi_main_take_arrivals_locked(weir_main *m)
 {
     wi_main_sort_locked(m);
+    wi_lag_taken(m);
     wi_list_splice(&m->batch.later, &m->sorted.later);
     wi_list_splice(&m->batch.calls, &m->sorted.calls);
     wi_list_splice(&m->batch.lends, &m->sorted.lends);
@@ -130,7 +132,8 @@ static void finish(weir_main *m, weir_delivery *d)
 static void begin_round(weir_main *m, weir_delivery *d)
 {
     d->weir.main = m;
-    m->depth++;
+    if (m->depth++ == 0)
+        wi_lag_round(m);
     take_for_round(m);
 }
 
@@ -138,6 +141,7 @@ static void end_round(weir_main *m, weir_delivery *d)
 {
     d->weir.main = NULL;
     m->depth--;
+    wi_lag_over(m);
     wi_main_look_busy(m);
     if (!wi_box_is_empty(&m->batch))
         rearm(m);
@@ -238,6 +242,7 @@ static bool serve_one(weir_main *m)
     m->depth++;
     deliver(m, e, &d);
     m->depth--;
+    wi_lag_over(m);
     wi_main_look_busy(m);
     return true;
 }

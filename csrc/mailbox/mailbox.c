@@ -21,6 +21,8 @@
  */
 #include "mailbox/mailbox.h"
 
+#include "mailbox/lag.h"
+
 #include <stdlib.h>
 
 /* ---- references --------------------------------------------------------- */
@@ -75,10 +77,15 @@ static void into_box(wi_box *b, weir_link *e)
     }
 }
 
-void wi_main_sort_locked(weir_main *m) { into_box(&m->sorted, wi_stack_take(&m->arrivals)); }
+void wi_main_sort_locked(weir_main *m)
+{
+    wi_lag_sorts(m);
+    into_box(&m->sorted, wi_stack_take(&m->arrivals));
+}
 
 void wi_main_shut_arrivals_locked(weir_main *m)
 {
+    wi_lag_sorts(m);
     into_box(&m->sorted, wi_stack_shut(&m->arrivals));
 }
 
@@ -150,6 +157,8 @@ bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt)
             return *debt = 0, false;
         if (*debt)
             wi_main_hold(m);
+        if (!newest)
+            wi_lag_arrives(m);
         if (wi_stack_push_onto(&m->arrivals, newest, e))
             return true;
         if (*debt)

@@ -53,27 +53,33 @@ struct weir_main {
     _Atomic unsigned notices; /* expected, and not posted yet: a fork's child may post them */
     unsigned         forks;   /* wi_forks when what is to come was last counted anew */
 
-    wi_apart apart;
-    wi_stack arrivals; /* posted; taken and shut under lock, shut only by the owner's close */
+    unsigned long tid; /* the owner's */
+
+    wi_apart        apart;
+    _Atomic int64_t arrived; /* when the first of the arrivals came, see lag.h */
+    wi_stack arrivals;       /* posted; taken and shut under lock, shut only by the owner's close */
     wi_apart apart_too;
 
     wi_mutex lock;
     /* Guarded by lock. */
-    wi_box    sorted;    /* taken from arrivals, in order; only the owner takes it from here */
-    wi_list   begun;     /* calls whose fn has begun and that nobody finished */
-    wi_list   callers;   /* waiters inside run_in_main */
-    weir_link nudge;     /* posted to make dispatch look at the pending count */
-    bool      nudged;    /* it is posted, and not delivered yet */
-    unsigned  handed;    /* calls begun whose finish has not come: each holds the main */
-    unsigned  writers;   /* posters between their unlock and the end of their write */
-    bool      shut;      /* nobody reads the descriptor any more; the last writer closes it */
-    bool      signalled; /* a write is owed or done, and was not read yet */
-    bool      waited;    /* weir_main_wait sleeps: unpark in place of a write */
-    bool      quiet;     /* no write is owed: the owner looks before it polls */
+    _Atomic int64_t sorted_since; /* when the first of sorted came; 0: it is empty. See lag.h */
+    wi_box          sorted;  /* taken from arrivals, in order; only the owner takes it from here */
+    wi_list         begun;   /* calls whose fn has begun and that nobody finished */
+    wi_list         callers; /* waiters inside run_in_main */
+    weir_link       nudge;   /* posted to make dispatch look at the pending count */
+    bool            nudged;  /* it is posted, and not delivered yet */
+    unsigned        handed;  /* calls begun whose finish has not come: each holds the main */
+    unsigned        writers; /* posters between their unlock and the end of their write */
+    bool            shut;    /* nobody reads the descriptor any more; the last writer closes it */
+    bool            signalled; /* a write is owed or done, and was not read yet */
+    bool            waited;    /* weir_main_wait sleeps: unpark in place of a write */
+    bool            quiet;     /* no write is owed: the owner looks before it polls */
 
     /* The owner's alone; `own` and `busy` are read by others. */
     _Atomic int64_t own; /* of the pending; may be negative, the sum is not */
     _Atomic bool    busy;
+    _Atomic int64_t taken; /* when the first of the batch came; 0: it is empty. See lag.h */
+    _Atomic int64_t round; /* when the round under way began; 0: none is */
     wi_box          batch; /* taken from sorted, in order, not delivered yet */
     weir_link       of_thread;
     unsigned        depth;     /* of nested rounds, and of what must not close the main */

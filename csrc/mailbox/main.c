@@ -29,6 +29,7 @@ int wi_main_make(weir_main **out)
     wi_list_init(&m->begun), wi_list_init(&m->callers);
     atomic_init(&m->refs, 0);
     m->forks = wi_forks;
+    m->tid = wi_thread_id();
     m->linger_ns = wi_has_cpus() ? WI_LINGER_NS : 0;
     wi_main_hold(m);
     atomic_fetch_add(&m->owner->refs, 1);
@@ -183,6 +184,7 @@ void wi_main_forked_locked(weir_main *m)
     wi_calls_forked_locked(m);
     if (m->owner == wi_thread_self())
         wi_parker_init(&m->owner->parker); /* another thread may have been inside it */
+    m->tid = wi_thread_id();
     if (stays)
         wi_main_recount_locked(m);
 }

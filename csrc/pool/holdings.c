@@ -52,8 +52,7 @@ void wi_pool_tell_of_space_locked(weir_pool *p)
 void wi_pool_enqueue_locked(weir_pool *p, weir_task *t)
 {
     wi_task_set_pool(t, p);
-    if (p->opts.measure)
-        t->weir.queued_at = weir_now();
+    t->weir.since = wi_pool_clock(p);
     if (t->weir.deadline)
         wi_heap_insert(&p->deadlines, t);
     wi_task_move(t, WEIR_TASK_QUEUED);
@@ -83,7 +82,10 @@ weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w)
     t->weir.deadline = 0;
     wi_task_unflag(t, WI_UNPARKED);
     t->weir.worker = w;
-    wi_measure_locked(p, WEIR_QUEUE_TIME, t);
+    if (p->opts.measure)
+        wi_note_time_locked(p, WEIR_QUEUE_TIME, t);
+    else
+        t->weir.since = wi_now_coarse();
     wi_task_move(t, WEIR_TASK_RUNNING);
     w->runs = t;
     wi_pool_wake_space_locked(p);
@@ -180,8 +182,7 @@ void wi_pool_unpark_locked(weir_pool *p, weir_task *t)
 {
     wi_pool_unlist_parked_locked(p, t);
     wi_task_move(t, WEIR_TASK_QUEUED);
-    if (p->opts.measure)
-        t->weir.queued_at = weir_now();
+    t->weir.since = wi_pool_clock(p);
     wi_queue_append(&p->queue, t);
 }
 
@@ -196,6 +197,8 @@ static wi_end park_or_requeue_locked(weir_pool *p, weir_task *t)
         p->stats.closed++;
         return settle_locked(p, t, WEIR_ECLOSED);
     }
+    if (!p->opts.measure) /* else its end was noted */
+        t->weir.since = wi_now_coarse();
     if (flags & WI_UNPARKED) {
         t->weir.deadline = 0; /* of the park, which is over */
         wi_task_move(t, WEIR_TASK_QUEUED);
@@ -218,7 +221,8 @@ wi_end wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code)
         p->stats.closed++;
         return settle_locked(p, t, WEIR_ECLOSED);
     }
-    wi_measure_locked(p, WEIR_RUN_TIME, t);
+    if (p->opts.measure)
+        wi_note_time_locked(p, WEIR_RUN_TIME, t);
     if (code == WEIR_PARK)
         return park_or_requeue_locked(p, t);
     if (code == 0)

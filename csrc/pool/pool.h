@@ -179,7 +179,7 @@ extern wi_hook *_Atomic wi_trace_hook;
 void wi_trace_call(weir_trace_event event, const weir_pool *p, const weir_task *t, int value);
 void wi_note_time_locked(weir_pool *p, weir_histogram which, weir_task *t);
 
-/* Every task passes these two, which mostly have nothing to do. Relaxed: NULL needs no
+/* Every task passes it, and it mostly has nothing to do. Relaxed: NULL needs no
  * partner; wi_trace_call reads a hook again, seq_cst, with its argument. */
 static inline void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t,
                             int value)
@@ -188,10 +188,10 @@ static inline void wi_trace(weir_trace_event event, const weir_pool *p, const we
         wi_trace_call(event, p, t, value);
 }
 
-static inline void wi_measure_locked(weir_pool *p, weir_histogram which, weir_task *t)
+/* For task.weir.since: exact where times are measured. */
+static inline int64_t wi_pool_clock(const weir_pool *p)
 {
-    if (p->opts.measure)
-        wi_note_time_locked(p, which, t);
+    return p->opts.measure ? weir_now() : wi_now_coarse();
 }
 
 #pragma GCC visibility pop

@@ -163,3 +163,16 @@ weir_task *wi_queue_victim(wi_queue *q, weir_priority p)
     }
     return NULL;
 }
+
+int64_t wi_queue_oldest(wi_queue *q)
+{
+    int64_t oldest = 0;
+    wi_queue_take_in(q);
+    for (int i = 0; i < WEIR_LEVELS; i++) {
+        weir_link *e = wi_list_first(&q->level[i]);
+        int64_t    since = e ? wi_task_of(e)->weir.since : 0;
+        if (since && (!oldest || since < oldest))
+            oldest = since;
+    }
+    return oldest;
+}

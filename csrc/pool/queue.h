@@ -53,6 +53,8 @@ void       wi_queue_ended(wi_queue *q, const weir_task *t);
 void wi_queue_visit(wi_queue *q, const weir_task *t);
 /* The oldest of the highest level whatever the limits, or NULL: for emptying. */
 weir_task *wi_queue_first(wi_queue *q);
+/* Since when the one has been queued that has been longest; 0: none is. */
+int64_t wi_queue_oldest(wi_queue *q);
 /* The oldest of the lowest non-empty level that is not above p, or NULL. */
 weir_task *wi_queue_victim(wi_queue *q, weir_priority p);
 

@@ -108,8 +108,7 @@ static void begin_visit_locked(weir_pool *p, weir_task *t)
     ++*visits_locked(p, true);
     wi_pool_ref_locked(p);
     wi_queue_visit(&p->queue, t);
-    if (p->opts.measure)
-        t->weir.queued_at = weir_now();
+    t->weir.since = wi_pool_clock(p);
     wi_task_move(t, WEIR_TASK_RUNNING);
     wi_list_append(&p->visits, &t->weir.link);
 }
@@ -152,8 +151,7 @@ static bool offer(weir_pool *p, weir_task *t, bool *ends_lot)
     if (!plain || atomic_load(&p->must_lock))
         return false;
     wi_task_set_pool(t, p);
-    if (p->opts.measure)
-        t->weir.queued_at = weir_now();
+    t->weir.since = wi_pool_clock(p);
     wi_task_move(t, WI_TASK_OFFERED);
     if (wi_queue_offer(&p->queue, t, ends_lot))
         return true; /* *t may be gone */
@@ -233,17 +231,18 @@ static int run_held(weir_pool *p, weir_task *t, weir_main *m)
     return rc;
 }
 
-static int run(weir_pool *p, weir_task *t, weir_main *m, weir_priority priority,
-               int64_t start_within_ns)
+static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
 {
-    unsigned was;
+    weir_main *m = o->deliver_to;
+    unsigned   was;
     if (!p || !t || !t->run)
         return WEIR_EINVAL;
     if (!wi_task_claim(t, &was))
         return WEIR_EBUSY;
     wi_task_clear_flags(t);
-    t->weir.priority = priority;
-    int64_t deadline = start_within_ns ? wi_deadline(start_within_ns) : 0;
+    t->weir.priority = o->priority;
+    t->weir.label = o->label;
+    int64_t deadline = o->start_within_ns ? wi_deadline(o->start_within_ns) : 0;
     t->weir.deadline = deadline < 0 ? 0 : deadline; /* beyond the clock's end: none */
     int rc = may_run_user_code(p, m) ? run_held(p, t, m) : run_claimed(p, t, m);
     if (rc != 0)
@@ -251,7 +250,10 @@ static int run(weir_pool *p, weir_task *t, weir_main *m, weir_priority priority,
     return rc;
 }
 
-int weir_run(weir_pool *p, weir_task *t, weir_main *m) { return run(p, t, m, WEIR_NORMAL, 0); }
+int weir_run(weir_pool *p, weir_task *t, weir_main *m)
+{
+    return run(p, t, &(weir_run_options){.deliver_to = m});
+}
 
 int weir_run_with(weir_pool *p, weir_task *t, const weir_run_options *given)
 {
@@ -262,7 +264,7 @@ int weir_run_with(weir_pool *p, weir_task *t, const weir_run_options *given)
         memcpy(&o, given, given->size);
     if ((unsigned)o.priority >= WEIR_LEVELS || o.start_within_ns < 0)
         return WEIR_EINVAL;
-    return run(p, t, o.deliver_to, o.priority, o.start_within_ns);
+    return run(p, t, &o);
 }
 
 /* ---- cancel and unpark -------------------------------------------------- */

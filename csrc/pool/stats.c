@@ -22,6 +22,24 @@ static unsigned visits_of_workers(const weir_pool *p)
     return n;
 }
 
+static int64_t age_of(int64_t since) { return since ? wi_age(since) : 0; }
+
+static void older(int64_t *oldest, const weir_task *t)
+{
+    if (t && (!*oldest || t->weir.since < *oldest))
+        *oldest = t->weir.since;
+}
+
+static int64_t oldest_running(const weir_pool *p)
+{
+    int64_t oldest = 0;
+    for (weir_link *e = wi_list_first(&p->workers); e; e = wi_list_after(&p->workers, e))
+        older(&oldest, wi_container(e, weir_worker, of_workers)->runs);
+    for (weir_link *e = wi_list_first(&p->visits); e; e = wi_list_after(&p->visits, e))
+        older(&oldest, wi_task_of(e));
+    return oldest;
+}
+
 void wi_pool_snapshot_locked(weir_pool *p, weir_pool_stats *s)
 {
     *s = p->stats;
@@ -34,6 +52,8 @@ void wi_pool_snapshot_locked(weir_pool *p, weir_pool_stats *s)
     s->wanted = p->wanted;
     s->lost = p->lost;
     s->blocked = p->blocked;
+    s->oldest_queued_ns = age_of(wi_queue_oldest(&p->queue));
+    s->oldest_running_ns = age_of(oldest_running(p));
 }
 
 int weir_pool_get_stats(weir_pool *p, weir_pool_stats *out)

@@ -48,15 +48,14 @@ void wi_trace_call(weir_trace_event event, const weir_pool *p, const weir_task *
         fn(arg, event, p, t, value);
 }
 
-/* task.weir.queued_at is when the time that is measured next began. */
 void wi_note_time_locked(weir_pool *p, weir_histogram which, weir_task *t)
 {
     int64_t  now = weir_now();
-    uint64_t ns = now > t->weir.queued_at ? (uint64_t)(now - t->weir.queued_at) : 0;
+    uint64_t ns = now > t->weir.since ? (uint64_t)(now - t->weir.since) : 0;
     unsigned bucket = ns ? 64 - (unsigned)__builtin_clzll(ns) : 0;
     p->histogram[which][bucket < WEIR_BUCKETS ? bucket : WEIR_BUCKETS - 1]++;
     p->times[which] += ns;
-    t->weir.queued_at = now;
+    t->weir.since = now;
 }
 
 int weir_pool_get_histogram(weir_pool *p, weir_histogram which, uint64_t buckets[WEIR_BUCKETS])

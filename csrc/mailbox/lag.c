@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * lag.c: how late the owners of mains are, and looking at all of them.
+ */
+#include "mailbox/lag.h"
+
+#include "base/at_fork.h"
+#include "base/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t age_of(_Atomic int64_t *at)
+{
+    int64_t since = atomic_load_explicit(at, memory_order_relaxed);
+    return since ? wi_age(since) : 0;
+}
+
+int weir_main_get_stats(const weir_main *main, weir_main_stats *out)
+{
+    weir_main      *m = (weir_main *)(uintptr_t)main;
+    weir_main_stats s = {0};
+    if (!m || !out || out->size == 0 || out->size > sizeof *out)
+        return WEIR_EINVAL;
+    int64_t arrivals = wi_stack_holds_some(&m->arrivals) ? age_of(&m->arrived) : 0;
+    int64_t sorted = age_of(&m->sorted_since), taken = age_of(&m->taken), round = age_of(&m->round);
+    arrivals = sorted > arrivals ? sorted : arrivals;
+    s.pending = weir_main_pending(m);
+    s.lag_ns = arrivals > taken ? arrivals : taken;
+    s.unturned_ns = round ? round : s.lag_ns;
+    s.thread = m->tid;
+    s.size = out->size;
+    memcpy(out, &s, s.size);
+    return 0;
+}
+
+/* How many there are; the first `room` of them are held. */
+static size_t hold_all(weir_main **mains, size_t room)
+{
+    struct wi_registry *r = wi_registry();
+    size_t              n = 0;
+    wi_lock(&r->lock);
+    for (weir_link *e = wi_list_first(&r->mains); e; e = wi_list_after(&r->mains, e), n++)
+        if (n < room)
+            wi_main_hold(mains[n] = wi_container(e, weir_main, registered));
+    wi_unlock(&r->lock);
+    return n;
+}
+
+/* A fork in between has forgotten our holds in the child, where these mains then stay. */
+static void let_all_go(weir_main **mains, size_t n, unsigned forks)
+{
+    for (size_t i = 0; i < n && forks == wi_forks; i++)
+        wi_main_release(mains[i]);
+    free(mains);
+}
+
+int weir_each_main(void (*fn)(void *, weir_main *), void *arg)
+{
+    weir_main **mains = NULL;
+    size_t      room = 0, n;
+    unsigned    forks = wi_forks;
+    if (!fn)
+        return WEIR_EINVAL;
+    while ((n = hold_all(mains, room)) > room) {
+        let_all_go(mains, room, forks);
+        if (!(mains = calloc(n, sizeof *mains)))
+            return WEIR_ENOMEM;
+        room = n;
+    }
+    for (size_t i = 0; i < n; i++)
+        fn(arg, mains[i]);
+    let_all_go(mains, n, forks);
+    return 0;
+}

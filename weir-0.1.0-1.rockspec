@@ -151,6 +151,7 @@ build = {
         "csrc/pool/timer.c",
         "csrc/pool/trace.c",
         "csrc/pool/wait.c",
+        "csrc/pool/watch.c",
         "csrc/pool/worker.c",
       },
       incdirs = { "csrc", "bindings/lua" },

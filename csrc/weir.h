@@ -29,6 +29,7 @@
  *   - borrowed workers have ended;
  *   - threads that were given up (`abandoned` in the statistics) have ended, which weir
  *     cannot tell;
+ *   - the watcher was ended (weir_watch);
  *   - no call is under way.
  * A delivered `closed` or a weir_pool_release alone is too early, because the last thread
  * still returns through weir's code: call weir_close after `closed`.
@@ -525,6 +526,43 @@ WEIR_API int weir_pool_each_running(weir_pool *pool,
 /* Calls fn for each pool of the process that was not released. Under no lock; fn may call
  * anything, and the pool lives until fn returns. 0, WEIR_EINVAL or WEIR_ENOMEM. Any thread. */
 WEIR_API int weir_each_pool(void (*fn)(void *arg, weir_pool *pool), void *arg);
+
+/* ---- the watcher ---- */
+
+typedef enum { WEIR_STUCK_TASK = 0, WEIR_STUCK_LOOP } weir_stuck;
+
+/* What the watcher has found. It lasts until `tell` returns. */
+typedef struct {
+    weir_stuck  kind;
+    int64_t     for_ns;   /* how long the task has run, or the loop has not turned */
+    const char *text;     /* says it: "task 'import' has run for 30 s on db/2", "the loop has not
+                             turned for 2 s" */
+    const char   *pool;   /* its name, or NULL: of a loop */
+    const char   *label;  /* of the task, or NULL */
+    int           thread; /* the worker's number; -1: the submitter runs the task, or a loop */
+    unsigned long loop;   /* the thread id of a loop's thread, or 0 */
+} weir_sighting;
+
+/* Zero-fill it, then set size and at least one limit. */
+typedef struct {
+    size_t  size;    /* sizeof(weir_watch_options) */
+    int64_t task_ns; /* tells of a task that has run so long; 0: of none */
+    int64_t loop_ns; /* tells of a loop that has not turned for so long; 0: of none */
+    void (*tell)(void *arg, const weir_sighting *s); /* NULL: writes a line to stderr */
+    void *arg;
+} weir_watch_options;
+
+/* Has a thread of weir's look, for the whole process, whether a task runs too long or a loop
+ * does not turn. Each is told when it passes the limit, and again at each doubling. So that a
+ * loop is seen that has nothing to deliver, its main is woken a few times per limit: its owner
+ * then dispatches nothing. A loop is the owner of a main, whatever that owner does instead of
+ * turning to it; a thread that serves a pool is none. tell runs on the watcher's thread, under
+ * no lock, and may call anything but weir_watch; while it runs nothing is watched.
+ *
+ * A watcher of before has ended when this returns. opts NULL: there is none from then on.
+ * Returns 0; WEIR_EINVAL (no limit, one below 0, size); WEIR_EAGAIN or WEIR_ENOMEM (nothing is
+ * changed); WEIR_EDEADLK (inside tell). Any other thread. A child of fork has no watcher. */
+WEIR_API int weir_watch(const weir_watch_options *opts);
 
 /* Bucket 0 counts times of 0 ns, bucket i times of [2^(i-1), 2^i) ns. */
 enum { WEIR_BUCKETS = 64 };

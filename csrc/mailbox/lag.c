@@ -10,10 +10,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t age_of(_Atomic int64_t *at)
+static int64_t age_of(int64_t since) { return since ? wi_age(since) : 0; }
+
+/* Since when the oldest delivery has been there. */
+static int64_t oldest(weir_main *m)
 {
-    int64_t since = atomic_load_explicit(at, memory_order_relaxed);
-    return since ? wi_age(since) : 0;
+    int64_t since = atomic_load_explicit(&m->taken, memory_order_relaxed);
+    if (!since)
+        since = atomic_load_explicit(&m->sorted_since, memory_order_relaxed);
+    if (!since && wi_stack_holds_some(&m->arrivals))
+        since = atomic_load_explicit(&m->arrived, memory_order_relaxed);
+    return since;
+}
+
+int64_t wi_lag_since(const weir_main *main)
+{
+    weir_main *m = (weir_main *)(uintptr_t)main;
+    int64_t    round = atomic_load_explicit(&m->round, memory_order_relaxed);
+    return round ? round : oldest(m);
 }
 
 int weir_main_get_stats(const weir_main *main, weir_main_stats *out)
@@ -22,12 +36,9 @@ int weir_main_get_stats(const weir_main *main, weir_main_stats *out)
     weir_main_stats s = {0};
     if (!m || !out || out->size == 0 || out->size > sizeof *out)
         return WEIR_EINVAL;
-    int64_t arrivals = wi_stack_holds_some(&m->arrivals) ? age_of(&m->arrived) : 0;
-    int64_t sorted = age_of(&m->sorted_since), taken = age_of(&m->taken), round = age_of(&m->round);
-    arrivals = sorted > arrivals ? sorted : arrivals;
     s.pending = weir_main_pending(m);
-    s.lag_ns = arrivals > taken ? arrivals : taken;
-    s.unturned_ns = round ? round : s.lag_ns;
+    s.lag_ns = age_of(oldest(m));
+    s.unturned_ns = age_of(wi_lag_since(m));
     s.thread = m->tid;
     s.size = out->size;
     memcpy(out, &s, s.size);

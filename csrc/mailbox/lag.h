@@ -53,4 +53,7 @@ static inline void wi_lag_over(weir_main *m)
         atomic_store_explicit(&m->taken, 0, memory_order_relaxed);
 }
 
+/* Since when the owner has had to turn to the main and has not; 0: it has not had to. */
+int64_t wi_lag_since(const weir_main *m);
+
 #pragma GCC visibility pop

@@ -53,7 +53,8 @@ struct weir_main {
     _Atomic unsigned notices; /* expected, and not posted yet: a fork's child may post them */
     unsigned         forks;   /* wi_forks when what is to come was last counted anew */
 
-    unsigned long tid; /* the owner's */
+    unsigned long tid;    /* the owner's */
+    uint64_t      served; /* the pool that the owner belonged to at the open, or 0 */
 
     wi_apart        apart;
     _Atomic int64_t arrived; /* when the first of the arrivals came, see lag.h */

@@ -30,6 +30,7 @@ int wi_main_make(weir_main **out)
     atomic_init(&m->refs, 0);
     m->forks = wi_forks;
     m->tid = wi_thread_id();
+    m->served = wi_thread_pool();
     m->linger_ns = wi_has_cpus() ? WI_LINGER_NS : 0;
     wi_main_hold(m);
     atomic_fetch_add(&m->owner->refs, 1);

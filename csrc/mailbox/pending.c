@@ -29,7 +29,7 @@ static bool note_nudge_locked(weir_main *m)
 }
 
 /* Asks the owner to look at its pending count, for on_busy and weir_main_wait. */
-static void nudge(weir_main *m)
+void wi_main_nudge(weir_main *m)
 {
     wi_lock(&m->lock);
     bool nudge = note_nudge_locked(m);
@@ -50,7 +50,7 @@ static bool must_tell_busy(const weir_main *m) { return (weir_main_pending(m) !=
 void wi_main_look_busy_later(weir_main *m)
 {
     if (must_tell_busy(m))
-        nudge(m);
+        wi_main_nudge(m);
 }
 
 /* Until it agrees: on_busy may submit. It must not close us, hence the depth. */
@@ -80,7 +80,7 @@ bool wi_main_expect_first(weir_main *m)
         return false;
     }
     if (!atomic_load(&m->busy))
-        nudge(m);
+        wi_main_nudge(m);
     return true;
 }
 
@@ -105,7 +105,7 @@ void wi_main_came(weir_main *m)
     wi_main_hold(m);
     wi_main_uncount(m, 1);
     if (!atomic_load(&m->closed)) /* else its lock may have stayed behind in a fork */
-        nudge(m);                 /* whether it was the last, the owner knows */
+        wi_main_nudge(m);         /* whether it was the last, the owner knows */
     wi_main_release(m);
 }
 

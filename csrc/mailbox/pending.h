@@ -40,6 +40,8 @@ void wi_main_own_came(weir_main *m);
 void wi_main_look_busy(weir_main *m);
 /* The same, but in a later round, because no user code may run now. */
 void wi_main_look_busy_later(weir_main *m);
+/* Has the owner look, though nothing has come: it turns to the main once. Any thread. */
+void wi_main_nudge(weir_main *m);
 /* The nudge came. Before the count is looked at, so that what changes it later nudges again. */
 void wi_main_nudge_came(weir_main *m);
 /* In fork's child, with the lock held: only the owner's own deliveries remain. */

@@ -231,6 +231,7 @@ TEST(what_runs_is_listed_by_name_the_oldest_first_then_what_is_parked)
     old.probe.entered = &old.entered, old.probe.leave = &old.leave;
     expect_eq(weir_run_with(r.p, &old.probe.task, &import), 0);
     gate_wait(&old.entered);
+    until_running_for(r.p, MILLIS(20)); /* more than the clock's inexactness */
     expect(plug_in(&young, r.p, r.m));
     expect_eq(weir_cancel(&young.probe.task), WEIR_EBUSY);
     listing l = list_of(r.p);

@@ -147,6 +147,7 @@ struct weir_task {
         weir_worker *worker;
         int64_t      deadline;
         unsigned     priority;
+        unsigned     number; /* of this run, in records */
         int64_t      since; /* from here on rarely touched */
         weir_task   *child, *sibling, *back;
         const char  *label;
@@ -564,7 +565,7 @@ typedef struct {
  * changed); WEIR_EDEADLK (inside tell). Any other thread. A child of fork has no watcher. */
 WEIR_API int weir_watch(const weir_watch_options *opts);
 
-/* Bucket 0 counts times of 0 ns, bucket i times of [2^(i-1), 2^i) ns. */
+/* Coarse: bucket 0 counts times of 0 ns, bucket i times of [2^(i-1), 2^i) ns. */
 enum { WEIR_BUCKETS = 64 };
 typedef enum { WEIR_QUEUE_TIME = 0, WEIR_RUN_TIME } weir_histogram;
 
@@ -584,6 +585,16 @@ WEIR_API int weir_pool_get_histogram(weir_pool *pool, weir_histogram which,
  * call again with more. Or returns WEIR_EINVAL (buffer is NULL and size is not 0), or WEIR_ENOMEM.
  * Any thread; does not wait. */
 WEIR_API int weir_metrics(char *buffer, size_t size);
+/* The same times, four buckets for each power of 2: bucket i counts times below
+ * weir_times_below(i) ns, and not below weir_times_below(i - 1). */
+enum { WEIR_TIMES = 252 };
+WEIR_API int      weir_pool_get_times(weir_pool *pool, weir_histogram which,
+                                      uint64_t counts[WEIR_TIMES]);
+WEIR_API uint64_t weir_times_below(unsigned bucket);
+
+/* The time below which `percent` (0..100) of what was counted lie, too long by at most a
+ * quarter; 0 when nothing was counted. Any thread. */
+WEIR_API uint64_t weir_times_percentile(const uint64_t counts[WEIR_TIMES], double percent);
 
 /* The pool that the calling thread serves, or NULL. */
 WEIR_API weir_pool *weir_pool_current(void);
@@ -868,11 +879,62 @@ typedef enum {
 /* From now on fn is called at each event, on the thread where it happens, outside every
  * lock. The task may be gone already: use the pointer only as a name. fn NULL ends tracing;
  * calls under way may still come, with the arg of before. It holds for the whole process.
- * Any thread; fn may call no weir function but weir_pool_get_options. While tracing is off,
- * an event costs one load. */
+ * Any thread; fn may call no weir function but weir_pool_get_options. While neither this nor
+ * weir_trace_start is on, an event costs one load. */
 WEIR_API void weir_trace(void (*fn)(void *arg, weir_trace_event event, const weir_pool *pool,
                                     const weir_task *task, int value),
                          void *arg);
+
+/* What records tell besides the events of weir_trace_event. */
+enum {
+    /* A run has returned, with this code, and no SETTLED says so at that moment: it parked, or
+     * its submitter ran it (STARTED then came on that thread), or it was abandoned. */
+    WEIR_TRACE_RAN = WEIR_TRACE_CLOSED + 1,
+    WEIR_TRACE_BLOCKED,   /* a thread waits for a task, or a worker begins a blocking section */
+    WEIR_TRACE_UNBLOCKED, /* ... and goes on */
+    WEIR_TRACE_DELIVERED, /* a task's done begins, or weir_main_next returned it; its outcome */
+    WEIR_TRACE_DONE,      /* ... and that delivery has ended */
+    WEIR_TRACE_ASKED,     /* weir_run_in_main waits for the main; `task` numbers the call */
+    WEIR_TRACE_ANSWERED,  /* ... and returns; its code */
+    WEIR_TRACE_CALLED,    /* on the main's thread: the call's fn begins */
+    WEIR_TRACE_RETURNED,  /* ... and that delivery has ended */
+    WEIR_TRACE_TURNED     /* a loop turned to its main, which it had to since `value` us */
+};
+
+/* One event. Its texts are labels: they stay for good. */
+typedef struct {
+    int64_t  at;          /* a time of weir_now */
+    unsigned event;       /* WEIR_TRACE_... */
+    int32_t  value;       /* as the event says */
+    uint32_t task;        /* the number of this run of a task, or of a call; 0: of none, or of
+                             one that came before the trace */
+    uint32_t      by;     /* QUEUED: the task that submitted it from its run, or 0 */
+    const char   *label;  /* of the task, or NULL */
+    const char   *pool;   /* its name, or NULL */
+    unsigned long thread; /* where it happened: the system's id, and name */
+    const char   *thread_name;
+} weir_record;
+
+/* Records the events of the whole process from now on, each thread in a ring of its own, which
+ * keeps `per_thread` records until they are read (rounded up to a power of 2; 0: WEIR_RECORDS).
+ * A record costs some ten ns and takes no lock. What finds the ring full is lost, and counted.
+ * Returns 0; WEIR_EINVAL (more than WEIR_MAX_RECORDS); WEIR_EBUSY (it is on already); WEIR_EAGAIN.
+ * Any thread. In a child of fork it is off. Partner: weir_trace_stop. */
+#define WEIR_RECORDS 4096u
+#define WEIR_MAX_RECORDS (1u << 20)
+WEIR_API int weir_trace_start(unsigned per_thread);
+
+/* Takes up to n records that are there; 0: none, or nothing is recorded. Those of one thread
+ * are in the order in which they happened; those of two are to be ordered by `at`. Any thread;
+ * two that read share the records. */
+WEIR_API size_t weir_trace_read(weir_record *out, size_t n);
+
+/* How many records were lost since the start. Any thread. */
+WEIR_API uint64_t weir_trace_lost(void);
+
+/* Records nothing more, and forgets what was not read. The memory of a thread's ring is given
+ * back when that thread ends, or stops the trace. Any thread. */
+WEIR_API void weir_trace_stop(void);
 
 #ifdef __cplusplus
 }

@@ -21,6 +21,7 @@
 enum { DEFAULT_STACK = 1 << 20 };
 
 #ifdef __linux__
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #endif
@@ -131,6 +132,19 @@ int wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void
 }
 
 /* Linux keeps 15 bytes, others more: the number matters more than the name's end. */
+void wi_thread_read_name(char *out, size_t size)
+{
+#if defined(__linux__) && defined(__GLIBC__)
+    pthread_getname_np(pthread_self(), out, size);
+#elif defined(__linux__)
+    char name[16] = "";
+    if (prctl(PR_GET_NAME, name) == 0)
+        snprintf(out, size, "%s", name);
+#else
+    (void)out, (void)size;
+#endif
+}
+
 unsigned long wi_thread_id(void)
 {
 #ifdef __linux__

@@ -134,6 +134,7 @@ int wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void
 bool          wi_thread_join(pthread_t thread, int64_t deadline);
 bool          wi_has_timed_join(void); /* false: with a deadline it only returns false */
 void          wi_thread_name(const char *pool, const char *which);
+void          wi_thread_read_name(char *out, size_t size); /* untouched where the system has none */
 unsigned long wi_thread_id(void); /* the calling one's, as the system shows it; 0: not known */
 
 /* What a thread has from the one that made it; zeros where the system does not say. */

@@ -64,6 +64,7 @@ static void begin_call(weir_link *e, weir_delivery *d)
     wi_unlock(&m->lock);
     d->call = d->weir.of = call;
     d->fn = call->fn, d->arg = call->arg;
+    wi_record_if(WEIR_TRACE_CALLED, NULL, &(wi_name){.number = call->number}, 0);
 }
 
 static void run_call(weir_delivery *d) { d->fn(d->call, d->arg); }
@@ -72,6 +73,7 @@ static void end_call(weir_delivery *d)
 {
     weir_call *call = d->weir.of;
     weir_main *m = call->main;
+    wi_record_if(WEIR_TRACE_RETURNED, NULL, NULL, 0);
     wi_lock(&m->lock);
     bool unfinished = d->weir.blocking && call->state == WI_BEGUN;
     if (unfinished)
@@ -161,7 +163,11 @@ int weir_run_in_main(weir_main *main, void (*fn)(weir_call *, void *), void *arg
         free(call);
         goto out;
     }
+    wi_name name = {.number = wi_is_traced() ? wi_record_number() : 0};
+    call->number = name.number;
+    wi_record_if(WEIR_TRACE_ASKED, NULL, &name, 0);
     rc = post_and_wait(m, call, result);
+    wi_record_if(WEIR_TRACE_ANSWERED, NULL, &name, rc);
 out:
     wi_main_release(m);
     return rc;

@@ -22,6 +22,7 @@ struct weir_call {
     bool       returned; /* fn has, and nobody has finished the call */
     enum { WI_POSTED, WI_BEGUN, WI_ENDED } state;
     unsigned   refs;
+    unsigned   number; /* in records */
     int        code;
     void      *result;
     wi_waiter *caller; /* NULL: gone, or not waiting yet */

@@ -132,9 +132,12 @@ static void finish(weir_main *m, weir_delivery *d)
 static void begin_round(weir_main *m, weir_delivery *d)
 {
     d->weir.main = m;
-    if (m->depth++ == 0)
+    bool outermost = m->depth++ == 0;
+    if (outermost)
         wi_lag_round(m);
     take_for_round(m);
+    if (outermost && wi_is_traced() & WI_RECORDED)
+        wi_lag_record(m);
 }
 
 static void end_round(weir_main *m, weir_delivery *d)

@@ -30,6 +30,13 @@ int64_t wi_lag_since(const weir_main *main)
     return round ? round : oldest(m);
 }
 
+void wi_lag_record(const weir_main *m)
+{
+    int64_t us = (weir_now() - m->taken) / 1000;
+    if (m->taken && us > 0)
+        wi_record(WEIR_TRACE_TURNED, NULL, NULL, us < INT32_MAX ? (int)us : INT32_MAX);
+}
+
 int weir_main_get_stats(const weir_main *main, weir_main_stats *out)
 {
     weir_main      *m = (weir_main *)(uintptr_t)main;

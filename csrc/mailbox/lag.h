@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "base/record.h"
 #include "mailbox/mailbox.h"
 
 #pragma GCC visibility push(hidden)
@@ -14,7 +15,8 @@
 /* Before a push onto empty arrivals; a poster that then comes second has changed little. */
 static inline void wi_lag_arrives(weir_main *m)
 {
-    atomic_store_explicit(&m->arrived, wi_now_coarse(), memory_order_relaxed);
+    int64_t now = wi_is_traced() ? weir_now() : wi_now_coarse();
+    atomic_store_explicit(&m->arrived, now, memory_order_relaxed);
 }
 
 /* Before the arrivals are sorted. Under the lock. */
@@ -43,6 +45,9 @@ static inline void wi_lag_round(weir_main *m)
 {
     atomic_store_explicit(&m->round, wi_now_coarse(), memory_order_relaxed);
 }
+
+/* Something was taken in it: how late it is, for a trace. */
+void wi_lag_record(const weir_main *m);
 
 /* A round, or what a wait has served, is over. The owner's thread. */
 static inline void wi_lag_over(weir_main *m)

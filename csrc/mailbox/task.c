@@ -34,23 +34,45 @@ bool wi_task_claim_settled(weir_task *t)
            wi_task_swap_state(t, WEIR_TASK_SETTLED, WI_TASK_CLAIMED);
 }
 
+wi_name wi_task_name(const weir_task *t)
+{
+    const weir_task *here = weir_task_current();
+    return (wi_name){wi_record_clock(), t->weir.label, t->weir.number, here ? here->weir.number : 0};
+}
+
 /* ---- telling ------------------------------------------------------------ */
 
 static void run_done(weir_delivery *d) { d->task->done(d->task); }
 
+static void end_traced(weir_delivery *d)
+{
+    (void)d;
+    wi_record_if(WEIR_TRACE_DONE, NULL, NULL, 0);
+}
+
 static void end_abandoned(weir_delivery *d)
 {
     weir_task *t = d->weir.of;
+    end_traced(d);
     if (wi_task_flag(t, WI_TOLD) & WI_LET_GO)
         wi_task_let_go(t);
+}
+
+static void record_delivery(const weir_task *t, int outcome)
+{
+    wi_name name = wi_task_name(t);
+    wi_record(WEIR_TRACE_DELIVERED, NULL, &name, outcome);
 }
 
 static void begin_done(weir_link *e, weir_delivery *d)
 {
     static const struct weir_kind an_abandoned = {NULL, run_done, end_abandoned, WI_OTHERS};
+    static const struct weir_kind a_traced = {NULL, run_done, end_traced, WI_OTHERS};
     weir_task                    *t = wi_task_of(e);
     d->task = t;
     d->outcome = t->weir.outcome;
+    if (wi_is_traced() & WI_RECORDED)
+        record_delivery(t, d->outcome), d->weir.kind = &a_traced;
     if (wi_task_flags(t) & WI_ABANDONED)
         d->weir.kind = &an_abandoned, d->weir.of = t;
     else
@@ -92,8 +114,8 @@ void wi_task_tell(weir_task *t)
     d.weir.kind = &a_task;
     begin_done(&t->weir.link, &d);
     run_done(&d);
-    if (d.weir.kind != &a_task)
-        end_abandoned(&d);
+    if (d.weir.kind->end)
+        d.weir.kind->end(&d);
     if (m)
         wi_main_came(m);
 }

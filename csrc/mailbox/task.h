@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "base/record.h"
 #include "mailbox/mailbox.h"
 #include "weir.h"
 
@@ -103,6 +104,9 @@ void wi_task_unaim(weir_task *t);
 void wi_task_tell(weir_task *t);
 /* One of the two users of an abandoned task is through; the second call runs release. */
 void wi_task_let_go(weir_task *t);
+
+/* Its name in records, now, as told from inside the task that this thread runs. */
+wi_name wi_task_name(const weir_task *t);
 
 /* Where the calling thread's current task stands from now on, so that a worker need not say
  * it for each: a word that holds it or NULL. Returns where it stood. NULL: nowhere. */

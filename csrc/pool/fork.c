@@ -43,13 +43,20 @@ static void prepare(void)
     pthread_mutex_lock(&wi_registry()->lock);
     each_pool(lock_pool);
     each_main(lock_main);
+    wi_record_hold();
 }
 
-static void parent(void)
+static void unlock_all(void)
 {
     each_main(unlock_main);
     each_pool(unlock_pool);
     pthread_mutex_unlock(&wi_registry()->lock);
+}
+
+static void parent(void)
+{
+    wi_record_release();
+    unlock_all();
 }
 
 /* ---- the child ---------------------------------------------------------- */
@@ -210,7 +217,8 @@ static void child(void)
     each_pool(kill_pool);
     each_main(wi_main_forked_locked);
     wi_spawning_forked();
-    parent();
+    wi_record_forked();
+    unlock_all();
 }
 
 void wi_fork_init(void)

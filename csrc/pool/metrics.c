@@ -63,7 +63,8 @@ static void look(view *v)
     wi_lock(&p->lock);
     wi_pool_snapshot_locked(p, &v->stats);
     v->opts = p->opts;
-    memcpy(v->histogram, p->histogram, sizeof v->histogram);
+    for (int i = 0; i < 2; i++)
+        wi_times_coarse(p->fine[i], v->histogram[i]);
     memcpy(v->times, p->times, sizeof v->times);
     wi_unlock(&p->lock);
 }

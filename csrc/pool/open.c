@@ -101,6 +101,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
         return NULL;
     }
     static _Atomic uint64_t serials;
+    p->label = weir_label(p->name);
     p->serial = atomic_fetch_add(&serials, 1) + 1;
     p->main = main;
     p->serve = wi_worker_serve;

@@ -211,6 +211,7 @@ static void post_task_relocks(weir_pool *p, weir_link *e)
     weir_main *m = wi_task_of(e)->weir.main;
     wi_debt    debt;
     int        outcome = wi_task_of(e)->weir.outcome;
+    wi_name    name = wi_name_of(wi_task_of(e));
     if (!wi_main_append(m, e, &debt)) {
         wi_task_flag(wi_task_of(e), WI_ORPHANED);
         wi_list_append(&p->settled, e);
@@ -218,7 +219,7 @@ static void post_task_relocks(weir_pool *p, weir_link *e)
     }
     wi_unlock(&p->lock);
     wi_main_pay(m, debt);
-    wi_trace(WEIR_TRACE_SETTLED, p, wi_task_of(e), outcome);
+    wi_trace_named(WEIR_TRACE_SETTLED, p, wi_task_of(e), &name, outcome);
     wi_lock(&p->lock);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/heap.h"
 #include "base/linger.h"
+#include "base/record.h"
 #include "base/spawning.h"
 #include "mailbox/call.h"
 #include "mailbox/main.h"
@@ -24,14 +25,15 @@ enum { WI_RETRY_MS = 100 }; /* until a pool tries to grow again after a refusal 
 
 struct weir_pool {
     /* Set by open, constant afterwards. */
-    char      *name;
-    uint64_t  *cpus;
-    sigset_t   commands; /* the mask of commands that its threads start */
-    wi_nature  nature;   /* of the threads that its opener made; those to come take it on */
-    uint64_t   serial;   /* no other pool's, ever */
-    unsigned   namesake; /* tells it from the pools of its name that are there with it */
-    weir_main *main;     /* that opened it, held; where lends go */
-    weir_link  registered;
+    char       *name;
+    const char *label; /* the name as records have it, or NULL */
+    uint64_t   *cpus;
+    sigset_t    commands; /* the mask of commands that its threads start */
+    wi_nature   nature;   /* of the threads that its opener made; those to come take it on */
+    uint64_t    serial;   /* no other pool's, ever */
+    unsigned    namesake; /* tells it from the pools of its name that are there with it */
+    weir_main  *main;     /* that opened it, held; where lends go */
+    weir_link   registered;
     void *(*serve)(void *); /* the body of a thread, which has its worker */
     bool lingers;
 
@@ -105,7 +107,7 @@ struct weir_pool {
     bool      has_last;
     bool      joining; /* weir_close joins it */
 
-    uint64_t        histogram[2][WEIR_BUCKETS];
+    uint64_t        fine[2][WEIR_TIMES];
     uint64_t        times[2]; /* the sums of what the histograms count, in nanoseconds */
     weir_pool_stats stats;    /* the counters; the rest is filled in by a snapshot */
 
@@ -174,18 +176,32 @@ void wi_pool_snapshot_locked(weir_pool *p, weir_pool_stats *out);
 /* ---- trace.c ------------------------------------------------------------ */
 
 typedef void wi_hook(void *, weir_trace_event, const weir_pool *, const weir_task *, int);
-extern wi_hook *_Atomic wi_trace_hook;
 
-void wi_trace_call(weir_trace_event event, const weir_pool *p, const weir_task *t, int value);
+/* name NULL: t is there, or NULL as well. */
+void wi_trace_call(unsigned event, const weir_pool *p, const weir_task *t, const wi_name *name,
+                   int value);
+
+/* times.c */
+void wi_times_coarse(const uint64_t counts[WEIR_TIMES], uint64_t buckets[WEIR_BUCKETS]);
 void wi_note_time_locked(weir_pool *p, weir_histogram which, weir_task *t);
 
-/* Every task passes it, and it mostly has nothing to do. Relaxed: NULL needs no
- * partner; wi_trace_call reads a hook again, seq_cst, with its argument. */
-static inline void wi_trace(weir_trace_event event, const weir_pool *p, const weir_task *t,
-                            int value)
+static inline void wi_trace(unsigned event, const weir_pool *p, const weir_task *t, int value)
 {
-    if (atomic_load_explicit(&wi_trace_hook, memory_order_relaxed))
-        wi_trace_call(event, p, t, value);
+    if (wi_is_traced())
+        wi_trace_call(event, p, t, NULL, value);
+}
+
+/* Of a task that may be gone when the event is told: its name as it is now. */
+static inline wi_name wi_name_of(const weir_task *t)
+{
+    return wi_is_traced() & WI_RECORDED ? wi_task_name(t) : (wi_name){0};
+}
+
+static inline void wi_trace_named(unsigned event, const weir_pool *p, const weir_task *t,
+                                  const wi_name *name, int value)
+{
+    if (wi_is_traced())
+        wi_trace_call(event, p, t, name, value);
 }
 
 /* For task.weir.since: exact where times are measured. */

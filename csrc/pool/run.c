@@ -127,19 +127,22 @@ static void end_visit(weir_pool *p, weir_task *t, int code)
 
 /* Policy CALLER_RUNS: the caller visits, with no state. Called with the lock held,
  * leaves without. It may be the last to leave, and tell a notice that releases p. */
-static void visit(weir_pool *p, weir_task *t)
+static void visit(weir_pool *p, weir_task *t, const wi_name *name)
 {
     weir_task *here = t;
+    wi_name    ran = {.label = name->label, .number = name->number};
     wi_pin     pin;
     begin_visit_locked(p, t);
     wi_unlock(&p->lock);
     wi_pool_pin(&pin, p);
-    wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
+    wi_trace_named(WEIR_TRACE_QUEUED, p, t, name, 0);
+    wi_record_if(WEIR_TRACE_STARTED, p->label, &ran, 0);
     wi_task_place *outer = wi_task_current_in(&here);
     pin.task = t;
     int code = t->run(t, NULL);
     pin.task = NULL;
     wi_task_current_in(outer);
+    wi_record_if(WEIR_TRACE_RAN, p->label, &ran, code);
     end_visit(p, t, code);
     wi_pool_unpin(&pin);
 }
@@ -180,9 +183,10 @@ static void offered(weir_pool *p, bool ends_lot)
 
 static int run_aimed(weir_pool *p, weir_task *t)
 {
-    bool ends_lot;
+    bool    ends_lot;
+    wi_name name = wi_name_of(t);
     if (offer(p, t, &ends_lot)) {
-        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
+        wi_trace_named(WEIR_TRACE_QUEUED, p, t, &name, 0);
         offered(p, ends_lot);
         return 0;
     }
@@ -190,14 +194,14 @@ static int run_aimed(weir_pool *p, weir_task *t)
     wi_lock(&p->lock);
     int rc = admit_relocks(p, t);
     if (rc == WEIR_EAGAIN) {
-        visit(p, t);
+        visit(p, t, &name);
         return 0;
     }
     if (rc == 0)
         wi_pool_enqueue_locked(p, t);
     wi_pool_unlock_owing(p, &owed);
     if (rc == 0)
-        wi_trace(WEIR_TRACE_QUEUED, p, t, 0);
+        wi_trace_named(WEIR_TRACE_QUEUED, p, t, &name, 0);
     wi_pool_pay(p, &owed);
     return rc;
 }
@@ -242,6 +246,7 @@ static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
     wi_task_clear_flags(t);
     t->weir.priority = o->priority;
     t->weir.label = o->label;
+    t->weir.number = wi_is_traced() ? wi_record_number() : 0;
     int64_t deadline = o->start_within_ns ? wi_deadline(o->start_within_ns) : 0;
     t->weir.deadline = deadline < 0 ? 0 : deadline; /* beyond the clock's end: none */
     int rc = may_run_user_code(p, m) ? run_held(p, t, m) : run_claimed(p, t, m);

@@ -68,12 +68,8 @@ static int wait_relocks(weir_pool *p, weir_task *t, wi_waiter *w, int64_t deadli
     return wi_wait_until(w, &p->lock, &p->task_waiters, has_settled, t, deadline);
 }
 
-int weir_wait(weir_task *t, int64_t timeout_ns)
+static int await_task(weir_task *t, int64_t timeout_ns)
 {
-    if (!t || t->done)
-        return WEIR_EINVAL;
-    if (t == weir_task_current() || (wi_task_runs_here(t) && !has_settled(t)))
-        return WEIR_EDEADLK;
     wi_waiter w;
     wi_pin    pin;
     wi_wait_begin(&w, t);
@@ -93,6 +89,19 @@ int weir_wait(weir_task *t, int64_t timeout_ns)
     return rc;
 }
 
+int weir_wait(weir_task *t, int64_t timeout_ns)
+{
+    if (!t || t->done)
+        return WEIR_EINVAL;
+    if (t == weir_task_current() || (wi_task_runs_here(t) && !has_settled(t)))
+        return WEIR_EDEADLK;
+    wi_name name = wi_name_of(t);
+    wi_record_if(WEIR_TRACE_BLOCKED, NULL, &name, 0);
+    int rc = await_task(t, timeout_ns);
+    wi_record_if(WEIR_TRACE_UNBLOCKED, NULL, NULL, 0);
+    return rc;
+}
+
 /* ---- blocking ----------------------------------------------------------- */
 
 void weir_blocking_begin(void)
@@ -104,6 +113,7 @@ void weir_blocking_begin(void)
     if (!w->lost)
         wi_pool_block_locked(w->pool, w);
     wi_pool_unlock(w->pool);
+    wi_record_if(WEIR_TRACE_BLOCKED, w->pool->label, NULL, 0);
 }
 
 /* A lost worker's depth went when it was lost. */
@@ -112,6 +122,7 @@ void weir_blocking_end(void)
     weir_worker *w = weir_worker_current();
     if (!w)
         return;
+    wi_record_if(WEIR_TRACE_UNBLOCKED, w->pool->label, NULL, 0);
     wi_lock(&w->pool->lock);
     if (w->blocked)
         wi_pool_unblock_locked(w->pool, w);

@@ -162,13 +162,13 @@ static void *watch(void *arg)
 /* ---- beginning and end -------------------------------------------------- */
 
 static void take(void) { pthread_mutex_lock(&lock); }
-static void give_back(void) { pthread_mutex_unlock(&lock); }
+static void unlock_it(void) { pthread_mutex_unlock(&lock); }
 
 static void forget(void)
 {
     free(current);
     current = NULL;
-    give_back();
+    unlock_it();
 }
 
 static void free_watcher(watcher *w)
@@ -179,7 +179,7 @@ static void free_watcher(watcher *w)
 
 static int make_watcher(watcher **out, const weir_watch_options *opts)
 {
-    static weir_fork_hook hook = {.before = take, .in_parent = give_back, .in_child = forget};
+    static weir_fork_hook hook = {.before = take, .in_parent = unlock_it, .in_child = forget};
     watcher              *w = calloc(1, sizeof *w);
     sigset_t              old;
     if (!w || weir_on_fork(&hook) != 0) {
@@ -231,7 +231,7 @@ int weir_watch(const weir_watch_options *given)
     take();
     watcher *before = current;
     current = w;
-    give_back();
+    unlock_it();
     end_watcher(before);
     return 0;
 }

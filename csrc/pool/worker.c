@@ -116,6 +116,7 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
 {
     wi_owed      owed;
     own_delivery d = {0};
+    wi_name      name = wi_name_of(t);
     wi_lock(&p->lock);
     if (w->lost) {
         wi_unlock(&p->lock);
@@ -131,8 +132,7 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     if (next)
         *next = follow_locked(p, w, &d);
     unlock_after_turn(p, &owed, next && *next);
-    if (end != WI_STAYS)
-        wi_trace(WEIR_TRACE_SETTLED, p, t, code);
+    wi_trace_named(end == WI_STAYS ? (unsigned)WEIR_TRACE_RAN : WEIR_TRACE_SETTLED, p, t, &name, code);
     if (d.main)
         wi_main_pay(d.main, d.debt);
     wi_pool_pay(p, &owed);
@@ -153,6 +153,7 @@ static int turn(weir_worker *w, weir_task *t, int code, weir_task **next)
             begin_task(w, *next);
         return w->pool->forked ? WEIR_ECLOSED : 0;
     }
+    wi_trace(WEIR_TRACE_RAN, w->pool, t, code);
     wi_task_let_go(t);
     return WEIR_ECLOSED;
 }

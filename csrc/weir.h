@@ -29,7 +29,7 @@
  *   - borrowed workers have ended;
  *   - threads that were given up (`abandoned` in the statistics) have ended, which weir
  *     cannot tell;
- *   - the watcher was ended (weir_watch);
+ *   - the watcher was ended (weir_watch), and the trace to a file (weir_trace_file);
  *   - no call is under way.
  * A delivered `closed` or a weir_pool_release alone is too early, because the last thread
  * still returns through weir's code: call weir_close after `closed`.
@@ -935,6 +935,19 @@ WEIR_API uint64_t weir_trace_lost(void);
 /* Records nothing more, and forgets what was not read. The memory of a thread's ring is given
  * back when that thread ends, or stops the trace. Any thread. */
 WEIR_API void weir_trace_stop(void);
+
+/* Records, and has a thread of weir's write it all to `path`, in the format that
+ * https://ui.perfetto.dev opens: a track per thread with its tasks and dones, with flows from
+ * submit to start to done; how many tasks are queued and run; when loops have not turned. NULL:
+ * ends it, and returns when the file is whole. Meanwhile weir_trace_read takes what the file
+ * lacks then. Each loop is woken a hundred times a second, to see whether it turns. Returns 0;
+ * WEIR_EBUSY (a trace is on); WEIR_EINVAL (the file cannot be written, errno says why);
+ * WEIR_EAGAIN, WEIR_ENOMEM. Any thread. A child of fork writes nothing to it.
+ *
+ * The environment variable WEIR_TRACE has the same done for a program as it is, from its first
+ * pool or main until its exit: WEIR_TRACE=FILE PROGRAM. %p in FILE becomes the process's
+ * number, for a program that starts others. */
+WEIR_API int weir_trace_file(const char *path);
 
 #ifdef __cplusplus
 }

@@ -9,13 +9,15 @@
 #include "pool/holdings.h"
 #include "pool/life.h"
 #include "pool/owed.h"
+#include "pool/perfetto.h"
 
 int weir_main_open(weir_main **out)
 {
     if (!out)
         return WEIR_EINVAL;
     weir_main *m;
-    int        rc = wi_main_make(&m);
+    wi_trace_as_asked();
+    int rc = wi_main_make(&m);
     if (rc != 0)
         return rc;
     wi_fork_init();

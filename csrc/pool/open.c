@@ -11,6 +11,7 @@
 #include "pool/fork.h"
 #include "pool/life.h"
 #include "pool/owed.h"
+#include "pool/perfetto.h"
 #include "pool/worker.h"
 
 #include <limits.h>
@@ -167,6 +168,7 @@ int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_ma
     if (rc != 0)
         return rc;
     fill_in(&o);
+    wi_trace_as_asked();
     weir_pool *p = make(&o, main);
     if (!p)
         return WEIR_ENOMEM;

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * perfetto.c: a trace in a file, which a thread writes while the program runs.
+ *
+ * DESIGN. The thread reads records some hundred times a second, turns each into a packet of
+ * Perfetto's format, and asks each pool how many tasks are queued and run. So that a loop that
+ * has nothing to deliver is seen as well, it nudges every main: the loop then turns, and records
+ * how late it is.
+ *
+ *   track                  on it
+ *   a thread's             slices: tasks, dones, calls, what blocks; submits are instants
+ *   the loop of a thread   a slice for each time in which it had to turn and did not
+ *   of a pool              two counters: queued, running
+ *
+ * A flow leads from a task's submit to its start and on to its done. Of one thread the records
+ * come in order, so the open slices of its track stand on a stack; an end closes what stands
+ * above its begin too, because records can be lost. The reader of the file sorts by time.
+ *
+ * Field numbers are those of Perfetto's perfetto_trace.proto.
+ */
+#include "pool/perfetto.h"
+
+#include "base/proto.h"
+#include "mailbox/lag.h"
+#include "mailbox/pending.h"
+#include "pool/pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PERIOD_MS = 10, RING = 1 << 14, LOT = 1024, BUFFER = 1 << 16, PACKET = 2048 };
+enum { DEEP = 32, LATE_US = 5000 };
+
+/* ---- the format --------------------------------------------------------- */
+
+enum {
+    TRACE_PACKET = 1,
+    PACKET_TIME = 8,
+    PACKET_SEQUENCE = 10,
+    PACKET_EVENT = 11,
+    PACKET_TRACK = 60,
+    TRACK_UUID = 1,
+    TRACK_NAME = 2,
+    TRACK_PROCESS = 3,
+    TRACK_THREAD = 4,
+    TRACK_PARENT = 5,
+    TRACK_COUNTER = 8,
+    PROCESS_PID = 1,
+    PROCESS_NAME = 6,
+    THREAD_PID = 1,
+    THREAD_TID = 2,
+    THREAD_NAME = 5,
+    EVENT_NOTE = 4,
+    EVENT_TYPE = 9,
+    EVENT_TRACK = 11,
+    EVENT_CATEGORY = 22,
+    EVENT_NAME = 23,
+    EVENT_COUNT = 30,
+    EVENT_FLOW = 47,
+    EVENT_LAST_FLOW = 48,
+    NOTE_INT = 4,
+    NOTE_TEXT = 6,
+    NOTE_NAME = 10
+};
+enum { SLICE_BEGIN = 1, SLICE_END = 2, INSTANT = 3, COUNTER = 4 };
+enum { PROCESS_TRACK = 1 };
+
+typedef enum { A_TASK, A_DONE, A_CALL, A_BLOCK, AN_ASKING } slice;
+
+typedef struct {
+    unsigned long tid;
+    uint64_t      track, loop; /* loop 0: it has none yet */
+    int64_t       last, loop_last;
+    unsigned      depth;
+    struct {
+        slice    kind;
+        uint32_t number;
+    } open[DEEP];
+} thread;
+
+typedef struct {
+    uint64_t serial, track;
+    size_t   queued;
+    unsigned running;
+} counted;
+
+typedef struct {
+    int           fd;
+    pthread_t     writer;
+    wi_parker     parker;
+    _Atomic bool  ends;
+    uint64_t      tracks; /* given so far */
+    thread       *threads;
+    size_t        n_threads;
+    counted      *pools;
+    size_t        n_pools;
+    uint64_t      lost;
+    wi_proto      out;
+    weir_record   lot[LOT];
+    unsigned char buffer[BUFFER];
+} file;
+
+static void flush(file *f)
+{
+    const unsigned char *at = f->buffer;
+    while (f->out.n && f->fd >= 0) {
+        ssize_t n = write(f->fd, at, f->out.n);
+        if (n > 0)
+            at += n, f->out.n -= (size_t)n;
+        else if (errno != EINTR)
+            break; /* a full disk: what does not fit is not there */
+    }
+    f->out.n = 0;
+}
+
+static size_t open_packet(file *f)
+{
+    if (f->out.n > BUFFER - PACKET)
+        flush(f);
+    size_t packet = wi_proto_open(&f->out, TRACE_PACKET);
+    wi_proto_int(&f->out, PACKET_SEQUENCE, 1);
+    return packet;
+}
+
+/* ---- tracks ------------------------------------------------------------- */
+
+typedef struct {
+    size_t packet, track;
+} opened_track;
+
+static opened_track open_track(file *f, uint64_t uuid, uint64_t parent, const char *name)
+{
+    size_t       packet = open_packet(f);
+    opened_track t = {packet, wi_proto_open(&f->out, PACKET_TRACK)};
+    wi_proto_int(&f->out, TRACK_UUID, uuid);
+    if (parent)
+        wi_proto_int(&f->out, TRACK_PARENT, parent);
+    wi_proto_text(&f->out, TRACK_NAME, name);
+    return t;
+}
+
+static void close_track(file *f, opened_track t)
+{
+    wi_proto_close(&f->out, t.track);
+    wi_proto_close(&f->out, t.packet);
+}
+
+static void process_track(file *f)
+{
+    char name[64] = "weir";
+    wi_thread_read_name(name, sizeof name);
+    opened_track t = open_track(f, PROCESS_TRACK, 0, name);
+    size_t       process = wi_proto_open(&f->out, TRACK_PROCESS);
+    wi_proto_int(&f->out, PROCESS_PID, (uint64_t)getpid());
+    wi_proto_text(&f->out, PROCESS_NAME, name);
+    wi_proto_close(&f->out, process);
+    close_track(f, t);
+}
+
+static uint64_t thread_track(file *f, const weir_record *r)
+{
+    uint64_t     uuid = ++f->tracks;
+    opened_track t = open_track(f, uuid, PROCESS_TRACK, r->thread_name);
+    size_t       of = wi_proto_open(&f->out, TRACK_THREAD);
+    wi_proto_int(&f->out, THREAD_PID, (uint64_t)getpid());
+    wi_proto_int(&f->out, THREAD_TID, r->thread);
+    wi_proto_text(&f->out, THREAD_NAME, r->thread_name);
+    wi_proto_close(&f->out, of);
+    close_track(f, t);
+    return uuid;
+}
+
+static uint64_t loop_track(file *f, const weir_record *r)
+{
+    char     name[WI_PROTO_TEXT];
+    uint64_t uuid = ++f->tracks;
+    snprintf(name, sizeof name, "loop of %s", r->thread_name ? r->thread_name : "a thread");
+    close_track(f, open_track(f, uuid, PROCESS_TRACK, name));
+    return uuid;
+}
+
+static uint64_t counter_track(file *f, const char *pool, const char *what)
+{
+    char     name[WI_PROTO_TEXT];
+    uint64_t uuid = ++f->tracks;
+    snprintf(name, sizeof name, "%.180s: %s", pool, what);
+    opened_track t = open_track(f, uuid, PROCESS_TRACK, name);
+    wi_proto_close(&f->out, wi_proto_open(&f->out, TRACK_COUNTER));
+    close_track(f, t);
+    return uuid;
+}
+
+/* ---- events ------------------------------------------------------------- */
+
+typedef struct {
+    size_t packet, event;
+} opened_event;
+
+static opened_event open_event(file *f, int64_t at, unsigned type, uint64_t track)
+{
+    opened_event e = {.packet = open_packet(f)};
+    wi_proto_int(&f->out, PACKET_TIME, (uint64_t)at);
+    e.event = wi_proto_open(&f->out, PACKET_EVENT);
+    wi_proto_int(&f->out, EVENT_TYPE, type);
+    wi_proto_int(&f->out, EVENT_TRACK, track);
+    return e;
+}
+
+static void close_event(file *f, opened_event e)
+{
+    wi_proto_close(&f->out, e.event);
+    wi_proto_close(&f->out, e.packet);
+}
+
+static void note_text(file *f, const char *name, const char *text)
+{
+    if (!text)
+        return;
+    size_t note = wi_proto_open(&f->out, EVENT_NOTE);
+    wi_proto_text(&f->out, NOTE_NAME, name);
+    wi_proto_text(&f->out, NOTE_TEXT, text);
+    wi_proto_close(&f->out, note);
+}
+
+static void note_int(file *f, const char *name, int64_t value)
+{
+    size_t note = wi_proto_open(&f->out, EVENT_NOTE);
+    wi_proto_text(&f->out, NOTE_NAME, name);
+    wi_proto_int(&f->out, NOTE_INT, (uint64_t)value);
+    wi_proto_close(&f->out, note);
+}
+
+static const char *outcome_of(int code)
+{
+    switch (code) {
+    case 0: return "ok";
+    case WEIR_ECANCELED: return "cancelled";
+    case WEIR_EEXPIRED: return "expired";
+    case WEIR_ECLOSED: return "closed";
+    case WEIR_EFULL: return "full";
+    case WEIR_PARK: return "parked";
+    default: return "failed";
+    }
+}
+
+/* "submit import", or what alone says it. */
+static void name_event(file *f, const char *verb, const weir_record *r, const char *alone)
+{
+    char name[WI_PROTO_TEXT];
+    snprintf(name, sizeof name, "%s%s%.160s", verb, *verb && r->label ? " " : "",
+             r->label ? r->label
+             : *verb  ? ""
+                      : alone);
+    wi_proto_text(&f->out, EVENT_NAME, name);
+    wi_proto_text(&f->out, EVENT_CATEGORY, "weir");
+}
+
+static thread *thread_of(file *f, const weir_record *r)
+{
+    for (size_t i = 0; i < f->n_threads; i++)
+        if (f->threads[i].tid == r->thread)
+            return &f->threads[i];
+    thread *more = realloc(f->threads, (f->n_threads + 1) * sizeof *more);
+    if (!more)
+        return NULL;
+    f->threads = more;
+    more[f->n_threads] = (thread){.tid = r->thread, .track = thread_track(f, r)};
+    return &more[f->n_threads++];
+}
+
+static void begin_slice(file *f, thread *t, const weir_record *r, slice kind)
+{
+    static const char *const verbs[] = {"", "done", "call", "wait for", "run_in_main"};
+    if (t->depth == DEEP)
+        return;
+    opened_event e = open_event(f, t->last, SLICE_BEGIN, t->track);
+    name_event(f, kind == A_BLOCK && !r->label ? "blocking" : verbs[kind], r, "task");
+    if (kind != A_BLOCK && r->task)
+        wi_proto_fixed(&f->out, kind == A_DONE || kind == A_CALL ? EVENT_LAST_FLOW : EVENT_FLOW,
+                       r->task);
+    note_text(f, "pool", r->pool);
+    if (kind == A_DONE)
+        note_text(f, "outcome", outcome_of(r->value));
+    close_event(f, e);
+    t->open[t->depth].kind = kind;
+    t->open[t->depth++].number = r->task;
+}
+
+/* A task's end says which; the others are nested. False: it has no begin. */
+static bool end_slice(file *f, thread *t, slice kind, const weir_record *r)
+{
+    unsigned at = t->depth;
+    while (at && (t->open[at - 1].kind != kind ||
+                  (kind == A_TASK && r->task && t->open[at - 1].number != r->task)))
+        at--;
+    if (at == 0)
+        return false;
+    while (t->depth >= at) {
+        opened_event e = open_event(f, t->last, SLICE_END, t->track);
+        if (t->depth == at && kind == A_TASK) {
+            note_text(f, "outcome", outcome_of(r->value));
+            note_int(f, "code", r->value);
+        }
+        close_event(f, e);
+        t->depth--;
+    }
+    return true;
+}
+
+static void instant(file *f, thread *t, const weir_record *r, const char *name)
+{
+    opened_event e = open_event(f, t->last, INSTANT, t->track);
+    name_event(f, name, r, "");
+    if (r->task)
+        wi_proto_fixed(&f->out, EVENT_FLOW, r->task);
+    note_text(f, "pool", r->pool);
+    if (r->event == WEIR_TRACE_SETTLED)
+        note_text(f, "outcome", outcome_of(r->value));
+    if (r->by)
+        note_int(f, "by", r->by);
+    close_event(f, e);
+}
+
+static void turned(file *f, thread *t, const weir_record *r)
+{
+    int64_t from = r->at - (int64_t)r->value * 1000;
+    if (!t->loop)
+        t->loop = loop_track(f, r);
+    if (r->value < LATE_US)
+        return;
+    opened_event e = open_event(f, from > t->loop_last ? from : t->loop_last, SLICE_BEGIN, t->loop);
+    wi_proto_text(&f->out, EVENT_NAME, "has not turned");
+    wi_proto_text(&f->out, EVENT_CATEGORY, "weir");
+    note_int(f, "ms", r->value / 1000);
+    close_event(f, e);
+    t->loop_last = r->at > t->loop_last ? r->at : t->loop_last;
+    close_event(f, open_event(f, t->loop_last, SLICE_END, t->loop));
+}
+
+static void thread_ends(file *f, thread *t)
+{
+    for (; t->depth; t->depth--) /* of a task that was given up, say */
+        close_event(f, open_event(f, t->last, SLICE_END, t->track));
+}
+
+static void put(file *f, const weir_record *r)
+{
+    thread *t = thread_of(f, r);
+    if (!t)
+        return;
+    t->last = r->at > t->last ? r->at : t->last; /* time never goes back on a track */
+    switch (r->event) {
+    case WEIR_TRACE_QUEUED: instant(f, t, r, "submit"); break;
+    case WEIR_TRACE_STARTED: begin_slice(f, t, r, A_TASK); break;
+    case WEIR_TRACE_SETTLED:
+        if (!end_slice(f, t, A_TASK, r))
+            instant(f, t, r, "settled");
+        break;
+    case WEIR_TRACE_RAN: end_slice(f, t, A_TASK, r); break;
+    case WEIR_TRACE_THREAD: r->value ? instant(f, t, r, "enters") : thread_ends(f, t); break;
+    case WEIR_TRACE_GREW: instant(f, t, r, "grows"); break;
+    case WEIR_TRACE_CLOSED: instant(f, t, r, "closed"); break;
+    case WEIR_TRACE_DELIVERED: begin_slice(f, t, r, A_DONE); break;
+    case WEIR_TRACE_DONE: end_slice(f, t, A_DONE, r); break;
+    case WEIR_TRACE_CALLED: begin_slice(f, t, r, A_CALL); break;
+    case WEIR_TRACE_RETURNED: end_slice(f, t, A_CALL, r); break;
+    case WEIR_TRACE_BLOCKED: begin_slice(f, t, r, A_BLOCK); break;
+    case WEIR_TRACE_UNBLOCKED: end_slice(f, t, A_BLOCK, r); break;
+    case WEIR_TRACE_ASKED: begin_slice(f, t, r, AN_ASKING); break;
+    case WEIR_TRACE_ANSWERED: end_slice(f, t, AN_ASKING, r); break;
+    case WEIR_TRACE_TURNED: turned(f, t, r); break;
+    }
+}
+
+/* ---- counters ----------------------------------------------------------- */
+
+static void count(file *f, int64_t at, uint64_t track, uint64_t value)
+{
+    opened_event e = open_event(f, at, COUNTER, track);
+    wi_proto_int(&f->out, EVENT_COUNT, value);
+    close_event(f, e);
+}
+
+static counted *counted_of(file *f, const weir_pool *p)
+{
+    for (size_t i = 0; i < f->n_pools; i++)
+        if (f->pools[i].serial == p->serial)
+            return &f->pools[i];
+    counted *more = realloc(f->pools, (f->n_pools + 1) * sizeof *more);
+    if (!more)
+        return NULL;
+    f->pools = more;
+    more[f->n_pools] = (counted){.serial = p->serial, .queued = SIZE_MAX};
+    more[f->n_pools].track = counter_track(f, p->name, "queued");
+    counter_track(f, p->name, "running");
+    return &more[f->n_pools++];
+}
+
+static void count_pool(void *arg, weir_pool *p)
+{
+    file           *f = arg;
+    counted        *c = counted_of(f, p);
+    weir_pool_stats s = {.size = sizeof s};
+    if (!c || weir_pool_get_stats(p, &s) != 0)
+        return;
+    int64_t now = weir_now();
+    if (s.queued != c->queued)
+        count(f, now, c->track, s.queued);
+    if (s.running != c->running || c->queued == SIZE_MAX)
+        count(f, now, c->track + 1, s.running);
+    c->queued = s.queued, c->running = s.running;
+}
+
+static void nudge_main(void *arg, weir_main *m)
+{
+    (void)arg;
+    if (!m->served && !atomic_load(&m->closed) && !wi_lag_since(m))
+        wi_main_nudge(m);
+}
+
+/* ---- the thread --------------------------------------------------------- */
+
+static void drain(file *f)
+{
+    size_t n;
+    while ((n = weir_trace_read(f->lot, LOT)))
+        for (size_t i = 0; i < n; i++)
+            put(f, &f->lot[i]);
+    weir_each_pool(count_pool, f);
+    uint64_t lost = weir_trace_lost();
+    if (lost != f->lost)
+        count(f, weir_now(), PROCESS_TRACK + 1, f->lost = lost);
+    flush(f);
+}
+
+static void *write_on(void *arg)
+{
+    file *f = arg;
+    bool  last = false;
+    wi_thread_name("weir", "trace");
+    while (!last) {
+        last = atomic_load(&f->ends);
+        drain(f);
+        weir_each_main(nudge_main, NULL);
+        if (!last)
+            wi_park(&f->parker, wi_deadline((int64_t)PERIOD_MS * 1000000));
+    }
+    return NULL;
+}
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static file           *current; /* guarded by lock */
+
+static void free_file(file *f)
+{
+    if (f->fd >= 0)
+        close(f->fd);
+    wi_parker_destroy(&f->parker);
+    free(f->threads);
+    free(f->pools);
+    free(f);
+}
+
+static void hold_file(void) { pthread_mutex_lock(&lock); }
+static void release_file(void) { pthread_mutex_unlock(&lock); }
+
+static void forget_file(void)
+{
+    if (current)
+        free_file(current);
+    current = NULL;
+    release_file();
+}
+
+static int open_file(file **out, const char *path)
+{
+    static weir_fork_hook hook = {
+        .before = hold_file, .in_parent = release_file, .in_child = forget_file};
+    file *f = calloc(1, sizeof *f);
+    if (!f || weir_on_fork(&hook) != 0) {
+        free(f);
+        return WEIR_ENOMEM;
+    }
+    wi_parker_init(&f->parker);
+    f->out.bytes = f->buffer;
+    f->fd = wi_fd_above(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+    if (f->fd < 0) {
+        free_file(f);
+        return WEIR_EINVAL;
+    }
+    f->tracks = PROCESS_TRACK;
+    process_track(f);
+    counter_track(f, "trace", "records lost"); /* the second track */
+    *out = f;
+    return 0;
+}
+
+static int start_writer(file *f)
+{
+    sigset_t old;
+    wi_signals_block(0, &old);
+    int rc = wi_thread_start(&f->writer, NULL, write_on, f);
+    wi_signals_restore(&old);
+    return rc;
+}
+
+static int begin_file(const char *path)
+{
+    file *f;
+    int   rc = weir_trace_start(RING);
+    if (rc != 0)
+        return rc;
+    rc = open_file(&f, path);
+    if (rc == 0 && (rc = start_writer(f)) != 0)
+        free_file(f);
+    if (rc != 0) {
+        weir_trace_stop();
+        return rc;
+    }
+    hold_file();
+    current = f;
+    release_file();
+    return 0;
+}
+
+static int end_file(void)
+{
+    hold_file();
+    file *f = current;
+    current = NULL;
+    release_file();
+    if (!f)
+        return 0;
+    atomic_store(&f->ends, true);
+    wi_unpark(&f->parker);
+    pthread_join(f->writer, NULL);
+    weir_trace_stop();
+    free_file(f);
+    return 0;
+}
+
+int weir_trace_file(const char *path) { return path ? begin_file(path) : end_file(); }
+
+/* ---- WEIR_TRACE --------------------------------------------------------- */
+
+static void end_at_exit(void) { end_file(); }
+
+/* %p in the name becomes the number of the process. */
+static void begin_as_asked(void)
+{
+    const char *given = getenv("WEIR_TRACE"), *pid = given ? strstr(given, "%p") : NULL;
+    char        path[4096];
+    if (!given || !*given)
+        return;
+    int n = pid ? snprintf(path, sizeof path, "%.*s%ld%s", (int)(pid - given), given,
+                           (long)getpid(), pid + 2)
+                : snprintf(path, sizeof path, "%s", given);
+    int rc = n < (int)sizeof path ? begin_file(path) : WEIR_EINVAL;
+    if (rc != 0)
+        fprintf(stderr, "weir: WEIR_TRACE: cannot trace to '%s': %s\n", path,
+                rc == WEIR_EINVAL ? strerror(errno) : weir_strerror(rc));
+    else
+        atexit(end_at_exit);
+}
+
+void wi_trace_as_asked(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, begin_as_asked);
+}

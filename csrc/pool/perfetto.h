@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * perfetto.h: a trace in a file that ui.perfetto.dev opens.
+ */
+#pragma once
+
+#pragma GCC visibility push(hidden)
+
+/* Begins what the variable WEIR_TRACE asks for; all calls after the first do nothing. No lock
+ * of ours is held. */
+void wi_trace_as_asked(void);
+
+#pragma GCC visibility pop

@@ -554,10 +554,11 @@ typedef struct {
 } weir_watch_options;
 
 /* Has a thread of weir's look, for the whole process, whether a task runs too long or a loop
- * does not turn. Each is told when it passes the limit, and again at each doubling. So that a
- * loop is seen that has nothing to deliver, its main is woken a few times per limit: its owner
- * then dispatches nothing. A loop is the owner of a main, whatever that owner does instead of
- * turning to it; a thread that serves a pool is none. tell runs on the watcher's thread, under
+ * does not turn. Each is told when it passes the limit, and again at each doubling. A loop is
+ * the owner of a main, whatever that owner does instead of turning to it; a thread that serves
+ * a pool is none. It is watched while something is pending, because glue polls a main only then.
+ * So that it is seen though nothing comes, its main is woken a few times per limit: its owner
+ * then dispatches nothing. tell runs on the watcher's thread, under
  * no lock, and may call anything but weir_watch; while it runs nothing is watched.
  *
  * A watcher of before has ended when this returns. opts NULL: there is none from then on.
@@ -725,6 +726,11 @@ typedef struct {
 
 /* 0 or WEIR_EINVAL. Any thread that knows that main is open. */
 WEIR_API int weir_main_get_stats(const weir_main *main, weir_main_stats *stats);
+
+/* Wakes the owner, as a delivery would, though nothing has come: its next dispatch delivers
+ * nothing for it. For a thread that has something to tell by other means. Any thread that knows
+ * that main is open. */
+WEIR_API void weir_main_nudge(weir_main *main);
 
 /* Calls fn for each open main of the process. Under no lock; the main's memory lives until fn
  * returns, but its owner may close it meanwhile: then its stats are those of an idle one. 0,
@@ -940,7 +946,8 @@ WEIR_API void weir_trace_stop(void);
  * https://ui.perfetto.dev opens: a track per thread with its tasks and dones, with flows from
  * submit to start to done; how many tasks are queued and run; when loops have not turned. NULL:
  * ends it, and returns when the file is whole. Meanwhile weir_trace_read takes what the file
- * lacks then. Each loop is woken a hundred times a second, to see whether it turns. Returns 0;
+ * lacks then. While something is pending to a loop, it is woken a hundred times a second, to see
+ * whether it turns. Returns 0;
  * WEIR_EBUSY (a trace is on); WEIR_EINVAL (the file cannot be written, errno says why);
  * WEIR_EAGAIN, WEIR_ENOMEM. Any thread. A child of fork writes nothing to it.
  *

@@ -15,12 +15,15 @@ static int64_t age_of(int64_t since) { return since ? wi_age(since) : 0; }
 /* Since when the oldest delivery has been there. */
 static int64_t oldest(weir_main *m)
 {
+    int64_t busied = atomic_load_explicit(&m->busied, memory_order_relaxed);
     int64_t since = atomic_load_explicit(&m->taken, memory_order_relaxed);
     if (!since)
         since = atomic_load_explicit(&m->sorted_since, memory_order_relaxed);
     if (!since && wi_stack_holds_some(&m->arrivals))
         since = atomic_load_explicit(&m->arrived, memory_order_relaxed);
-    return since;
+    if (!busied && weir_main_pending(m) == 0)
+        return 0; /* a nudge, at most */
+    return since && since < busied ? busied : since;
 }
 
 int64_t wi_lag_since(const weir_main *main)
@@ -30,10 +33,10 @@ int64_t wi_lag_since(const weir_main *main)
     return round ? round : oldest(m);
 }
 
-void wi_lag_record(const weir_main *m)
+void wi_lag_record(weir_main *m)
 {
-    int64_t us = (weir_now() - m->taken) / 1000;
-    if (m->taken && us > 0)
+    int64_t since = oldest(m), us = (weir_now() - since) / 1000;
+    if (since && us > 0)
         wi_record(WEIR_TRACE_TURNED, NULL, NULL, us < INT32_MAX ? (int)us : INT32_MAX);
 }
 

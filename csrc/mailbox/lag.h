@@ -2,7 +2,7 @@
  *
  * lag.h: how late the owner of a main is.
  *
- * Three times, each some ms inexact, for people who ask what a loop does. They are relaxed,
+ * Four times, each some ms inexact, for people who ask what a loop does. They are relaxed,
  * because they publish nothing: a reader that sees one a moment late is a moment late.
  */
 #pragma once
@@ -11,6 +11,14 @@
 #include "mailbox/mailbox.h"
 
 #pragma GCC visibility push(hidden)
+
+/* A loop polls a main only while something is pending, so what came before is no older than
+ * that. The owner's thread. */
+static inline void wi_lag_busy(weir_main *m)
+{
+    int64_t now = m->busy ? wi_now_coarse() : 0;
+    atomic_store_explicit(&m->busied, now, memory_order_relaxed);
+}
 
 /* Before a push onto empty arrivals; a poster that then comes second has changed little. */
 static inline void wi_lag_arrives(weir_main *m)
@@ -47,7 +55,7 @@ static inline void wi_lag_round(weir_main *m)
 }
 
 /* Something was taken in it: how late it is, for a trace. */
-void wi_lag_record(const weir_main *m);
+void wi_lag_record(weir_main *m);
 
 /* A round, or what a wait has served, is over. The owner's thread. */
 static inline void wi_lag_over(weir_main *m)

@@ -79,9 +79,10 @@ struct weir_main {
     /* The owner's alone; `own` and `busy` are read by others. */
     _Atomic int64_t own; /* of the pending; may be negative, the sum is not */
     _Atomic bool    busy;
-    _Atomic int64_t taken; /* when the first of the batch came; 0: it is empty. See lag.h */
-    _Atomic int64_t round; /* when the round under way began; 0: none is */
-    wi_box          batch; /* taken from sorted, in order, not delivered yet */
+    _Atomic int64_t taken;  /* when the first of the batch came; 0: it is empty. See lag.h */
+    _Atomic int64_t busied; /* when `busy` became true; 0: it is not. See lag.h */
+    _Atomic int64_t round;  /* when the round under way began; 0: none is */
+    wi_box          batch;  /* taken from sorted, in order, not delivered yet */
     weir_link       of_thread;
     unsigned        depth;     /* of nested rounds, and of what must not close the main */
     unsigned        telling;   /* tasks and notices between begin and end: each still pends */

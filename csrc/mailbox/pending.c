@@ -9,6 +9,7 @@
 #include "mailbox/pending.h"
 
 #include "base/at_fork.h"
+#include "mailbox/lag.h"
 
 size_t weir_main_pending(const weir_main *m)
 {
@@ -38,6 +39,8 @@ void wi_main_nudge(weir_main *m)
         wi_main_post(m, &m->nudge);
 }
 
+void weir_main_nudge(weir_main *m) { wi_main_nudge(m); }
+
 void wi_main_nudge_came(weir_main *m)
 {
     wi_lock(&m->lock);
@@ -58,6 +61,7 @@ void wi_main_look_busy(weir_main *m)
 {
     while (!m->depth && must_tell_busy(m)) {
         m->busy = !m->busy;
+        wi_lag_busy(m);
         m->depth++;
         if (m->on_busy)
             m->on_busy(m, m->busy, m->on_busy_arg);
@@ -79,8 +83,10 @@ bool wi_main_expect_first(weir_main *m)
         wi_main_uncount(m, 1);
         return false;
     }
-    if (!atomic_load(&m->busy))
+    if (!atomic_load(&m->busy)) {
+        wi_lag_arrives(m); /* a nudge of a time when nobody polled may be there */
         wi_main_nudge(m);
+    }
     return true;
 }
 

@@ -282,25 +282,26 @@ TEST(a_task_that_is_stuck_is_an_open_slice_of_its_name)
 /* It has nothing to deliver, and does not turn for a while. */
 TEST(a_loop_that_froze_has_a_slice_that_says_for_how_long)
 {
-    weir_main *m;
-    uint64_t   at;
+    rig      r;
+    plug     p;
+    uint64_t at;
     fresh_path();
     expect_eq(weir_trace_file(path), 0);
-    expect_eq(weir_main_open(&m), 0);
+    expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
     int64_t froze = MILLIS(60), until = now_ns() + froze;
-    while (!readable(weir_main_fd(m)) || now_ns() < until)
+    while (!readable(weir_main_fd(r.m)) || now_ns() < until)
         sched_yield();
-    while (weir_main_dispatch(m, 0) != 0) {
+    while (weir_main_dispatch(r.m, 0) != 0) {
     }
     expect_eq(weir_trace_file(NULL), 0);
     load(&file, path);
     bytes event = event_of(&file, 1, "has not turned", 0, &at);
     expect_eq(get(get(event, 4).inside, 4).number > 0, true);
     expect(strncmp((const char *)file.name[get(event, 11).number].at, "loop of ", 8) == 0);
-    expect_all_closed(&file);
     unload(&file);
     unlink(path);
-    expect_eq(weir_main_close(m, 0), 0);
+    plug_pull(&p);
+    rig_close(&r);
 }
 
 TEST(a_file_that_cannot_be_written_is_refused)

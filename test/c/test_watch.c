@@ -5,6 +5,7 @@
 #include "harness.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -109,9 +110,11 @@ TEST(a_task_without_a_label_and_one_asked_to_stop_are_told_so)
 
 TEST(a_loop_that_has_nothing_to_deliver_and_does_not_turn_is_told)
 {
-    rig r;
-    ear e = EAR;
+    rig  r;
+    plug p;
+    ear  e = EAR;
     open_db(&r, 1);
+    import(&p, &r);
     watch(&e, 0, MILLIS(10));
     tally_wait(&e.loops, 2); /* meanwhile this thread turns to nothing */
     expect_eq(weir_watch(NULL), 0);
@@ -122,6 +125,7 @@ TEST(a_loop_that_has_nothing_to_deliver_and_does_not_turn_is_told)
     expect(strstr(e.loop, " has not turned for ") != NULL);
     expect_eq(weir_main_dispatch(r.m, 0), 0); /* what woke it is no delivery */
     expect(!readable(weir_main_fd(r.m)));
+    plug_pull(&p);
     rig_close(&r);
 }
 
@@ -147,6 +151,36 @@ TEST(a_loop_that_turns_and_a_task_that_is_young_are_not_told)
     rig_close(&r);
 }
 
+/* Glue does not poll it then: nobody turns to it, and a nudge of before may be there. */
+TEST(a_loop_to_which_nothing_is_pending_is_not_told_nor_the_time_that_it_was_so)
+{
+    rig  r;
+    plug p, later;
+    ear  e = EAR;
+    open_db(&r, 2);
+    import(&p, &r);
+    watch(&e, MILLIS(5), SECONDS(100));
+    while (!readable(weir_main_fd(r.m)))
+        sched_yield(); /* nudged */
+    plug_pull(&p);
+    while (p.probe.dones == 0)
+        weir_main_wait(r.m, -1);
+    weir_main_nudge(r.m);
+    int64_t until = now_ns() + MILLIS(50);
+    while (now_ns() < until)
+        sched_yield();
+    weir_main_stats s = {.size = sizeof s};
+    expect_eq(weir_main_get_stats(r.m, &s), 0);
+    expect(s.pending == 0 && s.lag_ns == 0 && s.unturned_ns == 0);
+    import(&later, &r);
+    expect_eq(weir_main_get_stats(r.m, &s), 0);
+    expect_op(s.unturned_ns, <, now_ns() - until + MILLIS(20)); /* not those 50 ms */
+    expect_eq(weir_watch(NULL), 0);
+    expect_eq(tally_get(&e.loops), 0);
+    plug_pull(&later);
+    rig_close(&r);
+}
+
 static weir_main *of_a_worker;
 
 static int run_owns_a_main(weir_task *task, void *state)
@@ -169,7 +203,7 @@ TEST(a_worker_that_owns_a_main_is_no_loop)
     probe t = {.task = {.run = run_owns_a_main, .done = probe_done}};
     t.entered = &entered, t.leave = &leave;
     open_db(&r, 1);
-    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    expect_eq(weir_run(r.p, &t.task, r.m), 0); /* so this thread's has something pending */
     gate_wait(&entered);
     watch(&e, 0, MILLIS(10));
     tally_wait(&e.loops, 3);
@@ -298,6 +332,7 @@ TEST(by_default_a_line_on_stderr_tells)
 SUITE(watch, a_stuck_task_is_told_by_name_and_again_at_each_doubling,
       a_task_without_a_label_and_one_asked_to_stop_are_told_so,
       a_loop_that_has_nothing_to_deliver_and_does_not_turn_is_told,
+      a_loop_to_which_nothing_is_pending_is_not_told_nor_the_time_that_it_was_so,
       a_loop_that_turns_and_a_task_that_is_young_are_not_told, a_worker_that_owns_a_main_is_no_loop,
       tell_may_call_anything_but_weir_watch, wrong_options_of_a_watcher_are_refused,
       watchers_that_replace_each_other_leave_one, a_watcher_that_cannot_start_changes_nothing,

@@ -107,6 +107,7 @@ build = {
         "bindings/lua/threads/open.c",
         "bindings/lua/threads/random.c",
         "bindings/lua/threads/run.c",
+        "bindings/lua/threads/seen.c",
         "bindings/lua/threads/thread.c",
         "csrc/base/at_fork.c",
         "csrc/base/cpus.c",

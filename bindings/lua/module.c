@@ -130,6 +130,7 @@ int luaopen_weir_core(lua_State *L)
     wl_open_register(L);
     wl_run_register(L);
     wl_on_cancel_register(L);
+    wl_seen_register(L);
     wl_future_register(L);
     wl_call_register(L);
     wl_signal_register(L);

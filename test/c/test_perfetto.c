@@ -212,22 +212,27 @@ static void run_labelled(rig *r, probe *t, const char *label)
     expect_eq(weir_run_with(r->p, &t->task, &o), 0);
 }
 
-static void run_some(void)
+static void run_in(rig *r)
 {
     enum { SOME = 20 };
-    rig               r;
     probe             t[SOME];
     weir_pool_options opts = pool_of(2);
     opts.name = "db";
-    expect(rig_open_with(&r, &opts));
+    expect(rig_open_with(r, &opts));
     for (int i = 0; i < SOME; i++) {
         t[i] = (probe)PROBE;
         t[i].code = i == 3 ? 9 : 0;
-        run_labelled(&r, &t[i], i % 2 ? "export" : "import");
+        run_labelled(r, &t[i], i % 2 ? "export" : "import");
     }
     for (int i = 0; i < SOME; i++)
         while (t[i].dones == 0)
-            weir_main_wait(r.m, -1);
+            weir_main_wait(r->m, -1);
+}
+
+static void run_some(void)
+{
+    rig r;
+    run_in(&r);
     rig_close(&r);
 }
 
@@ -235,11 +240,12 @@ static trace file;
 
 TEST(a_file_has_every_task_with_its_flow_on_named_tracks)
 {
+    rig      r;
     uint64_t submitted, began, told;
     fresh_path();
     expect_eq(weir_trace_file(path), 0);
-    run_some();
-    expect_eq(weir_trace_file(NULL), 0);
+    run_in(&r);
+    expect_eq(weir_trace_file(NULL), 0); /* while there is a pool to count in */
     load(&file, path);
     expect_all_closed(&file);
     expect_flows_pair(&file);
@@ -255,6 +261,7 @@ TEST(a_file_has_every_task_with_its_flow_on_named_tracks)
     expect_op(file.counts, >=, 2);
     unload(&file);
     unlink(path);
+    rig_close(&r);
 }
 
 TEST(a_task_that_is_stuck_is_an_open_slice_of_its_name)

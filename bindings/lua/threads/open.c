@@ -47,6 +47,9 @@ static void read_pool_options(lua_State *L, weir_pool_options *o, wl_pool *p)
     o->queue_limit = field_count(L, "queue_limit");
     o->stack_size = field_count(L, "stack_size");
     o->idle_ns = field_ns(L, "idle");
+    lua_getfield(L, 1, "measure");
+    o->measure = lua_toboolean(L, -1);
+    lua_pop(L, 1);
     lua_getfield(L, 1, "lazy");
     o->lazy = p->lazy = lua_toboolean(L, -1);
     lua_pop(L, 1);
@@ -250,6 +253,10 @@ static int pool_stats(lua_State *L)
         lua_pushinteger(L, (lua_Integer)fields[i].value);
         lua_setfield(L, -2, fields[i].name);
     }
+    lua_pushnumber(L, (lua_Number)s.oldest_queued_ns / 1e9);
+    lua_setfield(L, -2, "oldest_queued");
+    lua_pushnumber(L, (lua_Number)s.oldest_running_ns / 1e9);
+    lua_setfield(L, -2, "oldest_running");
     return 1;
 }
 

@@ -126,7 +126,8 @@ static int submit_within(wl_job *j, weir_run_options *o, int64_t limit_ns)
     return rc;
 }
 
-/* future [priority [, start within seconds [, cancellable [, timeout]]]] -> true | nil, word */
+/* future [priority [, start within seconds [, cancellable [, timeout [, label]]]]]
+ * -> true | nil, word */
 static int job_submit(lua_State *L)
 {
     wl_need_unrestricted(L, "run");
@@ -138,6 +139,7 @@ static int job_submit(lua_State *L)
     if (!lua_isnoneornil(L, 5))
         limit = wl_some_nanoseconds(lua_tonumber(L, 5));
     j->cancellable = lua_toboolean(L, 4);
+    o.label = weir_label(luaL_optstring(L, 6, NULL));
     int rc = limit < INT64_MAX ? submit_within(j, &o, limit) : submit(j, &o);
     if (rc != 0)
         return wl_push_refusal(L, rc);

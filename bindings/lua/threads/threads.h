@@ -23,5 +23,6 @@ void wl_on_cancel_register(lua_State *L);
 
 void wl_open_register(lua_State *L);
 void wl_run_register(lua_State *L);
+void wl_seen_register(lua_State *L);
 
 #pragma GCC visibility pop

@@ -29,6 +29,7 @@ local weir = {}
 ---@field cancel_timeout? number seconds
 ---@field own_globals? boolean
 ---@field metatables? "refuse"|"copy"|"drop"
+---@field measure? boolean
 
 ---@param given weir.pool.options
 ---@return weir.pool? pool
@@ -102,6 +103,16 @@ function weir.sleep(seconds) end
 ---@return T
 function weir.note_failure(problem) end
 
+---@class weir.watch.options
+---@field task? number seconds
+---@field loop? number seconds
+---@field log? fun(text: string)
+
+---@param given? weir.watch.options
+---@return boolean? watched
+---@return string? why
+function weir.watch(given) end
+
 ---@param fn? fun(problem: any, traceback: string?)
 function weir.on_unhandled(fn) end
 
@@ -131,6 +142,7 @@ function pool:post(f, ...) end
 ---@field timeout? number seconds
 ---@field start_within? number seconds
 ---@field cancellable? boolean
+---@field label? string
 
 ---@class weir.task
 local task = {}
@@ -175,8 +187,27 @@ function pool:close_async(how) end
 ---@return string? why
 function pool:resize(min, max) end
 
----@return table<string, integer>
+---@return table<string, number>
 function pool:stats() end
+
+---@class weir.running
+---@field label? string
+---@field thread? integer
+---@field seconds number
+---@field cancelled boolean
+---@field blocking boolean
+
+---@return weir.running[]
+function pool:running() end
+
+---@param which "queue"|"run"
+---@return {below: number, count: integer}[]? times
+function pool:times(which) end
+
+---@param which "queue"|"run"
+---@param percent number
+---@return number? seconds
+function pool:percentile(which, percent) end
 
 -- ---- futures ---------------------------------------------------------------------
 

@@ -33,9 +33,12 @@ local kinds = {
   table = { "a table", function(v) return type(v) == "table" end },
   boolean = { "a boolean", function(v) return type(v) == "boolean" end },
   list = { "a list", is_list },
+  limit = { "a number of seconds, more than 0", function(v) return type(v) == "number" and v > 0 end },
   seconds = { "a number of seconds, 0 or more", function(v) return type(v) == "number" and v >= 0 end },
 }
 check.kinds = kinds
+
+check.percent = { "a number from 0 to 100", function(v) return type(v) == "number" and v >= 0 and v <= 100 end }
 
 --- A kind: whole numbers of a range.
 function check.range(low, high)

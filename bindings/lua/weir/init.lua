@@ -200,6 +200,40 @@ function weir.note_failure(problem)
   return core.note_failure(problem)
 end
 
+local watch_options = { task = check.kinds.limit, loop = check.kinds.limit, log = is_function }
+
+local function take_sightings(log)
+  for text in core.sighting do
+    local ok, problem = pcall(log, text)
+    if not ok then io.stderr:write("weir: watch: log failed: ", tostring(problem), "\n") end
+  end
+end
+
+--- Has a thread of weir's look, for the whole process, whether a task runs too long or a loop
+-- does not turn: "task 'import' has run for 30 s on db/2", "the loop has not turned for 2 s".
+-- Each is told when it passes the limit, and again at each doubling. A loop is watched while
+-- something is to come to it. A call replaces what was watched before.
+-- @tparam ?table given nil: nothing is watched any more. Otherwise the options, at least one
+--   limit:
+-- @tparam[opt] number given.task seconds, more than 0: tells of tasks that have run so long
+-- @tparam[opt] number given.loop seconds, more than 0: tells of loops that have not turned for
+--   so long
+-- @tparam[opt] function given.log called with each text about a task, in this state, when its
+--   loop turns or it waits in weir; must not suspend. By default the texts go to stderr, as
+--   those about a loop always do, because log could tell them only when the loop turns again
+-- @treturn ?boolean true, or nil if the system refuses the thread
+-- @treturn ?string then why
+function weir.watch(given, ...)
+  check.none("weir.watch", 2, ...)
+  if given ~= nil then check.options(watch_options, "weir.watch: options", given) end
+  if given and not given.task and not given.loop then
+    error("weir.watch: options.task or options.loop must be given", 2)
+  end
+  local log = given and given.log
+  mailbox.watcher = log and function() take_sightings(log) end
+  return core.watcher(given and given.task, given and given.loop, log ~= nil and log ~= false)
+end
+
 local function print_failure(problem, traceback)
   io.stderr:write("weir: a task failed and nobody asked: ", traceback or tostring(problem), "\n")
 end

@@ -13,6 +13,7 @@ local mailbox = {}
 
 local BUDGET = 64 -- deliveries of a turn of one loop among several
 local sole -- the only loop that watches, if exactly one does
+-- mailbox.watcher: takes what weir.watch has found for this state, if anybody asked for it
 -- mailbox.turning: the loop that resumes the waiters it woke, while no loop polls
 -- mailbox.sure: the same, while it alone watches and dispatches: whom it resumes is its own
 local waiting = {} -- key -> a waiter, {co =, loop =}, or a list of several
@@ -152,6 +153,7 @@ local function take_all(loop)
     take_told(loop, n, what, kind)
     n, what, kind = told(list)
   end
+  if mailbox.watcher then mailbox.watcher() end
 end
 
 --- Takes what was delivered, for a loop.

@@ -49,6 +49,7 @@ local options = {
   searchers = kinds.boolean,
   cancel_timeout = kinds.seconds,
   nice = check.range(0, 19),
+  measure = kinds.boolean,
   own_globals = kinds.boolean,
   metatables = check.word("refuse", "copy", "drop"),
 }
@@ -176,6 +177,8 @@ end
 -- @tparam[opt=0] int given.nice 0 to 19: on Linux the pool's threads, and the commands that
 --   they start, are so many steps nicer than the thread that opens the pool. Then the loop's
 --   timers fire in time even if tasks compute on every CPU
+-- @tparam[opt=false] boolean given.measure keeps how long tasks are queued and run, for
+--   pool:times and pool:percentile
 -- @tparam[opt=5] number given.cancel_timeout seconds; math.huge: never. A cancelled task that
 --   has not stopped by then is abandoned: the pool replaces its thread, which ends when it
 --   wakes
@@ -227,7 +230,7 @@ local function submit(self, call, f, ...)
   if not future then error("run: " .. tostring(problem), 3) end
   local priority = CORE_PRIORITY[call.priority]
   local function attempt()
-    return core.submit(future, priority, call.start_within, call.cancellable, call.timeout)
+    return core.submit(future, priority, call.start_within, call.cancellable, call.timeout, call.label)
   end
   local ok
   if core.waits(self) then ok, problem = space.wait(attempt, self) else ok, problem = attempt() end
@@ -360,6 +363,7 @@ local task_options = {
   timeout = kinds.seconds,
   start_within = kinds.seconds,
   cancellable = kinds.boolean,
+  label = kinds.string,
 }
 
 --- Options for runs.
@@ -373,6 +377,8 @@ local task_options = {
 --   weir.on_unhandled
 -- @tparam[opt=false] boolean given.cancellable on LuaJIT, runs the task without the compiler,
 --   because cancel cannot stop compiled loops. Elsewhere every task can be stopped
+-- @tparam[opt] string given.label what the task is called in pool:running, by weir.watch and in
+--   traces. Each text is kept for good, so it should not differ from run to run
 -- @return an object with a method run(f, ...), which works like pool:run and may be called
 --   any number of times
 function pool:task(given, ...)
@@ -474,7 +480,8 @@ end
 -- @treturn table threads, idle, running, queued, lost, blocked: now; submitted, ok, failed,
 --   cancelled, expired, closed, dropped, refused, abandoned, grown, retired: since the open;
 --   timed_out: the futures that ended with "timeout", whose tasks count as running until they
---   return
+--   return; oldest_queued, oldest_running: for how many seconds the oldest of them has been
+--   that, 0 if there is none
 function pool:stats(...)
   check_self(self, "stats", 1, ...)
   return core.stats(self)
@@ -485,6 +492,39 @@ function pool:__close()
   local ok, problem
   if core.in_pool(self) then ok, problem = self:close_async() else ok, problem = self:close() end
   if not ok then mailbox.report(problem) end
+end
+
+--- What runs in the pool now, the oldest first.
+-- @treturn table a list of tables: label (see pool:task; nil if the task has none), thread (its
+--   number), seconds (for how long), cancelled (whether it was asked to stop), blocking (whether
+--   it waits for another task, or is in weir.blocking)
+function pool:running(...)
+  check_self(self, "running", 1, ...)
+  return core.running(self)
+end
+
+local time_kind = check.word("queue", "run")
+
+--- How long the started tasks were queued, or ran, in a pool with measure = true.
+-- @tparam string which "queue" or "run"
+-- @treturn ?table a list of tables, shortest times first: count tasks took less than `below`
+--   seconds, and not less than the bucket before; a bucket is at most a quarter longer than the
+--   one before. nil if the pool does not measure
+function pool:times(which, ...)
+  check_self(self, "times", 2, ...)
+  check.is(time_kind, "times: argument 1", which)
+  return core.times(self, which)
+end
+
+--- The time below which so many percent of the tasks lie, in a pool with measure = true.
+-- @tparam string which "queue" or "run"
+-- @tparam number percent 0 to 100
+-- @treturn ?number seconds, too long by at most a quarter; nil if nothing was measured
+function pool:percentile(which, percent, ...)
+  check_self(self, "percentile", 3, ...)
+  check.is(time_kind, "percentile: argument 1", which)
+  check.is(check.percent, "percentile: argument 2", percent)
+  return core.percentile(self, which, percent)
 end
 
 function pool:__tostring()

@@ -48,12 +48,12 @@ let promise_of ?timeout pool future =
   Option.iter (limit pool future promise resolver) timeout;
   promise
 
-let run ?priority ?start_within ?timeout pool f =
+let run ?priority ?start_within ?timeout ?label pool f =
   let who = "Weir_lwt.run" in
   let main = Weir_loop.main who in
   Option.iter (Weir.Options.check_time ~who "timeout" (fun s -> s >= 0.)) timeout;
   Option.iter (Weir.Options.check_time ~who "start_within" (fun s -> s > 0.)) start_within;
-  match Weir.Pool.run ~main ?priority ?start_within pool f with
+  match Weir.Pool.run ~main ?priority ?start_within ?label pool f with
   | future -> promise_of ?timeout pool future
   | exception ((Closed | Full | Failure _ | Out_of_memory | Sys_error _) as exn) -> Lwt.fail exn
 

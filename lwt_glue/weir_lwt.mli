@@ -76,6 +76,7 @@ val run :
   ?priority:Weir.priority ->
   ?start_within:float ->
   ?timeout:float ->
+  ?label:string ->
   'state t ->
   ('state -> 'a) ->
   'a Lwt.t

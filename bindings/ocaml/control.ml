@@ -3,6 +3,15 @@
 (** What a program may ask of a pool while it serves. Any thread or domain may call these
     functions, tasks included. *)
 
+(** One task that runs now. *)
+type running = {
+  label : string option;  (** see {!Weir.Pool.run} *)
+  thread : int option;  (** the number of its thread; [None]: its submitter runs it *)
+  seconds : float;  (** for how long it has run *)
+  cancel_requested : bool;
+  blocking : bool;  (** it waits for another task, or is in {!Weir.Pool.blocking} *)
+}
+
 module type S = sig
   type 'state t
 
@@ -32,6 +41,9 @@ module type S = sig
 
   val stats : _ t -> Stats.t
   (** One consistent snapshot. Works after a close too. *)
+
+  val running : _ t -> running list
+  (** What runs now, the oldest first. *)
 
   val histogram : _ t -> [ `Queue_time | `Run_time ] -> Histogram.t
   (** [`Queue_time]: how long the tasks that have started were queued. [`Run_time]: how long

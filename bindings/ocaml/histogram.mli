@@ -5,8 +5,8 @@
 type t
 
 type bucket = { from_ns : int; below_ns : int; count : int }
-(** [count] times of at least [from_ns] and less than [below_ns] nanoseconds. Each bucket
-    is twice as wide as the one before. *)
+(** [count] times of at least [from_ns] and less than [below_ns] nanoseconds. From 8 ns on
+    [below_ns] is at most a quarter more than [from_ns]. *)
 
 val buckets : t -> bucket list
 (** The buckets that are not empty, shortest times first. *)
@@ -25,3 +25,4 @@ val pp : Format.formatter -> t -> unit
 (**/**)
 
 val of_counts : int array -> t
+val of_times : int array -> t

@@ -33,7 +33,8 @@ typedef struct slot {
     struct slot *older, *newer;
     uint64_t     word; /* generation << 16 | references; atomic */
     intnat       id;
-    weir_main   *main; /* where a task's done goes */
+    weir_main   *main;  /* where a task's done goes */
+    const char  *label; /* of the run to come */
     unsigned     index;
     int          code;
 } slot;

@@ -151,7 +151,16 @@ static weir_task *prepare(value id, value main, value priority, value within, we
     o->deliver_to = Main_val(main);
     o->priority = (weir_priority)Long_val(priority);
     o->start_within_ns = Long_val(within);
+    o->label = s->label;
+    s->label = NULL;
     return &s->u.task;
+}
+
+/* id, label -> unit: of the task's run that comes next */
+value weir_ml_task_label(value id, value label)
+{
+    wml_slot_own(Long_val(id))->label = weir_label(String_val(label));
+    return Val_unit;
 }
 
 /* pool, id, main, priority, start_within -> code */
@@ -231,13 +240,13 @@ value weir_ml_pool_resize(value v, value least, value most)
 /* pool, which -> int array; empty if the pool does not measure */
 value weir_ml_pool_histogram(value v, value which)
 {
-    uint64_t buckets[WEIR_BUCKETS];
-    intnat   counts[WEIR_BUCKETS];
-    if (weir_pool_get_histogram(Pool_val(v), (weir_histogram)Long_val(which), buckets) != 0)
+    uint64_t buckets[WEIR_TIMES];
+    intnat   counts[WEIR_TIMES];
+    if (weir_pool_get_times(Pool_val(v), (weir_histogram)Long_val(which), buckets) != 0)
         return Atom(0);
-    for (int i = 0; i < WEIR_BUCKETS; i++)
+    for (int i = 0; i < WEIR_TIMES; i++)
         counts[i] = (intnat)buckets[i];
-    return block_of(counts, WEIR_BUCKETS);
+    return block_of(counts, WEIR_TIMES);
 }
 
 /* pool -> Stats.t */
@@ -246,17 +255,30 @@ value weir_ml_pool_stats(value v)
     weir_pool_stats s = {.size = sizeof s};
     weir_pool_get_stats(Pool_val(v), &s);
     const intnat fields[] = {
-        (intnat)s.threads,       (intnat)s.idle,
-        (intnat)s.running,       (intnat)s.queued,
-        (intnat)s.parked,        (intnat)s.wanted,
-        (intnat)s.lost,          (intnat)s.blocked,
-        (intnat)s.submitted,     (intnat)s.ok,
-        (intnat)s.failed,        (intnat)s.cancelled,
-        (intnat)s.expired,       (intnat)s.closed,
-        (intnat)s.dropped,       (intnat)s.refused,
-        (intnat)s.abandoned,     (intnat)s.wakes,
-        (intnat)s.lends_refused, (intnat)s.grown,
-        (intnat)s.retired,       0 /* Pool.stats counts timed_out */,
+        (intnat)s.threads,
+        (intnat)s.idle,
+        (intnat)s.running,
+        (intnat)s.queued,
+        (intnat)s.parked,
+        (intnat)s.wanted,
+        (intnat)s.lost,
+        (intnat)s.blocked,
+        (intnat)s.submitted,
+        (intnat)s.ok,
+        (intnat)s.failed,
+        (intnat)s.cancelled,
+        (intnat)s.expired,
+        (intnat)s.closed,
+        (intnat)s.dropped,
+        (intnat)s.refused,
+        (intnat)s.abandoned,
+        (intnat)s.wakes,
+        (intnat)s.lends_refused,
+        (intnat)s.grown,
+        (intnat)s.retired,
+        0 /* Pool.stats counts timed_out */,
+        (intnat)s.oldest_queued_ns,
+        (intnat)s.oldest_running_ns,
     };
     return block_of(fields, sizeof fields / sizeof *fields);
 }

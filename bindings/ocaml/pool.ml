@@ -20,6 +20,18 @@ let stats t =
   let timed_out = Atomic.get t.link.timed_out in
   { (Raw.stats t.link.handle) with timed_out }
 
+let running t =
+  let running (r : Raw.running) =
+    {
+      Control.label = r.label;
+      thread = (if r.thread < 0 then None else Some r.thread);
+      seconds = float r.since_ns /. 1e9;
+      cancel_requested = r.cancel_requested;
+      blocking = r.blocking;
+    }
+  in
+  List.map running (Raw.running t.link.handle)
+
 let times_out t = Atomic.incr t.link.timed_out
 let unhandled t = Error.unhandled (name t) `Task
 let options t = Options.of_raw t.created (Raw.pool_options t.link.handle)
@@ -184,7 +196,7 @@ let deliver_to t main within =
 
 let uncaught = function None -> Error.report | Some main -> Main.uncaught main
 
-let run ?main ?(priority = Normal) ?start_within t work =
+let run ?main ?(priority = Normal) ?start_within ?label t work =
   let who = "Weir.Pool.run" in
   let within = match start_within with None -> 0 | Some seconds -> deadline who seconds in
   let told = deliver_to t main within in
@@ -196,6 +208,7 @@ let run ?main ?(priority = Normal) ?start_within t work =
   in
   future.ends_in_time <- within > 0;
   Promise.fill id (Promise.Task future);
+  Option.iter (Raw.task_label id) label;
   let waits = match t.created.when_full with `Block | `Run_here -> true | _ -> false in
   let submit = if waits then Raw.run_blocking else Raw.run in
   let code = submit t.link.handle id raw (Options.level priority) within in
@@ -279,4 +292,4 @@ let histogram t which =
   let which = match which with `Queue_time -> Raw.Queue_time | `Run_time -> Raw.Run_time in
   match Raw.histogram t.link.handle which with
   | [||] -> invalid_arg "Weir.Pool.histogram: the pool was created without ~measure:`Times"
-  | counts -> Histogram.of_counts counts
+  | counts -> Histogram.of_times counts

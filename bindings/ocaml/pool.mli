@@ -112,6 +112,7 @@ val run :
   ?main:Main.t ->
   ?priority:priority ->
   ?start_within:float ->
+  ?label:string ->
   'state t ->
   ('state -> 'a) ->
   'a Future.t
@@ -124,6 +125,8 @@ val run :
       lowest
     @param start_within in seconds: if no thread has started the task by then, it settles as
       expired, on time even when every thread is stuck
+    @param label what the task is called in {!running}, by {!Weir.Watch} and in traces. Each
+      text is kept for good, so it should not differ from run to run
     @raise Weir.Closed after a close
     @raise Weir.Full at the queue limit, see {!when_full}
     @raise Invalid_argument with [`Block], at the limit, on a thread of the pool

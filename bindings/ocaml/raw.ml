@@ -88,6 +88,7 @@ external pool_handle : unit -> pool = "weir_ml_pool_handle"
 external pool_open : pool -> options -> main -> ready:int -> lend:int -> int = "weir_ml_pool_open"
 [@@noalloc]
 
+external task_label : int -> string -> unit = "weir_ml_task_label" [@@noalloc]
 external run : pool -> int -> main -> level -> int -> int = "weir_ml_run" [@@noalloc]
 external run_blocking : pool -> int -> main -> level -> int -> int = "weir_ml_run_blocking"
 external cancel : int -> running:bool -> int = "weir_ml_cancel" [@@noalloc]
@@ -101,6 +102,17 @@ external resume : pool -> int = "weir_ml_pool_resume" [@@noalloc]
 external resize : pool -> int -> int -> int = "weir_ml_pool_resize" [@@noalloc]
 external pool_options : pool -> options = "weir_ml_pool_options"
 external stats : pool -> Stats.t = "weir_ml_pool_stats"
+type running = {
+  label : string option;
+  thread : int; (* -1: none *)
+  since_ns : int;
+  cancel_requested : bool;
+  blocking : bool;
+}
+
+external running : pool -> running list = "weir_ml_pool_running"
+external watch : int -> int -> bool -> int = "weir_ml_watch"
+external watch_take : int -> string option = "weir_ml_watch_take"
 external histogram : pool -> times -> int array = "weir_ml_pool_histogram"
 
 external metrics : Bytes.t -> int = "weir_ml_metrics" [@@noalloc]

@@ -24,6 +24,8 @@ type t = {
   grown : int;
   retired : int;
   timed_out : int;
+  oldest_queued_ns : int;
+  oldest_running_ns : int;
 }
 
 let fields t =
@@ -50,6 +52,8 @@ let fields t =
     ("grown", t.grown);
     ("retired", t.retired);
     ("timed_out", t.timed_out);
+    ("oldest_queued_ns", t.oldest_queued_ns);
+    ("oldest_running_ns", t.oldest_running_ns);
   ]
 
 let pp f t =

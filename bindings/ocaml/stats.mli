@@ -25,6 +25,10 @@ type t = {
   timed_out : int;
       (** promises that [Weir_lwt.run ~timeout] ended before their tasks; each task is counted
           above as [running] until its function returns *)
+  oldest_queued_ns : int;
+      (** now: how long the task has been queued that has been longest, some ms inexact; 0: none
+          is *)
+  oldest_running_ns : int;  (** the same of running tasks *)
 }
 (** One consistent snapshot of a pool's counters. [submitted] is always the sum of [queued],
     [running], [parked] and the six outcomes. *)

@@ -20,6 +20,7 @@ module Options = Options
 module Stats = Stats
 module Histogram = Histogram
 module Trace = Trace
+module Watch = Watch
 module Control = Control
 
 type priority = Options.priority = High | Normal | Low

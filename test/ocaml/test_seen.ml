@@ -76,7 +76,78 @@ let metrics_of_many () =
   done;
   List.iter Pool.close pools
 
+(* What runs *)
+
+let lists () =
+  let pool = plain 2 and hold = Hold.make () in
+  Alcotest.(check int) "nothing" 0 (List.length (Pool.running pool));
+  let held = Pool.run ~label:"import" pool (Hold.task hold) in
+  Hold.until_it_runs hold;
+  (match Pool.running pool with
+  | [ one ] ->
+      Alcotest.(check (option string)) "label" (Some "import") one.label;
+      Alcotest.(check bool) "thread" true (one.thread = Some 0 || one.thread = Some 1);
+      Alcotest.(check bool) "age" true (one.seconds >= 0.);
+      Alcotest.(check bool) "not asked" false (one.cancel_requested || one.blocking)
+  | list -> Alcotest.failf "%d run" (List.length list));
+  until (fun () -> (Pool.stats pool).oldest_running_ns > 0);
+  ignore (Future.cancel held);
+  let all what = List.for_all what (Pool.running pool) in
+  Alcotest.(check bool) "asked" true (all (fun r -> r.Weir.Control.cancel_requested));
+  Hold.let_go hold;
+  Future.await held;
+  let unlabelled = Hold.make () in
+  let held = Pool.run pool (Hold.task unlabelled) in
+  Hold.until_it_runs unlabelled;
+  Alcotest.(check bool) "no label" true (all (fun r -> r.Weir.Control.label = None));
+  Hold.let_go unlabelled;
+  Future.await held;
+  Pool.close pool;
+  Alcotest.(check int) "ages" 0 (Pool.stats pool).oldest_running_ns
+
+(* The watcher *)
+
+let watched () =
+  let pool = plain ~name:"db" 1 and hold = Hold.make () in
+  let told = Atomic.make [] in
+  let report text =
+    Atomic.set told (text :: Atomic.get told);
+    failwith "goes on"
+  in
+  Weir.Watch.report := Some report;
+  let held = Pool.run ~label:"import" pool (Hold.task hold) in
+  Hold.until_it_runs hold;
+  Weir.Watch.start ~task:0.01 ();
+  until (fun () -> List.length (Atomic.get told) >= 2);
+  Weir.Watch.stop ();
+  check_contains "says it" (List.hd (Atomic.get told)) "task 'import' has run for ";
+  check_contains "where" (List.hd (Atomic.get told)) " on db/0";
+  Weir.Watch.report := None;
+  Hold.let_go hold;
+  Future.await held;
+  Pool.close pool
+
+let bad_limits () =
+  raises_invalid ~naming:"neither" (fun () -> Weir.Watch.start ());
+  raises_invalid ~naming:"task is 0" (fun () -> Weir.Watch.start ~task:0. ());
+  raises_invalid ~naming:"loop is -1" (fun () -> Weir.Watch.start ~loop:(-1.) ());
+  Weir.Watch.start ~task:1000. ~loop:1000. ();
+  Weir.Watch.stop ();
+  Weir.Watch.stop ()
+
 (* Histograms *)
+
+let fine () =
+  let pool = plain ~measure:`Times 1 in
+  Future.await (Pool.run pool (fun () -> Unix.sleepf 0.001));
+  Pool.close pool;
+  match Weir.Histogram.buckets (Pool.histogram pool `Run_time) with
+  | [ b ] ->
+      Alcotest.(check int) "one" 1 b.count;
+      Alcotest.(check bool) "a quarter" true (b.below_ns * 4 <= b.from_ns * 5);
+      Alcotest.(check bool) "a millisecond" true (b.below_ns > 1_000_000)
+  | list -> Alcotest.failf "%d buckets" (List.length list)
+
 
 let measures () =
   let pool = plain ~measure:`Times 1 and hold = Hold.make () in
@@ -231,6 +302,13 @@ let () =
           test "have to be asked for" unmeasured;
           test "bound their buckets" buckets;
           test "know percentiles" percentiles;
+          test "are wide by a quarter at most" fine;
+        ] );
+      ( "what runs", [ test "is listed by label, thread and age" lists ] );
+      ( "the watcher",
+        [
+          test "tells a function, which may raise" watched;
+          test "refuses wrong limits" bad_limits;
         ] );
       ( "the trace",
         [

@@ -43,6 +43,18 @@ static void fill_job(weir_job *job, const wr_flight *f)
     job->error_text = answer->error_text ? answer->error_text : f->outcome ? f->text : NULL;
 }
 
+/* In a child of fork, which may have the job's end in its main, the lock may be held by a thread
+ * of the parent; and nobody else is there. */
+static void leave_flight(wr_flight *f)
+{
+    bool forked = wr_is_forked(f->farm);
+    if (!forked)
+        pthread_mutex_lock(&f->farm->lock);
+    f->job->weir.of = NULL;
+    if (!forked)
+        pthread_mutex_unlock(&f->farm->lock);
+}
+
 /* On the thread of the job's main. The job may be gone once its done has begun. */
 static void come_back(weir_notice *notice, int outcome)
 {
@@ -50,9 +62,7 @@ static void come_back(weir_notice *notice, int outcome)
     weir_job    *job = f->job;
     weir_remote *before = in_done;
     (void)outcome;
-    pthread_mutex_lock(&f->farm->lock);
-    job->weir.of = NULL;
-    pthread_mutex_unlock(&f->farm->lock);
+    leave_flight(f);
     fill_job(job, f);
     in_done = f->farm;
     job->done(job);

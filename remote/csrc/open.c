@@ -152,6 +152,8 @@ int weir_remote_get_stats(weir_remote *farm, weir_remote_stats *stats)
     if (!farm || !stats || stats->size != sizeof *stats)
         return wr_fail(WEIR_EINVAL, "weir_remote_get_stats: farm or stats are NULL, or their size "
                                     "is not sizeof(weir_remote_stats)");
+    if (wr_is_forked(farm))
+        return wr_fail(WEIR_EFORKED, "weir_remote_get_stats: the farm is the parent process's");
     pthread_mutex_lock(&farm->lock);
     *stats = farm->stats;
     stats->size = sizeof *stats;

@@ -122,7 +122,7 @@ typedef struct {
     uint64_t connects;   /* by all connections of the farm */
 } weir_remote_stats;
 
-/* One consistent snapshot. 0 or WEIR_EINVAL. Any thread. */
+/* One consistent snapshot. 0, WEIR_EINVAL or WEIR_EFORKED. Any thread. */
 WEIR_API int weir_remote_get_stats(weir_remote *farm, weir_remote_stats *stats);
 
 /* The sentence of the calling thread's last failed call here: it names the job, the queue

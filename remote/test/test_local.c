@@ -2,6 +2,7 @@
  *
  * What a job on a farm of this process comes back with.
  */
+#include "farm.h"
 #include "rig.h"
 
 #include <stdlib.h>
@@ -164,6 +165,8 @@ static void in_child(void *arg)
     weir_job_options how = to(y->m);
     expect_eq(weir_remote_run(y->farm, &e.job, "echo", "", 0, &how), WEIR_EFORKED);
     expect(has(weir_remote_error(), "echo"));
+    weir_remote_stats s = {.size = sizeof s};
+    expect_eq(weir_remote_get_stats(y->farm, &s), WEIR_EFORKED);
     expect_eq(weir_remote_serve(y->farm, y->pool, ALL), WEIR_EFORKED);
     expect_eq(weir_remote_close(y->farm, WEIR_REMOTE_DRAIN, NULL, -1), WEIR_EFORKED);
 }
@@ -179,7 +182,56 @@ TEST(a_forked_child_is_refused_and_the_parent_goes_on)
     yard_close(&y);
 }
 
-/* Under the fake of a stress: answers, timeouts and cancels race for each job. */
+typedef struct {
+    yard  *y;
+    errand e;
+} undelivered;
+
+static void takes_its_own(void *arg)
+{
+    undelivered *u = arg;
+    expect_eq(weir_main_dispatch(u->y->m, 0), 1);
+    expect_eq(u->e.dones, 1);
+    expect_eq(u->e.outcome, 0);
+}
+
+static bool is_settled(weir_remote *farm)
+{
+    weir_remote_stats s = {.size = sizeof s};
+    expect_eq(weir_remote_get_stats(farm, &s), 0);
+    return s.settled == 1 && s.requests == 0;
+}
+
+static void holds_lock(void *arg)
+{
+    weir_remote *farm = arg;
+    pthread_mutex_lock(&farm->lock);
+    gate_open(&entered);
+    gate_wait(&leave);
+    pthread_mutex_unlock(&farm->lock);
+}
+
+/* Though a thread that the child does not have holds the farm's lock. */
+TEST(a_child_has_the_answers_that_had_come_before_the_fork)
+{
+    yard                y;
+    helper              h;
+    undelivered         u = {&y, ERRAND};
+    weir_remote_options o = options_of("local:");
+    expect(yard_open(&y, &o, ALL));
+    submit(y.farm, &u.e, y.m, "echo", "x");
+    while (!is_settled(y.farm) || !readable(weir_main_fd(y.m)))
+        sched_yield();
+    helper_start(&h, holds_lock, y.farm);
+    gate_wait(&entered);
+    child_reap(child_start(takes_its_own, &u));
+    gate_open(&leave);
+    helper_join(&h);
+    expect_eq(outcome_of(y.m, &u.e), 0);
+    yard_close(&y);
+}
+
+/* Under a stress: answers, timeouts and cancels race for each job. */
 static int often(weir_request *r, void *state)
 {
     if (weir_request_cancelled(r))
@@ -239,4 +291,6 @@ SUITE(local, a_job_comes_back_with_the_handler_s_bytes,
       what_a_handler_raises_comes_back, a_timeout_settles_while_the_handler_still_runs,
       a_job_that_is_not_started_by_its_deadline_expires, a_cancelled_job_settles_at_once,
       farms_of_one_name_meet, a_done_may_run_its_job_again_and_free_it,
-      a_forked_child_is_refused_and_the_parent_goes_on, each_job_comes_back_once_whoever_settles_it)
+      a_forked_child_is_refused_and_the_parent_goes_on,
+      a_child_has_the_answers_that_had_come_before_the_fork,
+      each_job_comes_back_once_whoever_settles_it)

@@ -8,7 +8,7 @@ help:
 	@echo 'make build      the C library in build/, the OCaml libraries in _build/'
 	@echo 'make check      the C, OCaml and Lua tests without sanitizers, in about a minute'
 	@echo 'make test       everything that one machine can check'
-	@echo 'make remote     the tests of weir-remote, with a RabbitMQ of their own: in four minutes'
+	@echo 'make remote     the tests of weir-remote, with a RabbitMQ of their own'
 	@echo 'make chaos-remote  30,000 jobs of weir-remote while workers and its server are killed'
 	@echo 'make doc        the documentation as a site, in _build/site'
 	@echo 'make pages      looks at the site in Chromium, and keeps screenshots'

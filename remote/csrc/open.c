@@ -58,7 +58,7 @@ static int join_hub(weir_remote *farm)
     return farm->hub ? 0 : wr_fail(WEIR_ENOMEM, "weir_remote_open: no memory");
 }
 
-static weir_remote *make(const weir_remote_options *options, int *code)
+static weir_remote *make_farm(const weir_remote_options *options, int *code)
 {
     char         id[WR_ID];
     weir_remote *farm = calloc(1, sizeof *farm);
@@ -112,7 +112,7 @@ int weir_remote_open(weir_remote **out, const weir_remote_options *options)
     weir_remote *farm = NULL;
     if (!out)
         return wr_fail(code, "weir_remote_open: out is NULL");
-    farm = make(options, &code);
+    farm = make_farm(options, &code);
     if (!farm)
         return code;
     code = open_pool(farm);

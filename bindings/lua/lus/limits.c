@@ -44,8 +44,8 @@ void wl_limits_give(wl_limits *l, uint64_t bytes) { give_below(l, NULL, bytes); 
 bool wl_limits_take(wl_limits *l, uint64_t bytes)
 {
     for (wl_limits *at = l; at; at = at->above) {
-        uint64_t sum = atomic_fetch_add(&at->memory, bytes) + bytes;
-        if (at->most.memory && sum > at->most.memory) {
+        uint64_t before = atomic_fetch_add(&at->memory, bytes), most = at->most.memory;
+        if (most && (bytes > most || before > most - bytes)) { /* their sum may be past all */
             give_below(l, at->above, bytes);
             return false;
         }

@@ -113,7 +113,7 @@ describe("a limit", function()
       worker.message(tostring(select(2, pcall(worker.receive, w))))
       while true do end]], child))
     assert.matches("its limit of steps is reached", list[1])
-    assert.matches("its limit of steps is reached", list[2])
+    assert.matches("its limit of steps is reached", list[#list]) -- it may be the first to find it
     child = folder.script "local t = {} while true do pcall(function() t[#t + 1] = ('x'):rep(1000) .. #t end) end"
     assert.matches("its limit of memory is reached", all(create({ memory = 1000000 }, [[
       worker.message(tostring(select(2, pcall(worker.receive, worker.create { path = ..., memory = 100000000 }))))]],

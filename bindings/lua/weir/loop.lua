@@ -42,6 +42,7 @@ local is_51 = _VERSION == "Lua 5.1" -- or LuaJIT
 local OWN = { "copas", "cqueues", "luv" } -- in the order in which they are asked
 local registered = {}
 local explicit
+local first -- of OWN, when it was loaded
 
 local function bad(text, ...)
   error(text:format(...), 4)
@@ -108,6 +109,12 @@ function loop.of(co)
   return explicit or find("owns", co) or block
 end
 
+-- Whether `of` would still say `candidate` for `co`, where that is quickly said: it is the
+-- first that would be asked.
+function mailbox.is_still(candidate, co)
+  return candidate == first and not explicit and not registered[1] and candidate.owns(co)
+end
+
 --- Whether any loop is there that could run. If none is, to_hold returns block.
 -- @treturn boolean
 function loop.is_there()
@@ -166,6 +173,7 @@ return setmetatable(loop, {
     for _, own in ipairs(OWN) do
       if own == name then
         self[name] = require("weir.loop." .. name)
+        if own == OWN[1] then first = self[name] end
         return self[name]
       end
     end

@@ -43,8 +43,9 @@ local main_waiter = { loop = block } -- there is no coroutine to resume
 
 local function waiter_of(co)
   if not co then return main_waiter end
-  local loop = loop_of(co)
   local waiter = waiters[co]
+  if waiter and mailbox.is_still(waiter.loop, co) then return waiter end
+  local loop = loop_of(co)
   if waiter and waiter.loop == loop then return waiter end
   waiter = { co = co, loop = loop }
   waiters[co] = waiter

@@ -74,7 +74,8 @@ end
 function copas_loop.suspend(co, timeout)
   local module = copas()
   if not module.wakeup then return sleep(module, co, timeout) end
-  if timeout then module.pause(timeout) else module.pauseforever() end
+  if timeout then return module.pause(timeout) end
+  return module.pauseforever()
 end
 
 function copas_loop.resume(co)

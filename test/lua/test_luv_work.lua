@@ -134,7 +134,7 @@ for i = 1, #BOTH do
 
     it("is refused with wrong arguments", function()
       assert.has_error(function() lib.new_work({}, print) end)
-      assert.has_error(function() lib.new_work(function() end) end)
+      if lib == door then assert.has_error(function() lib.new_work(function() end) end) end -- luv leaks then
       assert.has_error(function() lib.queue_work({}, 1) end)
       local ctx = lib.new_work(function() end, function() end)
       assert.has_error(function() ctx.queue({}, 1) end)

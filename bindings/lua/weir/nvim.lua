@@ -80,11 +80,7 @@ function loop.suspend(co, timeout)
   if timer then timer:close() end
 end
 
-function loop.spawn(fn, ...)
-  local co = coroutine.create(fn)
-  local ok, problem = coroutine.resume(co, ...)
-  if not ok then error(problem, 0) end
-end
+loop.spawn = luv.spawn
 
 weir.loop.register(loop)
 

@@ -65,7 +65,7 @@ void wl_stop_look(lua_State *L)
 {
     wl_actor *a = wl_lus_of(L)->actor;
     if (a && a->limits)
-        look(L, NULL);
+        count_steps(L, NULL);
 }
 
 void wl_slice_begin(wl_actor *a)

@@ -13,6 +13,8 @@
 # a list may be caught in the middle of a change. It needs the debugging information of the core
 # (gcc -g). A process may contain several copies of the core, such as a library's and a Lua
 # module's: each is shown.
+import time
+
 import gdb
 
 LIMIT = 10000  # elements of a list that are read: memory may be damaged
@@ -76,6 +78,14 @@ def symbol_of(pointer):
 
 def text(pointer):
     return pointer.string(errors="replace") if int(pointer) else ""
+
+
+def since(moment):
+    """How long ago that was; nothing for a core dump, because nobody knows when it was made."""
+    connection = gdb.selected_inferior().connection
+    if not moment or not connection or connection.type != "native":
+        return ""
+    return "for %.1f s" % max(0, time.clock_gettime(time.CLOCK_MONOTONIC) - moment / 1e9)
 
 
 # ---- one copy of the core -----------------------------------------------------------------
@@ -156,10 +166,10 @@ class Task:
         self.level = LEVELS[int(word["priority"]) % 3]
         self.worker, self.outcome = int(word["worker"]), int(word["outcome"])
         self.run = symbol_of(value["run"])
-        self.label = text(word["label"]) if "label" in [f.name for f in word.type.fields()] else ""
+        self.label, self.since = text(word["label"]), int(word["since"])
 
     def __str__(self):
-        return "task 0x%x (%s)" % (self.address, self.label or self.run)
+        return "task 0x%x (%s)" % (self.address, "'%s'" % self.label if self.label else self.run)
 
     def is_running(self):
         return self.state == 2
@@ -170,6 +180,8 @@ class Task:
     def line(self):
         state = STATES[self.state] if self.state < len(STATES) else "?"
         more = []
+        if since(self.since):
+            more.append(since(self.since))
         if self.is_running():
             more.append("on %s" % (self.thread() or "the thread that submitted it"))
         if self.state == 4:

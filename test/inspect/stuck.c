@@ -93,6 +93,7 @@ static int reports(weir_task *t, void *state)
 static void run(weir_pool *p, weir_task *task, int (*fn)(weir_task *, void *), weir_priority level)
 {
     weir_run_options opts = {.size = sizeof opts, .priority = level};
+    opts.label = fn == lookup ? "find user" : NULL;
     task->run = fn;
     if (weir_run_with(p, task, &opts) != 0)
         abort();

@@ -15,6 +15,7 @@
 #include "mailbox/notice.h"
 #include "mailbox/task.h"
 #include "mailbox/waiter.h"
+#include "pool/probe.h"
 #include "pool/queue.h"
 
 #pragma GCC visibility push(hidden)
@@ -185,8 +186,12 @@ void wi_trace_call(unsigned event, const weir_pool *p, const weir_task *t, const
 void wi_times_coarse(const uint64_t counts[WEIR_TIMES], uint64_t buckets[WEIR_BUCKETS]);
 void wi_note_time_locked(weir_pool *p, weir_histogram which, weir_task *t);
 
-static inline void wi_trace(unsigned event, const weir_pool *p, const weir_task *t, int value)
+/* Inline also without optimization, so that a probe stands where its event happens. */
+#define WI_EVENT __attribute__((always_inline)) static inline
+
+WI_EVENT void wi_trace(unsigned event, const weir_pool *p, const weir_task *t, int value)
 {
+    wi_probe(event, p->name, t, value);
     if (wi_is_traced())
         wi_trace_call(event, p, t, NULL, value);
 }
@@ -197,9 +202,10 @@ static inline wi_name wi_name_of(const weir_task *t)
     return wi_is_traced() & WI_RECORDED ? wi_task_name(t) : (wi_name){0};
 }
 
-static inline void wi_trace_named(unsigned event, const weir_pool *p, const weir_task *t,
-                                  const wi_name *name, int value)
+WI_EVENT void wi_trace_named(unsigned event, const weir_pool *p, const weir_task *t,
+                             const wi_name *name, int value)
 {
+    wi_probe(event, p->name, t, value);
     if (wi_is_traced())
         wi_trace_call(event, p, t, name, value);
 }

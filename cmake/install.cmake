@@ -7,6 +7,9 @@ install(FILES csrc/weir.h uv_glue/weir_uv.h glib_glue/weir_glib.h TYPE INCLUDE)
 if(TARGET weir_uv)
   install(TARGETS weir_uv DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
+if(TARGET weir-top)
+  install(TARGETS weir-top DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 
 # For gdb: by hand, and found by itself when it loads the library, if the prefix is its own.
 install(FILES inspect/weir-gdb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/weir)

@@ -29,7 +29,8 @@
  *   - borrowed workers have ended;
  *   - threads that were given up (`abandoned` in the statistics) have ended, which weir
  *     cannot tell;
- *   - the watcher was ended (weir_watch), and the trace to a file (weir_trace_file);
+ *   - the watcher was ended (weir_watch), the trace to a file (weir_trace_file), and what is
+ *     published (weir_unpublish);
  *   - no call is under way.
  * A delivered `closed` or a weir_pool_release alone is too early, because the last thread
  * still returns through weir's code: call weir_close after `closed`.
@@ -148,7 +149,7 @@ struct weir_task {
         int64_t      deadline;
         unsigned     priority;
         unsigned     number; /* of this run, in records */
-        int64_t      since; /* from here on rarely touched */
+        int64_t      since;  /* from here on rarely touched */
         weir_task   *child, *sibling, *back;
         const char  *label;
     } weir;
@@ -565,6 +566,22 @@ typedef struct {
  * Returns 0; WEIR_EINVAL (no limit, one below 0, size); WEIR_EAGAIN or WEIR_ENOMEM (nothing is
  * changed); WEIR_EDEADLK (inside tell). Any other thread. A child of fork has no watcher. */
 WEIR_API int weir_watch(const weir_watch_options *opts);
+
+/* Lets weir-top PID look at this process, until weir_unpublish or the end of the process: a socket
+ * `weir-PID` in `folder` (an absolute path; NULL: $XDG_RUNTIME_DIR), which this user and root
+ * alone may connect to, and a thread that sleeps until they do. Where the variable WEIR_TOP is
+ * set and not 0, the first pool that opens does this, in the folder that WEIR_TOP names, or in
+ * $XDG_RUNTIME_DIR if its value is no absolute path; if that fails, nothing is said. Returns 0, or
+ *   WEIR_EINVAL   folder is relative, too long, or no socket can be made there; or it is NULL and
+ *                 there is no $XDG_RUNTIME_DIR
+ *   WEIR_EBUSY    it is published
+ *   WEIR_ENOTSUP  elsewhere than on Linux
+ *   WEIR_EMFILE, WEIR_EAGAIN, WEIR_ENOMEM
+ * After an error nothing is changed. Any thread. A child of fork is not published. */
+WEIR_API int weir_publish(const char *folder);
+
+/* Ends it, when the thread has ended. Without effect if nothing is published. Any thread. */
+WEIR_API void weir_unpublish(void);
 
 /* Coarse: bucket 0 counts times of 0 ns, bucket i times of [2^(i-1), 2^i) ns. */
 enum { WEIR_BUCKETS = 64 };

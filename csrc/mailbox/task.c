@@ -37,7 +37,8 @@ bool wi_task_claim_settled(weir_task *t)
 wi_name wi_task_name(const weir_task *t)
 {
     const weir_task *here = weir_task_current();
-    return (wi_name){wi_record_clock(), t->weir.label, t->weir.number, here ? here->weir.number : 0};
+    return (wi_name){wi_record_clock(), t->weir.label, t->weir.number,
+                     here ? here->weir.number : 0};
 }
 
 /* ---- telling ------------------------------------------------------------ */

@@ -12,6 +12,7 @@
 #include "pool/life.h"
 #include "pool/owed.h"
 #include "pool/perfetto.h"
+#include "pool/publish.h"
 #include "pool/worker.h"
 
 #include <limits.h>
@@ -182,6 +183,7 @@ int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_ma
     wi_fork_init();
     enlist(p);
     *out = p;
+    wi_publish_if_asked();
     if (o.lazy)
         open_at_once(p);
     else if (!o.borrowed)

@@ -132,7 +132,8 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     if (next)
         *next = follow_locked(p, w, &d);
     unlock_after_turn(p, &owed, next && *next);
-    wi_trace_named(end == WI_STAYS ? (unsigned)WEIR_TRACE_RAN : WEIR_TRACE_SETTLED, p, t, &name, code);
+    wi_trace_named(end == WI_STAYS ? (unsigned)WEIR_TRACE_RAN : WEIR_TRACE_SETTLED, p, t, &name,
+                   code);
     if (d.main)
         wi_main_pay(d.main, d.debt);
     wi_pool_pay(p, &owed);

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #define CAML_NAME_SPACE
+#include <caml/alloc.h>
 #include <caml/memory.h>
 #include <caml/threads.h>
 #include <pthread.h>
@@ -166,6 +167,23 @@ value weir_ml_cancel_requested(value unit)
     (void)unit;
     weir_task *task = weir_task_current();
     return Val_bool(task && weir_cancel_requested(task));
+}
+
+/* unit -> the number of the worker that the calling thread is */
+value weir_ml_thread_index(value unit)
+{
+    (void)unit;
+    weir_worker *w = weir_worker_current();
+    return Val_long(w ? (long)weir_worker_index(w) : -1);
+}
+
+/* unit -> the label of the task that runs here, or "" */
+value weir_ml_label(value unit)
+{
+    (void)unit;
+    weir_task  *task = weir_task_current();
+    const char *label = task ? weir_task_label(task) : NULL;
+    return caml_copy_string(label ? label : "");
 }
 
 /* unit -> id of the task that this thread runs, or -1 */

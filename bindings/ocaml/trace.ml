@@ -41,3 +41,18 @@ let take () =
     | Some e -> next (of_raw e :: taken) (left - 1)
   in
   next [] (Raw.trace_kept ()) (* at most those kept now, because new ones may come faster *)
+
+(* Steps *)
+
+type step = { pool : string; thread : int; label : string; begins : bool }
+
+let hook : (step -> unit) option Atomic.t = Atomic.make None
+let on_step f = Atomic.set hook f
+
+let tell f pool begins =
+  try f { pool; thread = Raw.thread_index (); label = Raw.label (); begins } with _ -> ()
+
+let note_step pool ~begins =
+  match Atomic.get hook with
+  | None -> ()
+  | Some f -> tell f pool begins

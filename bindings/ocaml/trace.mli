@@ -41,3 +41,22 @@ val take : unit -> t list
 
 val missed : unit -> int
 (** How many events since {!start} were overwritten by newer ones before a {!take}. *)
+
+(** {1 At once} *)
+
+type step = {
+  pool : string;  (** its name *)
+  thread : int;  (** the number of the pool's thread *)
+  label : string;  (** of the task, or [""] *)
+  begins : bool;  (** the function begins; otherwise it has returned or raised *)
+}
+
+val on_step : (step -> unit) option -> unit
+(** From now on the function is called on the pool's thread as the function of each task begins
+    and as it has ended, for programs that trace in a way of their own. It should be short, and
+    what it raises is ignored. [None] ends this, and calls under way may still come. A task whose
+    thread ends in it ([Thread.exit]) has no end. While there is none, a step costs one load. *)
+
+(**/**)
+
+val note_step : string -> begins:bool -> unit

@@ -63,7 +63,9 @@ let run_here index () =
 let () = Callback.register "weir.run_here" run_here
 
 let run_promise w state t =
+  Trace.note_step w.program.name ~begins:true;
   let outcome, code = ticking w.program t.Promise.work state in
+  Trace.note_step w.program.name ~begins:false;
   w.cell <- Promise.Nothing;
   settle t outcome code
 

@@ -47,6 +47,21 @@ let printed () =
   check_int "every field" (Obj.size (Obj.repr s)) (List.length fields);
   check_int "by its name" 1 (List.assoc "submitted" fields)
 
+(* Steps *)
+
+let steps () =
+  let pool = plain ~name:"steps" 1 and lock = Mutex.create () and seen = ref [] in
+  let note step = Mutex.lock lock; seen := step :: !seen; Mutex.unlock lock; raise Own in
+  Trace.on_step (Some note);
+  Future.await (Pool.run pool ignore);
+  (try Future.await (Pool.run pool (fun () -> raise Own)) with Own -> ());
+  Trace.on_step None;
+  Future.await (Pool.run pool ignore);
+  Pool.close pool;
+  let step begins = { Trace.pool = "steps"; thread = 0; label = ""; begins } in
+  Alcotest.(check bool) "each begin and each end" true
+    (List.rev !seen = [ step true; step false; step true; step false ])
+
 (* The text for Prometheus *)
 
 let has_line text line = List.mem line (String.split_on_char '\n' text)
@@ -313,6 +328,7 @@ let () =
       ( "the trace",
         [
           test "notes every event once" traced;
+          test "calls a function at each step" steps;
           test "keeps the newest" bounded;
           test "forgets when it starts again, and stops" restarted;
           test "refuses a size out of range" bad_capacity;

@@ -49,6 +49,7 @@ gzipped() {
 example sqlite
 example limits
 example stats
+example seen
 compare gzip gzipped
 example library
 compare sigterm stopped_by_sigterm

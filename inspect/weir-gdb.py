@@ -213,7 +213,10 @@ class Pool:
 
     def read_tasks(self):
         value = self.value
-        yield from elements(value["running"], "weir_task", "weir.link")
+        for worker in elements(value["workers"], "weir_worker", "of_workers"):
+            if int(worker["runs"]):
+                yield worker["runs"].dereference()
+        yield from elements(value["visits"], "weir_task", "weir.link")
         for level in (1, 0, 2):
             yield from elements(value["queue"]["level"][level], "weir_task", "weir.link")
             if level == 0:
@@ -294,9 +297,9 @@ class Main:
         return ((plain(self.value["refs"]) & 0xFFFFFFFF) + plain(self.value["own"])) & 0xFFFFFFFF
 
     def undelivered(self):
-        batch = self.value["batch"]
         waits = sum(1 for _ in stacked(self.value["arrivals"], "weir_link", "next"))
-        return waits + sum(1 for box in ("now", "later", "lends") for _ in elements(batch[box], "weir_link", "next"))
+        boxes = [self.value[place][box] for place in ("sorted", "batch") for box in ("now", "later", "lends")]
+        return waits + sum(1 for box in boxes for _ in elements(box, "weir_link", "next"))
 
     def turns(self):
         value = self.value

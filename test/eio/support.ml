@@ -1,0 +1,1 @@
+../ocaml/support/support.ml

@@ -84,7 +84,7 @@ static intnat   round_of; /* how often a watcher began or ended: who waits for o
 
 static void lock_texts(void) { pthread_mutex_lock(&lock); }
 static void unlock_texts(void) { pthread_mutex_unlock(&lock); }
-static void forget_waiters(void)
+static void forget_texts(void)
 {
     pthread_cond_init(&more, NULL);
     n_texts = 0;
@@ -92,10 +92,10 @@ static void forget_waiters(void)
     unlock_texts();
 }
 static weir_fork_hook at_fork = {
-    .before = lock_texts, .in_parent = unlock_texts, .in_child = forget_waiters};
+    .before = lock_texts, .in_parent = unlock_texts, .in_child = forget_texts};
 
 /* What finds no room is left out: the thread that takes it is far behind. */
-static void keep(void *arg, const weir_sighting *s)
+static void keep_text(void *arg, const weir_sighting *s)
 {
     (void)arg;
     lock_texts();
@@ -121,7 +121,7 @@ value weir_ml_watch(value task, value loop, value function)
 {
     weir_watch_options o = {.size = sizeof o};
     o.task_ns = Long_val(task), o.loop_ns = Long_val(loop);
-    o.tell = Bool_val(function) ? keep : NULL;
+    o.tell = Bool_val(function) ? keep_text : NULL;
     bool none = o.task_ns == 0 && o.loop_ns == 0;
     weir_on_fork(&at_fork);
     wml_release_runtime();

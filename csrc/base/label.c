@@ -40,7 +40,7 @@ static const char *find(weir_link *e, const char *text)
 }
 
 /* NULL: there is no room. What a losing thread took is lost. */
-static label *copy(const char *text)
+static label *store(const char *text)
 {
     size_t len = strlen(text), size = (sizeof(label) + len) / sizeof(label) * sizeof(label);
     size += sizeof(label);
@@ -61,7 +61,7 @@ const char *weir_label(const char *text)
     wi_stack   *row = row_of(text);
     weir_link  *newest = wi_stack_newest(row);
     const char *found = find(newest, text);
-    label      *made = found ? NULL : copy(text);
+    label      *made = found ? NULL : store(text);
     while (made && !wi_stack_push_onto(row, newest, &made->link)) {
         newest = wi_stack_newest(row);
         if ((found = find(newest, text)))

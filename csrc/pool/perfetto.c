@@ -234,7 +234,7 @@ static void note_int(file *f, const char *name, int64_t value)
     wi_proto_close(&f->out, note);
 }
 
-static const char *outcome_of(int code)
+static const char *outcome_word(int code)
 {
     switch (code) {
     case 0: return "ok";
@@ -284,7 +284,7 @@ static void begin_slice(file *f, thread *t, const weir_record *r, slice kind)
                        r->task);
     note_text(f, "pool", r->pool);
     if (kind == A_DONE)
-        note_text(f, "outcome", outcome_of(r->value));
+        note_text(f, "outcome", outcome_word(r->value));
     close_event(f, e);
     t->open[t->depth].kind = kind;
     t->open[t->depth++].number = r->task;
@@ -302,7 +302,7 @@ static bool end_slice(file *f, thread *t, slice kind, const weir_record *r)
     while (t->depth >= at) {
         opened_event e = open_event(f, t->last, SLICE_END, t->track);
         if (t->depth == at && kind == A_TASK) {
-            note_text(f, "outcome", outcome_of(r->value));
+            note_text(f, "outcome", outcome_word(r->value));
             note_int(f, "code", r->value);
         }
         close_event(f, e);
@@ -319,7 +319,7 @@ static void instant(file *f, thread *t, const weir_record *r, const char *name)
         wi_proto_fixed(&f->out, EVENT_FLOW, r->task);
     note_text(f, "pool", r->pool);
     if (r->event == WEIR_TRACE_SETTLED)
-        note_text(f, "outcome", outcome_of(r->value));
+        note_text(f, "outcome", outcome_word(r->value));
     if (r->by)
         note_int(f, "by", r->by);
     close_event(f, e);
@@ -378,7 +378,7 @@ static void put(file *f, const weir_record *r)
 
 /* ---- counters ----------------------------------------------------------- */
 
-static void count(file *f, int64_t at, uint64_t track, uint64_t value)
+static void put_count(file *f, int64_t at, uint64_t track, uint64_t value)
 {
     opened_event e = open_event(f, at, COUNTER, track);
     wi_proto_int(&f->out, EVENT_COUNT, value);
@@ -409,9 +409,9 @@ static void count_pool(void *arg, weir_pool *p)
         return;
     int64_t now = weir_now();
     if (s.queued != c->queued)
-        count(f, now, c->track, s.queued);
+        put_count(f, now, c->track, s.queued);
     if (s.running != c->running || c->queued == SIZE_MAX)
-        count(f, now, c->track + 1, s.running);
+        put_count(f, now, c->track + 1, s.running);
     c->queued = s.queued, c->running = s.running;
 }
 
@@ -433,7 +433,7 @@ static void drain(file *f)
     weir_each_pool(count_pool, f);
     uint64_t lost = weir_trace_lost();
     if (lost != f->lost)
-        count(f, weir_now(), PROCESS_TRACK + 1, f->lost = lost);
+        put_count(f, weir_now(), PROCESS_TRACK + 1, f->lost = lost);
     flush(f);
 }
 
@@ -476,7 +476,7 @@ static void forget_file(void)
     release_file();
 }
 
-static int open_file(file **out, const char *path)
+static int make_file(file **out, const char *path)
 {
     static weir_fork_hook hook = {
         .before = hold_file, .in_parent = release_file, .in_child = forget_file};
@@ -514,7 +514,7 @@ static int begin_file(const char *path)
     int   rc = weir_trace_start(RING);
     if (rc != 0)
         return rc;
-    rc = open_file(&f, path);
+    rc = make_file(&f, path);
     if (rc == 0 && (rc = start_writer(f)) != 0)
         free_file(f);
     if (rc != 0) {

@@ -186,7 +186,7 @@ static wl_main *keep(const char *text, bool *kept)
     return wakes_it ? m : NULL;
 }
 
-static void tell(void *arg, const weir_sighting *s)
+static void say(void *arg, const weir_sighting *s)
 {
     bool     kept = false;
     wl_main *m = s->kind == WEIR_STUCK_LOOP ? NULL : keep(s->text, &kept);
@@ -214,7 +214,7 @@ static void aim(wl_main *m)
 /* task seconds|nil, loop seconds|nil, whether a function is told -> true | nil, word */
 static int watcher(lua_State *L)
 {
-    weir_watch_options o = {.size = sizeof o, .tell = tell};
+    weir_watch_options o = {.size = sizeof o, .tell = say};
     bool               none = lua_isnoneornil(L, 1) && lua_isnoneornil(L, 2);
     wl_main           *m = NULL;
     if (!lua_isnoneornil(L, 1))

@@ -12,11 +12,13 @@
 
 static char key_functions; /* a list, of the task that runs */
 
-/* function -> ; it raises nothing */
+/* function -> */
 static int on_cancel(lua_State *L)
 {
     wl_thread *w = wl_thread_of(L);
     luaL_checktype(L, 1, LUA_TFUNCTION);
+    if (!w || !w->job)
+        return luaL_error(L, "on_cancel: called outside a task");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &key_functions);
     if (!w->on_cancel) {
         lua_pop(L, 1);

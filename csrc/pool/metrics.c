@@ -138,20 +138,25 @@ static void add_header(text *t, const char *name, const char *help, const char *
 static const struct row {
     const char *name, *label, *type, *help;
     size_t      at, size;
+    bool        seconds; /* the field is in nanoseconds */
 } rows[] = {
 #define FIELD(field) offsetof(weir_pool_stats, field), sizeof((weir_pool_stats *)0)->field
 #define GAUGE(name, field, help)                                                                   \
     {                                                                                              \
-        "weir_pool_" name, "", "gauge", help, FIELD(field)                                         \
+        "weir_pool_" name, "", "gauge", help, FIELD(field), false                                  \
+    }
+#define AGE(name, field, help)                                                                     \
+    {                                                                                              \
+        "weir_pool_" name "_seconds", "", "gauge", help, FIELD(field), true                        \
     }
 #define COUNTER(name, field, help)                                                                 \
     {                                                                                              \
-        "weir_pool_" name "_total", "", "counter", help, FIELD(field)                              \
+        "weir_pool_" name "_total", "", "counter", help, FIELD(field), false                       \
     }
 #define OUTCOME(field)                                                                             \
     {                                                                                              \
         "weir_pool_tasks_settled_total", ",outcome=\"" #field "\"", "counter",                     \
-            "Tasks that have ended, by their outcome.", FIELD(field)                               \
+            "Tasks that have ended, by their outcome.", FIELD(field), false                        \
     }
     GAUGE("threads", threads, "Threads that serve the pool."),
     GAUGE("threads_idle", idle, "Threads without a task."),
@@ -161,6 +166,8 @@ static const struct row {
     GAUGE("tasks_queued", queued, "Tasks that wait for a thread."),
     GAUGE("tasks_running", running, "Tasks that a thread runs."),
     GAUGE("tasks_parked", parked, "Tasks that gave their thread back and wait."),
+    AGE("oldest_queued", oldest_queued_ns, "For how long the oldest queued task has waited."),
+    AGE("oldest_running", oldest_running_ns, "For how long the longest-running task has run."),
     COUNTER("tasks_submitted", submitted, "Tasks that the pool accepted."),
     OUTCOME(ok),
     OUTCOME(failed),
@@ -185,13 +192,23 @@ static uint64_t value_of(const struct row *row, const weir_pool_stats *s)
     return memcpy(&narrow, (const char *)s + row->at, sizeof narrow), narrow;
 }
 
+static void add_value(text *t, const struct row *row, uint64_t value)
+{
+    if (row->seconds)
+        add_seconds(t, value);
+    else
+        add(t, "%llu", (unsigned long long)value);
+    add(t, "\n");
+}
+
 static void add_row(text *t, const struct row *row, const view *views, size_t n)
 {
     if (row == rows || strcmp(row->name, row[-1].name) != 0)
         add_header(t, row->name, row->help, row->type);
     for (size_t i = 0; i < n; i++) {
         add_name(t, row->name, "", &views[i]);
-        add(t, "%s} %llu\n", row->label, (unsigned long long)value_of(row, &views[i].stats));
+        add(t, "%s} ", row->label);
+        add_value(t, row, value_of(row, &views[i].stats));
     }
 }
 

@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,7 +92,7 @@ TEST(each_name_has_one_header_and_its_values_in_one_place)
             expect_eq(strncmp(at, name, strlen(name)), 0);
         expect(!strstr(at, header));
     }
-    expect_eq(headers, 19);
+    expect_eq(headers, 21);
     rig_close(&second);
     rig_close(&first);
 }
@@ -118,6 +119,26 @@ TEST(the_outcomes_and_what_is_left_add_up_to_the_submitted)
     expect(has_line("weir_pool_tasks_settled_total{pool=\"sum\",outcome=\"ok\"} 4"));
     expect(has_line("weir_pool_tasks_settled_total{pool=\"sum\",outcome=\"cancelled\"} 1"));
     expect(has_line("weir_pool_tasks_settled_total{pool=\"sum\",outcome=\"failed\"} 0"));
+    plug_pull(&p);
+    rig_close(&r);
+}
+
+TEST(the_ages_of_tasks_are_in_seconds)
+{
+    rig               r;
+    plug              p;
+    probe             t = PROBE;
+    weir_pool_options opts = named("old");
+    expect(rig_open_with(&r, &opts));
+    metrics();
+    expect(has_line("weir_pool_oldest_running_seconds{pool=\"old\"} 0.000000000"));
+    expect(plug_in(&p, r.p, r.m));
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    while (stats_of(r.p).oldest_queued_ns == 0)
+        sched_yield();
+    metrics();
+    expect(!has_line("weir_pool_oldest_running_seconds{pool=\"old\"} 0.000000000"));
+    expect(!has_line("weir_pool_oldest_queued_seconds{pool=\"old\"} 0.000000000"));
     plug_pull(&p);
     rig_close(&r);
 }

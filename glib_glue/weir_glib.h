@@ -179,7 +179,7 @@ static inline weir_priority weir_g_level(GTask *task)
  * sees the other. */
 static inline void weir_g_task_run(GTask *task, weir_pool *pool, GTaskThreadFunc fn)
 {
-    weir_run_options   opts = {sizeof opts, NULL, WEIR_NORMAL, 0};
+    weir_run_options   opts = {sizeof opts, NULL, WEIR_NORMAL, 0, NULL};
     struct weir_g_job *job;
     int                code;
     g_return_if_fail(G_IS_TASK(task));

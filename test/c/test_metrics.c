@@ -323,7 +323,7 @@ TEST(pools_may_come_and_go_while_the_text_is_written)
 SUITE(metrics, the_text_names_each_pool_with_its_numbers,
       without_a_pool_the_text_has_no_number_of_one,
       each_name_has_one_header_and_its_values_in_one_place,
-      the_outcomes_and_what_is_left_add_up_to_the_submitted,
+      the_outcomes_and_what_is_left_add_up_to_the_submitted, the_ages_of_tasks_are_in_seconds,
       pools_of_one_name_have_numbers_and_the_smallest_is_used_again,
       more_than_64_pools_of_one_name_have_a_number_each,
       a_name_is_escaped_and_what_is_no_utf8_becomes_a_question_mark,

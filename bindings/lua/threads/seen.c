@@ -214,6 +214,7 @@ static void aim(wl_main *m)
 /* task seconds|nil, loop seconds|nil, whether a function is told -> true | nil, word */
 static int watcher(lua_State *L)
 {
+    wl_need_unrestricted(L, "weir.watch"); /* it tells of every pool of the process */
     weir_watch_options o = {.size = sizeof o, .tell = say};
     bool               none = lua_isnoneornil(L, 1) && lua_isnoneornil(L, 2);
     wl_main           *m = NULL;

@@ -75,7 +75,7 @@ let until_no_pool_thread () = until (fun () -> pool_threads () = 0)
 
 (* weir's own thread may be about to tell something; a closed pool's handle goes with its
    last owner. *)
-let rec slots_left ?(looks = 200) expected =
+let rec slots_left ?(looks = 5_000) expected =
   Gc.full_major ();
   let n = Weir__Raw.slots_live () in
   if n <= expected || looks = 0 then n

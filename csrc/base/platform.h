@@ -23,6 +23,17 @@
 #define WI_EVENTFD 1
 #endif
 
+/* A function that runs as the process ends or the library is unloaded. The last thread of a
+ * process calls it after ThreadSanitizer has let go of the thread: it may not report then. */
+#if defined(__has_attribute)
+#if __has_attribute(disable_sanitizer_instrumentation)
+#define WI_AT_UNLOAD __attribute__((destructor, disable_sanitizer_instrumentation))
+#endif
+#endif
+#ifndef WI_AT_UNLOAD
+#define WI_AT_UNLOAD __attribute__((destructor))
+#endif
+
 #pragma GCC visibility push(hidden)
 
 /* ---- locks: short sections only, never user code inside; two only as doc/threads.md says */

@@ -149,7 +149,7 @@ static void leave_ring(void *arg)
 }
 
 /* Else the key would outlive the code that it names. */
-__attribute__((destructor)) static void drop_key(void)
+WI_AT_UNLOAD static void drop_key(void)
 {
     if (has_key)
         pthread_key_delete(key);

@@ -291,7 +291,7 @@ void weir_unpublish(void)
 }
 
 /* At the end of the process only the name goes. */
-__attribute__((destructor)) static void unlink_at_exit(void)
+WI_AT_UNLOAD static void unlink_at_exit(void)
 {
     if (current && current->started)
         unlink(current->address.sun_path);

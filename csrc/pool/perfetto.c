@@ -455,14 +455,20 @@ static void *write_on(void *arg)
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static file           *current; /* guarded by lock */
 
-static void free_file(file *f)
+/* Without the parker: in a child of fork somebody seems to wait there for ever. */
+static void free_all_but_parker(file *f)
 {
     if (f->fd >= 0)
         close(f->fd);
-    wi_parker_destroy(&f->parker);
     free(f->threads);
     free(f->pools);
     free(f);
+}
+
+static void free_file(file *f)
+{
+    wi_parker_destroy(&f->parker);
+    free_all_but_parker(f);
 }
 
 static void hold_file(void) { pthread_mutex_lock(&lock); }
@@ -471,7 +477,7 @@ static void release_file(void) { pthread_mutex_unlock(&lock); }
 static void forget_file(void)
 {
     if (current)
-        free_file(current);
+        free_all_but_parker(current);
     current = NULL;
     release_file();
 }

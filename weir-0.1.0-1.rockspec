@@ -110,6 +110,7 @@ build = {
         "bindings/lua/threads/seen.c",
         "bindings/lua/threads/thread.c",
         "csrc/base/at_fork.c",
+        "csrc/base/background.c",
         "csrc/base/buffer.c",
         "csrc/base/cpus.c",
         "csrc/base/error.c",

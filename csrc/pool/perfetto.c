@@ -20,6 +20,7 @@
  */
 #include "pool/perfetto.h"
 
+#include "base/background.h"
 #include "base/proto.h"
 #include "mailbox/lag.h"
 #include "mailbox/pending.h"
@@ -90,9 +91,7 @@ typedef struct {
 
 typedef struct {
     int           fd;
-    pthread_t     writer;
-    wi_parker     parker;
-    _Atomic bool  ends;
+    wi_background background;
     uint64_t      tracks; /* given so far */
     thread       *threads;
     size_t        n_threads;
@@ -443,11 +442,11 @@ static void *write_on(void *arg)
     bool  last = false;
     wi_thread_name("weir", "trace");
     while (!last) {
-        last = atomic_load(&f->ends);
+        last = wi_background_ends(&f->background);
         drain(f);
         weir_each_main(nudge_main, NULL);
         if (!last)
-            wi_park(&f->parker, wi_deadline((int64_t)PERIOD_MS * 1000000));
+            wi_background_sleep(&f->background, (int64_t)PERIOD_MS * 1000000);
     }
     return NULL;
 }
@@ -455,8 +454,7 @@ static void *write_on(void *arg)
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static file           *current; /* guarded by lock */
 
-/* Without the parker: in a child of fork somebody seems to wait there for ever. */
-static void free_all_but_parker(file *f)
+static void free_file(file *f)
 {
     if (f->fd >= 0)
         close(f->fd);
@@ -465,19 +463,13 @@ static void free_all_but_parker(file *f)
     free(f);
 }
 
-static void free_file(file *f)
-{
-    wi_parker_destroy(&f->parker);
-    free_all_but_parker(f);
-}
-
 static void hold_file(void) { pthread_mutex_lock(&lock); }
 static void release_file(void) { pthread_mutex_unlock(&lock); }
 
 static void forget_file(void)
 {
     if (current)
-        free_all_but_parker(current);
+        free_file(current);
     current = NULL;
     release_file();
 }
@@ -491,7 +483,6 @@ static int make_file(file **out, const char *path)
         free(f);
         return WEIR_ENOMEM;
     }
-    wi_parker_init(&f->parker);
     f->out.bytes = f->buffer;
     f->fd = wi_fd_above(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
     if (f->fd < 0) {
@@ -505,15 +496,6 @@ static int make_file(file **out, const char *path)
     return 0;
 }
 
-static int start_writer(file *f)
-{
-    sigset_t old;
-    wi_signals_block(0, &old);
-    int rc = wi_thread_start(&f->writer, NULL, write_on, f);
-    wi_signals_restore(&old);
-    return rc;
-}
-
 static int begin_file(const char *path)
 {
     file *f;
@@ -521,7 +503,7 @@ static int begin_file(const char *path)
     if (rc != 0)
         return rc;
     rc = make_file(&f, path);
-    if (rc == 0 && (rc = start_writer(f)) != 0)
+    if (rc == 0 && (rc = wi_background_start(&f->background, write_on, f)) != 0)
         free_file(f);
     if (rc != 0) {
         weir_trace_stop();
@@ -541,9 +523,7 @@ static int end_file(void)
     release_file();
     if (!f)
         return 0;
-    atomic_store(&f->ends, true);
-    wi_unpark(&f->parker);
-    pthread_join(f->writer, NULL);
+    wi_background_end(&f->background);
     weir_trace_stop();
     free_file(f);
     return 0;

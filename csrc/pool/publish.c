@@ -17,6 +17,7 @@
 #endif
 #include "pool/publish.h"
 
+#include "base/background.h"
 #include "base/buffer.h"
 #include "pool/pool.h"
 
@@ -206,13 +207,10 @@ static int listen_at(publisher *p)
 
 static int start(publisher *p)
 {
-    sigset_t old;
-    int      rc = listen_at(p);
+    int rc = listen_at(p);
     if (rc != 0)
         return rc;
-    wi_signals_block(0, &old);
-    rc = wi_thread_start(&p->thread, NULL, serve, p);
-    wi_signals_restore(&old);
+    rc = wi_background_thread(&p->thread, NULL, serve, p);
     if (rc != 0) {
         unlink(p->address.sun_path);
         close(p->fd);

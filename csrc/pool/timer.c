@@ -10,6 +10,7 @@
  */
 #include "pool/timer.h"
 
+#include "base/background.h"
 #include "pool/hire.h"
 #include "pool/holdings.h"
 #include "pool/life.h"
@@ -74,7 +75,6 @@ static int make_timer(weir_pool *p)
 {
     wi_thread_kind kind = {p->opts.stack_size, p->cpus, p->opts.n_cpus};
     pthread_t      thread;
-    sigset_t       old;
     wi_lock(&p->lock);
     bool make = !p->timer && p->state < WI_CLOSING && !p->forked;
     if (make) {
@@ -85,9 +85,7 @@ static int make_timer(weir_pool *p)
     wi_unlock(&p->lock);
     if (!make)
         return 0;
-    wi_signals_block(0, &old);
-    int rc = wi_thread_start(&thread, &kind, timer, p);
-    wi_signals_restore(&old);
+    int rc = wi_background_thread(&thread, &kind, timer, p);
     if (rc != 0)
         forget_timer(p);
     return rc;

@@ -10,7 +10,7 @@
  * that: two callers at once each end the other's or the old one. Only the exchange is under
  * the lock, which a fork takes. Its child forgets the watcher, whose thread stayed behind.
  */
-#include "base/platform.h"
+#include "base/background.h"
 #include "mailbox/lag.h"
 #include "mailbox/pending.h"
 #include "pool/pool.h"
@@ -24,9 +24,7 @@ enum { LOOKS = 4, LONGEST_MS = 500, SHORTEST_MS = 2 };
 
 typedef struct {
     weir_watch_options opts;
-    wi_parker          parker;
-    pthread_t          thread;
-    _Atomic bool       ends;
+    wi_background      background;
     int64_t            now, before; /* this look, and the one before */
 } watcher;
 
@@ -147,14 +145,14 @@ static void *watch(void *arg)
     watcher *w = arg;
     watches = true;
     wi_thread_name("weir", "watch");
-    while (!atomic_load(&w->ends)) {
+    while (!wi_background_ends(&w->background)) {
         w->now = weir_now();
         if (w->opts.task_ns)
             weir_each_pool(look_at_pool, w);
         if (w->opts.loop_ns)
             weir_each_main(look_at_main, w);
         w->before = w->now;
-        wi_park(&w->parker, wi_deadline(period(&w->opts)));
+        wi_background_sleep(&w->background, period(&w->opts));
     }
     return NULL;
 }
@@ -171,29 +169,19 @@ static void forget(void)
     unlock_it();
 }
 
-static void free_watcher(watcher *w)
-{
-    wi_parker_destroy(&w->parker);
-    free(w);
-}
-
 static int make_watcher(watcher **out, const weir_watch_options *opts)
 {
     static weir_fork_hook hook = {.before = take, .in_parent = unlock_it, .in_child = forget};
     watcher              *w = calloc(1, sizeof *w);
-    sigset_t              old;
     if (!w || weir_on_fork(&hook) != 0) {
         free(w);
         return WEIR_ENOMEM;
     }
     w->opts = *opts;
     w->before = INT64_MIN / 2; /* what is too old already is told at the first look */
-    wi_parker_init(&w->parker);
-    wi_signals_block(0, &old);
-    int rc = wi_thread_start(&w->thread, NULL, watch, w);
-    wi_signals_restore(&old);
+    int rc = wi_background_start(&w->background, watch, w);
     if (rc != 0)
-        free_watcher(w);
+        free(w);
     else
         *out = w;
     return rc;
@@ -203,10 +191,8 @@ static void end_watcher(watcher *w)
 {
     if (!w)
         return;
-    atomic_store(&w->ends, true);
-    wi_unpark(&w->parker);
-    pthread_join(w->thread, NULL);
-    free_watcher(w);
+    wi_background_end(&w->background);
+    free(w);
 }
 
 static bool has_no_limit(const weir_watch_options *o)

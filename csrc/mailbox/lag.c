@@ -94,3 +94,8 @@ int weir_each_main(void (*fn)(void *, weir_main *), void *arg)
     let_all_go(mains, n, forks);
     return 0;
 }
+
+bool wi_main_is_awaited(const weir_main *m)
+{
+    return !m->served && !atomic_load(&m->closed) && weir_main_pending(m) > 0;
+}

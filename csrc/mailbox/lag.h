@@ -69,4 +69,7 @@ static inline void wi_lag_over(weir_main *m)
 /* Since when the owner has had to turn to the main and has not; 0: it has not had to. */
 int64_t wi_lag_since(const weir_main *m);
 
+/* Whether somebody's loop is to turn for m: it is open, no worker's, and waited for. */
+bool wi_main_is_awaited(const weir_main *m);
+
 #pragma GCC visibility pop

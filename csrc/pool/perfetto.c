@@ -417,7 +417,7 @@ static void count_pool(void *arg, weir_pool *p)
 static void nudge_main(void *arg, weir_main *m)
 {
     (void)arg;
-    if (!m->served && !atomic_load(&m->closed) && weir_main_pending(m) && !wi_lag_since(m))
+    if (wi_main_is_awaited(m) && !wi_lag_since(m))
         wi_main_nudge(m);
 }
 

@@ -123,7 +123,7 @@ static void look_at_main(void *arg, weir_main *m)
 {
     watcher *w = arg;
     int64_t  since = wi_lag_since(m);
-    if (m->served || atomic_load(&m->closed) || weir_main_pending(m) == 0)
+    if (!wi_main_is_awaited(m))
         return;
     if (!since)
         wi_main_nudge(m);

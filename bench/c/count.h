@@ -17,7 +17,7 @@ struct counts {
     _Atomic unsigned long failed;     /* compare-and-swaps that another thread was quicker with */
 };
 
-extern struct counts counted;
+extern struct counts weir_counts;
 
 int  count_lock(pthread_mutex_t *m);
 int  count_trylock(pthread_mutex_t *m);

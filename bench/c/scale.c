@@ -20,7 +20,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-struct counts counted;
+struct counts weir_counts;
 
 /* ---- what count.h promises ------------------------------------------------ */
 
@@ -32,9 +32,9 @@ static _Atomic uintptr_t last_of[PLACES];
 static int note_taken(pthread_mutex_t *m)
 {
     uintptr_t self = (uintptr_t)pthread_self();
-    atomic_fetch_add(&counted.locks, 1);
+    atomic_fetch_add(&weir_counts.locks, 1);
     if (atomic_exchange(&last_of[(uintptr_t)m / sizeof *m % PLACES], self) != self)
-        atomic_fetch_add(&counted.hand_overs, 1);
+        atomic_fetch_add(&weir_counts.hand_overs, 1);
     return 0;
 }
 
@@ -48,12 +48,12 @@ int count_lock(pthread_mutex_t *m)
 {
     if (count_trylock(m) == 0)
         return 0;
-    atomic_fetch_add(&counted.waits, 1);
+    atomic_fetch_add(&weir_counts.waits, 1);
     int rc = pthread_mutex_lock(m);
     return rc ? rc : note_taken(m);
 }
 
-void count_failure(void) { atomic_fetch_add(&counted.failed, 1); }
+void count_failure(void) { atomic_fetch_add(&weir_counts.failed, 1); }
 
 /* ---- the measurements ------------------------------------------------------ */
 
@@ -115,8 +115,8 @@ static void print_counts(weir_pool *pool, double n)
     must(weir_pool_get_stats(pool, &s));
     getrusage(RUSAGE_SELF, &u);
     printf("locks %.3f\nhand_overs %.3f\nlock_waits %.4f\nfailed_swaps %.4f\n",
-           (double)counted.locks / n, (double)counted.hand_overs / n, (double)counted.waits / n,
-           (double)counted.failed / n);
+           (double)weir_counts.locks / n, (double)weir_counts.hand_overs / n,
+           (double)weir_counts.waits / n, (double)weir_counts.failed / n);
     printf("wakes %.4f\nswitches %.4f\n", (double)s.wakes / n,
            (double)(u.ru_nvcsw + u.ru_nivcsw) / n);
 }

@@ -12,7 +12,7 @@
  * that it does not know. A value is percent-encoded where it holds a space, a control character
  * or a percent sign.
  */
-#ifdef __linux__
+#if defined __linux__ && !defined _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "pool/publish.h"

@@ -56,4 +56,4 @@ check "SIGTERM ends it well" 0 $?
 pid=
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ] || exit 1
-SERVER=$here/run.sh POSTGRES=no exec "$shared/test.sh"
+SERVER=$here/run.sh POSTGRES=no PAGE=no exec "$shared/test.sh"

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: ISC
 # Tests the program from outside: what it imports, answers, refuses, and leaves behind.
 # SERVER names a built program; without it, builds one. POSTGRES=no: it knows SQLite only.
+# PAGE=no: it has no page for a person, and is not ended by a request.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 server=${SERVER:-$("$here/build.sh")} || exit 1
@@ -228,7 +229,7 @@ chooses_its_lists
 imports --db "$work/db"
 serves 3 --db "$work/db" --threads 3
 serves 1 --db "$work/db" --on-loop
-serves_a_page
+[ "${PAGE-}" = no ] || serves_a_page
 fails_clearly
 if command -v sqlite3 >/dev/null; then finishes_what_is_under_way
 else skip "searches under way at SIGTERM: no sqlite3 command"; fi

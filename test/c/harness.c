@@ -49,6 +49,18 @@ bool under_valgrind(void)
 #endif
 }
 
+static bool under_asan(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    return true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+    return true;
+#endif
+#endif
+    return false;
+}
+
 bool under_tsan(void)
 {
 #if defined(__SANITIZE_THREAD__)
@@ -303,6 +315,28 @@ void helper_until_asleep(helper *h)
         sched_yield();
 }
 
+/* ASan's allocator is not made for a fork: a child that inherits its locks from a thread which
+ * allocates hangs. So those threads come to rest first, unless a test keeps them busy. */
+static bool others_rest(void)
+{
+    DIR           *tasks = opendir("/proc/self/task");
+    struct dirent *e;
+    bool           rest = true;
+    while (tasks && (e = readdir(tasks))) {
+        pid_t tid = (pid_t)atoi(e->d_name);
+        rest &= tid == 0 || tid == (pid_t)syscall(SYS_gettid) || thread_state(tid) == 'S';
+    }
+    if (tasks)
+        closedir(tasks);
+    return rest;
+}
+
+static void let_others_rest(void)
+{
+    for (int i = 0; under_asan() && i < 1000 && !others_rest(); i++)
+        sched_yield();
+}
+
 static bool in_child;
 
 /* LSan asks. */
@@ -320,6 +354,7 @@ static void no_leak_check(void)
 pid_t child_begin(void)
 {
     fflush(NULL);
+    let_others_rest();
     pid_t pid = fork();
     expect_op(pid, >=, 0);
     if (pid == 0) {

@@ -60,8 +60,9 @@ val create :
       until there is a thread, as [Lwt_preemptive.detach] does. [`Run_here state] runs the
       task on the loop, which stands still meanwhile. [`Drop_oldest] rejects the oldest
       queued task with [Full].
-    @param tick_ms how long a CPU-bound OCaml task may keep the runtime before it hands it
-      over, in ms (default: 50 ms for each busy thread, as the runtime has it).
+    @param tick_ms how long a CPU-bound OCaml task may keep the runtime from other threads, in
+      ms (default: 50 ms for each busy thread, as the runtime has it). The loop's thread is let
+      in early anyway.
     @param kind [`Domains] (OCaml 5) runs tasks in parallel. Once a domain was started,
       [Unix.fork], [Lwt_unix.fork] and [Lwt_process] fail for the rest of the process.
     @param close_at_exit closes the pool when the program exits, through [Lwt_main.at_exit];

@@ -59,6 +59,9 @@ extern _Thread_local bool wml_settling;
  * the core can tell this thread something. */
 extern _Thread_local bool wml_runs_ocaml;
 
+/* How many mains this thread has changes by n. Its tasks let such a thread in early. */
+void wml_main_here(int n);
+
 /* Around a call of the core that waits. Partner: caml_acquire_runtime_system. */
 void wml_release_runtime(void);
 /* For a callback inside such a call, where the core waits until this has returned: calls

@@ -24,6 +24,7 @@ value weir_ml_main_open(value unit)
     weir_main *m;
     wml_runs_ocaml = true;
     int rc = weir_main_open(&m);
+    wml_main_here(rc == 0);
     return rc == 0 ? wml_of_pointer(m) : Val_long(rc);
 }
 
@@ -44,6 +45,7 @@ value weir_ml_main_close(value m, value detach)
     wml_release_runtime();
     int rc = weir_main_close(Main_val(m), Bool_val(detach) ? WEIR_DETACH : 0);
     caml_acquire_runtime_system();
+    wml_main_here(rc == 0 ? -1 : 0);
     return Val_int(rc);
 }
 

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: ISC
  *
- * ml_tick.c: makes CPU-bound OCaml tasks hand the runtime over more often than every
- * 50 ms, which is the runtime's own period.
+ * ml_tick.c: makes OCaml tasks that compute hand the runtime over before its own period of
+ * 50 ms is over.
  *
- * A process has one such thread, made with the first pool that asks for it. It sleeps
- * while no task of such a pool runs. Its period is the shortest that a pool asked for.
+ * A loop, which is a thread with a main, is let in early by every pool. When it comes back from
+ * a blocking section while tasks compute, it interrupts the thread that has the runtime. That
+ * one gives the runtime to any thread that waits for it. So the ticker, one thread for the
+ * process, interrupts again and again until the loop is in. A task of a pool with ?tick_ms is
+ * interrupted after each such period, whoever waits; the shortest period holds.
+ *
+ * The ticker sleeps until it is needed, and goes on until no task computes. It sets `asleep`
+ * before it looks for who needs it; who needs it says so before it looks at `asleep`. So one of
+ * the two sees the other.
  */
 #define CAML_INTERNALS
 #define CAML_NAME_SPACE
@@ -17,23 +24,29 @@
 #endif
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <time.h>
 
 #include "ml.h"
 
+enum { MS_NS = 1000000, LOOP_NS = 150000 /* between two interrupts for a loop */ };
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t  busy = PTHREAD_COND_INITIALIZER;
-/* Guarded by lock. */
-static long period_ns;
-static bool started;
-static bool asleep;
-/* Atomic: tasks that run now. */
-static long running;
+static pthread_cond_t  needed = PTHREAD_COND_INITIALIZER;
+static bool            started; /* guarded by lock */
+static atomic_bool     asleep;
+static atomic_long     period_ms = 1000000; /* the shortest of ?tick_ms */
+static atomic_long     computing;           /* tasks outside blocking sections */
+static atomic_long     ticking;             /* running tasks of pools with ?tick_ms */
+static atomic_long     loops;               /* that wait for the runtime */
+
+static _Thread_local int tasks_here, mains_here;
 
 #if OCAML_VERSION < 50000
 static void note_runtime(void) {}
 static void interrupt(void) { caml_record_signal(SIGVTALRM); }
+static void withdraw(void) { caml_pending_signals[SIGVTALRM] = 0; }
 #else
 /* The domain whose threads run the tasks, kept because Caml_state is NULL in our thread. */
 static _Atomic(caml_domain_state *) domain;
@@ -45,28 +58,57 @@ static void interrupt(void)
     atomic_store(&d->requested_external_interrupt, 1);
     atomic_store(&d->young_limit, (uintnat)-1);
 }
+static void withdraw(void)
+{
+    caml_domain_state *d = domain;
+    if (d == Caml_state)
+        atomic_store(&d->requested_external_interrupt, 0);
+}
 #endif
 
-static long wait_until_busy(void)
+/* ---- the ticker --------------------------------------------------------------- */
+
+static bool is_needed(void) { return atomic_load(&loops) > 0 || atomic_load(&ticking) > 0; }
+
+static void wait_until_needed(void)
 {
     pthread_mutex_lock(&lock);
-    asleep = true;
-    while (__atomic_load_n(&running, __ATOMIC_SEQ_CST) == 0)
-        pthread_cond_wait(&busy, &lock);
-    asleep = false;
-    long ns = period_ns;
+    atomic_store(&asleep, true);
+    while (!is_needed())
+        pthread_cond_wait(&needed, &lock);
+    atomic_store(&asleep, false);
     pthread_mutex_unlock(&lock);
-    return ns;
+}
+
+static void wake_ticker(void)
+{
+    if (!atomic_load(&asleep))
+        return;
+    pthread_mutex_lock(&lock);
+    pthread_cond_signal(&needed);
+    pthread_mutex_unlock(&lock);
+}
+
+static void sleep_for(long ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); }
+
+/* Whether a task with ?tick_ms has had the runtime for its time. */
+static bool is_due(int64_t last)
+{
+    return atomic_load(&ticking) > 0 && weir_now() - last >= atomic_load(&period_ms) * MS_NS;
 }
 
 static void *tick(void *arg)
 {
     for (;;) {
-        long            ns = wait_until_busy();
-        struct timespec t = {ns / 1000000000, ns % 1000000000};
-        nanosleep(&t, NULL);
-        if (__atomic_load_n(&running, __ATOMIC_SEQ_CST) > 0)
-            interrupt();
+        wait_until_needed();
+        int64_t last = weir_now();
+        do {
+            sleep_for(atomic_load(&loops) > 0 ? LOOP_NS : MS_NS);
+            if (atomic_load(&loops) > 0 || is_due(last)) {
+                interrupt();
+                last = weir_now();
+            }
+        } while (atomic_load(&computing) > 0 || atomic_load(&ticking) > 0);
     }
     return arg;
 }
@@ -84,46 +126,85 @@ static int start_locked(void)
     return rc;
 }
 
-static void forget_tick(void)
+/* ---- who computes, who waits ---------------------------------------------------- */
+
+static void (*enter_of_runtime)(void);
+static void (*leave_of_runtime)(void);
+
+static void enter_blocking(void)
 {
-    started = asleep = false;
-    running = 0;
-    pthread_mutex_init(&lock, NULL);
-    pthread_cond_init(&busy, NULL);
+    if (tasks_here)
+        atomic_fetch_sub(&computing, 1);
+    enter_of_runtime();
 }
 
-static weir_fork_hook at_fork = {.in_child = forget_tick};
+static void leave_blocking(void)
+{
+    if (tasks_here)
+        atomic_fetch_add(&computing, 1);
+    if (!mains_here || atomic_load(&computing) <= (tasks_here > 0)) {
+        leave_of_runtime();
+        return;
+    }
+    atomic_fetch_add(&loops, 1);
+    interrupt();
+    wake_ticker();
+    leave_of_runtime();
+    atomic_fetch_sub(&loops, 1);
+    withdraw(); /* else this thread would hand over what it has just got */
+}
 
-/* ms -> bool: false when the system refused the thread */
+void wml_main_here(int n) { mains_here += n; }
+
+static void forget_others(void)
+{
+    started = false;
+    asleep = false;
+    ticking = 0; /* a child's task is over when its run returns */
+    loops = 0;
+    computing = tasks_here > 0;
+    pthread_mutex_init(&lock, NULL);
+    pthread_cond_init(&needed, NULL);
+}
+
+static weir_fork_hook at_fork = {.in_child = forget_others};
+
+/* ms (0: only loops are let in) -> bool: false when the system refused the thread */
 value weir_ml_tick_start(value ms)
 {
-    long ns = Long_val(ms) * 1000000;
     weir_on_fork(&at_fork);
     note_runtime();
     pthread_mutex_lock(&lock);
-    if (period_ns == 0 || ns < period_ns)
-        period_ns = ns;
+    if (!leave_of_runtime) {
+        enter_of_runtime = caml_enter_blocking_section_hook;
+        leave_of_runtime = caml_leave_blocking_section_hook;
+        caml_enter_blocking_section_hook = enter_blocking;
+        caml_leave_blocking_section_hook = leave_blocking;
+    }
+    if (Long_val(ms) && Long_val(ms) < period_ms)
+        period_ms = Long_val(ms);
     started = started || start_locked() == 0;
     bool ok = started;
     pthread_mutex_unlock(&lock);
     return Val_bool(ok);
 }
 
-/* Our thread sets `asleep` under the lock before it looks at `running`, so either it sees
- * this task or we see it asleep. */
-value weir_ml_tick_begin(value unit)
+value weir_ml_tick_begin(value always)
 {
-    if (__atomic_fetch_add(&running, 1, __ATOMIC_SEQ_CST) == 0) {
-        pthread_mutex_lock(&lock);
-        if (asleep)
-            pthread_cond_signal(&busy);
-        pthread_mutex_unlock(&lock);
+    if (tasks_here++ == 0)
+        atomic_fetch_add(&computing, 1);
+    if (Bool_val(always)) {
+        atomic_fetch_add(&ticking, 1);
+        wake_ticker();
     }
-    return unit;
+    return Val_unit;
 }
 
-value weir_ml_tick_end(value unit)
+value weir_ml_tick_end(value always)
 {
-    __atomic_fetch_sub(&running, 1, __ATOMIC_SEQ_CST);
-    return unit;
+    if (--tasks_here == 0)
+        atomic_fetch_sub(&computing, 1);
+    if (Bool_val(always))
+        atomic_fetch_sub(&ticking, 1);
+    return Val_unit;
 }

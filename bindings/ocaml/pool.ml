@@ -91,9 +91,14 @@ let make (created : Options.t) when_full ~init ~at_exit =
     match when_full with `Run_here make -> seal (make ()) | _ -> assert false
   in
   let link = Promise.pool_link (Raw.pool_handle ()) here in
-  let ticks = created.tick_ms <> None && created.kind = `Threads in
+  let lets_in =
+    match (created.kind, created.tick_ms) with
+    | `Domains, _ -> `Nobody
+    | `Threads, None -> `Loops
+    | `Threads, Some _ -> `All
+  in
   let init () = seal (init ()) and at_exit s = at_exit (state s) in
-  let workers = { Worker.link; name = created.name; init; at_exit; ticks } in
+  let workers = { Worker.link; name = created.name; init; at_exit; lets_in } in
   let start =
     match created.kind with `Threads -> Lanes.start_thread | `Domains -> Lanes.start_domain
   in
@@ -123,14 +128,15 @@ let open_handle who t options main k =
 (* The main where the pool asks for threads. *)
 let open_main = function Some main -> main | None -> Keeper.main ()
 
-let tick who ms =
-  if not (Raw.tick_start ms) then raise (Sys_error (who ^ ": no thread for tick_ms"))
+let tick who (created : Options.t) =
+  if created.kind = `Threads && not (Raw.tick_start (Option.value created.tick_ms ~default:0)) then
+    raise (Sys_error (who ^ ": no thread for tick_ms"))
 
 let no_caps _ = None
 
 let open_as who created when_full main ~init ~at_exit k =
   let options = Options.to_raw who created in
-  Option.iter (tick who) created.tick_ms;
+  tick who created;
   Guard.install ();
   let t = make created when_full ~init ~at_exit in
   open_handle who t options (open_main main) k;

@@ -74,9 +74,11 @@ val create :
     @param max_running most running tasks of a priority (default: no limit)
     @param measure [`Times] keeps the histograms. It costs a read of the clock when a task
       is queued, when it starts and when it ends.
-    @param tick_ms a CPU-bound OCaml task hands the runtime over after this time (default:
-      after 50 ms, as the runtime has it). There is one clock for the process, and the
-      shortest time holds.
+    @param tick_ms a CPU-bound OCaml task hands the runtime over to any thread that waits for
+      it after this time, in ms (default: after 50 ms, as the runtime has it). There is one
+      clock for the process, and the shortest time holds. A thread with a main (a loop's) does
+      not wait that long: a task is interrupted at once for it, and every 0.15 ms until it is
+      in.
     @param kind [`Domains] (OCaml 5) runs tasks in parallel, at two costs. Once a domain was
       started, [Unix.fork] fails for the rest of the process, and with it [Lwt_process]; a
       lazy pool starts no domain before its first task. And tasks that allocate much slow

@@ -143,8 +143,8 @@ external thread_index : unit -> int = "weir_ml_thread_index" [@@noalloc]
 external label : unit -> string = "weir_ml_label"
 external now : unit -> int = "weir_ml_now" [@@noalloc]
 external tick_start : int -> bool = "weir_ml_tick_start" [@@noalloc]
-external tick_begin : unit -> unit = "weir_ml_tick_begin" [@@noalloc]
-external tick_end : unit -> unit = "weir_ml_tick_end" [@@noalloc]
+external tick_begin : bool -> unit = "weir_ml_tick_begin" [@@noalloc]
+external tick_end : bool -> unit = "weir_ml_tick_end" [@@noalloc]
 
 (* Mains. *)
 

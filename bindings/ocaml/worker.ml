@@ -11,7 +11,7 @@ type program = {
   name : string;
   init : unit -> Promise.state;
   at_exit : Promise.state -> unit;
-  ticks : bool;
+  lets_in : [ `Nobody | `Loops | `All ]; (* while a task computes *)
 }
 
 type phase = Starting | Entered | Serving of Promise.state | Leaving of { lost : bool }
@@ -35,12 +35,12 @@ let call work state =
   | x -> (Promise.Value x, 0)
   | exception exn -> judge exn (Printexc.get_raw_backtrace ())
 
-let ticking program work state =
-  if not program.ticks then call work state
+let letting_in program work state =
+  if program.lets_in = `Nobody then call work state
   else begin
-    Raw.tick_begin ();
+    Raw.tick_begin (program.lets_in = `All);
     let result = call work state in
-    Raw.tick_end ();
+    Raw.tick_end (program.lets_in = `All);
     result
   end
 
@@ -64,7 +64,7 @@ let () = Callback.register "weir.run_here" run_here
 
 let run_promise w state t =
   Trace.note_step w.program.name ~begins:true;
-  let outcome, code = ticking w.program t.Promise.work state in
+  let outcome, code = letting_in w.program t.Promise.work state in
   Trace.note_step w.program.name ~begins:false;
   w.cell <- Promise.Nothing;
   settle t outcome code
@@ -118,7 +118,7 @@ let exited = Failure "Thread.exit called on a thread of a weir pool"
 let lose w exn trace =
   (match w.cell with
   | Promise.Task t ->
-      if w.program.ticks then Raw.tick_end ();
+      if w.program.lets_in <> `Nobody then Raw.tick_end (w.program.lets_in = `All);
       ignore (settle t (Promise.Raised (exn, trace)) Raw.failed)
   | _ -> ());
   w.cell <- Promise.Nothing;

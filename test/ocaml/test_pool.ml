@@ -291,6 +291,26 @@ let ticking () =
   List.iter Future.await tasks;
   Pool.close pool
 
+(* The runtime's own period would let it in 16 times: once in 50 ms of computing. *)
+let loops_are_let_in () =
+  let main = Weir.Main.create () in
+  let pool = Pool.create ~threads:2 ~init:ignore ~at_exit:ignore () in
+  let start = Sys.time () and turns = ref 0 in
+  let compute () =
+    while Sys.time () -. start < 0.8 do
+      ignore (Sys.opaque_identity (ref 0))
+    done
+  in
+  let tasks = List.init 2 (fun _ -> Pool.run pool compute) in
+  while Sys.time () -. start < 0.8 do
+    incr turns;
+    ignore (Unix.select [] [] [] 0.)
+  done;
+  List.iter Future.await tasks;
+  Pool.close pool;
+  Weir.Main.close main;
+  Alcotest.(check bool) (Printf.sprintf "%d turns" !turns) true (!turns > 60)
+
 let signals () =
   let pool = plain 1 in
   let mask = Future.await (Pool.run pool (fun () -> Thread.sigmask SIG_BLOCK [])) in
@@ -329,6 +349,7 @@ let () =
           test "no task starts while paused" pausing;
           test "workers block the signals that are not theirs" signals;
           test "a ticking pool hands the runtime over" ticking;
+          test "a loop is let in while tasks compute" loops_are_let_in;
         ] );
       ( "limits",
         [

@@ -201,6 +201,7 @@ WEIR_API int weir_run_with(weir_pool *pool, weir_task *task, const weir_run_opti
  * weir_pool_purge and a close take it back. */
 WEIR_API int weir_run_fn(weir_pool *pool, int (*fn)(void *arg, void *state), void *arg,
                          void (*done)(void *arg, int outcome), weir_main *deliver_to);
+
 /* The one copy of `text` in this process, for labels that are made at run time. The same text
  * gives the same pointer. A copy stays for good, so texts that differ without end (with a
  * number of their own each) are no labels. NULL if text is NULL, or if there is no room: all
@@ -394,8 +395,9 @@ WEIR_API int weir_pool_on_space(weir_pool *pool, weir_notice *notice, weir_main 
 /* Opens a pool and waits until every thread has run its init; a lazy pool is open at once.
  * Returns 0; WEIR_EINVAL; WEIR_ENOTSUP; WEIR_ENOMEM; WEIR_EAGAIN (the system made fewer
  * threads than asked, or none); WEIR_EINIT, after every thread whose init succeeded has run
- * at_exit and ended. Borrowed pools need weir_pool_open_async. Any thread but a worker
- * inside init. Close with weir_close, then give the handle back with weir_pool_release. */
+ * at_exit and ended. Borrowed pools need
+ * weir_pool_open_async. Any thread but a worker inside init. Close with weir_close, then give the
+ * handle back with weir_pool_release. */
 WEIR_API int weir_pool_open(weir_pool **out, const weir_pool_options *opts);
 
 /* The same without waiting: *out is set at once. `ready` is delivered to `main` with 0, or
@@ -529,7 +531,10 @@ WEIR_API int weir_pool_each_running(weir_pool *pool,
  * anything, and the pool lives until fn returns. 0, WEIR_EINVAL or WEIR_ENOMEM. Any thread. */
 WEIR_API int weir_each_pool(void (*fn)(void *arg, weir_pool *pool), void *arg);
 
-/* ---- the watcher ---- */
+/* The pool that the calling thread serves, or NULL. */
+WEIR_API weir_pool *weir_pool_current(void);
+
+/* ---- the watcher ----------------------------------------------------- */
 
 typedef enum { WEIR_STUCK_TASK = 0, WEIR_STUCK_LOOP } weir_stuck;
 
@@ -567,6 +572,42 @@ typedef struct {
  * changed); WEIR_EDEADLK (inside tell). Any other thread. A child of fork has no watcher. */
 WEIR_API int weir_watch(const weir_watch_options *opts);
 
+/* ---- histograms ------------------------------------------------------ */
+
+/* Coarse: bucket 0 counts times of 0 ns, bucket i times of [2^(i-1), 2^i) ns. */
+enum { WEIR_BUCKETS = 64 };
+typedef enum { WEIR_QUEUE_TIME = 0, WEIR_RUN_TIME } weir_histogram;
+
+/* One histogram, over the started tasks of a pool opened with `measure`. Returns 0, or
+ * WEIR_EINVAL (also without `measure`). Any thread. */
+WEIR_API int weir_pool_get_histogram(weir_pool *pool, weir_histogram which,
+                                     uint64_t buckets[WEIR_BUCKETS]);
+
+/* The same times, four buckets for each power of 2: bucket i counts times below
+ * weir_times_below(i) ns, and not below weir_times_below(i - 1). */
+enum { WEIR_TIMES = 252 };
+WEIR_API int      weir_pool_get_times(weir_pool *pool, weir_histogram which,
+                                      uint64_t counts[WEIR_TIMES]);
+WEIR_API uint64_t weir_times_below(unsigned bucket);
+
+/* The time below which `percent` (0..100) of what was counted lie, too long by at most a
+ * quarter; 0 when nothing was counted. Any thread. */
+WEIR_API uint64_t weir_times_percentile(const uint64_t counts[WEIR_TIMES], double percent);
+
+/* ---- for others to look at ------------------------------------------- */
+
+/* Writes what all pools of the process do, in Prometheus' text format 0.0.4, which an HTTP
+ * server gives to a GET as "text/plain; version=0.0.4". The text has each pool's snapshot, and
+ * the histograms of those opened with `measure`; the label `pool` is a pool's name. Where several
+ * pools of one name are there, all but the first opened have a label `namesake` too. It is one
+ * text for all pools, because the format wants the values of one name in one place.
+ *
+ * Returns the length of the text, without the 0 byte that ends it. As snprintf does, it writes
+ * no more than size - 1 bytes of it and a 0 byte, and nothing if size is 0: with a longer result
+ * call again with more. Or returns WEIR_EINVAL (buffer is NULL and size is not 0), or WEIR_ENOMEM.
+ * Any thread; does not wait. */
+WEIR_API int weir_metrics(char *buffer, size_t size);
+
 /* Lets weir-top PID look at this process, until weir_unpublish or the end of the process: a socket
  * `weir-PID` in `folder` (an absolute path; NULL: $XDG_RUNTIME_DIR), which this user and root
  * alone may connect to, and a thread that sleeps until they do. Where the variable WEIR_TOP is
@@ -582,40 +623,6 @@ WEIR_API int weir_publish(const char *folder);
 
 /* Ends it, when the thread has ended. Without effect if nothing is published. Any thread. */
 WEIR_API void weir_unpublish(void);
-
-/* Coarse: bucket 0 counts times of 0 ns, bucket i times of [2^(i-1), 2^i) ns. */
-enum { WEIR_BUCKETS = 64 };
-typedef enum { WEIR_QUEUE_TIME = 0, WEIR_RUN_TIME } weir_histogram;
-
-/* One histogram, over the started tasks of a pool opened with `measure`. Returns 0, or
- * WEIR_EINVAL (also without `measure`). Any thread. */
-WEIR_API int weir_pool_get_histogram(weir_pool *pool, weir_histogram which,
-                                     uint64_t buckets[WEIR_BUCKETS]);
-
-/* Writes what all pools of the process do, in Prometheus' text format 0.0.4, which an HTTP
- * server gives to a GET as "text/plain; version=0.0.4". The text has each pool's snapshot, and
- * the histograms of those opened with `measure`; the label `pool` is a pool's name. Where several
- * pools of one name are there, all but the first opened have a label `namesake` too. It is one
- * text for all pools, because the format wants the values of one name in one place.
- *
- * Returns the length of the text, without the 0 byte that ends it. As snprintf does, it writes
- * no more than size - 1 bytes of it and a 0 byte, and nothing if size is 0: with a longer result
- * call again with more. Or returns WEIR_EINVAL (buffer is NULL and size is not 0), or WEIR_ENOMEM.
- * Any thread; does not wait. */
-WEIR_API int weir_metrics(char *buffer, size_t size);
-/* The same times, four buckets for each power of 2: bucket i counts times below
- * weir_times_below(i) ns, and not below weir_times_below(i - 1). */
-enum { WEIR_TIMES = 252 };
-WEIR_API int      weir_pool_get_times(weir_pool *pool, weir_histogram which,
-                                      uint64_t counts[WEIR_TIMES]);
-WEIR_API uint64_t weir_times_below(unsigned bucket);
-
-/* The time below which `percent` (0..100) of what was counted lie, too long by at most a
- * quarter; 0 when nothing was counted. Any thread. */
-WEIR_API uint64_t weir_times_percentile(const uint64_t counts[WEIR_TIMES], double percent);
-
-/* The pool that the calling thread serves, or NULL. */
-WEIR_API weir_pool *weir_pool_current(void);
 
 /* ---- mains ------------------------------------------------------------- */
 

@@ -395,7 +395,7 @@ WEIR_API int weir_pool_on_space(weir_pool *pool, weir_notice *notice, weir_main 
 /* Opens a pool and waits until every thread has run its init; a lazy pool is open at once.
  * Returns 0; WEIR_EINVAL; WEIR_ENOTSUP; WEIR_ENOMEM; WEIR_EAGAIN (the system made fewer
  * threads than asked, or none); WEIR_EINIT, after every thread whose init succeeded has run
- * at_exit and ended. Borrowed pools need
+ * at_exit and ended; weir_pool_init_error(NULL) is then what init returned. Borrowed pools need
  * weir_pool_open_async. Any thread but a worker inside init. Close with weir_close, then give the
  * handle back with weir_pool_release. */
 WEIR_API int weir_pool_open(weir_pool **out, const weir_pool_options *opts);
@@ -408,7 +408,8 @@ WEIR_API int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts
                                   weir_notice *ready);
 
 /* What a failed init returned: the one that failed the open or, once the pool is open, the
- * last one that failed. 0 if none failed. Any thread. */
+ * last one that failed; 0 if none failed. NULL stands for the pool that this thread's last
+ * weir_pool_open did not open, and gave no handle of. Any thread. */
 WEIR_API int weir_pool_init_error(const weir_pool *pool);
 
 typedef enum {

@@ -209,14 +209,29 @@ static int wait_for_open(weir_pool *p)
     return rc;
 }
 
+static _Thread_local int refused_with; /* by the init that failed the last weir_pool_open */
+
+int weir_pool_init_error(const weir_pool *pool)
+{
+    weir_pool *p = (weir_pool *)(uintptr_t)pool;
+    if (!p)
+        return refused_with;
+    wi_lock(&p->lock);
+    int code = p->init_error;
+    wi_unlock(&p->lock);
+    return code;
+}
+
 int weir_pool_open(weir_pool **out, const weir_pool_options *opts)
 {
     weir_pool_options o;
     weir_pool        *p;
+    refused_with = 0;
     if (!out || (read_options(&o, opts) == 0 && o.borrowed))
         return WEIR_EINVAL;
     int rc = weir_pool_open_async(&p, opts, NULL, NULL);
     if (rc == 0 && (rc = wait_for_open(p)) != 0) {
+        refused_with = rc == WEIR_EINIT ? weir_pool_init_error(p) : 0;
         weir_close(p, WEIR_CLOSE); /* joins */
         weir_pool_release(p);
     } else if (rc == 0) {

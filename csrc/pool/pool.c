@@ -158,14 +158,3 @@ void wi_pool_note_init_error_locked(weir_pool *p, int code)
     if (code && (p->init_error == 0 || p->state != WI_OPENING))
         p->init_error = code;
 }
-
-int weir_pool_init_error(const weir_pool *pool)
-{
-    weir_pool *p = (weir_pool *)(uintptr_t)pool;
-    if (!p)
-        return WEIR_EINVAL;
-    wi_lock(&p->lock);
-    int code = p->init_error;
-    wi_unlock(&p->lock);
-    return code;
-}

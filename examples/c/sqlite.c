@@ -54,6 +54,11 @@ static void answered(weir_task *task) /* on the loop's thread */
         printf("%s: %s\n", q->sql, outcome < 0 ? weir_strerror(outcome) : q->problem);
 }
 
+static const char *why(int rc) /* there is no pool: connect_db's code, or weir's */
+{
+    return rc == WEIR_EINIT ? sqlite3_errstr(weir_pool_init_error(NULL)) : weir_strerror(rc);
+}
+
 int main(void)
 {
     weir_pool_options opts = {.size = sizeof opts, .threads = 2, .queue_limit = 1000};
@@ -63,7 +68,7 @@ int main(void)
     int               rc = weir_main_open(&loop);
     opts.arg = ":memory:", opts.init = connect_db, opts.at_exit = disconnect_db;
     if (rc != 0 || (rc = weir_pool_open(&db, &opts)) != 0)
-        return fprintf(stderr, "no pool: %s\n", weir_strerror(rc)), 1;
+        return fprintf(stderr, "no pool: %s\n", why(rc)), 1;
     for (int i = 0; i < 2; i++) {
         all[i].task = (weir_task){.run = ask, .done = answered};
         if ((rc = weir_run(db, &all[i].task, loop)) != 0)

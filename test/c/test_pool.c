@@ -109,6 +109,7 @@ static void an_init_fails(int which)
     l.fails_at = which, l.code = 77;
     expect_eq(weir_pool_open(&pool, &opts), WEIR_EINIT);
     expect(pool == (weir_pool *)(void *)&l); /* untouched */
+    expect_eq(weir_pool_init_error(NULL), 77);
     expect_op(l.inits, >=, which);
     expect_balanced(&l);
 }
@@ -116,6 +117,28 @@ static void an_init_fails(int which)
 TEST(a_failing_first_init_fails_the_open_after_the_others_ended) { an_init_fails(1); }
 TEST(a_failing_middle_init_fails_the_open_after_the_others_ended) { an_init_fails(MANY / 2 + 1); }
 TEST(a_failing_last_init_fails_the_open_after_the_others_ended) { an_init_fails(MANY); }
+
+static void *ask_for_init_error(void *arg)
+{
+    *(int *)arg = weir_pool_init_error(NULL);
+    return NULL;
+}
+
+TEST(the_code_of_an_init_that_failed_an_open_is_this_threads_until_its_next_open)
+{
+    weir_pool_options opts = pool_of(1);
+    weir_pool        *pool;
+    pthread_t         other;
+    int               elsewhere = -1;
+    an_init_fails(1);
+    expect_eq(pthread_create(&other, NULL, ask_for_init_error, &elsewhere), 0);
+    pthread_join(other, NULL);
+    expect_eq(elsewhere, 0);
+    expect_eq(weir_pool_init_error(NULL), 77);
+    expect_eq(weir_pool_open(&pool, &opts), 0);
+    expect_eq(weir_pool_init_error(NULL), 0);
+    pool_end(pool);
+}
 
 /* ---- open_async --------------------------------------------------------- */
 
@@ -307,6 +330,7 @@ SUITE(pool, every_thread_has_a_state_made_and_given_back_on_it,
       a_failing_first_init_fails_the_open_after_the_others_ended,
       a_failing_middle_init_fails_the_open_after_the_others_ended,
       a_failing_last_init_fails_the_open_after_the_others_ended,
+      the_code_of_an_init_that_failed_an_open_is_this_threads_until_its_next_open,
       an_asynchronous_open_is_told_in_its_main, tasks_wait_while_a_pool_opens,
       tasks_of_a_pool_that_fails_to_open_settle_as_closed, a_close_while_opening_fails_the_open,
       without_a_main_ready_is_told_on_the_thread_that_opened_it_last, every_snapshot_adds_up,

@@ -47,6 +47,7 @@ gzipped() {
 }
 
 example sqlite
+example timeout
 example limits
 example stats
 example seen

@@ -483,7 +483,8 @@ int main(int argc, char **argv)
         return 2;
     }
     if (!folder)
-        refuse("there is no $XDG_RUNTIME_DIR; name the folder with -d");
+        refuse(
+            "there is no $XDG_RUNTIME_DIR: start the program with WEIR_TOP=FOLDER, then -d FOLDER");
     snprintf(path, sizeof path, "%s/weir-%ld", folder, pid);
     if (strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path)
         refuse("%s: too long a path for a socket", path);

@@ -9,7 +9,7 @@
 #include "pool/holdings.h"
 #include "pool/life.h"
 #include "pool/owed.h"
-#include "pool/perfetto.h"
+#include "pool/trace_file.h"
 
 int weir_main_open(weir_main **out)
 {

@@ -11,8 +11,8 @@
 #include "pool/fork.h"
 #include "pool/life.h"
 #include "pool/owed.h"
-#include "pool/perfetto.h"
 #include "pool/publish.h"
+#include "pool/trace_file.h"
 #include "pool/worker.h"
 
 #include <limits.h>

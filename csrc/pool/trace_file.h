@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * perfetto.h: a trace in a file that ui.perfetto.dev opens.
+ * trace_file.h: a trace in a file, also of a program as it is.
  */
 #pragma once
 

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * perfetto.c: a trace in a file, which a thread writes while the program runs.
- *
- * DESIGN. The thread reads records some hundred times a second, turns each into a packet of
- * Perfetto's format, and asks each pool how many tasks are queued and run. So that a loop that
- * has nothing to deliver is seen as well, it nudges every main: the loop then turns, and records
- * how late it is.
+ * perfetto.c: what each record becomes in Perfetto's format.
  *
  *   track                  on it
  *   a thread's             slices: tasks, dones, calls, what blocks; submits are instants
@@ -18,23 +13,17 @@
  *
  * Field numbers are those of Perfetto's perfetto_trace.proto.
  */
-#include "pool/perfetto.h"
+#include "base/perfetto.h"
 
-#include "base/background.h"
-#include "base/proto.h"
-#include "mailbox/lag.h"
-#include "mailbox/pending.h"
-#include "pool/pool.h"
+#include "base/platform.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { PERIOD_MS = 10, RING = 1 << 14, LOT = 1024, BUFFER = 1 << 16, PACKET = 2048 };
-enum { DEEP = 32, LATE_US = 5000 };
+enum { PACKET = 2048, DEEP = 32, LATE_US = 5000 };
 
 /* ---- the format --------------------------------------------------------- */
 
@@ -68,11 +57,11 @@ enum {
     NOTE_NAME = 10
 };
 enum { SLICE_BEGIN = 1, SLICE_END = 2, INSTANT = 3, COUNTER = 4 };
-enum { PROCESS_TRACK = 1 };
+enum { PROCESS_TRACK = 1, LOST_TRACK };
 
 typedef enum { A_TASK, A_DONE, A_CALL, A_BLOCK, AN_ASKING } slice;
 
-typedef struct {
+struct wi_perfetto_thread {
     unsigned long tid;
     uint64_t      track, loop; /* loop 0: it has none yet */
     int64_t       last, loop_last;
@@ -81,32 +70,20 @@ typedef struct {
         slice    kind;
         uint32_t number;
     } open[DEEP];
-} thread;
+};
 
-typedef struct {
+typedef struct wi_perfetto_thread thread;
+
+struct wi_perfetto_pool {
     uint64_t serial, track;
     size_t   queued;
     unsigned running;
-} counted;
+};
 
-typedef struct {
-    int           fd;
-    wi_background background;
-    uint64_t      tracks; /* given so far */
-    thread       *threads;
-    size_t        n_threads;
-    counted      *pools;
-    size_t        n_pools;
-    uint64_t      lost;
-    wi_proto      out;
-    weir_record   lot[LOT];
-    unsigned char buffer[BUFFER];
-} file;
-
-static void flush(file *f)
+void wi_perfetto_flush(wi_perfetto *f)
 {
     const unsigned char *at = f->buffer;
-    while (f->out.n && f->fd >= 0) {
+    while (f->out.n) {
         ssize_t n = write(f->fd, at, f->out.n);
         if (n > 0)
             at += n, f->out.n -= (size_t)n;
@@ -116,10 +93,10 @@ static void flush(file *f)
     f->out.n = 0;
 }
 
-static size_t open_packet(file *f)
+static size_t open_packet(wi_perfetto *f)
 {
-    if (f->out.n > BUFFER - PACKET)
-        flush(f);
+    if (f->out.n > WI_PERFETTO_BUFFER - PACKET)
+        wi_perfetto_flush(f);
     size_t packet = wi_proto_open(&f->out, TRACE_PACKET);
     wi_proto_int(&f->out, PACKET_SEQUENCE, 1);
     return packet;
@@ -131,7 +108,7 @@ typedef struct {
     size_t packet, track;
 } opened_track;
 
-static opened_track open_track(file *f, uint64_t uuid, uint64_t parent, const char *name)
+static opened_track open_track(wi_perfetto *f, uint64_t uuid, uint64_t parent, const char *name)
 {
     size_t       packet = open_packet(f);
     opened_track t = {packet, wi_proto_open(&f->out, PACKET_TRACK)};
@@ -142,13 +119,13 @@ static opened_track open_track(file *f, uint64_t uuid, uint64_t parent, const ch
     return t;
 }
 
-static void close_track(file *f, opened_track t)
+static void close_track(wi_perfetto *f, opened_track t)
 {
     wi_proto_close(&f->out, t.track);
     wi_proto_close(&f->out, t.packet);
 }
 
-static void process_track(file *f)
+static void process_track(wi_perfetto *f)
 {
     char name[64] = "weir";
     wi_thread_read_name(name, sizeof name);
@@ -160,7 +137,7 @@ static void process_track(file *f)
     close_track(f, t);
 }
 
-static uint64_t thread_track(file *f, const weir_record *r)
+static uint64_t thread_track(wi_perfetto *f, const weir_record *r)
 {
     uint64_t     uuid = ++f->tracks;
     opened_track t = open_track(f, uuid, PROCESS_TRACK, r->thread_name);
@@ -173,7 +150,7 @@ static uint64_t thread_track(file *f, const weir_record *r)
     return uuid;
 }
 
-static uint64_t loop_track(file *f, const weir_record *r)
+static uint64_t loop_track(wi_perfetto *f, const weir_record *r)
 {
     char     name[WI_PROTO_TEXT];
     uint64_t uuid = ++f->tracks;
@@ -182,7 +159,7 @@ static uint64_t loop_track(file *f, const weir_record *r)
     return uuid;
 }
 
-static uint64_t counter_track(file *f, const char *pool, const char *what)
+static uint64_t counter_track(wi_perfetto *f, const char *pool, const char *what)
 {
     char     name[WI_PROTO_TEXT];
     uint64_t uuid = ++f->tracks;
@@ -199,7 +176,7 @@ typedef struct {
     size_t packet, event;
 } opened_event;
 
-static opened_event open_event(file *f, int64_t at, unsigned type, uint64_t track)
+static opened_event open_event(wi_perfetto *f, int64_t at, unsigned type, uint64_t track)
 {
     opened_event e = {.packet = open_packet(f)};
     wi_proto_int(&f->out, PACKET_TIME, (uint64_t)at);
@@ -209,13 +186,13 @@ static opened_event open_event(file *f, int64_t at, unsigned type, uint64_t trac
     return e;
 }
 
-static void close_event(file *f, opened_event e)
+static void close_event(wi_perfetto *f, opened_event e)
 {
     wi_proto_close(&f->out, e.event);
     wi_proto_close(&f->out, e.packet);
 }
 
-static void note_text(file *f, const char *name, const char *text)
+static void note_text(wi_perfetto *f, const char *name, const char *text)
 {
     if (!text)
         return;
@@ -225,7 +202,7 @@ static void note_text(file *f, const char *name, const char *text)
     wi_proto_close(&f->out, note);
 }
 
-static void note_int(file *f, const char *name, int64_t value)
+static void note_int(wi_perfetto *f, const char *name, int64_t value)
 {
     size_t note = wi_proto_open(&f->out, EVENT_NOTE);
     wi_proto_text(&f->out, NOTE_NAME, name);
@@ -247,7 +224,7 @@ static const char *outcome_word(int code)
 }
 
 /* "submit import", or what alone says it. */
-static void name_event(file *f, const char *verb, const weir_record *r, const char *alone)
+static void name_event(wi_perfetto *f, const char *verb, const weir_record *r, const char *alone)
 {
     char name[WI_PROTO_TEXT];
     snprintf(name, sizeof name, "%s%s%.160s", verb, *verb && r->label ? " " : "",
@@ -258,7 +235,7 @@ static void name_event(file *f, const char *verb, const weir_record *r, const ch
     wi_proto_text(&f->out, EVENT_CATEGORY, "weir");
 }
 
-static thread *thread_of(file *f, const weir_record *r)
+static thread *thread_of(wi_perfetto *f, const weir_record *r)
 {
     for (size_t i = 0; i < f->n_threads; i++)
         if (f->threads[i].tid == r->thread)
@@ -271,7 +248,7 @@ static thread *thread_of(file *f, const weir_record *r)
     return &more[f->n_threads++];
 }
 
-static void begin_slice(file *f, thread *t, const weir_record *r, slice kind)
+static void begin_slice(wi_perfetto *f, thread *t, const weir_record *r, slice kind)
 {
     static const char *const verbs[] = {"", "done", "call", "wait for", "run_in_main"};
     if (t->depth == DEEP)
@@ -290,7 +267,7 @@ static void begin_slice(file *f, thread *t, const weir_record *r, slice kind)
 }
 
 /* A task's end says which; the others are nested. False: it has no begin. */
-static bool end_slice(file *f, thread *t, slice kind, const weir_record *r)
+static bool end_slice(wi_perfetto *f, thread *t, slice kind, const weir_record *r)
 {
     unsigned at = t->depth;
     while (at && (t->open[at - 1].kind != kind ||
@@ -310,7 +287,7 @@ static bool end_slice(file *f, thread *t, slice kind, const weir_record *r)
     return true;
 }
 
-static void instant(file *f, thread *t, const weir_record *r, const char *name)
+static void instant(wi_perfetto *f, thread *t, const weir_record *r, const char *name)
 {
     opened_event e = open_event(f, t->last, INSTANT, t->track);
     name_event(f, name, r, "");
@@ -324,7 +301,7 @@ static void instant(file *f, thread *t, const weir_record *r, const char *name)
     close_event(f, e);
 }
 
-static void turned(file *f, thread *t, const weir_record *r)
+static void turned(wi_perfetto *f, thread *t, const weir_record *r)
 {
     int64_t from = r->at - (int64_t)r->value * 1000;
     if (!t->loop)
@@ -340,13 +317,13 @@ static void turned(file *f, thread *t, const weir_record *r)
     close_event(f, open_event(f, t->loop_last, SLICE_END, t->loop));
 }
 
-static void thread_ends(file *f, thread *t)
+static void thread_ends(wi_perfetto *f, thread *t)
 {
     for (; t->depth; t->depth--) /* of a task that was given up, say */
         close_event(f, open_event(f, t->last, SLICE_END, t->track));
 }
 
-static void put(file *f, const weir_record *r)
+void wi_perfetto_put(wi_perfetto *f, const weir_record *r)
 {
     thread *t = thread_of(f, r);
     if (!t)
@@ -377,184 +354,62 @@ static void put(file *f, const weir_record *r)
 
 /* ---- counters ----------------------------------------------------------- */
 
-static void put_count(file *f, int64_t at, uint64_t track, uint64_t value)
+static void put_count(wi_perfetto *f, int64_t at, uint64_t track, uint64_t value)
 {
     opened_event e = open_event(f, at, COUNTER, track);
     wi_proto_int(&f->out, EVENT_COUNT, value);
     close_event(f, e);
 }
 
-static counted *counted_of(file *f, const weir_pool *p)
+static struct wi_perfetto_pool *tracks_of(wi_perfetto *f, uint64_t serial, const char *name)
 {
     for (size_t i = 0; i < f->n_pools; i++)
-        if (f->pools[i].serial == p->serial)
+        if (f->pools[i].serial == serial)
             return &f->pools[i];
-    counted *more = realloc(f->pools, (f->n_pools + 1) * sizeof *more);
+    struct wi_perfetto_pool *more = realloc(f->pools, (f->n_pools + 1) * sizeof *more);
     if (!more)
         return NULL;
     f->pools = more;
-    more[f->n_pools] = (counted){.serial = p->serial, .queued = SIZE_MAX};
-    more[f->n_pools].track = counter_track(f, p->name, "queued");
-    counter_track(f, p->name, "running");
+    more[f->n_pools] = (struct wi_perfetto_pool){.serial = serial, .queued = SIZE_MAX};
+    more[f->n_pools].track = counter_track(f, name, "queued");
+    counter_track(f, name, "running");
     return &more[f->n_pools++];
 }
 
-static void count_pool(void *arg, weir_pool *p)
+void wi_perfetto_count(wi_perfetto *f, uint64_t serial, const char *name, size_t queued,
+                       unsigned running)
 {
-    file           *f = arg;
-    counted        *c = counted_of(f, p);
-    weir_pool_stats s = {.size = sizeof s};
-    if (!c || weir_pool_get_stats(p, &s) != 0)
+    struct wi_perfetto_pool *p = tracks_of(f, serial, name);
+    int64_t                  now = weir_now();
+    if (!p)
         return;
-    int64_t now = weir_now();
-    if (s.queued != c->queued)
-        put_count(f, now, c->track, s.queued);
-    if (s.running != c->running || c->queued == SIZE_MAX)
-        put_count(f, now, c->track + 1, s.running);
-    c->queued = s.queued, c->running = s.running;
+    if (queued != p->queued)
+        put_count(f, now, p->track, queued);
+    if (running != p->running || p->queued == SIZE_MAX)
+        put_count(f, now, p->track + 1, running);
+    p->queued = queued, p->running = running;
 }
 
-static void nudge_main(void *arg, weir_main *m)
+void wi_perfetto_count_lost(wi_perfetto *f, uint64_t lost)
 {
-    (void)arg;
-    if (wi_main_is_awaited(m) && !wi_lag_since(m))
-        wi_main_nudge(m);
-}
-
-/* ---- the thread --------------------------------------------------------- */
-
-static void drain(file *f)
-{
-    size_t n;
-    while ((n = weir_trace_read(f->lot, LOT)))
-        for (size_t i = 0; i < n; i++)
-            put(f, &f->lot[i]);
-    weir_each_pool(count_pool, f);
-    uint64_t lost = weir_trace_lost();
     if (lost != f->lost)
-        put_count(f, weir_now(), PROCESS_TRACK + 1, f->lost = lost);
-    flush(f);
+        put_count(f, weir_now(), LOST_TRACK, f->lost = lost);
 }
 
-static void *write_on(void *arg)
+/* ---- begin and end ------------------------------------------------------ */
+
+void wi_perfetto_begin(wi_perfetto *f, int fd)
 {
-    file *f = arg;
-    bool  last = false;
-    wi_thread_name("weir", "trace");
-    while (!last) {
-        last = wi_background_ends(&f->background);
-        drain(f);
-        weir_each_main(nudge_main, NULL);
-        if (!last)
-            wi_background_sleep(&f->background, (int64_t)PERIOD_MS * 1000000);
-    }
-    return NULL;
-}
-
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static file           *current; /* guarded by lock */
-
-static void free_file(file *f)
-{
-    if (f->fd >= 0)
-        close(f->fd);
-    free(f->threads);
-    free(f->pools);
-    free(f);
-}
-
-static void hold_file(void) { pthread_mutex_lock(&lock); }
-static void release_file(void) { pthread_mutex_unlock(&lock); }
-
-static void forget_file(void)
-{
-    if (current)
-        free_file(current);
-    current = NULL;
-    release_file();
-}
-
-static int make_file(file **out, const char *path)
-{
-    static weir_fork_hook hook = {
-        .before = hold_file, .in_parent = release_file, .in_child = forget_file};
-    file *f = calloc(1, sizeof *f);
-    if (!f || weir_on_fork(&hook) != 0) {
-        free(f);
-        return WEIR_ENOMEM;
-    }
+    f->fd = fd;
     f->out.bytes = f->buffer;
-    f->fd = wi_fd_above(open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-    if (f->fd < 0) {
-        free_file(f);
-        return WEIR_EINVAL;
-    }
     f->tracks = PROCESS_TRACK;
     process_track(f);
-    counter_track(f, "trace", "records lost"); /* the second track */
-    *out = f;
-    return 0;
+    counter_track(f, "trace", "records lost"); /* LOST_TRACK */
 }
 
-static int begin_file(const char *path)
+void wi_perfetto_end(wi_perfetto *f)
 {
-    file *f;
-    int   rc = weir_trace_start(RING);
-    if (rc != 0)
-        return rc;
-    rc = make_file(&f, path);
-    if (rc == 0 && (rc = wi_background_start(&f->background, write_on, f)) != 0)
-        free_file(f);
-    if (rc != 0) {
-        weir_trace_stop();
-        return rc;
-    }
-    hold_file();
-    current = f;
-    release_file();
-    return 0;
-}
-
-static int end_file(void)
-{
-    hold_file();
-    file *f = current;
-    current = NULL;
-    release_file();
-    if (!f)
-        return 0;
-    wi_background_end(&f->background);
-    weir_trace_stop();
-    free_file(f);
-    return 0;
-}
-
-int weir_trace_file(const char *path) { return path ? begin_file(path) : end_file(); }
-
-/* ---- WEIR_TRACE --------------------------------------------------------- */
-
-static void end_at_exit(void) { end_file(); }
-
-/* %p in the name becomes the number of the process. */
-static void begin_as_asked(void)
-{
-    const char *given = getenv("WEIR_TRACE"), *pid = given ? strstr(given, "%p") : NULL;
-    char        path[4096];
-    if (!given || !*given)
-        return;
-    int n = pid ? snprintf(path, sizeof path, "%.*s%ld%s", (int)(pid - given), given,
-                           (long)getpid(), pid + 2)
-                : snprintf(path, sizeof path, "%s", given);
-    int rc = n < (int)sizeof path ? begin_file(path) : WEIR_EINVAL;
-    if (rc != 0)
-        fprintf(stderr, "weir: WEIR_TRACE: cannot trace to '%s': %s\n", path,
-                rc == WEIR_EINVAL ? strerror(errno) : weir_strerror(rc));
-    else
-        atexit(end_at_exit);
-}
-
-void wi_trace_as_asked(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, begin_as_asked);
+    close(f->fd);
+    free(f->threads);
+    free(f->pools);
 }

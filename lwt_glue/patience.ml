@@ -28,7 +28,13 @@ let wait ?within pool closed =
   | Some seconds -> or_pause closed (Lwt_unix.sleep seconds)
   | None -> until_stuck ~pause:(fun () -> Lwt_unix.sleep every) ~look:(progress pool) closed
 
+let labels pool =
+  match List.filter_map (fun (r : Weir.Control.running) -> r.label) (Weir.Pool.running pool) with
+  | [] -> ""
+  | labels -> Printf.sprintf " (%s)" (String.concat ", " labels)
+
 let tell pool =
   let s = Weir.Pool.stats pool in
-  Printf.eprintf "weir: the program ends without pool '%s': %d of its tasks run, %d are queued\n%!"
-    (Weir.Pool.name pool) s.running s.queued
+  Printf.eprintf
+    "weir: the program ends without pool '%s': %d of its tasks run%s, %d are queued\n%!"
+    (Weir.Pool.name pool) s.running (labels pool) s.queued

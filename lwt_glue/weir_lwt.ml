@@ -35,15 +35,15 @@ let limit pool future promise resolver seconds =
   Lwt.on_termination promise (fun () -> stop timer)
 
 (* For a promise that ended before its task. *)
-let late pool : _ Weir.Future.outcome -> unit = function
-  | Raised (exn, trace) -> Weir.Pool.unhandled pool exn trace
+let late ?label pool : _ Weir.Future.outcome -> unit = function
+  | Raised (exn, trace) -> Weir.Pool.unhandled ?label pool exn trace
   | Value _ | Canceled | Closed | Expired | Full -> ()
 
-let promise_of ?timeout pool future =
+let promise_of ?timeout ?label pool future =
   let promise, resolver = Lwt.task () in
   Weir.Future.on_settle future (fun outcome ->
       if pending promise then Weir_loop.resolve ~closed:Closed resolver outcome
-      else late pool outcome);
+      else late ?label pool outcome);
   Lwt.on_cancel promise (fun () -> ignore (Weir.Future.cancel future));
   Option.iter (limit pool future promise resolver) timeout;
   promise
@@ -54,7 +54,7 @@ let run ?priority ?start_within ?timeout ?label pool f =
   Option.iter (Weir.Options.check_time ~who "timeout" (fun s -> s >= 0.)) timeout;
   Option.iter (Weir.Options.check_time ~who "start_within" (fun s -> s > 0.)) start_within;
   match Weir.Pool.run ~main ?priority ?start_within ?label pool f with
-  | future -> promise_of ?timeout pool future
+  | future -> promise_of ?timeout ?label pool future
   | exception ((Closed | Full | Failure _ | Out_of_memory | Sys_error _) as exn) -> Lwt.fail exn
 
 let map_p pool f xs = Lwt_list.map_p (fun x -> run pool (fun state -> f state x)) xs

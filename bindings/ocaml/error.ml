@@ -39,14 +39,20 @@ let report exn trace =
 type unhandled = {
   pool : string;
   from : [ `Task | `Init | `At_exit ];
+  label : string option;
   exn : exn;
   trace : Printexc.raw_backtrace;
 }
 
-let place = function `Task -> "a task given up" | `Init -> "init" | `At_exit -> "at_exit"
+let place u =
+  match (u.from, u.label) with
+  | `Task, Some label -> Printf.sprintf "task '%s', given up" label
+  | `Task, None -> "a task given up"
+  | `Init, _ -> "init"
+  | `At_exit, _ -> "at_exit"
 
 let print_unhandled u =
-  Printf.eprintf "weir: pool '%s': uncaught exception in %s: %s\n%!" u.pool (place u.from)
+  Printf.eprintf "weir: pool '%s': uncaught exception in %s: %s\n%!" u.pool (place u)
     (Printexc.to_string u.exn);
   Printexc.print_raw_backtrace stderr u.trace;
   flush stderr
@@ -54,8 +60,8 @@ let print_unhandled u =
 let on_unhandled = ref print_unhandled
 
 (* What the hook raises is printed, because nobody on this thread could catch it. *)
-let unhandled pool from exn trace =
-  try !on_unhandled { pool; from; exn; trace }
+let unhandled ?label pool from exn trace =
+  try !on_unhandled { pool; from; label; exn; trace }
   with again -> report again (Printexc.get_raw_backtrace ())
 
 (* An exception of the handler itself passes. *)

@@ -33,7 +33,7 @@ let running t =
   List.map running (Raw.running t.link.handle)
 
 let times_out t = Atomic.incr t.link.timed_out
-let unhandled t = Error.unhandled (name t) `Task
+let unhandled ?label t = Error.unhandled ?label (name t) `Task
 let options t = Options.of_raw t.created (Raw.pool_options t.link.handle)
 let threads t = (options t).threads
 

@@ -185,5 +185,5 @@ include Control.S with type 'state t := 'state t
 val times_out : _ t -> unit
 (** Counts one in {!Stats.t}'s [timed_out]. *)
 
-val unhandled : _ t -> exn -> Printexc.raw_backtrace -> unit
+val unhandled : ?label:string -> _ t -> exn -> Printexc.raw_backtrace -> unit
 (** Gives a task's exception to {!Weir.on_unhandled}. *)

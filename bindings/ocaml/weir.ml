@@ -16,6 +16,7 @@ type priority = Options.priority = High | Normal | Low
 type unhandled = Error.unhandled = {
   pool : string;
   from : [ `Task | `Init | `At_exit ];
+  label : string option;
   exn : exn;
   trace : Printexc.raw_backtrace;
 }

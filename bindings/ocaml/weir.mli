@@ -52,6 +52,7 @@ type unhandled = {
       (** where it was raised: in a task whose promise had ended before, by [~timeout] or
           [Lwt.cancel]; in the [init] of a thread that came after the first ones; or in an
           [at_exit] *)
+  label : string option;  (** of the task, where that task was given one *)
   exn : exn;
   trace : Printexc.raw_backtrace;
 }
@@ -60,6 +61,6 @@ val on_unhandled : (unhandled -> unit) ref
 (** Gets each such exception once. An exception from [`Init] or [`At_exit] comes on the thread
     where it was raised, also when nobody holds the pool any more, and at the end of the
     program ([Weir_lwt.create ~close_at_exit]). One from [`Task] comes on the loop's thread.
-    The default prints the pool's name, the exception and its backtrace on stderr. What the
-    hook raises is printed. The hook should not block for long, because a thread of the pool
-    waits for it. *)
+    The default prints the pool's name, the task's label, the exception and its backtrace on
+    stderr. What the hook raises is printed. The hook should not block for long, because a
+    thread of the pool waits for it. *)

@@ -82,12 +82,26 @@ let stuck ?exit_within () =
       ~at_exit:ignore ()
     >>= fun pool ->
     let hold = Hold.make () in
-    let running = Weir_lwt.run pool (Hold.task hold) in
+    let running = Weir_lwt.run ~label:"import" pool (Hold.task hold) in
     let queued = Weir_lwt.run pool ignore in
     Hold.until_it_runs hold;
     ignore (Lwt_unix.on_signal Sys.sigterm (fun _ -> exit 0));
     Unix.kill (Unix.getpid ()) Sys.sigterm;
     Lwt.join [ running; queued ]
+  in
+  Lwt_main.run (body ())
+
+(* A task that fails after its promise has ended is reported by its label. *)
+let fails_late () =
+  let body () =
+    weir ~name:"db" 1 >>= fun pool ->
+    let hold = Hold.make () in
+    let task () = Hold.task hold (); failwith "late" in
+    let promise = Weir_lwt.run ~label:"import" pool task in
+    Hold.until_it_runs hold;
+    Lwt.cancel promise;
+    Hold.let_go hold;
+    Weir_lwt.run pool ignore >>= fun () -> Weir_lwt.close pool
   in
   Lwt_main.run (body ())
 
@@ -226,7 +240,7 @@ let all_left =
   List.map left ways @ [ "the others: 3"; "hook: 9" ]
 
 let let_go = [ "caller let go"; "state gone" ]
-let without_it = [ "ends without pool 'slow': 1 of its tasks run, 1 are queued" ]
+let without_it = [ "ends without pool 'slow': 1 of its tasks run (import), 1 are queued" ]
 
 let overflows =
   [
@@ -251,6 +265,7 @@ let () =
         ("open", left_open);
         ("call-before", call_before_any_pool);
         ("raising", raising_at_exit);
+        ("late", fails_late);
         ("call-reject", fun () -> exit_in_a_call `Reject);
         ("call-drain", fun () -> exit_in_a_call `Drain);
         ("call-plain", exit_in_a_plain_call);
@@ -276,6 +291,8 @@ let () =
           scenario_test "so does it with pools that have no thread" "lazy"
             [ "at_exit\nmain ends\nqueued one ran\nat_exit" ];
           scenario_test "a pool left open keeps no process" "open" [ "main ends" ];
+          scenario_test "a task that fails late is told by its label" "late"
+            [ "pool 'db': uncaught exception in task 'import', given up: Failure(\"late\")" ];
           scenario_test "an at_exit that raises is told at the end of the program" "raising"
             [ "pool 'sad': uncaught exception in at_exit" ];
           scenario_test ~status:(WEXITED 7) "exit in run_in_main with close_at_exit, reject"

@@ -89,7 +89,7 @@ let ended_at_the_limit () =
   Weir_lwt.close pool
 
 (* [end_early] ends the promise of a task that then fails. *)
-let told_late ?timeout ~timed_out end_early =
+let told_late ?timeout ?label ~timed_out end_early =
   let told = ref [] and before = !Weir.on_unhandled in
   (Weir.on_unhandled := fun u -> told := u :: !told);
   weir ~name:"late" 1 >>= fun pool ->
@@ -98,7 +98,7 @@ let told_late ?timeout ~timed_out end_early =
     Hold.task hold ();
     raise exn
   in
-  let promise = Weir_lwt.run ?timeout pool task in
+  let promise = Weir_lwt.run ?timeout ?label pool task in
   wait_here hold;
   end_early promise;
   rejection promise >>= fun _ ->
@@ -110,10 +110,12 @@ let told_late ?timeout ~timed_out end_early =
   Weir.on_unhandled := before;
   check_int "failed" 1 (Weir_lwt.stats pool).failed;
   match !told with
-  | [ { pool = "late"; from = `Task; exn = other; _ } ] -> check_bool "as it is" true (other == exn)
+  | [ { pool = "late"; from = `Task; exn = other; label = given; _ } ] ->
+    check_bool "as it is" true (other == exn);
+    Alcotest.(check (option string)) "by its label" label given
   | told -> Alcotest.failf "told %d times" (List.length told)
 
-let fails_after_timeout () = told_late ~timeout:0.001 ~timed_out:1 ignore
+let fails_after_timeout () = told_late ~timeout:0.001 ~label:"import" ~timed_out:1 ignore
 let fails_after_cancel () = told_late ~timed_out:0 Lwt.cancel
 
 let start_deadline () =

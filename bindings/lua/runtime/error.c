@@ -46,6 +46,17 @@ void wl_push_text(lua_State *L, int index)
     }
 }
 
+/* What runs here as its last line, where it has a label. The text stays on the stack.
+ *
+ * traceback -> traceback */
+static const char *add_label(lua_State *L)
+{
+    const weir_task *t = weir_task_current();
+    const char      *label = t ? weir_task_label(t) : NULL;
+    return label ? lua_pushfstring(L, "%s\n\tin task '%s'", lua_tostring(L, -1), label)
+                 : lua_tostring(L, -1);
+}
+
 /* The message handler of everything that runs here; keeps the traceback with the job.
  * Outside a task it does nothing.
  *
@@ -63,7 +74,7 @@ int wl_note_failure(lua_State *L)
     lua_pushinteger(L, 2);
     lua_call(L, 2, 1);
     if (lua_type(L, -1) == LUA_TSTRING)
-        j->traceback = wl_strdup(lua_tostring(L, -1));
+        j->traceback = wl_strdup(add_label(L));
     lua_settop(L, 1);
     return 1;
 }

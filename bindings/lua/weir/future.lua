@@ -112,7 +112,7 @@ function future:on_settle(fn, ...)
   mailbox.expect(key, waiter)
 end
 
---- Where the task failed: the traceback of its own thread.
+--- Where the task failed: the traceback of its own thread, with the task's label as last line.
 -- @treturn ?string nil if it did not fail, or has not failed yet
 function future:traceback(...)
   check_self(self, "traceback", 1, ...)

@@ -597,11 +597,13 @@ WEIR_API uint64_t weir_times_percentile(const uint64_t counts[WEIR_TIMES], doubl
 
 /* ---- for others to look at ------------------------------------------- */
 
-/* Writes what all pools of the process do, in Prometheus' text format 0.0.4, which an HTTP
- * server gives to a GET as "text/plain; version=0.0.4". The text has each pool's snapshot, and
+/* Writes what all pools and loops of the process do, in Prometheus' text format 0.0.4, which an
+ * HTTP server gives to a GET as "text/plain; version=0.0.4". The text has each pool's snapshot, and
  * the histograms of those opened with `measure`; the label `pool` is a pool's name. Where several
- * pools of one name are there, all but the first opened have a label `namesake` too. It is one
- * text for all pools, because the format wants the values of one name in one place.
+ * pools of one name are there, all but the first opened have a label `namesake` too. Of each loop,
+ * which is a main of a thread that served no pool when it opened it, the text has what
+ * weir_main_get_stats says; the label `loop` is the smallest number that none opened before has. It
+ * is one text for all pools, because the format wants the values of one name in one place.
  *
  * Returns the length of the text, without the 0 byte that ends it. As snprintf does, it writes
  * no more than size - 1 bytes of it and a 0 byte, and nothing if size is 0: with a longer result

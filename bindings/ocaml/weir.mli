@@ -40,8 +40,8 @@ exception Canceled
 (** {1 For Prometheus} *)
 
 val metrics : unit -> string
-(** What all pools of the process do, in Prometheus' text format: answer a GET of [/metrics]
-    with it, as [text/plain; version=0.0.4]. The text has every pool's {!Stats}, and the
+(** What all pools and loops of the process do, in Prometheus' text format: answer a GET of
+    [/metrics] with it, as [text/plain; version=0.0.4]. The text has every pool's {!Stats}, and the
     histograms of pools made with [~measure:`Times]. Any thread; never blocks. *)
 
 (** {1 Exceptions that nobody can catch} *)

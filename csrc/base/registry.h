@@ -22,7 +22,16 @@ struct wi_registry {
 /* The one of this process, made at the first call. */
 struct wi_registry *wi_registry(void);
 
-void wi_register(wi_list *list, weir_link *element);
 void wi_unregister(weir_link *element);
+
+/* The smallest number that none of those noted has, so that few numbers are ever seen; past
+ * 64 of them, one more than the greatest. */
+typedef struct {
+    uint64_t noted; /* of the numbers below 64 */
+    unsigned above;
+} wi_numbers;
+
+void     wi_numbers_note(wi_numbers *n, unsigned number);
+unsigned wi_numbers_free(const wi_numbers *n);
 
 #pragma GCC visibility pop

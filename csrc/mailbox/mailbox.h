@@ -55,6 +55,7 @@ struct weir_main {
 
     unsigned long tid;    /* the owner's */
     uint64_t      served; /* the pool that the owner belonged to at the open, or 0 */
+    unsigned      number; /* among the loops: the mains of owners that belonged to none */
 
     wi_apart        apart;
     _Atomic int64_t arrived; /* when the first of the arrivals came, see lag.h */

@@ -11,6 +11,27 @@
 #include "pool/owed.h"
 #include "pool/trace_file.h"
 
+static unsigned number_locked(const struct wi_registry *r)
+{
+    wi_numbers taken = {0};
+    for (weir_link *e = wi_list_first(&r->mains); e; e = wi_list_after(&r->mains, e)) {
+        const weir_main *m = wi_container(e, weir_main, registered);
+        if (!m->served)
+            wi_numbers_note(&taken, m->number);
+    }
+    return wi_numbers_free(&taken);
+}
+
+static void enlist_main(weir_main *m)
+{
+    struct wi_registry *r = wi_registry();
+    wi_lock(&r->lock);
+    if (!m->served)
+        m->number = number_locked(r);
+    wi_list_append(&r->mains, &m->registered);
+    wi_unlock(&r->lock);
+}
+
 int weir_main_open(weir_main **out)
 {
     if (!out)
@@ -21,7 +42,7 @@ int weir_main_open(weir_main **out)
     if (rc != 0)
         return rc;
     wi_fork_init();
-    wi_register(&wi_registry()->mains, &m->registered);
+    enlist_main(m);
     *out = m;
     return 0;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * metrics.c: what all pools of the process do, in Prometheus' text format.
+ * metrics.c: what all pools and loops of the process do, in Prometheus' text format.
  *
  * The pools are held first, then looked at one by one, then written: no text is made under a
  * lock, and a pool that is released meanwhile stays until its numbers are written.
  */
 #include "base/registry.h"
+#include "mailbox/lag.h"
 #include "pool/pool.h"
 
 #include <stdarg.h>
@@ -67,6 +68,36 @@ static void look(view *v)
         wi_times_coarse(p->fine[i], v->histogram[i]);
     memcpy(v->times, p->times, sizeof v->times);
     wi_unlock(&p->lock);
+}
+
+/* ---- the loops ------------------------------------------------------------ */
+
+typedef struct {
+    unsigned        number;
+    weir_main_stats stats;
+} loop;
+
+typedef struct {
+    loop  *all;
+    size_t n, room;
+    bool   failed;
+} loops;
+
+/* A main of a thread that serves a pool is no loop: what it waits for is its task's. */
+static void add_loop(void *arg, weir_main *m)
+{
+    loops *l = arg;
+    if (m->served || l->failed)
+        return;
+    if (l->n == l->room) {
+        loop *more = realloc(l->all, (2 * l->room + 4) * sizeof *more);
+        if ((l->failed = !more))
+            return;
+        l->all = more;
+        l->room = 2 * l->room + 4;
+    }
+    l->all[l->n] = (loop){.number = m->number, .stats.size = sizeof l->all->stats};
+    weir_main_get_stats(m, &l->all[l->n++].stats);
 }
 
 /* ---- text ------------------------------------------------------------------ */
@@ -250,9 +281,43 @@ static void add_histogram(text *t, const char *name, const char *help, weir_hist
             add_buckets(t, name, &views[i], which);
 }
 
+/* ---- loops ----------------------------------------------------------------- */
+
+static void add_loop_name(text *t, const char *name, const loop *l)
+{
+    add(t, "%s{loop=\"%u\"} ", name, l->number);
+}
+
+static void add_loop_times(text *t, const char *name, const char *help, const loops *l,
+                           size_t field)
+{
+    add_header(t, name, help, "gauge");
+    for (size_t i = 0; i < l->n; i++) {
+        int64_t ns;
+        memcpy(&ns, (const char *)&l->all[i].stats + field, sizeof ns);
+        add_loop_name(t, name, &l->all[i]);
+        add_seconds(t, (uint64_t)ns);
+        add(t, "\n");
+    }
+}
+
+static void add_loops(text *t, const loops *l)
+{
+    add_header(t, "weir_loop_pending", "Deliveries that are to come to the loop.", "gauge");
+    for (size_t i = 0; i < l->n; i++) {
+        add_loop_name(t, "weir_loop_pending", &l->all[i]);
+        add(t, "%zu\n", l->all[i].stats.pending);
+    }
+    add_loop_times(t, "weir_loop_lag_seconds", "For how long the oldest delivery has been there.",
+                   l, offsetof(weir_main_stats, lag_ns));
+    add_loop_times(t, "weir_loop_unturned_seconds",
+                   "For how long the loop has not turned to weir though it had to.", l,
+                   offsetof(weir_main_stats, unturned_ns));
+}
+
 /* ---- all of it ------------------------------------------------------------- */
 
-static void add_all(text *t, const view *views, size_t n)
+static void add_all(text *t, const view *views, size_t n, const loops *l)
 {
     add_header(t, "weir_info", "The version of weir.", "gauge");
     add(t, "weir_info{version=\"" WEIR_VERSION "\"} 1\n");
@@ -262,6 +327,7 @@ static void add_all(text *t, const view *views, size_t n)
                   WEIR_QUEUE_TIME, views, n);
     add_histogram(t, "weir_pool_run_time_seconds", "How long ended tasks ran.", WEIR_RUN_TIME,
                   views, n);
+    add_loops(t, l);
 }
 
 int weir_metrics(char *buffer, size_t size)
@@ -270,15 +336,20 @@ int weir_metrics(char *buffer, size_t size)
         return WEIR_EINVAL;
     size_t room = count_pools() + 1; /* never 0 */
     view  *views = calloc(room, sizeof *views);
-    if (!views)
+    loops  l = {0};
+    if (!views || weir_each_main(add_loop, &l) != 0 || l.failed) {
+        free(views);
+        free(l.all);
         return WEIR_ENOMEM;
+    }
     size_t n = hold_pools(views, room);
     for (size_t i = 0; i < n; i++)
         look(&views[i]);
     text t = {buffer, size, 0};
-    add_all(&t, views, n);
+    add_all(&t, views, n, &l);
     for (size_t i = 0; i < n; i++)
         wi_pool_unref(views[i].pool);
+    free(l.all);
     free(views);
     return (int)t.length;
 }

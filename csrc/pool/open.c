@@ -125,20 +125,15 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     return p;
 }
 
-/* The smallest number that no pool of that name has, so that few numbers are ever seen; of
- * more than 64 such pools the next higher. */
 static unsigned namesake_locked(const struct wi_registry *r, const char *name)
 {
-    uint64_t used = 0;
-    unsigned next = 0;
+    wi_numbers taken = {0};
     for (weir_link *e = wi_list_first(&r->pools); e; e = wi_list_after(&r->pools, e)) {
         const weir_pool *p = wi_container(e, weir_pool, registered);
-        if (strcmp(p->name, name) != 0)
-            continue;
-        used |= p->namesake < 64 ? (uint64_t)1 << p->namesake : 0;
-        next = next > p->namesake ? next : p->namesake + 1;
+        if (strcmp(p->name, name) == 0)
+            wi_numbers_note(&taken, p->namesake);
     }
-    return ~used ? (unsigned)__builtin_ctzll(~used) : next;
+    return wi_numbers_free(&taken);
 }
 
 static void enlist(weir_pool *p)

@@ -92,7 +92,7 @@ TEST(each_name_has_one_header_and_its_values_in_one_place)
             expect_eq(strncmp(at, name, strlen(name)), 0);
         expect(!strstr(at, header));
     }
-    expect_eq(headers, 21);
+    expect_eq(headers, 24);
     rig_close(&second);
     rig_close(&first);
 }
@@ -141,6 +141,64 @@ TEST(the_ages_of_tasks_are_in_seconds)
     expect(!has_line("weir_pool_oldest_queued_seconds{pool=\"old\"} 0.000000000"));
     plug_pull(&p);
     rig_close(&r);
+}
+
+TEST(a_loop_that_does_not_turn_shows_for_how_long)
+{
+    rig   r;
+    probe t = PROBE;
+    expect(rig_open(&r, 1));
+    metrics();
+    expect(has_line("weir_loop_pending{loop=\"0\"} 0"));
+    expect(has_line("weir_loop_lag_seconds{loop=\"0\"} 0.000000000"));
+    expect(has_line("weir_loop_unturned_seconds{loop=\"0\"} 0.000000000"));
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    weir_main_stats s = {.size = sizeof s};
+    while (weir_main_get_stats(r.m, &s) == 0 && s.unturned_ns == 0)
+        sched_yield();
+    metrics();
+    expect(has_line("weir_loop_pending{loop=\"0\"} 1"));
+    expect(!has_line("weir_loop_lag_seconds{loop=\"0\"} 0.000000000"));
+    expect(!has_line("weir_loop_unturned_seconds{loop=\"0\"} 0.000000000"));
+    while (t.dones == 0)
+        weir_main_wait(r.m, -1);
+    metrics();
+    expect(has_line("weir_loop_pending{loop=\"0\"} 0"));
+    expect(has_line("weir_loop_unturned_seconds{loop=\"0\"} 0.000000000"));
+    rig_close(&r);
+}
+
+/* A worker's main waits for what its task waits for, so it is no loop. */
+static int run_opens_a_main(weir_task *t, void *state)
+{
+    weir_main *m;
+    (void)t, (void)state;
+    expect_eq(weir_main_open(&m), 0);
+    metrics();
+    return weir_main_close(m, 0);
+}
+
+TEST(loops_have_numbers_and_the_smallest_is_used_again)
+{
+    enum { SOME = 3 };
+    weir_main *m[SOME];
+    rig        r;
+    weir_task  t = {.run = run_opens_a_main};
+    for (int i = 0; i < SOME; i++)
+        expect_eq(weir_main_open(&m[i]), 0);
+    main_end(m[1]);
+    expect(rig_open(&r, 1));
+    expect_eq(weir_run(r.p, &t, NULL), 0);
+    expect_eq(weir_wait(&t, -1), 0);
+    for (int i = 0; i < SOME; i++) {
+        char line[100];
+        snprintf(line, sizeof line, "weir_loop_pending{loop=\"%d\"} 0", i);
+        expect(has_line(line));
+    }
+    expect(!strstr(text, "loop=\"3\""));
+    rig_close(&r);
+    main_end(m[0]);
+    main_end(m[2]);
 }
 
 TEST(pools_of_one_name_have_numbers_and_the_smallest_is_used_again)
@@ -324,6 +382,8 @@ SUITE(metrics, the_text_names_each_pool_with_its_numbers,
       without_a_pool_the_text_has_no_number_of_one,
       each_name_has_one_header_and_its_values_in_one_place,
       the_outcomes_and_what_is_left_add_up_to_the_submitted, the_ages_of_tasks_are_in_seconds,
+      a_loop_that_does_not_turn_shows_for_how_long,
+      loops_have_numbers_and_the_smallest_is_used_again,
       pools_of_one_name_have_numbers_and_the_smallest_is_used_again,
       more_than_64_pools_of_one_name_have_a_number_each,
       a_name_is_escaped_and_what_is_no_utf8_becomes_a_question_mark,

@@ -15,7 +15,7 @@ dune build --root "$root" --build-dir "$build/examples/weir" @install || exit 1
 export OCAMLPATH=$build/examples/weir/install/default/lib${OCAMLPATH:+:$OCAMLPATH}
 
 # a histogram has as many bars as the machine gives it
-shape() { sed -E 's/[0-9.]+ us/N us/g; s/^ *N us #+$/N us #/; s/wakes [0-9]+/wakes N/' | uniq; }
+shape() { sed -E 's/[0-9.]+ us/N us/g; s/^ *N us #+$/N us #/; s/wakes [0-9]+/wakes N/; s/for [0-9]+ s$/for N s/' | uniq; }
 
 example() { # NAME
     local out program=$build/examples/$1

@@ -1,11 +1,9 @@
 (* SPDX-License-Identifier: ISC *)
 
-(* What doc/guide/ocaml.md shows, in its order. *)
+(* What doc/guide/ocaml.md shows after its first program, in its order. *)
 
 let ( let* ) = Lwt.bind
 let print fmt = Lwt_io.printlf fmt
-
-(* A first program: every thread opens the database once. *)
 
 let connect () =
   let db = Sqlite3.db_open ":memory:" in
@@ -21,11 +19,7 @@ let one_int query db =
     (fun () ->
       match Sqlite3.step statement with
       | Sqlite3.Rc.ROW -> Sqlite3.column_int statement 0
-      | other -> failwith (Sqlite3.Rc.to_string other))
-
-let first db =
-  let* answer = Weir_lwt.run db (one_int "SELECT 6 * 7") in
-  print "the answer is %d" answer
+      | _ -> failwith (Sqlite3.errmsg db))
 
 (* Errors: the promise is rejected with the exception that the task raised. *)
 
@@ -64,9 +58,16 @@ let progress cpu =
 
 (* What is my pool doing? *)
 
-let watch db =
-  let now = Weir_lwt.stats db in
-  print "%d threads, %d running, %d queued" now.threads now.running now.queued
+let show (task : Weir.Control.running) =
+  print "%s runs, for %.0f s" (Option.value task.label ~default:"a task") task.seconds
+
+let look pool =
+  let now = Weir_lwt.stats pool in
+  let* () = print "%d threads, %d running, %d queued" now.threads now.running now.queued in
+  Lwt_list.iter_s show (Weir_lwt.running pool)
+
+let import cpu =
+  Weir_lwt.run ~label:"import" cpu (fun () -> Weir_lwt.run_in_main (fun () -> look cpu))
 
 (* Stopping: what is queued runs first, for at most five seconds. *)
 
@@ -74,19 +75,34 @@ let stop db =
   let* in_time = Weir_lwt.close_within ~mode:`Drain db 5. in
   print "%b" in_time
 
+(* A server: SIGTERM ends it when its tasks have run. *)
+
+let server () =
+  ignore (Lwt_unix.on_signal Sys.sigterm (fun _ -> exit 0));
+  let* db =
+    Weir_lwt.create ~name:"db" ~threads:1 ~close_at_exit:`Drain ~exit_within:30. ~init:connect
+      ~at_exit:disconnect ()
+  in
+  for n = 1 to 3 do
+    Lwt.async (fun () -> Weir_lwt.run db (fun _ -> Printf.printf "saved %d\n%!" n))
+  done;
+  Unix.kill (Unix.getpid ()) Sys.sigterm;
+  fst (Lwt.wait ())
+
 let main () =
+  Weir.Watch.start ~task:30. ~loop:2. ();
   let* db =
     Weir_lwt.create ~name:"db" ~threads:2 ~queue_limit:1000 ~init:connect
       ~at_exit:disconnect ()
   in
   let* cpu = Weir_lwt.create ~name:"cpu" ~threads:1 ~init:ignore ~at_exit:ignore () in
-  let* () = first db in
   let* () = errors db in
   let* () = squares db in
   let* () = limit cpu in
   let* () = progress cpu in
-  let* () = watch db in
+  let* () = import cpu in
   let* () = stop db in
-  Weir_lwt.close cpu
+  let* () = Weir_lwt.close cpu in
+  server ()
 
 let () = Lwt_main.run (main ())

@@ -34,5 +34,6 @@ example first
 example guide
 example stats
 example detach
+example own_pool
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

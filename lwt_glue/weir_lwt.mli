@@ -94,7 +94,7 @@ val run :
       [Timeout] and counted as [timed_out]. A queued task is taken back. A running task is
       asked to stop ([Weir.Pool.cancel_requested]), and counts as running until it returns.
       A call that does not ask, for example a query of sqlite, is interrupted by
-      {!Weir.Pool.on_cancel}, by {!Lwt.cancel} as well. *)
+      [Weir.Pool.on_cancel], by [Lwt.cancel] as well. *)
 
 val map_p : 'state t -> ('state -> 'a -> 'b) -> 'a list -> 'b list Lwt.t
 (** [map_p pool f xs] runs [f state x] for each [x] as a task of its own, and resolves to the

@@ -117,11 +117,15 @@ for model in $models; do
     done < <(grep '^//! ' "$here/$model.pml")
 done
 
+begun=0 searches=$((number - 100))
 while read -r -a line; do
     while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+    begun=$((begun + 1))
+    "$here"/../tools/progress $begun $searches "${line[1]}, ${line[3]}"
     search "${line[@]}" &
 done <"$work/list"
 wait
+"$here"/../tools/progress
 
 passed=0 failed=0
 count() { if [ "$1" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi; }

@@ -10,6 +10,20 @@ export WEIR_JOBS=${WEIR_JOBS:-$(nproc)}
 mkdir -p "$WEIR_BUILD/logs"
 total_passed=0 total_failed=0 total_skipped=0
 
+# A terminal sees which part runs, if the script calls count_parts before its first one: the
+# script is then run once more, to count them, and each part only counts.
+part_number=0 parts=
+count_parts() { # the script's ARGS...
+    if [ -z "${WEIR_COUNT_PARTS-}" ] && [ -t 2 ]; then
+        parts=$(WEIR_COUNT_PARTS=yes "tools/${0##*/}" "$@" | tail -n 1)
+    fi
+}
+is_counted() { # NAME
+    part_number=$((part_number + 1))
+    [ -z "$parts" ] || tools/progress $part_number "$parts" "$1"
+    [ -n "${WEIR_COUNT_PARTS-}" ]
+}
+
 tally() { # PASSED FAILED SKIPPED: "N passed, N failed[, N skipped]"
     printf '%d passed, %d failed' "$1" "$2"
     [ "$3" = 0 ] || printf ', %d skipped' "$3"
@@ -39,6 +53,7 @@ report() { # NAME
         failed=1
     fi
     [ "$failed" = 0 ] || verdict=FAILED
+    [ -z "$parts" ] || tools/progress
     total_passed=$((total_passed + passed))
     total_failed=$((total_failed + failed))
     total_skipped=$((total_skipped + skipped))
@@ -52,6 +67,7 @@ report() { # NAME
 }
 
 part() { # NAME COMMAND...
+    ! is_counted "$1" || return 0
     perform "$@"
     report "$1"
 }
@@ -59,6 +75,7 @@ part() { # NAME COMMAND...
 # For parts that use one CPU: as many at once as there are, reported in their order.
 begun=()
 begin() { # NAME COMMAND...
+    ! is_counted "$1" || return 0
     rm -f "$(log_of "$1").end"
     perform "$@" &
     begun+=("$1")
@@ -72,6 +89,7 @@ await() {
 }
 
 finish() { # the last line; the exit code says whether all is well
+    [ -z "${WEIR_COUNT_PARTS-}" ] || { echo $part_number; exit; }
     tally $total_passed $total_failed $total_skipped
     [ $total_failed = 0 ]
 }

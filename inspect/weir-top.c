@@ -490,8 +490,11 @@ int main(int argc, char **argv)
         refuse("%s: too long a path for a socket", path);
     if (!ask(path, &now) && errno == EACCES)
         refuse("%s: its own user alone may look at that process", path);
+    if (!now.whole && access(folder, F_OK) != 0)
+        refuse("%s: %s", folder, strerror(errno));
     if (!now.whole)
-        refuse("no process %ld can be looked at in %s: start it with WEIR_TOP=1", pid, folder);
+        refuse("no process %ld can be looked at in %s: start it with WEIR_TOP=%s", pid, folder,
+               folder);
     if (!once)
         return live(pid, path, &now, &before, seconds);
     screen s = {stdout, 0, 0, 0};

@@ -19,6 +19,7 @@ let one_int query db =
     (fun () ->
       match Sqlite3.step statement with
       | Sqlite3.Rc.ROW -> Sqlite3.column_int statement 0
+      | Sqlite3.Rc.INTERRUPT -> raise Weir.Canceled
       | _ -> failwith (Sqlite3.errmsg db))
 
 (* Errors: the promise is rejected with the exception that the task raised. *)

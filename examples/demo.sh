@@ -7,12 +7,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 example=examples/ocaml/packages_server
 seconds=12 clients=24 needed=10
+step=0 steps=6
 pages=${WEIR_BUILD:-_build}/demo
 pings=$((seconds * 100)) # load.lua asks 10 ms after each answer
 # shellcheck source=examples/ocaml/packages_server/http.sh
 . "$example/http.sh"
 
 fail() { echo "demo: $*" >&2; exit 1; }
+begins() { step=$((step + 1)); echo "$step/$steps $*"; }
 
 work=$(mktemp -d)
 cleanup() {
@@ -56,7 +58,7 @@ end_load() { # pid, what was asked for; adds wrk's figures to the row and its er
 measure() { # title, the server's options; leaves $gap, $p99 of pings and one search's $answer
   local search ping title=$1 began
   row=$(printf '%-18s' "$name, $1")
-  echo "$name, $1: $seconds s"
+  begins "$name, $1: $seconds s"
   shift
   start_server "$@"
   answer=$(get "/search?q=editor")
@@ -83,7 +85,7 @@ measure() { # title, the server's options; leaves $gap, $p99 of pings and one se
 compare() { # name, server: measures it both ways
   local loop_gap loop_p99 loop_answer
   name=$1 server=$2
-  echo "$name: a task of a pool imports what apt knows"
+  begins "$name: a task of a pool imports what apt knows"
   "$server" import --db "$work/$name.db"
   measure "on the loop" --on-loop
   loop_gap=$gap loop_p99=$p99 loop_answer=$answer

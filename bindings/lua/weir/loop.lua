@@ -2,28 +2,25 @@
 
 --- The event loops that weir suspends coroutines under.
 --
--- A loop is a table:
+-- A loop is a table with these fields; those from `spawn` on are optional:
 --
---   name          string
---   owns(co)      whether this loop is dispatching and resumes the coroutine `co`
---   suspend(co, timeout)  suspends `co`, the running coroutine, until resume(co) or
---                 until `timeout` seconds have passed (nil: no limit); may also return
---                 earlier
---   resume(co)    lets a suspended `co` go on, now or at the loop's next turn; does nothing
---                 if `co` is no longer suspended
---   watch(fd, fn) calls fn() whenever the descriptor is readable; returns a function
---                 that ends this, or nil if no loop is available here. While it
---                 watches, the loop does not end
---   spawn(fn, ...)  optional: runs fn(...) as a coroutine of the loop, for
---                 weir.run_in_main. Without spawn such a function cannot be suspended
---   instance()    optional: any value that differs after the loop's module was loaded anew
---   call(ended, fn, ...)  optional: as spawn, then calls ended(true, what fn returned...)
---                 or ended(false, the error). On Lua 5.1 spawn alone cannot report an error
---   owner(co)     optional: the owner (see weir.owner) of the mutexes that `co` locks now or,
---                 with nil, of those locked outside coroutines; nil: no owner of this loop's
---   main_waits    optional: true if the state's main program cannot go on while the
---                 loop's coroutines run
---   present()     optional: whether watch also works outside the loop's coroutines
+-- - `name`: a string
+-- - `owns(co)`: whether this loop is dispatching and resumes the coroutine `co`
+-- - `suspend(co, timeout)` suspends `co`, the running coroutine, until `resume(co)` or until
+--   `timeout` seconds have passed (nil: no limit); may also return earlier
+-- - `resume(co)` lets a suspended `co` go on, now or at the loop's next turn; does nothing if
+--   `co` is no longer suspended
+-- - `watch(fd, fn)` calls `fn()` whenever the descriptor is readable; returns a function that
+--   ends this, or nil if no loop is available here. While it watches, the loop does not end
+-- - `spawn(fn, ...)` runs `fn(...)` as a coroutine of the loop, for weir.run_in_main. Without
+--   spawn such a function cannot be suspended
+-- - `instance()`: any value that differs after the loop's module was loaded anew
+-- - `call(ended, fn, ...)`: as spawn, then calls `ended(true, what fn returned...)` or
+--   `ended(false, the error)`. On Lua 5.1 spawn alone cannot report an error
+-- - `owner(co)`: the owner (see weir.owner) of the mutexes that `co` locks now or, with nil, of
+--   those locked outside coroutines; nil: no owner of this loop's
+-- - `main_waits`: true if the state's main program cannot go on while the loop's coroutines run
+-- - `present()`: whether watch also works outside the loop's coroutines
 --
 -- weir calls all of them on the state's own thread. It comes with block, copas, luv and
 -- cqueues: weir.loop.copas and so on.

@@ -62,6 +62,9 @@ local function waiters()
   return waiting
 end
 
+--- What catch returns.
+-- @type signal
+
 local catcher = {}
 catcher.__index = catcher
 

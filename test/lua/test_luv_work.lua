@@ -21,7 +21,7 @@ local function pack(...) return { n = select("#", ...), ... } end
 local function result(lib, work, ...)
   local got
   local ctx = lib.new_work(work, function(...) got = pack(...) end)
-  assert.is_true(ctx:queue(...))
+  assert.are.same({ true, n = 1 }, pack(ctx:queue(...)))
   uv.run()
   return got
 end
@@ -47,7 +47,7 @@ for i = 1, #BOTH do
       local ctx = lib.new_work(function(n, s) return n + 1, s .. s, nil end, function(...)
         order[#order + 1], seen = "after", pack(...)
       end)
-      assert.is_true(lib.queue_work(ctx, 1, "a\0b"))
+      assert.are.same({ true, n = 1 }, pack(lib.queue_work(ctx, 1, "a\0b")))
       order[#order + 1] = "queued"
       uv.run()
       assert.are.same({ "queued", "after" }, order)

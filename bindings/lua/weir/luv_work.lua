@@ -114,7 +114,8 @@ end
 function work:queue(...)
   if not is_work(self) then error("queue: argument 1 must be a work, got " .. type(self), 2) end
   local queued, problem = queue("queue", self, pcall(run, self, ...))
-  return queued, problem
+  if queued then return true end -- alone, as with luv
+  return nil, problem
 end
 
 function work:__tostring()
@@ -130,7 +131,8 @@ end
 function luv_work.queue_work(self, ...)
   if not is_work(self) then error("queue_work: argument 1 must be a work, got " .. type(self), 2) end
   local queued, problem = queue("queue_work", self, pcall(run, self, ...))
-  return queued, problem
+  if queued then return true end
+  return nil, problem
 end
 
 local options = {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 #
 # build.sh [HEADERS]: builds weir for Neovim's LuaJIT into lua/ beside this file, for plugin
-# managers to call. HEADERS is the folder of LuaJIT's or Lua 5.1's lua.h; without it the
+# managers to call, and the tags that :help looks in, where nvim is installed. HEADERS is the folder of LuaJIT's or Lua 5.1's lua.h; without it the
 # usual places are tried.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -27,4 +27,5 @@ link=-shared
 [ "$(uname)" != Darwin ] || link='-bundle -undefined dynamic_lookup'
 # shellcheck disable=SC2086 # words are wanted
 "${CC:-cc}" $link -o "$here/lua/weir/core.so" "$objects"/*.o -lpthread -ldl
+! command -v nvim >/dev/null || (cd "$here" && nvim --headless -u NONE -i NONE -c 'helptags doc' -c 'qa!')
 echo "weir is built in $here/lua"

@@ -67,6 +67,17 @@ print(done .. " steps")
 local now = db:stats()
 print(("%d threads, %d running, %d queued"):format(now.threads, now.running, now.queued))
 
+local hanging = assert(cpu:task({ label = "hang", cancellable = true }):run(for_ever))
+repeat until cpu:stats().running == 1
+for _, task in ipairs(cpu:running()) do
+  print(("%s runs for %.0f s"):format(task.label, task.seconds))
+end
+hanging:cancel()
+
+-- The same without asking: weir tells of it on stderr.
+assert(weir.watch { task = 30, loop = 2 }) -- seconds
+assert(weir.watch(nil))
+
 -- Stopping: what is queued runs first, for at most five seconds.
 print(db:close { drain = true, timeout = 5 })
 print(cpu:close())

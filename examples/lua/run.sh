@@ -32,6 +32,32 @@ example() { # NAME NEEDED-MODULES ARGUMENTS...
   fi
 }
 
+# The same for a program that serves until SIGTERM.
+served() { # NAME NEEDED-MODULES ARGUMENTS...
+  local name=$1 modules=$2 line out pid
+  shift 2
+  if ! has "$modules"; then
+    echo "skipped: $name under $interpreter: not all of $modules"
+    skipped=$((skipped + 1))
+    return
+  fi
+  coproc timeout 120 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" 2>&1
+  pid=$!
+  exec {from}<&"${COPROC[0]}"
+  while read -ru "$from" line; do
+    out+=$line$'\n'
+    [ "$line" != serving ] || kill -TERM "$pid" # timeout passes it on
+  done
+  exec {from}<&-
+  wait "$pid"
+  if diff "expected/$name.txt" <(printf %s "$out"); then
+    passed=$((passed + 1))
+  else
+    echo "$name under $interpreter: FAILED (the difference above)"
+    failed=$((failed + 1))
+  fi
+}
+
 examples() {
   example guide luasql.sqlite3 "$(mktemp)"
   example no_loop weir ../c/input/pool.txt ../c/input/missing.txt ../c/input/reach.txt
@@ -39,8 +65,10 @@ examples() {
   example progress weir
   example hash weir ../c/input/pool.txt ../c/input/missing.txt ../c/input/reach.txt
   example on_copas 'copas luasql.sqlite3'
+  served on_sigterm 'copas luasql.sqlite3' "$(mktemp)"
   example on_luv luv
   example luv_work luv
+  example luv_progress luv ../c/input/pool.txt ../c/input/reach.txt
   example on_cqueues cqueues
   example on_http "cqueues http.server http.request"
 }

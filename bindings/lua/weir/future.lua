@@ -45,6 +45,7 @@ end
 function future:get(extra)
   local key, is_held, co = watch(self)
   if extra ~= nil or key == nil then
+    if type(extra) == "number" and is_future(self) then error("get: takes no timeout; wait(timeout) does", 2) end
     check_self(self, "get", 1, extra)
   end
   if key then for_ever(self, key, is_held, co) end

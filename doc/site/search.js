@@ -7,7 +7,9 @@
   const split = text => text.toLowerCase().split(/[^\w]+/).filter(word => word);
   const small = ("a an and are as at be by can do does for how i if in into is it my of on or so than that the there " +
     "they this to was what when where which who why with you your").split(" ");
-  const weight = url => /^(index|doc\/guide)/.test(url) ? 4 : /^(api|source|doc\/lua|examples)/.test(url) ? 2 : 1;
+  const weight = url => /^(index|doc\/guide)/.test(url) ? 4
+    : /weir\.(event|thread|msys|worker)\b/.test(url) ? 1 // systems that few programs imitate
+    : /^(api|source|doc\/lua|examples)/.test(url) ? 2 : 1;
   const known = text => split(text).filter(word => !small.includes(word));
   let index;
 

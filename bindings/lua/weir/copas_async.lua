@@ -175,7 +175,7 @@ end
 
 -- ---- calls -----------------------------------------------------------------------
 
---- @section functions
+--- @section end
 
 local callable = { "a function", function(v)
   local mt = type(v) == "table" and getmetatable(v)
@@ -318,7 +318,7 @@ local function not_available() return nil, "Not available." end
 
 descriptor.flush, descriptor.seek, descriptor.setvbuf = not_available, not_available, not_available
 
---- @section functions
+--- @section end
 
 --- Starts a command as io.popen does, on a thread of its own, and returns at once. The
 -- thread ends with close, or when the descriptor is collected.

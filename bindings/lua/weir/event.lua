@@ -4,26 +4,26 @@
 --
 -- The calls are those of `require "event"` there. Differences:
 --
---   push runs the threads that wait for the signal before it returns (as the page of the
---     thread library prints; the original leaves them to the next pull). The program, and
---     every other thread that has not seen it yet, gets it at its own next pull
---   therefore a thread may see a signal that it waits for before older ones that are queued
---     for it
---   pull's timeout counts from the call; the original begins anew with every other signal
---   a listener that another listener of the same signal removed is not called any more
---   a listener or timer that calls os.exit ends its program or thread; one that suspends
---     itself blocks the process that it belongs to, as in the original
---   up to 256 signals that come while a thread or program waits for a future, or for anything
---     else of weir's, are kept for its next pull; a sleep and a join miss signals, as in the
---     original
---   the queue has 256 places. When all are taken, threads that wait for the signal and its
---     listeners still get it; threads that would see it later, and the program, do not. push
---     returns false if there is neither a waiting thread nor a listener
---   filters compare without metamethods
---   an error object that has a text (__tostring) is that text, not "crashed"; onError also
---     gets the traceback
---   other OS threads may call push, from a task of a weir pool
---   the log is written without following a link, and into no other user's file
+-- - push runs the threads that wait for the signal before it returns (as the page of the
+--   thread library prints; the original leaves them to the next pull). The program, and
+--   every other thread that has not seen it yet, gets it at its own next pull
+-- - therefore a thread may see a signal that it waits for before older ones that are queued
+--   for it
+-- - pull's timeout counts from the call; the original begins anew with every other signal
+-- - a listener that another listener of the same signal removed is not called any more
+-- - a listener or timer that calls os.exit ends its program or thread; one that suspends
+--   itself blocks the process that it belongs to, as in the original
+-- - up to 256 signals that come while a thread or program waits for a future, or for anything
+--   else of weir's, are kept for its next pull; a sleep and a join miss signals, as in the
+--   original
+-- - the queue has 256 places. When all are taken, threads that wait for the signal and its
+--   listeners still get it; threads that would see it later, and the program, do not. push
+--   returns false if there is neither a waiting thread nor a listener
+-- - filters compare without metamethods
+-- - an error object that has a text (__tostring) is that text, not "crashed"; onError also
+--   gets the traceback
+-- - other OS threads may call push, from a task of a weir pool
+-- - the log is written without following a link, and into no other user's file
 --
 -- All functions but push belong to the Lua state that runs the machine: see weir.thread.
 -- @module weir.event

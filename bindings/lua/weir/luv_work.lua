@@ -122,7 +122,7 @@ function work:__tostring()
   return ("weir.luv_work: %s"):format(tostring(self.fn))
 end
 
---- @section functions
+--- @section end
 
 --- work:queue(...) as a function.
 -- @param self what new_work returned

@@ -6,33 +6,33 @@
 -- (support.sparkpost.com, 2020 and 2021). Requiring it sets the globals msys, _TLS and
 -- _OSTLS; the threads of its pools also have them. Known differences:
 --
--- * Every thread has a Lua state of its own. A closure, its completion on a pool's thread,
+-- - Every thread has a Lua state of its own. A closure, its completion on a pool's thread,
 --   their upvalues and their results are copied, at the call. No other function sees their
 --   writes to captured variables, and each thread has its own globals. A completion in
 --   the scheduler is the original function. Mutexes and pools cross as handles. A value that
 --   cannot cross raises at the caller's line. So a shared counter needs msys.shareGet and
 --   msys.shareSet inside a mutex, see doc/lua/msys.md.
--- * There is one scheduler per Lua state. It runs inside msys.run, which the original does
+-- - There is one scheduler per Lua state. It runs inside msys.run, which the original does
 --   not have. Nor does the original have msys.spawn, msys.validate and
 --   msys.threadpool.configure; here they replace its connections and its configuration file.
--- * In a pool's closure _TLS is a copy of the caller's, without the values that cannot cross.
--- * The forms with a third argument that is true or a function return nothing. (The
+-- - In a pool's closure _TLS is a copy of the caller's, without the values that cannot cross.
+-- - The forms with a third argument that is true or a function return nothing. (The
 --   original's page says so, though one of its examples assigns the results.)
--- * A completion gets what pcall of the closure would return; for the original's completion
+-- - A completion gets what pcall of the closure would return; for the original's completion
 --   no arguments are documented. A closure that fails is reported to weir.on_unhandled, and
 --   its completion still runs.
--- * A wait for the own pool raises "would deadlock" if every thread of it waits. So does
+-- - A wait for the own pool raises "would deadlock" if every thread of it waits. So does
 --   a lock whose wait could not end. The original hangs.
--- * Sessions and tasks own mutexes, and unlock them when they end. The OS thread owns a
+-- - Sessions and tasks own mutexes, and unlock them when they end. The OS thread owns a
 --   msys.lock, as in the original, but msys.lock raises in a session that would wait for
 --   its own thread.
--- * Where a script cannot be suspended (inside a coroutine of its own, table.sort,
+-- - Where a script cannot be suspended (inside a coroutine of its own, table.sort,
 --   string.gsub; on Lua 5.1 also pcall and metamethods) its waits block the scheduler's
 --   thread, as msys.sleep does in the original.
--- * Pool 4, Close, has no threads: the caller runs its closures, uncopied. Job class -1 is
+-- - Pool 4, Close, has no threads: the caller runs its closures, uncopied. Job class -1 is
 --   pool CPU. The backlog and stack size of a pool that is in use cannot change.
--- * msys.threadpool.stat works on every thread. Its averages are explained there.
--- * Of Momentum's many validate phases, modules and constants, only those that the
+-- - msys.threadpool.stat works on every thread. Its averages are explained there.
+-- - Of Momentum's many validate phases, modules and constants, only those that the
 --   documented program needs are here. msys.runInInst knows one instance, 0.
 -- @module weir.msys
 
@@ -100,13 +100,13 @@ local function pass(...) return ... end
 
 --- Runs f on a thread of a pool.
 --
--- * runInPool(pool, f) and (pool, f, false): suspends the caller, while other sessions go on.
+-- - runInPool(pool, f) and (pool, f, false): suspends the caller, while other sessions go on.
 --   Returns what pcall(f) would return: true and f's results, or false and the error.
--- * (pool, f, true): returns nothing, at once. f starts when the caller has yielded or
+-- - (pool, f, true): returns nothing, at once. f starts when the caller has yielded or
 --   ended.
--- * (pool, f, g): as with true, but afterwards g gets what pcall(f) would return, on f's
+-- - (pool, f, g): as with true, but afterwards g gets what pcall(f) would return, on f's
 --   thread.
--- * (pool, f, g, msys.core.ECTP_COMPLETE_CALLBACK_SCHED): as before, but the scheduler calls
+-- - (pool, f, g, msys.core.ECTP_COMPLETE_CALLBACK_SCHED): as before, but the scheduler calls
 --   g itself, as a session that has the caller's _TLS.
 --
 -- On a pool's thread a call of the first form blocks the thread. A full backlog suspends

@@ -106,6 +106,7 @@ end
 local owner = { __index = {} }
 
 --- Ends the owner: unlocks what it owns. Collecting the owner does the same.
+-- @function owner:release
 function owner.__index.release(self, ...)
   check.none("release", 1, ...)
   core.owner_end(self)
@@ -133,7 +134,7 @@ end
 --- An owner of mutexes, for loops whose units are not coroutines.
 -- @tparam string name for messages, at most 63 bytes
 -- @tparam ?boolean is_main whether it stands for all that runs in this state
--- @return an owner, with a method release()
+-- @return an owner, with the method release
 -- @function weir.owner
 function module.owner(name, is_main, ...)
   check.none("weir.owner", 3, ...)

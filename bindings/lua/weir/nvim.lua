@@ -190,7 +190,7 @@ function pool:__tostring()
   return (tostring(self.handle):gsub("^weir", "weir.nvim"))
 end
 
---- @section functions
+--- @section end
 
 -- LuaJIT's compiled loops cannot be stopped, so who wants that does without the compiler.
 local function open(given)

@@ -6,26 +6,26 @@
 -- for a future of a weir pool, or ends. It also moves when a thread creates or resumes another
 -- thread, or pushes a signal that others wait for: those run at once. Differences:
 --
---   create, resume and push switch through the scheduler, so the C stack does not grow
---     with the chain. Where the caller cannot be suspended (inside a C function that calls
---     back; on 5.1 also inside pcall, metamethods and iterators) the others run on top of the
---     caller, 100 such calls deep; beyond that they run later
---   a resumed thread runs before resume returns (the original: at the next pull)
---   a wait that cannot be suspended runs the machine on top of itself: it ends after the waits
---     that began on top of it, and the 101st raises. When its program ends, a
---     detached thread in such a wait is killed
---   killing a thread, or its exit or error, also kills its attached children
---   a suspended thread always misses the signals that come meanwhile
---   os.exit ends the program and its threads at once; code that catches its error runs on
---     to its next wait, and no further
---   attaching a thread to itself or to a thread below it is refused
---   while the machine runs, a yield by a program or thread itself is a pull; a yield by a
---     coroutine that it resumed goes to the resumer
---   io.read waits on a pool thread. If a thread that waits for a line is killed, the line goes
---     to the next thread that reads in the same way
---   ^C is the signal `interrupted`; a second ^C before the first was seen goes to the handler
---     that SIGINT had before
---   futures of weir's pools suspend only the thread that waits for them
+-- - create, resume and push switch through the scheduler, so the C stack does not grow
+--   with the chain. Where the caller cannot be suspended (inside a C function that calls
+--   back; on 5.1 also inside pcall, metamethods and iterators) the others run on top of the
+--   caller, 100 such calls deep; beyond that they run later
+-- - a resumed thread runs before resume returns (the original: at the next pull)
+-- - a wait that cannot be suspended runs the machine on top of itself: it ends after the waits
+--   that began on top of it, and the 101st raises. When its program ends, a
+--   detached thread in such a wait is killed
+-- - killing a thread, or its exit or error, also kills its attached children
+-- - a suspended thread always misses the signals that come meanwhile
+-- - os.exit ends the program and its threads at once; code that catches its error runs on
+--   to its next wait, and no further
+-- - attaching a thread to itself or to a thread below it is refused
+-- - while the machine runs, a yield by a program or thread itself is a pull; a yield by a
+--   coroutine that it resumed goes to the resumer
+-- - io.read waits on a pool thread. If a thread that waits for a line is killed, the line goes
+--   to the next thread that reads in the same way
+-- - ^C is the signal `interrupted`; a second ^C before the first was seen goes to the handler
+--   that SIGINT had before
+-- - futures of weir's pools suspend only the thread that waits for them
 --
 -- There is one machine (scheduler) per Lua state; call its functions on the state's own thread.
 -- @module weir.thread

@@ -233,6 +233,18 @@ describe("weir.luv_work", function()
     assert.are.same({ 2, n = 1 }, result(door, function() return 2 end))
   end)
 
+  it("tells where after failed", function()
+    local told
+    weir.on_unhandled(function(problem, traceback) told = { problem, traceback } end)
+    local problem = setmetatable({}, { __tostring = function() return "after failed" end })
+    local function after() error(problem) end
+    door.new_work(function() end, after):queue()
+    uv.run()
+    weir.on_unhandled(nil)
+    assert.are.equal(problem, told[1])
+    assert.matches("^after failed\nstack traceback:.*test_luv_work%.lua:%d+", told[2])
+  end)
+
   it("leaves its pool to the program", function()
     result(door, function() end)
     local pool = door.pool()

@@ -91,9 +91,23 @@ function future:cancel(timeout, ...)
   return cancelled
 end
 
+local settled, where -- by call for the two functions below: xpcall of 5.1 passes no arguments
+
+local function settle()
+  local waiter = settled
+  settled = nil
+  waiter.fn(waiter.future)
+end
+
+local function note(problem)
+  where = debug.traceback(check.text(problem), 2)
+  return problem
+end
+
 local function call(self)
-  local ok, problem = pcall(self.fn, self.future)
-  if not ok then mailbox.report(problem) end
+  settled, where = self, nil
+  local ok, problem = xpcall(settle, note)
+  if not ok then mailbox.report(problem, where) end
 end
 
 local RESUMES = { resume = call }

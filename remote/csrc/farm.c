@@ -35,7 +35,7 @@ static void ask_requests(wr_debts *debts)
 {
     for (wr_node *n; (n = wr_list_pop(&debts->asked));) {
         weir_request *r = wr_of(n, weir_request, asked);
-        weir_cancel(&r->task);
+        r->farm->runner->stop(r);
         wr_request_unref(r);
     }
 }
@@ -44,8 +44,8 @@ static void abandon_requests(wr_debts *debts)
 {
     for (wr_node *n; (n = wr_list_pop(&debts->stuck));) {
         weir_request *r = wr_of(n, weir_request, link);
-        if (weir_task_abandon(&r->task) != 0)
-            wr_request_unref(r); /* released will not come */
+        if (!r->farm->runner->abandon(r))
+            wr_request_unref(r); /* nothing is released later */
         wr_request_unref(r);
     }
 }

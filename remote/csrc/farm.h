@@ -37,8 +37,9 @@
 enum wr_state { WR_RESERVED = 0, WR_WAITING, WR_SENT, WR_CONFIRMED, WR_SETTLED };
 enum wr_phase { WR_OPEN = 0, WR_DRAINING, WR_CANCELLING };
 
-typedef struct wr_hub wr_hub;
-typedef struct wr_io  wr_io; /* an I/O thread, see io.h */
+typedef struct wr_hub    wr_hub;
+typedef struct wr_runner wr_runner; /* see request.h */
+typedef struct wr_io     wr_io;     /* an I/O thread, see io.h */
 enum wr_which { WR_CLIENT = 0, WR_TAKER, WR_ANSWERER, WR_IOS };
 
 typedef struct wr_flight {
@@ -105,9 +106,12 @@ struct weir_remote {
 
     weir_task clock;
     /* Set once by serve under the lock, constant afterwards. */
-    weir_pool  *served; /* NULL: serves nothing */
-    wr_handler *handlers;
-    size_t      n_handlers;
+    const wr_runner  *runner; /* NULL: serves nothing */
+    weir_pool        *served; /* or loop */
+    weir_loop_options loop;
+    unsigned          prefetch;
+    wr_handler       *handlers;
+    size_t            n_handlers;
 };
 
 typedef struct wr_debts {

@@ -11,7 +11,7 @@ static weir_request *of_task(weir_task *task) { return wr_of(task, weir_request,
 
 /* ---- the task ------------------------------------------------------------------- */
 
-static void limit(weir_request *r, int64_t within)
+void wr_request_limit(weir_request *r, int64_t within)
 {
     wr_debts debts;
     wr_lock(r->farm, &debts);
@@ -26,10 +26,10 @@ static int run_handler(weir_task *task, void *state)
     char          text[100];
     r->route->begun(r);
     if (r->handler->run_within)
-        limit(r, r->handler->run_within);
+        wr_request_limit(r, r->handler->run_within);
     int code = r->handler->run(r, state);
     if (r->handler->run_within)
-        limit(r, 0);
+        wr_request_limit(r, 0);
     snprintf(text, sizeof text,
              code ? "the handler returned %d" : "the handler gave no answer (it returned %d)",
              code);
@@ -64,6 +64,7 @@ static void hangs(wr_alarm *alarm, wr_debts *debts)
     if (r->answered)
         return;
     r->answered = r->abandoned = true;
+    r->verdict = WR_HUNG;
     wr_request_ref(r); /* for released */
     wr_request_ref(r); /* for debts */
     wr_list_push(&debts->stuck, &r->link);
@@ -91,16 +92,7 @@ int wr_request_take(weir_request *r, weir_remote *farm)
 
 int wr_request_run(weir_request *r, weir_main *deliver_to)
 {
-    weir_run_options how = {.size = sizeof how,
-                            .deliver_to = deliver_to,
-                            .priority = r->level,
-                            .start_within_ns = r->start_within};
-    wr_request_ref(r); /* it may be over before weir_run_with has returned */
-    int code = weir_run_with(r->farm->served, &r->task, &how);
-    if (!code && atomic_load(&r->stop)) /* asked for while there was nothing to cancel */
-        weir_cancel(&r->task);
-    wr_request_unref(r);
-    return code;
+    return r->farm->runner->run(r, deliver_to);
 }
 
 void wr_request_end(weir_request *r)
@@ -125,10 +117,41 @@ void wr_request_stop(weir_request *r, wr_debts *debts)
     wr_list_push(&debts->asked, &r->asked);
 }
 
+/* ---- on a pool ------------------------------------------------------------------ */
+
+static int run_on_pool(weir_request *r, weir_main *deliver_to)
+{
+    weir_run_options how = {.size = sizeof how,
+                            .deliver_to = deliver_to,
+                            .priority = r->level,
+                            .start_within_ns = r->start_within};
+    wr_request_ref(r); /* it may be over before weir_run_with has returned */
+    int code = weir_run_with(r->farm->served, &r->task, &how);
+    if (!code && atomic_load(&r->stop)) /* asked for while there was nothing to cancel */
+        weir_cancel(&r->task);
+    wr_request_unref(r);
+    return code;
+}
+
+static void stop_on_pool(weir_request *r) { weir_cancel(&r->task); }
+static bool abandon_on_pool(weir_request *r) { return weir_task_abandon(&r->task) == 0; }
+static bool stops_on_pool(const weir_request *r) { return weir_cancel_requested(&r->task); }
+
+const wr_runner wr_on_pool = {run_on_pool, stop_on_pool, abandon_on_pool, stops_on_pool};
+
+static _Thread_local weir_remote *in_loop; /* whose handler a loop is in */
+
+weir_remote *wr_request_enter(weir_remote *farm)
+{
+    weir_remote *before = in_loop;
+    in_loop = farm;
+    return before;
+}
+
 weir_remote *wr_request_here(void)
 {
     weir_task *task = weir_task_current();
-    return task && task->run == run_handler ? of_task(task)->farm : NULL;
+    return task && task->run == run_handler ? of_task(task)->farm : in_loop;
 }
 
 /* ---- what a handler asks ---------------------------------------------------------- */
@@ -144,10 +167,11 @@ const char *weir_request_content_type(const weir_request *request) { return requ
 const char *weir_request_name(const weir_request *request) { return request->handler->name; }
 const char *weir_request_id(const weir_request *request) { return request->id; }
 unsigned    weir_request_attempt(const weir_request *request) { return request->attempt; }
+weir_priority weir_request_priority(const weir_request *request) { return request->level; }
 
 bool weir_request_cancelled(const weir_request *request)
 {
-    return weir_cancel_requested(&request->task);
+    return request->farm->runner->stops(request);
 }
 
 /* ---- what it answers ---------------------------------------------------------------- */

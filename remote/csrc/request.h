@@ -29,6 +29,14 @@ typedef struct {
     void (*free)(weir_request *r);
 } wr_route;
 
+/* What has a handler run: the served pool, or a loop. */
+struct wr_runner {
+    int (*run)(weir_request *r, weir_main *deliver_to); /* as wr_request_run */
+    void (*stop)(weir_request *r);                      /* asks its handler to stop; once */
+    bool (*abandon)(weir_request *r);     /* gives it up; whether a reference is given back later */
+    bool (*stops)(const weir_request *r); /* whether its handler was asked */
+};
+
 struct weir_request {
     /* Constant once it was taken. */
     weir_task         task;
@@ -52,6 +60,13 @@ struct weir_request {
     /* Who makes stop true puts asked on asked of its debts. */
     _Atomic bool stop;
     wr_node      asked;
+    struct {
+        weir_notice arrives, tells, asks; /* at the loop; over; stop it */
+        weir_main  *back_to;
+        int64_t     start_by; /* 0: no deadline */
+        bool        held;     /* guarded by the farm's lock */
+        void       *data;     /* the program's */
+    } loop;                   /* of a request that a loop is given, see loop.c */
 };
 
 /* Counts r, whose constant fields are set but for task, refs and farm. r has one
@@ -65,7 +80,13 @@ void wr_request_ref(weir_request *r);
 void wr_request_unref(weir_request *r);
 /* Asks r's handler to stop, when the debts are paid. Any farm's lock may be held. */
 void wr_request_stop(weir_request *r, wr_debts *debts);
+/* run_within begins; 0: it ends. */
+void wr_request_limit(weir_request *r, int64_t within);
 /* The farm whose handler the calling thread is in, or NULL. */
 weir_remote *wr_request_here(void);
+/* A loop's handler begins, or ends; the farm of before. */
+weir_remote *wr_request_enter(weir_remote *farm);
+
+extern const wr_runner wr_on_pool;
 
 #endif

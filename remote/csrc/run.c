@@ -116,7 +116,8 @@ static int reserve_locked(weir_remote *farm, wr_flight *f, wr_debts *debts)
         return code;
     farm->n_flights++;
     f->job->weir.of = f;
-    f->job->weir.farm = farm;
+    if (f->job->weir.farm != farm) /* a cancel that races with this run reads it */
+        f->job->weir.farm = farm;
     return 0;
 }
 

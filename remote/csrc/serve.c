@@ -2,47 +2,41 @@
  *
  * serve: a farm's handlers.
  */
+#include "serve.h"
+
 #include "hub.h"
 #include "io.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int check_names(const weir_handler *handlers, size_t n)
+static int check_names(const weir_handler *handlers, size_t n, const char *caller)
 {
     for (size_t i = 0; i < n; i++) {
         if (!wr_is_name(handlers[i].name))
             return wr_fail(WEIR_EINVAL,
-                           "weir_remote_serve: handler %zu: a name is 1 to %d of "
+                           "%s: handler %zu: a name is 1 to %d of "
                            "[A-Za-z0-9._-], not '%.*s'",
-                           i, WEIR_REMOTE_NAME_MAX, WEIR_REMOTE_NAME_MAX,
+                           caller, i, WEIR_REMOTE_NAME_MAX, WEIR_REMOTE_NAME_MAX,
                            handlers[i].name ? handlers[i].name : "(NULL)");
         if (!handlers[i].run || handlers[i].run_within_ns < 0)
-            return wr_fail(WEIR_EINVAL,
-                           "weir_remote_serve: job %s: run is NULL, or run_within_ns "
-                           "is negative",
-                           handlers[i].name);
+            return wr_fail(WEIR_EINVAL, "%s: job %s: run is NULL, or run_within_ns is negative",
+                           caller, handlers[i].name);
         for (size_t j = 0; j < i; j++)
             if (!strcmp(handlers[i].name, handlers[j].name))
-                return wr_fail(WEIR_EINVAL, "weir_remote_serve: job %s stands twice",
-                               handlers[i].name);
+                return wr_fail(WEIR_EINVAL, "%s: job %s stands twice", caller, handlers[i].name);
     }
     return 0;
 }
 
-static int check_serve(weir_remote *farm, weir_pool *pool, const weir_handler *handlers, size_t n)
+static int check_serve(weir_remote *farm, const weir_handler *handlers, size_t n,
+                       const char *caller)
 {
-    weir_pool_options options = {.size = sizeof options};
-    if (!farm || !pool || !handlers || !n)
-        return wr_fail(WEIR_EINVAL, "weir_remote_serve: farm, pool or handlers is NULL, or n is 0");
+    if (!farm || !handlers || !n)
+        return wr_fail(WEIR_EINVAL, "%s: farm or handlers is NULL, or n is 0", caller);
     if (wr_is_forked(farm))
-        return wr_fail(WEIR_EFORKED, "weir_remote_serve: the farm is the parent process's");
-    weir_pool_get_options(pool, &options);
-    if (options.queue_limit && (options.when_full != WEIR_REFUSE || !farm->hub))
-        return wr_fail(WEIR_EINVAL, "weir_remote_serve: pool %s has a queue_limit%s", options.name,
-                       farm->hub ? " and a policy other than WEIR_REFUSE"
-                                 : "; the server hands over no more than its threads + 1");
-    return check_names(handlers, n);
+        return wr_fail(WEIR_EFORKED, "%s: the farm is the parent process's", caller);
+    return check_names(handlers, n, caller);
 }
 
 static void warn(weir_remote *farm)
@@ -75,17 +69,21 @@ static wr_handler *copy(weir_remote *farm, const weir_handler *from, size_t n)
     return to;
 }
 
-static int install_handlers(weir_remote *farm, weir_pool *pool, wr_handler *handlers, size_t n)
+static int install_handlers(weir_remote *farm, const wr_server *server, wr_handler *handlers,
+                            size_t n, const char *caller)
 {
     pthread_mutex_lock(&farm->lock);
-    int code = farm->phase != WR_OPEN ? WEIR_ECLOSED : farm->served ? WEIR_EBUSY : 0;
+    int code = farm->phase != WR_OPEN ? WEIR_ECLOSED : farm->runner ? WEIR_EBUSY : 0;
     if (!code) {
-        farm->served = pool;
+        farm->runner = server->runner;
+        farm->served = server->pool;
+        farm->loop = server->loop ? *server->loop : (weir_loop_options){0};
+        farm->prefetch = server->prefetch;
         farm->handlers = handlers;
         farm->n_handlers = n;
     }
     pthread_mutex_unlock(&farm->lock);
-    return code ? wr_fail(code, "weir_remote_serve: %s %s", farm->url.shown,
+    return code ? wr_fail(code, "%s: %s %s", caller, farm->url.shown,
                           code == WEIR_EBUSY ? "serves already" : "is closed")
                 : 0;
 }
@@ -94,21 +92,22 @@ static int install_handlers(weir_remote *farm, weir_pool *pool, wr_handler *hand
 static void uninstall(weir_remote *farm)
 {
     pthread_mutex_lock(&farm->lock);
-    farm->served = NULL;
+    farm->runner = NULL;
     farm->handlers = NULL;
     farm->n_handlers = 0;
     pthread_mutex_unlock(&farm->lock);
 }
 
-int weir_remote_serve(weir_remote *farm, weir_pool *pool, const weir_handler *handlers, size_t n)
+int wr_serve(weir_remote *farm, const wr_server *server, const weir_handler *handlers, size_t n,
+             const char *caller)
 {
-    int code = check_serve(farm, pool, handlers, n);
+    int code = check_serve(farm, handlers, n, caller);
     if (code)
         return code;
     wr_handler *copies = copy(farm, handlers, n);
     if (!copies)
-        return wr_fail(WEIR_ENOMEM, "weir_remote_serve: %s: no memory", farm->url.shown);
-    code = install_handlers(farm, pool, copies, n);
+        return wr_fail(WEIR_ENOMEM, "%s: %s: no memory", caller, farm->url.shown);
+    code = install_handlers(farm, server, copies, n, caller);
     if (!code && (code = farm->hub ? wr_hub_serve(farm->hub, farm) : wr_worker_start(farm)) != 0)
         uninstall(farm);
     if (code)
@@ -116,4 +115,29 @@ int weir_remote_serve(weir_remote *farm, weir_pool *pool, const weir_handler *ha
     else
         warn(farm);
     return code;
+}
+
+/* ---- on a pool --------------------------------------------------------------------------- */
+
+static int check_pool(const weir_remote *farm, const weir_pool_options *o)
+{
+    if (!o->queue_limit || (o->when_full == WEIR_REFUSE && farm->hub))
+        return 0;
+    return wr_fail(WEIR_EINVAL, "weir_remote_serve: pool %s has a queue_limit%s", o->name,
+                   farm->hub ? " and a policy other than WEIR_REFUSE"
+                             : "; the server hands over no more than its threads + 1");
+}
+
+int weir_remote_serve(weir_remote *farm, weir_pool *pool, const weir_handler *handlers, size_t n)
+{
+    weir_pool_options o = {.size = sizeof o};
+    if (!farm || !pool)
+        return wr_fail(WEIR_EINVAL, "weir_remote_serve: farm or pool is NULL");
+    weir_pool_get_options(pool, &o);
+    int code = check_pool(farm, &o);
+    if (code)
+        return code;
+    unsigned threads = o.threads_max ? o.threads_max : o.threads;
+    return wr_serve(farm, &(wr_server){&wr_on_pool, pool, NULL, threads + 1}, handlers, n,
+                    "weir_remote_serve");
 }

@@ -49,13 +49,6 @@ static int consume_all(wr_io *io)
     return code;
 }
 
-static unsigned prefetch(weir_remote *farm)
-{
-    weir_pool_options o = {.size = sizeof o};
-    weir_pool_get_options(farm->served, &o);
-    return (o.threads_max ? o.threads_max : o.threads) + 1;
-}
-
 static int taker_connected(wr_io *io)
 {
     bool there;
@@ -67,7 +60,7 @@ static int taker_connected(wr_io *io)
                 "worker of %s: no exchange %s, so that cancels do not come: "
                 "weir-remote-setup declares it",
                 io->farm->url.shown, WR_CANCEL_EXCHANGE);
-    int code = wr_wire_prefetch(io->wire, prefetch(io->farm));
+    int code = wr_wire_prefetch(io->wire, io->farm->prefetch);
     return code ? code : consume_all(io);
 }
 

@@ -208,21 +208,66 @@ typedef struct {
 WEIR_API int weir_remote_serve(weir_remote *farm, weir_pool *pool, const weir_handler *handlers,
                                size_t n);
 
-/* What the client sent. Inside run, on its thread; the memory is the request's. */
-WEIR_API const void *weir_request_bytes(const weir_request *request, size_t *size);
-WEIR_API const char *weir_request_content_type(const weir_request *request);
-WEIR_API const char *weir_request_name(const weir_request *request);
-WEIR_API const char *weir_request_id(const weir_request *request);
+/* ---- a worker whose handlers belong to a loop --------------------------------- */
+
+/* Zero-fill it, then set size, deliver_to and at_once. */
+typedef struct {
+    size_t     size;       /* sizeof(weir_loop_options) */
+    weir_main *deliver_to; /* on whose thread run and stop are called; needed */
+    unsigned   at_once;    /* a server hands over at most so many of each queue, 1 to 65535; the
+                              requests of a local: farm come as they are run */
+    void *arg;             /* passed to run, in place of a thread's state, and to stop */
+    /* The request is not wanted any more: its client has cancelled it or does not wait for it,
+     * run_within has passed, or the farm closes by cancel. Once at most, inside a dispatch, and
+     * not after a release that this thread made; who releases on another thread guards what
+     * stop looks for. NULL: weir_request_cancelled says so too. */
+    void (*stop)(weir_request *request, void *arg);
+} weir_loop_options;
+
+/* As weir_remote_serve, for a program that hands requests on itself: run is called inside the
+ * dispatch of deliver_to and must not block. From a run that returns 0 on, the request is the
+ * program's until it calls weir_request_release; meanwhile any thread may use it, one at a
+ * time. Another value than 0 answers WEIR_REMOTE_ERAISED, and the request is gone.
+ *
+ * deliver_to is pending for what has come and not for what may come: a loop that ends when
+ * nothing is pending is held by the program, as long as it serves. While the loop stands still
+ * its requests wait; heartbeats go on. A start deadline ends when run is called; run_within
+ * counts from there until the answer.
+ *
+ * Returns 0, or as weir_remote_serve. Any thread. deliver_to must stay open until the farm is
+ * closed: weir_remote_close with that main, or with none on another thread. */
+WEIR_API int weir_remote_serve_loop(weir_remote *farm, const weir_loop_options *options,
+                                    const weir_handler *handlers, size_t n);
+
+/* Ends the program's hold of a request that a loop was given, and sends its answer. Without an
+ * answer that is WEIR_REMOTE_ERAISED. The request is gone. Any thread; never blocks. */
+WEIR_API void weir_request_release(weir_request *request);
+
+/* A pointer of the program's, NULL at first: what stop looks for. Any thread that may use the
+ * request. */
+WEIR_API void  weir_request_set_data(weir_request *request, void *data);
+WEIR_API void *weir_request_data(const weir_request *request);
+
+/* ---- requests ------------------------------------------------------------------ */
+
+/* What the client sent. Inside run, on its thread, or until the release; the memory is the
+ * request's. */
+WEIR_API const void   *weir_request_bytes(const weir_request *request, size_t *size);
+WEIR_API const char   *weir_request_content_type(const weir_request *request);
+WEIR_API const char   *weir_request_name(const weir_request *request);
+WEIR_API const char   *weir_request_id(const weir_request *request);
+WEIR_API weir_priority weir_request_priority(const weir_request *request);
 /* 1 at the first delivery, one more at each that follows. */
 WEIR_API unsigned weir_request_attempt(const weir_request *request);
-/* Whether the job was cancelled or its worker winds down: run polls it. Any thread, inside run. */
+/* Whether the job was cancelled or its worker winds down: run polls it. Any thread, inside run
+ * or until the release. */
 WEIR_API bool weir_request_cancelled(const weir_request *request);
 
 /* Each answers the request, once: with a result (copied); with an error (copied); or by
  * giving it back to run again, which counts as an attempt. content_type NULL:
  * application/octet-stream. Returns 0, WEIR_EBUSY (answered already, or abandoned),
  * WEIR_EFULL (more than message_limit; still unanswered), WEIR_ENOMEM, WEIR_EINVAL. Inside
- * run, on its thread. */
+ * run, on its thread, or until the release. */
 WEIR_API int weir_request_reply(weir_request *request, const void *bytes, size_t size);
 WEIR_API int weir_request_reply_as(weir_request *request, const char *content_type,
                                    const void *bytes, size_t size);

@@ -89,7 +89,7 @@ TEST(a_worker_that_stands_still_loses_its_job_to_another)
     expect_eq(outcome_of(c.m, &e), 0);
     worker_kill(&a, SIGCONT); /* its late answer finds nobody */
     worker_go_on(&a);
-    TURN_UNTIL(c, stats(c.farm).duplicates == 1);
+    TURN_UNTIL(c, stats(c.farm).duplicates >= 1);
     worker_stop(&a);
     worker_stop(&b);
     client_close(&c);
@@ -116,7 +116,7 @@ TEST(a_worker_killed_after_its_reply_makes_the_job_run_twice_and_one_answer_coun
     worker_start(&b, "holds", NULL);
     expect_eq(attempt_of(worker_says(&b, "holds")), 2);
     worker_go_on(&b);
-    TURN_UNTIL(c, stats(c.farm).duplicates == 1);
+    TURN_UNTIL(c, stats(c.farm).duplicates >= 1);
     worker_stop(&b);
     client_close(&c);
     proxy_end(&p);
@@ -135,11 +135,11 @@ TEST(a_worker_that_was_cut_off_connects_again)
     submit(c.farm, &e, c.m, "holds", "x");
     expect_eq(attempt_of(worker_says(&w, "holds")), 1);
     proxy_hang_up(&p);
-    worker_go_on(&w); /* one answer by the new connection, one of the second run */
-    worker_go_on(&w);
+    worker_go_on(&w); /* the answer of the first run; twice if its confirm was cut off */
+    worker_go_on(&w); /* that of the second */
     expect_eq(attempt_of(worker_says(&w, "holds")), 2);
     expect_eq(outcome_of(c.m, &e), 0);
-    TURN_UNTIL(c, stats(c.farm).duplicates == 1);
+    TURN_UNTIL(c, stats(c.farm).duplicates >= 1);
     worker_stop(&w);
     client_close(&c);
     proxy_end(&p);

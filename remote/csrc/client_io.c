@@ -54,16 +54,24 @@ void wr_client_wait_locked(weir_remote *farm, wr_debts *debts)
 
 /* ---- the connection ---------------------------------------------------------------------- */
 
-/* What the server had may have been answered into a queue that is gone. */
-static void lose_confirmed_locked(weir_remote *farm, wr_debts *debts)
+/* The reply queue is gone, and with it perhaps the answer to what the server had. It expires
+ * by the client's absence: that job is lost. Or somebody deleted it, or the server was killed
+ * before it had written down that it has the queue: the job is published again. */
+static void regain_locked(weir_remote *farm, bool expired, wr_debts *debts)
 {
     for (wr_node *n = farm->flights.next, *after; n != &farm->flights; n = after) {
         wr_flight *f = wr_of(n, wr_flight, in);
         after = n->next;
-        if (f->state == WR_CONFIRMED)
+        if (f->state != WR_CONFIRMED)
+            continue;
+        if (expired) {
             wr_settle_locked(f, WEIR_REMOTE_ELOST,
                              "this client was away for longer than its reply queue lives", NULL,
                              debts);
+        } else {
+            f->state = WR_WAITING;
+            wr_list_push(&farm->waiting[f->level], &f->link);
+        }
     }
 }
 
@@ -94,7 +102,7 @@ static int client_connected(wr_io *io)
         return -1;
     wr_lock(farm, &debts);
     if (!was_there)
-        lose_confirmed_locked(farm, &debts);
+        regain_locked(farm, weir_now() - farm->down_since >= farm->options.reply_life_ns, &debts);
     farm->stats.connected = true;
     later_alarm_locked(farm, 0, &debts);
     wr_unlock(farm, &debts);

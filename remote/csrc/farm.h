@@ -12,9 +12,10 @@
  *   SETTLED    has its outcome; its notice comes or has come to its main
  *
  * WAITING -> SENT -> CONFIRMED, each of them -> SETTLED, and SENT -> WAITING when the
- * connection is lost, because nobody knows whether the server has it. An answer, a timeout, a
- * cancel, the lack of a server and a close all settle by wr_settle_locked, under the lock. The
- * first one wins; the others find SETTLED and drop what they have.
+ * connection is lost, because nobody knows whether the server has it. CONFIRMED -> WAITING
+ * when the reply queue is found gone too soon to have expired: its server has lost it. An answer, a
+ * timeout, a cancel, the lack of a server and a close all settle by wr_settle_locked, under the
+ * lock. The first one wins; the others find SETTLED and drop what they have.
  *
  * Nothing of weir's and nothing of the user's is called under the lock. A locked section
  * notes in its wr_debts what is due, and wr_pay does it after the unlock.

@@ -77,6 +77,7 @@ static void connect_now(wr_io *io)
         return;
     }
     io->wait = 0;
+    io->more = true; /* what waited for the connection */
     count_connect(io);
 }
 

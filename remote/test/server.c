@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -22,9 +24,8 @@ static const char *const names[] = {"echo",  "raises", "silent",  "holds", "dies
 
 /* ---- the server ---------------------------------------------------------------------------- */
 
-static char    dir[256], url[128];
-static bool    ours;
-static int64_t declared_at;
+static char dir[256], url[128];
+static bool ours;
 
 const char *server_url(void) { return url; }
 
@@ -45,13 +46,20 @@ static int run_command(char *const argv[])
     return status;
 }
 
+/* The age of the queues; -1: they are not declared. */
+static int declared_since(void)
+{
+    struct stat s;
+    return stat(server_file("declared"), &s) == 0 ? (int)(time(NULL) - s.st_mtime) : -1;
+}
+
 /* A server that is killed some seconds after a quorum queue was declared may never find a
  * leader for that queue again. */
 void server_do(const char *command, const char *argument)
 {
-    int64_t old_enough = declared_at + SECONDS(10) - weir_now();
-    if (declared_at && !strcmp(command, "kill") && old_enough > 0)
-        poll(NULL, 0, (int)(old_enough / 1000000));
+    int age = declared_since();
+    if (age >= 0 && age < 10 && !strcmp(command, "kill"))
+        poll(NULL, 0, 1000 * (10 - age));
     char *argv[] = {(char *)BROKER, (char *)command, dir, (char *)argument, NULL};
     test_stage(command);
     expect_eq(run_command(argv), 0);
@@ -68,10 +76,19 @@ static void read_url(void)
     url[strcspn(url, "\n")] = 0;
 }
 
+static void declare(void)
+{
+    weir_remote_options o = server_options();
+    if (weir_remote_declare(&o, names, sizeof names / sizeof *names) != 0) {
+        fprintf(stderr, "%s\n", weir_remote_error());
+        abort();
+    }
+    fclose(fopen(server_file("declared"), "we"));
+}
+
 void server_begin(void)
 {
-    const char         *given_dir = getenv("WEIR_REMOTE_BROKER");
-    weir_remote_options o;
+    const char *given_dir = getenv("WEIR_REMOTE_BROKER");
     snprintf(dir, sizeof dir, "%s", given_dir ? given_dir : "/tmp/weir-remote-XXXXXX");
     ours = !given_dir;
     if (ours) {
@@ -79,12 +96,8 @@ void server_begin(void)
         server_do("start", NULL);
     }
     read_url();
-    o = server_options();
-    if (weir_remote_declare(&o, names, sizeof names / sizeof *names) != 0) {
-        fprintf(stderr, "%s\n", weir_remote_error());
-        abort();
-    }
-    declared_at = weir_now();
+    if (declared_since() < 0)
+        declare();
 }
 
 void server_end(void)

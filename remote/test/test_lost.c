@@ -7,6 +7,9 @@
 #include "proxy.h"
 #include "wire.h"
 
+#include <amqp.h>
+#include <amqp_tcp_socket.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,8 +223,10 @@ static void until_gone(const char *queue)
     expect_eq(wr_options_read(&read, &url, &o), 0);
     expect_eq(wr_wire_open(&wire, &url, &read, "test", why, sizeof why), 0);
     test_stage("a queue expires");
-    while (there)
+    while (there) { /* each look renews it, so the next one comes after its life */
+        poll(NULL, 0, 200);
         expect_eq(wr_wire_exists(wire, queue, &there), 0);
+    }
     wr_wire_close(wire, true);
     wr_options_clear(&read);
     wr_url_clear(&url);
@@ -256,6 +261,41 @@ TEST(a_client_away_for_longer_than_its_reply_queue_has_lost_its_jobs)
     worker_stop(&w);
     client_close(&c);
     proxy_end(&p);
+}
+
+static void delete_queue(const char *name)
+{
+    char                    host[64];
+    int                     port;
+    amqp_connection_state_t c = amqp_new_connection();
+    amqp_socket_t          *s = amqp_tcp_socket_new(c);
+    expect_eq(sscanf(server_url(), "amqp://%63[^:]:%d", host, &port), 2);
+    expect_eq(amqp_socket_open(s, host, port), 0);
+    amqp_login(c, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest");
+    amqp_channel_open(c, 1);
+    expect(amqp_queue_delete(c, 1, amqp_cstring_bytes(name), 0, 0) != NULL);
+    amqp_destroy_connection(c);
+}
+
+/* As after a server that was killed before it had written down that it has the queue. */
+TEST(jobs_are_published_again_if_the_server_loses_the_reply_queue)
+{
+    client c;
+    worker w;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    worker_start(&w, "holds", NULL);
+    submit(c.farm, &e, c.m, "holds", "x");
+    worker_says(&w, "holds");
+    until_confirmed(&c, &e);
+    delete_queue(c.farm->reply_queue);
+    TURN_UNTIL(c, stats(c.farm).republished == 1);
+    worker_go_on(&w);
+    worker_go_on(&w);
+    expect_eq(outcome_of(c.m, &e), 0);
+    worker_stop(&w);
+    client_close(&c);
+    expect_eq(e.dones, 1);
 }
 
 static void runs_and_dies(void *arg)
@@ -366,6 +406,7 @@ SUITE(lost, a_job_whose_worker_is_killed_runs_at_another,
       a_worker_that_was_cut_off_connects_again, a_job_that_was_not_confirmed_is_published_again,
       a_client_that_was_cut_off_gets_its_answers_later,
       a_client_away_for_longer_than_its_reply_queue_has_lost_its_jobs,
+      jobs_are_published_again_if_the_server_loses_the_reply_queue,
       a_job_of_a_client_that_died_runs_all_the_same,
       a_job_that_is_only_for_a_client_that_died_does_not_run,
       without_a_server_a_job_waits_until_its_timeout_or_give_up,

@@ -31,6 +31,20 @@ TEST(a_job_comes_back_from_another_process)
     client_close(&c);
 }
 
+TEST(the_first_job_does_not_wait_for_a_heartbeat)
+{
+    client              c;
+    worker              w;
+    errand              e = ERRAND;
+    weir_remote_options o = server_options();
+    o.heartbeat_ns = SECONDS(3600); /* the watchdog is far below */
+    client_open(&c, &o);
+    worker_start(&w, "echo", NULL);
+    expect_eq(ask(c.farm, &e, c.m, "echo", "x"), 0);
+    worker_stop(&w);
+    client_close(&c);
+}
+
 TEST(a_job_waits_in_its_queue_for_a_worker)
 {
     client c;
@@ -398,7 +412,8 @@ TEST(a_client_that_forks_goes_on_and_its_child_is_refused)
     client_close(&c);
 }
 
-SUITE(served, a_job_comes_back_from_another_process, a_job_waits_in_its_queue_for_a_worker,
+SUITE(served, a_job_comes_back_from_another_process, the_first_job_does_not_wait_for_a_heartbeat,
+      a_job_waits_in_its_queue_for_a_worker,
       a_name_without_a_queue_comes_back_as_an_error_that_names_it,
       what_a_remote_handler_raises_comes_back, many_jobs_come_back_each_with_its_own_bytes,
       sixteen_megabytes_go_there_and_back, a_retry_goes_to_the_server_and_counts,

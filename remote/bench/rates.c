@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * rates URL [SECONDS]: jobs per second of weir-remote beside the same program on librabbitmq
- * alone, in turn, against one server; queues must be there: weir-remote-setup URL bench
+ * rates URL [SECONDS [IN_FLIGHT US]]: jobs per second of weir-remote beside the same program on
+ * librabbitmq alone, in turn, against one server; queues must be there: weir-remote-setup URL bench
  *
  * Both give the same guarantees: persistent messages, confirms of jobs and replies, mandatory
  * jobs, a durable reply queue with acks, a worker with two connections that acknowledges a job
@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -160,10 +161,13 @@ static double bare_client(int window, double seconds)
     amqp_basic_consume(c, 1, amqp_cstring_bytes(queue), amqp_empty_bytes, 0, 0, 0,
                        amqp_empty_table);
     need(amqp_get_rpc_reply(c).reply_type == AMQP_RESPONSE_NORMAL, "reply queue");
+    double  rate = 0;
     int64_t begin = weir_now(), until = begin + (int64_t)(seconds * 1e9);
-    while (weir_now() < until) {
+    while (!rate || back < sent) { /* it leaves no jobs to the next one's worker */
         struct pollfd p = {amqp_get_sockfd(c), POLLIN, 0};
-        while (sent - back < (unsigned)window) {
+        if (!rate && weir_now() >= until)
+            rate = back / ((double)(weir_now() - begin) / 1e9);
+        while (!rate && sent - back < (unsigned)window) {
             snprintf(id, sizeof id, "01234567-89ab-4cde-8f01-%012u", sent++);
             bare_publish(c, "weir.bench", 1, amqp_cstring_bytes(queue), amqp_cstring_bytes(id));
         }
@@ -182,7 +186,6 @@ static double bare_client(int window, double seconds)
         if (!last)
             poll(&p, 1, 1000);
     }
-    double rate = back / ((double)(weir_now() - begin) / 1e9);
     amqp_connection_close(c, AMQP_REPLY_SUCCESS);
     amqp_destroy_connection(c);
     return rate;
@@ -274,10 +277,20 @@ static double our_client(int window, double seconds)
 
 /* ---- in turn --------------------------------------------------------------------------------- */
 
-static double measure(void (*worker)(void), double (*client)(int, double), int window,
-                      double seconds)
+static double cpu_of(pid_t child)
 {
-    int    out[2], status;
+    struct rusage used;
+    int           status;
+    need(wait4(child, &status, 0, &used) == child, "wait");
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
+/* *cpu: what client and worker used, in s for each job; not the server. */
+static double measure(void (*worker)(void), double (*client)(int, double), int window,
+                      double seconds, double *cpu)
+{
+    int    out[2];
     double rate = 0;
     pid_t  w = fork();
     if (w == 0)
@@ -289,9 +302,9 @@ static double measure(void (*worker)(void), double (*client)(int, double), int w
         _exit(write(out[1], &rate, sizeof rate) != sizeof rate);
     }
     need(read(out[0], &rate, sizeof rate) == sizeof rate, "the client failed");
-    waitpid(c, &status, 0);
+    *cpu = cpu_of(c);
     kill(w, SIGKILL);
-    waitpid(w, &status, 0);
+    *cpu = (*cpu + cpu_of(w)) / (rate * seconds);
     close(out[0]);
     close(out[1]);
     return rate;
@@ -306,16 +319,19 @@ static int by_size(const void *a, const void *b)
 static void compare(int window, int64_t ns, double seconds)
 {
     enum { ROUNDS = 5 };
-    double bare[ROUNDS], our[ROUNDS];
+    double bare[ROUNDS], our[ROUNDS], bare_cpu[ROUNDS], our_cpu[ROUNDS];
     work_ns = ns;
     for (int i = 0; i < ROUNDS; i++) {
-        bare[i] = measure(bare_worker, bare_client, window, seconds);
-        our[i] = measure(our_worker, our_client, window, seconds);
+        bare[i] = measure(bare_worker, bare_client, window, seconds, &bare_cpu[i]);
+        our[i] = measure(our_worker, our_client, window, seconds, &our_cpu[i]);
     }
     qsort(bare, ROUNDS, sizeof *bare, by_size);
     qsort(our, ROUNDS, sizeof *our, by_size);
-    printf("%6lld us %4d  %8.0f (%.0f-%.0f)  %8.0f (%.0f-%.0f)  %.2fx\n", (long long)(ns / 1000),
-           window, bare[2], bare[0], bare[4], our[2], our[0], our[4], our[2] / bare[2]);
+    qsort(bare_cpu, ROUNDS, sizeof *bare_cpu, by_size);
+    qsort(our_cpu, ROUNDS, sizeof *our_cpu, by_size);
+    printf("%6lld us %4d  %8.0f (%.0f-%.0f)  %8.0f (%.0f-%.0f)  %.2fx  %4.0f %4.0f us\n",
+           (long long)(ns / 1000), window, bare[2], bare[0], bare[4], our[2], our[0], our[4],
+           our[2] / bare[2], bare_cpu[2] * 1e6, our_cpu[2] * 1e6);
     fflush(stdout);
 }
 
@@ -323,14 +339,19 @@ int main(int argc, char **argv)
 {
     double seconds = argc > 2 ? atof(argv[2]) : 2;
     need(argc > 1 && sscanf(argv[1], "amqp://%99[^:]:%d", host, &port) == 2,
-         "usage: rates amqp://HOST:PORT [SECONDS]");
+         "usage: rates amqp://HOST:PORT [SECONDS [IN_FLIGHT US]]");
     snprintf(url, sizeof url, "%s", argv[1]);
-    printf("%9s %4s  %-20s  %-20s  medians of 5, least-most\n", "job", "in flight",
-           "librabbitmq alone", "weir-remote");
+    printf("%9s %4s  %-20s  %-20s  medians of 5, least-most; CPU per job of both programs\n", "job",
+           "in flight", "librabbitmq alone", "weir-remote");
+    if (argc > 4) {
+        compare(atoi(argv[3]), atoi(argv[4]) * INT64_C(1000), seconds);
+        return 0;
+    }
     compare(1, 0, seconds);
     compare(16, 0, seconds);
     compare(64, 0, seconds);
     compare(1, 1000000, seconds);
     compare(16, 1000000, seconds);
+    compare(64, 1000000, seconds);
     return 0;
 }

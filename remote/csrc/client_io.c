@@ -143,8 +143,16 @@ static wr_flight *first_locked(weir_remote *farm)
     return NULL;
 }
 
-/* The next job, SENT, with a reference; NULL: there is none. */
-static wr_flight *next(wr_io *io, uint64_t tag)
+static bool waits_locked(const weir_remote *farm)
+{
+    bool waits = false;
+    for (unsigned i = 0; i < WEIR_LEVELS; i++)
+        waits |= !wr_list_empty(&farm->waiting[i]);
+    return waits;
+}
+
+/* The next job, SENT, with a reference; NULL: there is none. *more: whether there is another. */
+static wr_flight *next(wr_io *io, uint64_t tag, bool *more)
 {
     weir_remote *farm = io->farm;
     pthread_mutex_lock(&farm->lock);
@@ -158,6 +166,7 @@ static wr_flight *next(wr_io *io, uint64_t tag)
         wr_list_push(&farm->sent, &f->link);
         wr_flight_ref(f);
     }
+    *more = waits_locked(farm);
     pthread_mutex_unlock(&farm->lock);
     return f;
 }
@@ -191,19 +200,29 @@ static int publish(wr_io *io, const wr_flight *f)
     return wr_wire_publish(io->wire, &m, &tag);
 }
 
+static int publish_next(wr_io *io, bool *more)
+{
+    wr_flight *f = next(io, wr_wire_published(io->wire) + 1, more);
+    int        code = f ? publish(io, f) : 0;
+    if (f)
+        wr_flight_unref(f);
+    return code;
+}
+
+/* Several go in as few packets as they fill. */
 static int publish_jobs(wr_io *io)
 {
-    for (int i = 0; i < BATCH && !io->blocked; i++) {
-        wr_flight *f = next(io, wr_wire_published(io->wire) + 1);
-        if (!f)
-            return 0;
-        int code = publish(io, f);
-        wr_flight_unref(f);
-        if (code)
-            return code;
+    bool more = true, held = false;
+    int  code = 0;
+    for (int i = 0; !code && more && i < BATCH && !io->blocked; i++) {
+        code = publish_next(io, &more);
+        if (!code && more && !held)
+            wr_wire_hold(io->wire, held = true);
     }
-    io->more = !io->blocked;
-    return 0;
+    if (held)
+        wr_wire_hold(io->wire, false);
+    io->more = more && !io->blocked;
+    return code;
 }
 
 static wr_flight *next_unwanted(weir_remote *farm)

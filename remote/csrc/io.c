@@ -77,6 +77,7 @@ static void connect_now(wr_io *io)
         return;
     }
     io->wait = 0;
+    io->looked = 0;
     io->more = true; /* what waited for the connection */
     count_connect(io);
 }
@@ -96,12 +97,26 @@ static int handle(wr_io *io, const wr_event *event)
     return io->kind->take(io, event);
 }
 
+/* Heartbeats go out and are looked for while the wire is asked, so it is asked often enough. */
+static bool must_look(const wr_io *io)
+{
+    return io->readable || wr_wire_has_more(io->wire) ||
+           weir_now() - io->looked >= io->farm->options.heartbeat_ns / 4;
+}
+
 static int take_all(wr_io *io)
 {
-    wr_event event;
-    int      code = wr_wire_next(io->wire, &event);
-    for (; !code && event.kind != WR_NOTHING; code = code ? code : wr_wire_next(io->wire, &event))
-        code = handle(io, &event);
+    wr_event event = {.kind = WR_NOTHING};
+    int      code = 0;
+    if (!must_look(io))
+        return 0;
+    io->looked = weir_now();
+    do {
+        code = wr_wire_next(io->wire, &event);
+        if (!code && event.kind != WR_NOTHING)
+            code = handle(io, &event);
+    } while (!code && event.kind != WR_NOTHING && wr_wire_has_more(io->wire));
+    wr_wire_forget(io->wire);
     return code;
 }
 
@@ -129,7 +144,7 @@ static int patience(wr_io *io, bool wanted)
     if (io->wire)
         return io->more || wr_wire_has_more(io->wire)
                    ? 0
-                   : (int)(io->farm->options.heartbeat_ns / 2000000);
+                   : (int)(io->farm->options.heartbeat_ns / 4000000) + 1;
     if (!wanted)
         return -1;
     int64_t left = io->retry_at - weir_now();
@@ -141,6 +156,7 @@ static void sleep_until_more(wr_io *io)
     struct pollfd p[2] = {{.fd = weir_main_fd(io->main), .events = POLLIN}, {.events = POLLIN}};
     p[1].fd = io->wire ? wr_wire_fd(io->wire) : -1;
     poll(p, 2, patience(io, wants(io)));
+    io->readable = p[1].revents != 0;
 }
 
 static bool may_end(wr_io *io)

@@ -44,7 +44,8 @@ struct wr_io {
     wr_socket  socket;
     uint64_t   generation; /* counts connections: a delivery's tag is good for one */
     int64_t    wait, retry_at;
-    bool       blocked, more, broken;
+    int64_t    looked; /* when the wire was last asked for what has come */
+    bool       readable, blocked, more, broken;
     /* Guarded by the farm's lock. */
     int  opened; /* 1: its main is not open yet; 0; or an error */
     bool cut;    /* its socket was shut down, so that a write ends */

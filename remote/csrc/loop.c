@@ -65,7 +65,7 @@ void weir_request_release(weir_request *request)
 
 /* ---- at the loop ------------------------------------------------------------------------- */
 
-static void hold(weir_request *r)
+static void take_hold(weir_request *r)
 {
     wr_debts debts;
     wr_request_ref(r);
@@ -101,7 +101,7 @@ static void arrived(weir_notice *notice, int outcome)
     } else if (r->loop.start_by && r->loop.start_by <= weir_now()) {
         end_unrun(r, WR_EXPIRED);
     } else {
-        hold(r);
+        take_hold(r);
         r->route->begun(r);
         if (r->handler->run_within)
             wr_request_limit(r, r->handler->run_within);

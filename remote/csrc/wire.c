@@ -12,10 +12,13 @@
 
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { JOBS = 1, ASIDE = 2, ASKING = 3, CHANNELS = 4 };
 
@@ -24,6 +27,7 @@ static const char default_ca[] = "/etc/ssl/certs/ca-certificates.crt";
 struct wr_wire {
     amqp_connection_state_t connection;
     bool                    open[CHANNELS];
+    bool                    tls, drains; /* drains: there was something, so there may be more */
     uint64_t                published;
     wr_parcel               parcel[CHANNELS];
     char                    why[300];
@@ -190,6 +194,7 @@ int wr_wire_open(wr_wire **out, const wr_url *url, const weir_remote_options *op
         return -1;
     for (int i = 0; i < CHANNELS; i++)
         w->parcel[i].limit = options->message_limit;
+    w->tls = url->tls;
     w->connection = amqp_new_connection();
     int code = w->connection ? connect_to(w, url, options) : fail(w, "no memory");
     code = code ? code : log_in(w, url, options, what);
@@ -262,6 +267,17 @@ int wr_wire_publish(wr_wire *wire, const wr_message *m, uint64_t *tag)
     *tag = ++wire->published;
     return status(wire, amqp_basic_publish(wire->connection, JOBS, text(m->exchange), text(m->key),
                                            m->mandatory, 0, &p, bytes_of(m->body)));
+}
+
+void wr_wire_hold(wr_wire *wire, bool hold)
+{
+#ifdef TCP_CORK
+    int on = hold;
+    setsockopt(wr_wire_fd(wire), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
+#else
+    (void)wire;
+    (void)hold;
+#endif
 }
 
 uint64_t wr_wire_published(const wr_wire *wire) { return wire->published; }
@@ -429,12 +445,12 @@ static int of_channel(wr_wire *w, const amqp_frame_t *frame, wr_event *event)
     return 0;
 }
 
-static void forget_last(wr_wire *w)
+void wr_wire_forget(wr_wire *wire)
 {
     for (amqp_channel_t i = 0; i < CHANNELS; i++)
-        if (w->parcel[i].stage == WR_PARCEL_DONE || i == 0) {
-            wr_parcel_clear(&w->parcel[i]);
-            amqp_maybe_release_buffers_on_channel(w->connection, i);
+        if (wire->parcel[i].stage == WR_PARCEL_DONE || i == 0) {
+            wr_parcel_clear(&wire->parcel[i]);
+            amqp_maybe_release_buffers_on_channel(wire->connection, i);
         }
 }
 
@@ -442,12 +458,13 @@ int wr_wire_next(wr_wire *wire, wr_event *event)
 {
     struct timeval none = {0};
     *event = (wr_event){.kind = WR_NOTHING};
-    forget_last(wire);
+    wire->drains = wire->tls;
+    wr_wire_forget(wire);
     while (event->kind == WR_NOTHING) {
         amqp_frame_t frame;
         int          code = amqp_simple_wait_frame_noblock(wire->connection, &frame, &none);
         if (code == AMQP_STATUS_TIMEOUT)
-            return 0;
+            return wire->drains = false;
         if (code != AMQP_STATUS_OK)
             return status(wire, code);
         if (frame.channel >= CHANNELS)
@@ -459,7 +476,9 @@ int wr_wire_next(wr_wire *wire, wr_event *event)
     return 0;
 }
 
+/* OpenSSL may have read what the descriptor does not tell of. */
 bool wr_wire_has_more(const wr_wire *wire)
 {
-    return amqp_frames_enqueued(wire->connection) || amqp_data_in_buffer(wire->connection);
+    return wire->drains || amqp_frames_enqueued(wire->connection) ||
+           amqp_data_in_buffer(wire->connection);
 }

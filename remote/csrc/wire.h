@@ -99,5 +99,9 @@ int wr_wire_hear_cancels(wr_wire *wire, const char *consumer, bool *there);
 int wr_wire_next(wr_wire *wire, wr_event *event);
 /* Whether wr_wire_next may have something though the descriptor is not readable. */
 bool wr_wire_has_more(const wr_wire *wire);
+/* The last event's bytes are not needed any more. */
+void wr_wire_forget(wr_wire *wire);
+/* While it holds, what is written waits for a full packet; then the rest goes. */
+void wr_wire_hold(wr_wire *wire, bool hold);
 
 #endif

@@ -37,7 +37,7 @@ TEST(the_first_job_does_not_wait_for_a_heartbeat)
     worker              w;
     errand              e = ERRAND;
     weir_remote_options o = server_options();
-    o.heartbeat_ns = SECONDS(3600); /* the watchdog is far below */
+    o.heartbeat_ns = SECONDS(3600); /* so long a test may not take */
     client_open(&c, &o);
     worker_start(&w, "echo", NULL);
     expect_eq(ask(c.farm, &e, c.m, "echo", "x"), 0);

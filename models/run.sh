@@ -10,7 +10,8 @@
 #
 # Prints one line per search and then "N passed, N failed". A search that was
 # cut short, a model with a statement that no ok search reaches, or a bug that
-# is not found is a failure. With arguments: only those models (park close ...).
+# is not found is a failure. With arguments: only those models (park close ...), or those of
+# another folder (../remote/models/flight).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 depth=200000 # steps; pan says so when a search needs more
@@ -76,7 +77,7 @@ search() {
     else
         result="DOES NOT BUILD: $(tail -n1 "$dir/build")" rc=1
     fi
-    printf '%-8s %-22s %10s states  %s\n' "$model" "$name" "${states:-?}" "$result" >"$dir/line"
+    printf '%-8s %-22s %10s states  %s\n' "${model##*/}" "$name" "${states:-?}" "$result" >"$dir/line"
     echo $rc >"$dir/rc"
 }
 
@@ -85,10 +86,10 @@ reached() {
     local model=$1 dirs=("${@:2}") missing
     missing=$(cat "${dirs[@]/%//unreached}" | sort | uniq -c | awk -v n=${#dirs[@]} '$1 == n')
     if [ -z "$missing" ]; then
-        printf '%-8s %-22s %10s         %s\n' "$model" "every statement" "" "reached"
+        printf '%-8s %-22s %10s         %s\n' "${model##*/}" "every statement" "" "reached"
         return 0
     fi
-    printf '%-8s %-22s %10s         %s\n%s\n' "$model" "every statement" "" "NOT REACHED:" "$missing"
+    printf '%-8s %-22s %10s         %s\n%s\n' "${model##*/}" "every statement" "" "NOT REACHED:" "$missing"
     return 1
 }
 

@@ -150,5 +150,6 @@ static int take_confirm(wr_io *io, const wr_event *event)
     return 0;
 }
 
-const wr_kind wr_answerer = {"worker (replies)", always_locked, at_once_locked, answerer_connected,
-                             send_replies,       take_confirm,  replies_lost,   drop_all};
+const wr_kind wr_answerer = {"worker (replies)", always_locked, at_once_locked,
+                             answerer_connected, send_replies,  take_confirm,
+                             replies_lost,       drop_all,      NULL};

@@ -385,7 +385,15 @@ static int take_of_client(wr_io *io, const wr_event *event)
     return 0;
 }
 
-static const wr_kind client = {"client",  wants_locked,   may_end_locked, client_connected,
-                               send_jobs, take_of_client, client_lost,    NULL};
+/* Without a connection no worker can be told. */
+static void forget_unwanted(wr_io *io)
+{
+    for (wr_flight *f; (f = next_unwanted(io->farm));)
+        wr_flight_unref(f);
+}
+
+static const wr_kind client = {"client",         wants_locked, may_end_locked,
+                               client_connected, send_jobs,    take_of_client,
+                               client_lost,      NULL,         forget_unwanted};
 
 int wr_client_start(weir_remote *farm) { return wr_io_start(farm, WR_CLIENT, &client); }

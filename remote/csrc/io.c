@@ -188,6 +188,8 @@ static void live(wr_io *io)
     }
     if (io->wire)
         close_wire(io, true);
+    if (io->kind->ends)
+        io->kind->ends(io);
 }
 
 static int run_io(weir_task *task, void *state)

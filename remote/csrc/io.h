@@ -29,8 +29,10 @@ typedef struct {
     int (*connected)(wr_io *io);
     int (*send)(wr_io *io); /* what there is; sets io->more if there is more */
     int (*take)(wr_io *io, const wr_event *event);
-    void (*lost)(wr_io *io);   /* the wire is closed */
-    void (*no_use)(wr_io *io); /* an attempt to connect failed; NULL: nothing to do */
+    void (*lost)(wr_io *io); /* the wire is closed */
+    /* NULL: nothing to do. */
+    void (*no_use)(wr_io *io); /* an attempt to connect failed */
+    void (*ends)(wr_io *io);   /* the thread ends */
 } wr_kind;
 
 struct wr_io {

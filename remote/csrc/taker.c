@@ -202,8 +202,9 @@ static int take_delivery(wr_io *io, const wr_event *event)
     return 0;
 }
 
-const wr_kind wr_taker = {"worker",   always_locked, at_once_locked, taker_connected,
-                          send_stops, take_delivery, nothing_lost,   NULL};
+const wr_kind wr_taker = {"worker",        always_locked, at_once_locked,
+                          taker_connected, send_stops,    take_delivery,
+                          nothing_lost,    NULL,          NULL};
 
 int wr_worker_start(weir_remote *farm)
 {

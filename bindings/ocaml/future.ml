@@ -149,6 +149,12 @@ let set r outcome =
   Promise.wake (Promise.settle r outcome);
   Promise.tell r
 
+let outside () =
+  let t =
+    Promise.make ~link:None ~id:(-1) ~main:Raw.no_main ~uncaught:Error.report Promise.no_work
+  in
+  (t, set t)
+
 let failure : 'a outcome -> 'b outcome = function
   | Value _ -> assert false
   | (Raised _ | Canceled | Closed | Expired | Full) as same -> same

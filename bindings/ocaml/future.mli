@@ -66,6 +66,14 @@ val any : 'a t list -> 'a t
 (** The outcome of the first to settle, be it a value or a failure. The others go on.
     @raise Invalid_argument on an empty list *)
 
+(** {1 Futures without a pool} *)
+
+val outside : unit -> 'a t * ('a outcome -> unit)
+(** A future of something that is no task, for example of a job on another machine, and the
+    function that settles it. Any thread may call that. The first call wins, and the callbacks
+    of {!on_settle} run inside it. {!cancel} returns [`Settled] and changes nothing, because
+    only who made the future knows how to take back what it stands for. *)
+
 (**/**)
 
 val ends_in_time : _ t -> unit

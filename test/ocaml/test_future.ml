@@ -353,6 +353,27 @@ let on_cancel_races () =
   check_int "never" 0 (Atomic.get used_late);
   Pool.close pool
 
+let outside () =
+  let future, settle = Future.outside () in
+  let told = ref [] in
+  Future.on_settle future (fun outcome -> told := outcome :: !told);
+  Alcotest.(check bool) "pending" true (Future.poll future = None);
+  Alcotest.(check bool) "no task to cancel" true (Future.cancel future = `Settled);
+  let waiter = Thread.create (fun () -> check_int "awaited" 7 (Future.await future)) () in
+  settle (Value 7);
+  settle Closed;
+  Thread.join waiter;
+  Alcotest.(check bool) "told once" true (!told = [ Value 7 ]);
+  check_int "kept" 7 (Future.await future)
+
+let outside_with_others () =
+  let a, settle_a = Future.outside () and b, settle_b = Future.outside () in
+  let sum = Future.map (fun (x, y) -> x + y) (Future.both a b) and first = Future.any [ a; b ] in
+  settle_b (Value 2);
+  check_int "any" 2 (Future.await first);
+  settle_a (Raised (Exit, Printexc.get_callstack 0));
+  Alcotest.check_raises "both" Exit (fun () -> ignore (Future.await sum))
+
 let () =
   main "future"
     [
@@ -362,6 +383,11 @@ let () =
           test "the first to settle settles any, and all by a failure" first_to_settle;
           test "they settle on the main's thread" derived_on_a_main;
           test "a task that awaits one of its own full pool is refused" derived_in_its_pool;
+        ] );
+      ( "futures without a pool",
+        [
+          test "the first who settles one wins, and its waiters wake" outside;
+          test "they compose with others" outside_with_others;
         ] );
       ( "on_cancel",
         [

@@ -58,6 +58,7 @@ build = {
     ["weir.thread"] = "bindings/lua/weir/thread.lua",
     ["weir.space"] = "bindings/lua/weir/space.lua",
     ["weir.wait"] = "bindings/lua/weir/wait.lua",
+    ["weir.work"] = "bindings/lua/weir/work.lua",
     ["weir.worker"] = "bindings/lua/weir/worker.lua",
     ["weir.yieldable"] = "bindings/lua/weir/yieldable.lua",
     ["weir.core"] = {
@@ -109,6 +110,7 @@ build = {
         "bindings/lua/threads/run.c",
         "bindings/lua/threads/seen.c",
         "bindings/lua/threads/thread.c",
+        "bindings/lua/threads/work.c",
         "csrc/base/at_fork.c",
         "csrc/base/background.c",
         "csrc/base/buffer.c",

@@ -129,6 +129,7 @@ int luaopen_weir_core(lua_State *L)
     wl_main_register(L);
     wl_open_register(L);
     wl_run_register(L);
+    wl_work_register(L);
     wl_on_cancel_register(L);
     wl_seen_register(L);
     wl_future_register(L);

@@ -245,6 +245,102 @@ describe("weir.luv_work", function()
     assert.matches("^after failed\nstack traceback:.*test_luv_work%.lua:%d+", told[2])
   end)
 
+  it("ends works with their pool's tasks", function()
+    local pool, told = assert(weir.pool { threads = 1 }), {}
+    local held = pool:run(function() repeat until require("weir").cancelled() end)
+    local work = door.new_work(function() end, function(...) told[#told + 1] = select("#", ...) end,
+      { pool = pool, on_error = function(problem) told[#told + 1] = problem end })
+    for _ = 1, 3 do assert(work:queue()) end
+    pool:cancel_all()
+    assert.are.same({ "cancelled", 0, "cancelled", 0, "cancelled", 0 }, told)
+    assert.are.same({ false, "cancelled" }, { held:get() })
+    local again = 0
+    local other = door.new_work(function(n) return n end, function(n) again = again + n end, { pool = pool })
+    for n = 1, 4 do assert(other:queue(n)) end
+    uv.run()
+    assert.are.equal(10, again)
+    assert.are.equal(6, #told)
+    assert(pool:close())
+  end)
+
+  it("ends one that runs", function()
+    pools.with({ threads = 1 }, function(pool)
+      local told, beat = {}, uv.new_timer()
+      local function after() told[#told + 1] = "after" end
+      local function spin() repeat until require("weir").cancelled() end
+      local work = door.new_work(spin, after,
+        { pool = pool, on_error = function(problem) told[#told + 1] = problem end })
+      for _ = 1, 2 do assert(work:queue()) end
+      beat:start(1, 1, function()
+        if pool:stats().running == 0 then return end
+        beat:close()
+        pool:cancel_all()
+      end)
+      uv.run()
+      assert.are.same({ "cancelled", "after", "cancelled", "after" }, told)
+    end)
+  end)
+
+  it("reports what an after raises, and calls the others", function()
+    local reports, called = {}, 0
+    weir.on_unhandled(function(problem) reports[#reports + 1] = problem.n end)
+    local work = door.new_work(function(n) return n end, function(n)
+      called = called + 1
+      error { n = n }
+    end)
+    for n = 1, 50 do assert(work:queue(n)) end
+    uv.run()
+    weir.on_unhandled(nil)
+    table.sort(reports)
+    assert.are.equal(50, called)
+    assert.are.equal(50, #reports)
+    for n = 1, 50 do assert.are.equal(n, reports[n]) end
+  end)
+
+  it("calls an after from inside another that waits", function()
+    pools.with({ threads = 1 }, function(pool)
+      local sum = 0
+      local work
+      work = door.new_work(function(n) return n end, function(n)
+        sum = sum + n
+        if n == 20 then return end
+        assert(work:queue(20))
+        assert.are.same({ true, 5 }, { pool:run(function() return 5 end):get() })
+        uv.run "nowait"
+      end)
+      for n = 1, 10 do assert(work:queue(n)) end
+      uv.run()
+      assert.are.equal(55 + 200, sum)
+    end)
+  end)
+
+  it("carries more values than a C function has places for", function()
+    local values = {}
+    for n = 1, 120 do values[n] = n % 3 == 0 and { n } or n end
+    values.n = 120
+    assert.are.same({ 1, unpack(values, 1, 120) }, (function()
+      local got
+      local work = door.new_work(function(...) return 1, ... end, function(...) got = { ... } end)
+      assert(work:queue(1)) -- the loop watches
+      assert(work:queue(unpack(values, 1, 120)))
+      uv.run()
+      return got
+    end)())
+  end)
+
+  it("lets go of works that are over", function()
+    local kept = setmetatable({}, { __mode = "v" })
+    for n = 1, 5 do
+      local work = door.new_work(function() return n end, function() end)
+      kept[n] = work
+      for _ = 1, 3 do assert(work:queue()) end
+    end
+    uv.run()
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(next(kept))
+  end)
+
   it("leaves its pool to the program", function()
     result(door, function() end)
     local pool = door.pool()

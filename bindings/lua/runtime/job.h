@@ -34,6 +34,7 @@ struct wl_job {
     /* Set before it is submitted. */
     bool cancellable;
     bool limited; /* its future has a limit */
+    bool is_work; /* no future: a function is called with what it returns, see threads/work.c */
     int  expired; /* the outcome of one that no thread started in time */
     wl_deadline
         *deadline; /* guarded by the lock of runtime/deadline.c; NULL: none, or not any more */

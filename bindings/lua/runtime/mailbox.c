@@ -24,19 +24,25 @@ static wl_ping *pop_ping(wl_main *m)
     return p;
 }
 
-static void drop_told(wl_main *m)
+static void drop_jobs(wl_main *m, wl_job **list)
 {
-    wl_job  *j;
-    wl_ping *p;
-    while ((p = pop_ping(m)))
-        p->let_go(p);
-    wl_limits_drop(m);
-    while ((j = m->jobs)) {
-        m->jobs = j->next;
+    wl_job *j;
+    while ((j = *list)) {
+        *list = j->next;
         wl_key_give(m->state, j->key);
         j->key = 0;
         wl_job_unref(j);
     }
+}
+
+static void drop_told(wl_main *m)
+{
+    wl_ping *p;
+    while ((p = pop_ping(m)))
+        p->let_go(p);
+    wl_limits_drop(m);
+    drop_jobs(m, &m->jobs);
+    drop_jobs(m, &m->works);
     wl_calls_drop(m);
     wl_jobs_drop_spare(m);
 }
@@ -69,14 +75,24 @@ void wl_main_end(lua_State *L) { end_main(wl_state_of(L)); }
 
 /* ---- what was told --------------------------------------------------------- */
 
-static wl_job *pop_job(wl_main *m)
+static wl_job *pop(wl_job **list, wl_job ***last)
 {
-    wl_job *j = m->jobs;
-    if (!(m->jobs = j->next))
-        m->last_job = &m->jobs;
+    wl_job *j = *list;
+    if (!(*list = j->next))
+        *last = list;
     j->listed = false;
     wl_job_gone(j);
     return j;
+}
+
+static wl_job *pop_job(wl_main *m) { return pop(&m->jobs, &m->last_job); }
+
+wl_job *wl_main_take_work(wl_main *m, uint32_t *key)
+{
+    if (!m->works)
+        return NULL;
+    *key = m->works->key;
+    return pop(&m->works, &m->last_work);
 }
 
 /* A key that Lua is told is free when it is told the next ones: until then it looks who
@@ -118,7 +134,7 @@ static bool tell_next(lua_State *L, wl_main *m)
 }
 
 /* What comes alone is one of these, see weir/mailbox.lua. */
-enum { NOTHING, A_CALL, A_FAILURE, A_PING };
+enum { NOTHING, A_CALL, A_FAILURE, A_PING, WORKS };
 
 /* An object is made first, because that may raise, or run a finaliser that is faster. */
 static int tell_failure(lua_State *L, wl_main *m)
@@ -150,6 +166,10 @@ static int tell_other(lua_State *L, wl_main *m)
 {
     if (m->pings)
         return tell_ping(L, m);
+    if (m->works) {
+        lua_pushnil(L);
+        return WORKS;
+    }
     return m->calls ? tell_call(L, m) : tell_failure(L, m);
 }
 

@@ -92,6 +92,7 @@ static int main_open(wl_state *s)
     pthread_mutex_init(&m->lock, NULL);
     m->number = atomic_fetch_add(&n_mains, 1);
     m->last_job = &m->jobs;
+    m->last_work = &m->works;
     m->last_due = &m->due;
     m->last_call = &m->calls;
     m->last_ping = &m->pings;
@@ -136,10 +137,11 @@ void wl_main_count(wl_main *m, int n)
 /* Takes a reference of j. */
 void wl_main_tell(wl_main *m, wl_job *j)
 {
+    wl_job ***last = j->is_work ? &m->last_work : &m->last_job;
     j->next = NULL;
     j->listed = true;
-    *m->last_job = j;
-    m->last_job = &j->next;
+    **last = j;
+    *last = &j->next;
 }
 
 void wl_main_tell_ping(wl_main *m, wl_ping *p)
@@ -151,7 +153,7 @@ void wl_main_tell_ping(wl_main *m, wl_ping *p)
 
 bool wl_main_has_told(const wl_main *m)
 {
-    return m->n_told || m->jobs || m->due || m->calls || m->pings;
+    return m->n_told || m->jobs || m->works || m->due || m->calls || m->pings;
 }
 
 bool wl_main_is_idle(lua_State *L)

@@ -69,7 +69,7 @@ void wl_job_settle(wl_job *j, int outcome)
     if (here && must_tell(j)) {
         wl_main_tell(j->main, j);
     } else {
-        if (here)
+        if (here && !j->listed) /* a work that was cancelled is told, and needs its key till then */
             wl_job_gone(j);
         wl_job_unref(j);
     }

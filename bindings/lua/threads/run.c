@@ -58,9 +58,18 @@ static void task_release(weir_task *task)
 
 /* ---- submitting ------------------------------------------------------------ */
 
+wl_job *wl_task_make(lua_State *L, wl_main *m, wl_pool *p)
+{
+    wl_job *j = wl_job_make(L, WL_TASK, m, p);
+    j->u.task.run = wl_thread_run;
+    j->u.task.done = task_done;
+    j->u.task.release = task_release;
+    return j;
+}
+
 /* pool f args... -> pool f args... future; NULL, with the error on top of that, when
  * they cannot cross */
-static wl_job *task_make(lua_State *L, wl_pool *p)
+static wl_job *make(lua_State *L, wl_pool *p)
 {
     wl_pack_options options = {.number = 1, .metatables = p->metatables};
     int             n = lua_gettop(L) - 1;
@@ -68,10 +77,7 @@ static wl_job *task_make(lua_State *L, wl_pool *p)
     wl_future      *f = wl_future_new(L);
     lua_pushvalue(L, lua_upvalueindex(WL_FUTURE));
     lua_setmetatable(L, -2);
-    wl_job *j = f->job = wl_job_make(L, WL_TASK, m, p);
-    j->u.task.run = wl_thread_run;
-    j->u.task.done = task_done;
-    j->u.task.release = task_release;
+    wl_job *j = f->job = wl_task_make(L, m, p);
     return wl_pack_into(L, 2, n, &options, &j->result, &j->call) == 0 ? j : NULL;
 }
 
@@ -82,14 +88,14 @@ static int job_new(lua_State *L)
     int rc = wl_main_open(L);
     if (rc != 0)
         return wl_push_refusal(L, rc);
-    if (task_make(L, wl_pool_check(L, 1)))
+    if (make(L, wl_pool_check(L, 1)))
         return 1;
     lua_pushboolean(L, false);
     lua_insert(L, -2);
     return 2;
 }
 
-static int submit(wl_job *j, weir_run_options *o)
+int wl_task_submit(wl_job *j, weir_run_options *o)
 {
     if (atomic_load(&j->main->closed) || j->submitted)
         return WEIR_ECLOSED;
@@ -121,7 +127,7 @@ static int submit_within(wl_job *j, weir_run_options *o, int64_t limit_ns)
     int rc = wl_limit_begin(j, limit_ns);
     if (rc != 0)
         return rc;
-    if ((rc = submit(j, o)) != 0)
+    if ((rc = wl_task_submit(j, o)) != 0)
         wl_deadline_remove(j);
     return rc;
 }
@@ -140,7 +146,7 @@ static int job_submit(lua_State *L)
         limit = wl_some_nanoseconds(lua_tonumber(L, 5));
     j->cancellable = lua_toboolean(L, 4);
     o.label = weir_label(luaL_optstring(L, 6, NULL));
-    int rc = limit < INT64_MAX ? submit_within(j, &o, limit) : submit(j, &o);
+    int rc = limit < INT64_MAX ? submit_within(j, &o, limit) : wl_task_submit(j, &o);
     if (rc != 0)
         return wl_push_refusal(L, rc);
     lua_pushboolean(L, true);
@@ -160,7 +166,7 @@ static int job_run(lua_State *L)
     int rc = wl_this(L)->main ? 0 : wl_main_open(L);
     if (rc != 0)
         return wl_push_refusal(L, rc);
-    wl_job          *j = task_make(L, *p ? *p : wl_pool_check(L, 1));
+    wl_job          *j = make(L, *p ? *p : wl_pool_check(L, 1));
     weir_run_options none = {0};
     if (!j) {
         lua_pushboolean(L, false);
@@ -168,7 +174,7 @@ static int job_run(lua_State *L)
         return 2;
     }
     bool behind = j->pool->waits && j->main->lined_up;
-    rc = behind ? WEIR_EFULL : submit(j, &none);
+    rc = behind ? WEIR_EFULL : wl_task_submit(j, &none);
     if (rc != 0)
         return wl_push_refusal(L, rc);
     lua_pushboolean(L, j->main->held);
@@ -209,7 +215,8 @@ static int job_post(lua_State *L)
     return 1;
 }
 
-/* pool -> the keys, as a list, of the futures that are over now because they are cancelled */
+/* pool -> the keys, as a list, of the futures that are over now because they are cancelled;
+ * works that are over now are told */
 static int cancel_all(lua_State *L)
 {
     wl_pool *p = wl_pool_check(L, 1);
@@ -219,6 +226,11 @@ static int cancel_all(lua_State *L)
     for (wl_job *j = m ? m->under_way : NULL; j; j = j->under_way) {
         if (j->pool != p || !wl_job_end(j, WEIR_ECANCELED, p->cancel_ns) || !j->key)
             continue;
+        if (j->is_work) {
+            wl_job_ref(j);
+            wl_main_tell(m, j);
+            continue;
+        }
         lua_pushinteger(L, (lua_Integer)j->key);
         lua_rawseti(L, -2, ++n);
     }

@@ -31,6 +31,7 @@
 local check = require "weir.check"
 local uv = require "luv"
 local weir = require "weir"
+local works = require "weir.work"
 
 local kinds = check.kinds
 local load = loadstring or load -- luacheck: ignore
@@ -66,29 +67,33 @@ end
 --- What new_work returns.
 -- @type work
 
+local FN, AFTER, POOL = works.FN, works.AFTER, works.POOL
+
 local work = {}
-work.__index = work
+local class = { __index = work }
 
 local function is_work(value)
-  return getmetatable(value) == work
+  return getmetatable(value) == class
 end
 
 local function fail(self, future, problem)
   local on_error = self.on_error or weir.report
   on_error(problem, future:traceback())
-  return self.after()
+  return self[AFTER]()
 end
 
 local function finish(self, future, ok, ...)
-  if ok then return self.after(...) end
+  if ok then return self[AFTER](...) end
   return fail(self, future, (...))
 end
 
+function class.finish(self, future) return finish(self, future, future:get()) end
+
 local function run(self, ...)
-  local pool, problem = self.pool or own_pool, nil
-  if not pool then pool, problem = luv_work.pool() end
-  if not pool then return nil, problem end
-  return pool:run(self.fn, ...)
+  local problem
+  if not self[POOL] then self[POOL], problem = luv_work.pool() end
+  if not self[POOL] then return nil, problem end
+  return self[POOL]:run(self[FN], ...)
 end
 
 -- Of an error of pool:run, whose argument 1 is the work's function. A method's arguments are
@@ -100,26 +105,30 @@ local function rename(where, problem)
   end)
 end
 
-local function queue(where, self, ok, future, problem)
-  if not ok then error(rename(where, future), 3) end
+local function settle(where, self, ok, future, problem)
+  if not ok then error(rename(where, future), 4) end
   if not future then return nil, problem end
-  future:on_settle(self.settled)
+  future:on_settle(function() return class.finish(self, future) end)
   return true
+end
+
+local function queue_slowly(where)
+  return function(self, ...)
+    if not is_work(self) then error(where .. ": argument 1 must be a work, got " .. type(self), 3) end
+    local queued, problem = settle(where, self, pcall(run, self, ...))
+    return queued, problem
+  end
 end
 
 --- Has a thread of the pool call the work's function.
 -- @param ... its arguments. Raises if one cannot cross
 -- @treturn ?boolean true, or nil if the pool refuses the work
 -- @treturn ?string then "full", "closed" or what the system refused
-function work:queue(...)
-  if not is_work(self) then error("queue: argument 1 must be a work, got " .. type(self), 2) end
-  local queued, problem = queue("queue", self, pcall(run, self, ...))
-  if queued then return true end -- alone, as with luv
-  return nil, problem
-end
+-- @function queue
+work.queue = works.queue(class, queue_slowly "queue")
 
-function work:__tostring()
-  return ("weir.luv_work: %s"):format(tostring(self.fn))
+function class:__tostring()
+  return ("weir.luv_work: %s"):format(tostring(self[FN]))
 end
 
 --- @section end
@@ -128,12 +137,8 @@ end
 -- @param self what new_work returned
 -- @param ... the arguments of the work's function
 -- @return as of work:queue
-function luv_work.queue_work(self, ...)
-  if not is_work(self) then error("queue_work: argument 1 must be a work, got " .. type(self), 2) end
-  local queued, problem = queue("queue_work", self, pcall(run, self, ...))
-  if queued then return true end
-  return nil, problem
-end
+-- @function queue_work
+luv_work.queue_work = works.queue(class, queue_slowly "queue_work")
 
 local options = {
   pool = { "a weir.pool", function(v) return type(v) == "userdata" and tostring(v):find "^weir.pool: " ~= nil end },
@@ -164,9 +169,8 @@ function luv_work.new_work(fn, after, given, ...)
   check.is(code, "new_work: argument 1", fn)
   check.is(kinds["function"], "new_work: argument 2 (after)", after)
   if given ~= nil then check.options(options, "new_work: options", given) end
-  local self = setmetatable({ fn = to_function(fn), after = after }, work)
-  if given then self.pool, self.on_error = given.pool, given.on_error end
-  function self.settled(future) return finish(self, future, future:get()) end
+  local self = setmetatable({ to_function(fn), after, own_pool }, class)
+  if given then self[POOL], self.on_error = given.pool or own_pool, given.on_error end
   return self
 end
 

@@ -103,6 +103,7 @@ local take = {
   end,
   function(_, future) mailbox.unhandled(future) end,
   function(_, ping) wake(ping) end,
+  function() mailbox.call_works() end, -- see weir/work.lua
 }
 
 local function count_holders()

@@ -289,6 +289,7 @@ function pool:cancel_all(...)
   check_self(self, "cancel_all", 1, ...)
   local keys = core.cancel_all(self)
   for i = 1, #keys do mailbox.cancelled(keys[i]) end
+  if mailbox.call_works then mailbox.call_works() end
 end
 
 local function start(self, f, ...)

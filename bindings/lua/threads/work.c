@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: ISC
+ *
+ * work.c: works: tasks without a future. When one is over, a function is called with what it
+ * returned. In Lua a work is a list, see weir/work.lua. One that is under way stands in the table
+ * `works` at its job's key. Whatever is rare goes to a function of Lua: a work that cannot be
+ * queued at once, and one that failed.
+ */
+#include "runtime/future.h"
+#include "runtime/job.h"
+#include "runtime/mailbox.h"
+#include "runtime/util.h"
+#include "codec/codec.h"
+#include "threads/threads.h"
+
+enum { FN = 1, AFTER, POOL }; /* of a work; as in weir/work.lua */
+
+/* Upvalues behind those of a method. */
+enum { ALL = WL_UPVALUES + 1, CLASS, SLOWLY, QUEUE_HAS = 3 }; /* of queue */
+enum { FAILED = ALL + 1, CALL_HAS = 2 };                      /* of call_works */
+
+/* n values -> function, which has them as its last upvalues */
+static int with_upvalues(lua_State *L, lua_CFunction fn, int n)
+{
+    lua_settop(L, n);
+    for (int i = 1; i <= WL_UPVALUES; i++) {
+        lua_pushvalue(L, lua_upvalueindex(i));
+        lua_insert(L, i);
+    }
+    lua_pushcclosure(L, fn, WL_UPVALUES + n);
+    return 1;
+}
+
+/* ---- queueing ------------------------------------------------------------- */
+
+/* Of the work at 1; NULL: it is none, or has none yet. */
+static wl_pool *pool_of(lua_State *L)
+{
+    wl_pool **p = NULL;
+    if (!lua_getmetatable(L, 1))
+        return NULL;
+    if (lua_rawequal(L, -1, lua_upvalueindex(CLASS))) {
+        lua_rawgeti(L, 1, POOL);
+        p = wl_is(L, -1, WL_POOL);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return p ? *p : NULL;
+}
+
+static void set_work(lua_State *L, uint32_t key)
+{
+    lua_rawseti(L, lua_upvalueindex(ALL), (wl_index)key);
+}
+
+static void get_work(lua_State *L, uint32_t key)
+{
+    lua_rawgeti(L, lua_upvalueindex(ALL), (wl_index)key);
+}
+
+/* Where no memory is left for the job, its key is lost: a number.
+ *
+ * work arguments... -> function arguments... */
+static wl_job *make(lua_State *L, wl_main *m, wl_pool *p)
+{
+    uint32_t key = wl_key_take(L, m->state);
+    lua_pushvalue(L, 1);
+    set_work(L, key);
+    wl_job *j = wl_task_make(L, m, p);
+    j->key = key;
+    j->is_work = j->watched = true;
+    lua_rawgeti(L, 1, FN);
+    lua_replace(L, 1);
+    return j;
+}
+
+/* function arguments... -> the same; whether it is under way */
+static bool pack_and_submit(lua_State *L, wl_job *j)
+{
+    wl_pack_options  options = {.number = 1, .metatables = j->pool->metatables};
+    weir_run_options none = {0};
+    if (wl_pack_into(L, 1, lua_gettop(L), &options, &j->result, &j->call) == 0)
+        return wl_task_submit(j, &none) == 0;
+    lua_pop(L, 1);
+    return false;
+}
+
+/* function arguments... -> work arguments... */
+static void unmake(lua_State *L, wl_job *j)
+{
+    get_work(L, j->key);
+    lua_replace(L, 1);
+    lua_pushnil(L);
+    set_work(L, j->key);
+    wl_key_give(j->main->state, j->key);
+}
+
+/* Where the state has a main that a loop watches, and the pool takes it. */
+static bool queue_at_once(lua_State *L)
+{
+    wl_main *m = wl_this(L)->main;
+    wl_pool *p = m && m->held && !wl_this(L)->restricted ? pool_of(L) : NULL;
+    if (!p || (p->waits && m->lined_up) || !lua_checkstack(L, LUA_MINSTACK))
+        return false;
+    wl_job *j = make(L, m, p);
+    bool    queued = pack_and_submit(L, j);
+    if (!queued)
+        unmake(L, j);
+    wl_job_unref(j);
+    return queued;
+}
+
+/* work arguments... -> true | as the slow way */
+static int queue(lua_State *L)
+{
+    if (queue_at_once(L)) {
+        lua_pushboolean(L, true);
+        return 1;
+    }
+    lua_pushvalue(L, lua_upvalueindex(SLOWLY));
+    lua_insert(L, 1);
+    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    return lua_gettop(L);
+}
+
+/* works class slow -> queue */
+static int make_queue(lua_State *L) { return with_upvalues(L, queue, QUEUE_HAS); }
+
+/* ---- coming back ------------------------------------------------------------ */
+
+static bool has_result(const wl_job *j)
+{
+    return atomic_load(&j->settled) && !j->ended && j->outcome == 0;
+}
+
+/* future work function result... -> ?; lets go of the job first, whose memory is warm */
+static void call_after(lua_State *L, wl_future *f, int n)
+{
+    wl_job *j = f->job;
+    f->job = NULL;
+    j->has_future = false;
+    wl_job_keep(j);
+    lua_call(L, n, 0);
+}
+
+/* future work ... -> ?; the function of Lua asks the future why */
+static void call_failed(lua_State *L, wl_future *f)
+{
+    lua_pushvalue(L, lua_upvalueindex(FAILED));
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 1);
+    lua_call(L, 2, 0);
+    wl_job *j = f->job;
+    f->job = NULL;
+    if (j)
+        wl_job_unref(j);
+}
+
+/* future work -> ? */
+static void end_work(lua_State *L, wl_future *f)
+{
+    lua_rawgeti(L, 2, AFTER);
+    int n = has_result(f->job) ? wl_unpack_plainly(L, f->job->result) : -1;
+    if (n >= 0)
+        call_after(L, f, n);
+    else
+        call_failed(L, f);
+}
+
+/* Raises what a function raises: then the others are still there. One future serves them all, so
+ * that an error of memory leaves no job behind.
+ *
+ * -> */
+static int call_works(lua_State *L)
+{
+    wl_state  *s = wl_this(L);
+    wl_future *f = wl_future_push(L);
+    uint32_t   key;
+    while (s->main && (f->job = wl_main_take_work(s->main, &key))) {
+        get_work(L, key);
+        lua_pushnil(L);
+        set_work(L, key);
+        end_work(L, f);
+        lua_settop(L, 1);
+    }
+    return 0;
+}
+
+/* works failed -> call_works */
+static int make_call_works(lua_State *L) { return with_upvalues(L, call_works, CALL_HAS); }
+
+/* module -> module */
+void wl_work_register(lua_State *L)
+{
+    wl_method(L, "queue", make_queue);
+    wl_method(L, "call_works", make_call_works);
+}

@@ -17,7 +17,7 @@ end
 
 -- How many allocations each needs at least, so that a sweep that fails none is noticed.
 local scenarios = {
-  open = 8, run = 3, task = 3, cancel = 3, call = 3, progress = 4, worker = 4, close = 1, close_async = 1,
+  open = 8, run = 3, task = 3, cancel = 3, call = 3, work = 3, progress = 4, worker = 4, close = 1, close_async = 1,
 }
 
 -- A worker that never reads; its mailbox is full from "x" on. A send waits in a coroutine

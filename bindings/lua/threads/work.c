@@ -132,57 +132,70 @@ static bool has_result(const wl_job *j)
     return atomic_load(&j->settled) && !j->ended && j->outcome == 0;
 }
 
-/* future work function result... -> ?; lets go of the job first, whose memory is warm */
-static void call_after(lua_State *L, wl_future *f, int n)
+static void let_go(wl_future *slot)
 {
-    wl_job *j = f->job;
-    f->job = NULL;
+    wl_job *j = slot->job;
+    slot->job = NULL;
+    if (!j)
+        return;
     j->has_future = false;
     wl_job_keep(j);
+}
+
+/* slot work function result... -> ?; lets go of the job first, whose memory is warm */
+static void call_after(lua_State *L, wl_future *slot, int n)
+{
+    let_go(slot);
     lua_call(L, n, 0);
 }
 
-/* future work ... -> ?; the function of Lua asks the future why */
-static void call_failed(lua_State *L, wl_future *f)
+/* slot work ... -> ?; the function of Lua asks the future why */
+static void call_failed(lua_State *L, wl_future *slot)
 {
     lua_pushvalue(L, lua_upvalueindex(FAILED));
     lua_pushvalue(L, 2);
-    lua_pushvalue(L, 1);
+    wl_future *f = wl_future_push(L);
+    f->job = slot->job;
+    slot->job = NULL;
     lua_call(L, 2, 0);
-    wl_job *j = f->job;
-    f->job = NULL;
-    if (j)
-        wl_job_unref(j);
 }
 
-/* future work -> ? */
-static void end_work(lua_State *L, wl_future *f)
+/* slot work -> ? */
+static void end_work(lua_State *L, wl_future *slot)
 {
     lua_rawgeti(L, 2, AFTER);
-    int n = has_result(f->job) ? wl_unpack_plainly(L, f->job->result) : -1;
+    int n = has_result(slot->job) ? wl_unpack_plainly(L, slot->job->result) : -1;
     if (n >= 0)
-        call_after(L, f, n);
+        call_after(L, slot, n);
     else
-        call_failed(L, f);
+        call_failed(L, slot);
 }
 
-/* Raises what a function raises: then the others are still there. One future serves them all, so
- * that an error of memory leaves no job behind.
+/* Calls the functions of all works that have come back. Raises what a function raises: then the
+ * others are still there, and one less than before, so that it can be called until it raises
+ * nothing. The slot is a future: it holds the job whose result is read, which may raise.
  *
- * -> */
+ * slot -> */
 static int call_works(lua_State *L)
 {
     wl_state  *s = wl_this(L);
-    wl_future *f = wl_future_push(L);
+    wl_future *slot = wl_check(L, 1, wl_future_class);
     uint32_t   key;
-    while (s->main && (f->job = wl_main_take_work(s->main, &key))) {
+    for (let_go(slot); s->main && (slot->job = wl_main_take_work(s->main, &key));) {
+        lua_settop(L, 1);
         get_work(L, key);
         lua_pushnil(L);
         set_work(L, key);
-        end_work(L, f);
-        lua_settop(L, 1);
+        end_work(L, slot);
     }
     return 0;
+}
+
+/* -> slot */
+static int make_slot(lua_State *L)
+{
+    wl_future_push(L);
+    return 1;
 }
 
 /* works failed -> call_works */
@@ -193,4 +206,5 @@ void wl_work_register(lua_State *L)
 {
     wl_method(L, "queue", make_queue);
     wl_method(L, "call_works", make_call_works);
+    wl_method(L, "slot", make_slot);
 }

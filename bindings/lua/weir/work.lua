@@ -17,13 +17,17 @@ local call_all = core.call_works(under_way, function(self, future)
   return getmetatable(self).finish(self, future)
 end)
 
+local spare -- for call_all; a function that turns the loop may call for more
+
 -- Calls the functions of all that have come back, in one crossing.
 function mailbox.call_works()
-  local ok, problem
+  local slot = spare or core.slot()
+  spare = nil
   repeat
-    ok, problem = pcall(call_all)
+    local ok, problem = pcall(call_all, slot)
     if not ok then mailbox.report(problem) end
   until ok
+  spare = slot
 end
 
 --- A function queue(work, ...) for works of the class. What cannot be queued at once, because it

@@ -15,6 +15,7 @@ local folder = assert(package.cpath:match "^(.-)/%?%.so")
 package.cpath = folder .. "/failing/?.so;" .. package.cpath
 local fail = assert(package.loadlib(folder .. "/failing/weir/core.so", "luaopen_weir_core_failing"))()
 local weir, worker = require "weir", require "weir.worker"
+local mailbox, works = require "weir.mailbox", require "weir.work"
 weir.on_unhandled(function() end)
 
 local pool = assert(weir.pool { threads = 1 })
@@ -31,6 +32,9 @@ file:write "local t = ... worker.message { t[1] + 1, ('x'):rep(300) } local n = 
 file:close()
 
 local function add(a, t) return a + t[1], { a } end
+
+local WORK = { finish = function() end }
+local queue_work = works.queue(WORK, function() return nil, "not enough memory" end)
 
 local function thrice(f, ...) -- may fail there, and is served again
   local ok, sum
@@ -82,6 +86,18 @@ local scenarios = {
     if not future then return nil, why end
     later.any = future
     return future:get()
+  end,
+  work = function() -- tasks without a future; no loop watches, so this turns
+    local ended
+    local work = { add, function(sum) ended = sum end, pool }
+    mailbox.is_held(true)
+    local ok, queued, why = pcall(queue_work, setmetatable(work, WORK), 1, { 2 })
+    while ok and queued and weir.loop.pending() > 0 do
+      if not pcall(weir.loop.turn, weir.loop.block, 60) then fail[where]() end
+    end
+    mailbox.is_held(false)
+    if not ok then error(queued, 0) end
+    return ended == 3, why or "not enough memory"
   end,
   progress = function(later)
     local handle = weir.progress(function(u) return u[1] + 1 end)

@@ -91,23 +91,8 @@ function future:cancel(timeout, ...)
   return cancelled
 end
 
-local settled, where -- by call for the two functions below: xpcall of 5.1 passes no arguments
-
-local function settle()
-  local waiter = settled
-  settled = nil
-  waiter.fn(waiter.future)
-end
-
-local function note(problem)
-  where = debug.traceback(check.text(problem), 2)
-  return problem
-end
-
 local function call(self)
-  settled, where = self, nil
-  local ok, problem = xpcall(settle, note)
-  if not ok then mailbox.report(problem, where) end
+  mailbox.protected(self.fn, self.future)
 end
 
 local RESUMES = { resume = call }

@@ -116,7 +116,8 @@ local function queue_slowly(where)
   return function(self, ...)
     if not is_work(self) then error(where .. ": argument 1 must be a work, got " .. type(self), 3) end
     local queued, problem = settle(where, self, pcall(run, self, ...))
-    return queued, problem
+    if queued then return true end -- alone, as with luv
+    return nil, problem
   end
 end
 

@@ -8,6 +8,7 @@
 -- it ends by itself after the last delivery.
 
 local core = require "weir.core"
+local check = require "weir.check"
 
 local mailbox = {}
 
@@ -260,6 +261,28 @@ function mailbox.forget(key, waiter)
     if found[i] == waiter then table.remove(found, i) end
   end
   if found == waiter or not found.loop and #found == 0 then waiting[key] = nil end
+end
+
+local called, given, where -- by mailbox.protected: xpcall of 5.1 passes no arguments
+
+local function enter()
+  local fn, argument = called, given
+  called, given = nil, nil
+  fn(argument)
+end
+
+local function note(problem)
+  where = debug.traceback(check.text(problem), 2)
+  return problem
+end
+
+-- Calls a function of the program from the loop; reports what it raises, with a traceback.
+-- Returns whether it raised nothing.
+function mailbox.protected(fn, argument)
+  called, given, where = fn, argument, nil
+  local ok, problem = xpcall(enter, note)
+  if not ok then mailbox.report(problem, where) end
+  return ok
 end
 
 return mailbox

@@ -23,10 +23,7 @@ local spare -- for call_all; a function that turns the loop may call for more
 function mailbox.call_works()
   local slot = spare or core.slot()
   spare = nil
-  repeat
-    local ok, problem = pcall(call_all, slot)
-    if not ok then mailbox.report(problem) end
-  until ok
+  repeat until mailbox.protected(call_all, slot)
   spare = slot
 end
 

@@ -12,13 +12,18 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 const char *const fault_names[FAULTS] = {"none",        "alloc",       "thread",
                                          "descriptor",  "read EINTR",  "read EAGAIN",
-                                         "write EINTR", "write EAGAIN"};
+                                         "write EINTR", "write EAGAIN",
+                                         "wait",        "file",        "write ENOSPC"};
 
 static _Atomic int  armed; /* enum fault */
 static _Atomic long countdown;
@@ -178,12 +183,118 @@ ssize_t __wrap_read(int fd, void *buffer, size_t size)
     return __real_read(fd, buffer, size);
 }
 
+static bool is_file(int fd)
+{
+    struct stat s;
+    return atomic_load(&armed) == FAULT_ENOSPC && fstat(fd, &s) == 0 && S_ISREG(s.st_mode);
+}
+
 ssize_t __wrap_write(int fd, const void *buffer, size_t size)
 {
     if (fails(FAULT_WRITE_EINTR))
         return refused(EINTR);
     if (fails(FAULT_WRITE_EAGAIN))
         return refused(EAGAIN);
+    if (is_file(fd) && fails(FAULT_ENOSPC))
+        return refused(ENOSPC);
     atomic_fetch_add(&writes, 1);
     return __real_write(fd, buffer, size);
+}
+
+/* ---- waits ------------------------------------------------------------------ */
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+int  __real_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock);
+int  __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock);
+int  __real_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
+                                   const struct timespec *until);
+int  __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
+                                   const struct timespec *until);
+
+/* Of futex, the operation that the core waits by. */
+static bool is_wait(long number, long what)
+{
+    enum { OPERATION = 127, WAIT_BITSET = 9 };
+    bool is_futex = false;
+#ifdef SYS_futex
+    is_futex |= number == SYS_futex;
+#endif
+#ifdef SYS_futex_time64
+    is_futex |= number == SYS_futex_time64;
+#endif
+    return is_futex && (what & OPERATION) == WAIT_BITSET;
+}
+
+long __wrap_syscall(long number, ...)
+{
+    long    a[6];
+    va_list list;
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(list, long);
+    va_end(list);
+    if (is_wait(number, a[1]) && fails(FAULT_WAIT))
+        return refused(EINTR);
+    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock)
+{
+    return fails(FAULT_WAIT) ? 0 : __real_pthread_cond_wait(cond, lock);
+}
+
+int __wrap_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
+                                  const struct timespec *until)
+{
+    return fails(FAULT_WAIT) ? 0 : __real_pthread_cond_timedwait(cond, lock, until);
+}
+
+/* ---- files and sockets -------------------------------------------------------- */
+
+int     __real_open(const char *path, int flags, ...);
+int     __wrap_open(const char *path, int flags, ...);
+int     __real_socket(int domain, int type, int protocol);
+int     __wrap_socket(int domain, int type, int protocol);
+int     __real_bind(int fd, const struct sockaddr *address, socklen_t size);
+int     __wrap_bind(int fd, const struct sockaddr *address, socklen_t size);
+int     __real_listen(int fd, int most);
+int     __wrap_listen(int fd, int most);
+int     __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int     __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+ssize_t __real_send(int fd, const void *buffer, size_t size, int flags);
+ssize_t __wrap_send(int fd, const void *buffer, size_t size, int flags);
+
+int __wrap_open(const char *path, int flags, ...)
+{
+    va_list list;
+    va_start(list, flags);
+    int mode = va_arg(list, int);
+    va_end(list);
+    return fails(FAULT_FILE) ? refused(EMFILE) : __real_open(path, flags, mode);
+}
+
+int __wrap_socket(int domain, int type, int protocol)
+{
+    return fails(FAULT_FILE) ? refused(EMFILE) : __real_socket(domain, type, protocol);
+}
+
+int __wrap_bind(int fd, const struct sockaddr *address, socklen_t size)
+{
+    return fails(FAULT_FILE) ? refused(ENOSPC) : __real_bind(fd, address, size);
+}
+
+int __wrap_listen(int fd, int most)
+{
+    return fails(FAULT_FILE) ? refused(ENOBUFS) : __real_listen(fd, most);
+}
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+    return fails(FAULT_FILE) ? refused(ECONNABORTED) : __real_accept4(fd, address, size, flags);
+}
+
+ssize_t __wrap_send(int fd, const void *buffer, size_t size, int flags)
+{
+    return fails(FAULT_FILE) ? refused(EPIPE) : __real_send(fd, buffer, size, flags);
 }

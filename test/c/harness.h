@@ -258,6 +258,9 @@ enum fault {
     FAULT_READ_EAGAIN,
     FAULT_WRITE_EINTR,
     FAULT_WRITE_EAGAIN,
+    FAULT_WAIT,   /* a futex or a condition variable ends early */
+    FAULT_FILE,   /* open, socket, bind, listen, accept4, send */
+    FAULT_ENOSPC, /* write to a file */
     FAULTS
 };
 

@@ -28,7 +28,7 @@ typedef struct {
     _Atomic unsigned     pushed; /* about how many, ever */
 } wi_stack;
 
-enum { WI_LOT = 64 };
+enum { WI_LOT = 64, WI_MANY_LOTS = 16 };
 
 #define WI_SHUT ((weir_link *)1)
 
@@ -56,6 +56,13 @@ static inline bool wi_stack_ends_lot(wi_stack *s)
     unsigned n = atomic_load_explicit(&s->pushed, memory_order_relaxed) + 1;
     atomic_store_explicit(&s->pushed, n, memory_order_relaxed);
     return n % WI_LOT == 0;
+}
+
+/* Whether the lot that has ended now is one of WI_MANY_LOTS. */
+static inline bool wi_stack_ends_many(const wi_stack *s)
+{
+    unsigned n = atomic_load_explicit(&((wi_stack *)(uintptr_t)s)->pushed, memory_order_relaxed);
+    return n / WI_LOT % WI_MANY_LOTS == 0;
 }
 
 /* What was there, newest first, chained by next. The one taker's alone. */

@@ -89,7 +89,7 @@ static void end_call(weir_delivery *d)
     wi_main_release(m);
 }
 
-static const struct weir_kind a_call = {begin_call, run_call, end_call, WI_CALLS};
+static const struct weir_kind a_call = {begin_call, run_call, end_call, WI_CALLS, NULL};
 
 /* ---- the caller's side -------------------------------------------------- */
 

@@ -103,16 +103,29 @@ static weir_link *first(weir_main *m)
     return e;
 }
 
+static inline void take_off_lists(weir_main *m, weir_link *e, enum wi_lane lane)
+{
+    wi_unlink(e);
+    m->given++;
+    if (lane == WI_CALLS)
+        wi_unlink(&wi_container(e, wi_call_links, link)->of_calls);
+    else if (lane == WI_OTHERS)
+        m->telling++;
+}
+
+static inline void has_come(weir_main *m, enum wi_lane lane)
+{
+    if (lane != WI_OTHERS)
+        return;
+    wi_main_own_came(m);
+    m->telling--;
+}
+
 /* Its callback may not close the main: the round raises depth. */
 static void give(weir_main *m, weir_link *e, weir_delivery *d)
 {
     const struct weir_kind *kind = e->kind;
-    wi_unlink(e);
-    m->given++;
-    if (kind->lane == WI_CALLS)
-        wi_unlink(&wi_container(e, wi_call_links, link)->of_calls);
-    else if (kind->lane == WI_OTHERS)
-        m->telling++;
+    take_off_lists(m, e, kind->lane);
     d->weir.kind = kind;
     kind->begin(e, d);
 }
@@ -123,10 +136,7 @@ static void finish(weir_main *m, weir_delivery *d)
     d->weir.kind = NULL;
     if (kind->end)
         kind->end(d);
-    if (kind->lane == WI_OTHERS) {
-        wi_main_own_came(m);
-        m->telling--;
-    }
+    has_come(m, kind->lane);
 }
 
 static void begin_round(weir_main *m, weir_delivery *d)
@@ -196,6 +206,13 @@ void weir_delivery_end(weir_delivery *d)
 
 static void deliver(weir_main *m, weir_link *e, weir_delivery *d)
 {
+    const struct weir_kind *kind = e->kind;
+    if (kind->deliver) {
+        take_off_lists(m, e, kind->lane);
+        kind->deliver(e, d);
+        has_come(m, kind->lane);
+        return;
+    }
     give(m, e, d);
     d->weir.kind->run(d);
     finish(m, d);

@@ -145,10 +145,10 @@ void wi_main_pay_some(weir_main *m, wi_debt debt)
 
 /* A poster that may owe something holds the main from before its push, because after it the
  * delivery may be over and the main closed. */
-bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt)
+bool wi_main_append_owing(weir_main *m, weir_link *e, bool ends_lot, wi_debt *debt)
 {
     wi_debt always = e->kind->lane == WI_OTHERS ? 0 : WI_OWES_URGENT;
-    if (wi_stack_ends_lot(&m->arrivals))
+    if (ends_lot)
         always |= WI_OWES_ORDER;
     for (;;) {
         weir_link *newest = wi_stack_newest(&m->arrivals);

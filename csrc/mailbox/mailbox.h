@@ -26,6 +26,8 @@ struct weir_kind {
     void (*run)(weir_delivery *d); /* the user's callback, which may be left out */
     void (*end)(weir_delivery *d); /* what is left to do then; NULL: nothing */
     enum wi_lane lane;
+    /* Does what those three do, for a dispatch; NULL: they are called. */
+    void (*deliver)(weir_link *e, weir_delivery *d);
 };
 
 typedef struct {
@@ -118,7 +120,17 @@ enum { WI_OWES_NEWS = 1, WI_OWES_URGENT = 2, WI_OWES_ORDER = 4 };
 bool wi_main_post(weir_main *m, weir_link *e);
 /* Its two halves, for a caller inside a pool's lock: fork must find a settled task
  * in the pool or in the mailbox, never between. Every append is paid. */
-bool               wi_main_append(weir_main *m, weir_link *e, wi_debt *debt);
+bool               wi_main_append_owing(weir_main *m, weir_link *e, bool ends_lot, wi_debt *debt);
+static inline bool wi_main_append(weir_main *m, weir_link *e, wi_debt *debt)
+{
+    bool       ends_lot = wi_stack_ends_lot(&m->arrivals);
+    weir_link *newest = wi_stack_newest(&m->arrivals);
+    bool       owes = !newest || newest == WI_SHUT || ends_lot || e->kind->lane != WI_OTHERS;
+    *debt = 0;
+    if (!owes && wi_stack_push_onto(&m->arrivals, newest, e))
+        return true;
+    return wi_main_append_owing(m, e, ends_lot, debt);
+}
 void               wi_main_pay_some(weir_main *m, wi_debt debt);
 static inline void wi_main_pay(weir_main *m, wi_debt debt)
 {

@@ -27,7 +27,7 @@ static void begin_notice(weir_link *e, weir_delivery *d)
 
 static void run_notice(weir_delivery *d) { d->notice->fn(d->notice, d->outcome); }
 
-static const struct weir_kind a_notice = {begin_notice, run_notice, NULL, WI_OTHERS};
+static const struct weir_kind a_notice = {begin_notice, run_notice, NULL, WI_OTHERS, NULL};
 
 int wi_notice_expect(weir_notice *notice, weir_main *main)
 {

@@ -90,14 +90,6 @@ bool wi_main_expect_first(weir_main *m)
     return true;
 }
 
-void wi_main_own_came(weir_main *m)
-{
-    if (m->closed)
-        wi_main_uncount(m, 1);
-    else
-        wi_main_count_own(m, -1);
-}
-
 /* The owner cannot lose the main under its feet unless it has closed it. */
 void wi_main_came(weir_main *m)
 {

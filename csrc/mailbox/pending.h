@@ -35,7 +35,13 @@ static inline bool wi_main_tells_busy(const weir_main *m)
 /* It came, or will never. May free the main. */
 void wi_main_came(weir_main *m);
 /* The same, of the lane of the others, while a round goes on: on_busy waits. The owner's thread. */
-void wi_main_own_came(weir_main *m);
+static inline void wi_main_own_came(weir_main *m)
+{
+    if (m->closed)
+        wi_main_uncount(m, 1);
+    else
+        wi_main_count_own(m, -1);
+}
 /* Calls on_busy when the pending count left or reached 0. The owner's thread. */
 void wi_main_look_busy(weir_main *m);
 /* The same, but in a later round, because no user code may run now. */

@@ -8,9 +8,6 @@
  */
 #include "mailbox/task.h"
 
-#include "base/at_fork.h"
-#include "mailbox/pending.h"
-
 static _Thread_local wi_task_place *current;
 
 wi_task_place *wi_task_current_in(wi_task_place *place)
@@ -67,8 +64,8 @@ static void record_delivery(const weir_task *t, int outcome)
 
 static void begin_done(weir_link *e, weir_delivery *d)
 {
-    static const struct weir_kind an_abandoned = {NULL, run_done, end_abandoned, WI_OTHERS};
-    static const struct weir_kind a_traced = {NULL, run_done, end_traced, WI_OTHERS};
+    static const struct weir_kind an_abandoned = {NULL, run_done, end_abandoned, WI_OTHERS, NULL};
+    static const struct weir_kind a_traced = {NULL, run_done, end_traced, WI_OTHERS, NULL};
     weir_task                    *t = wi_task_of(e);
     d->task = t;
     d->outcome = t->weir.outcome;
@@ -80,17 +77,33 @@ static void begin_done(weir_link *e, weir_delivery *d)
         wi_task_move(t, WEIR_TASK_IDLE); /* so *t may be gone from now on */
 }
 
-static const struct weir_kind a_task = {begin_done, run_done, NULL, WI_OTHERS};
-
-bool wi_task_aim(weir_task *t, weir_main *m)
+/* Begin, run and end. */
+static void tell_in_steps(weir_task *t, weir_delivery *d)
 {
-    t->weir.link.kind = &a_task;
-    t->weir.main = m;
-    t->weir.forks = wi_forks;
-    if (!m)
-        return true;
-    if (t->done)
-        return wi_main_expect(m);
+    d->weir.kind = &wi_a_task;
+    begin_done(&t->weir.link, d);
+    run_done(d);
+    if (d->weir.kind->end)
+        d->weir.kind->end(d);
+}
+
+/* The same, in the common case no more than the callback. */
+static void deliver_done(weir_link *e, weir_delivery *d)
+{
+    weir_task *t = wi_task_of(e);
+    if (wi_is_traced() & WI_RECORDED || wi_task_flags(t) & WI_ABANDONED) {
+        tell_in_steps(t, d);
+        return;
+    }
+    wi_task_move(t, WEIR_TASK_IDLE);
+    t->done(t);
+}
+
+const struct weir_kind wi_a_task = {begin_done, run_done, NULL, WI_OTHERS, deliver_done};
+
+bool wi_task_keep_main(weir_task *t)
+{
+    weir_main *m = t->weir.main;
     if (atomic_load(&m->closed))
         return false;
     wi_main_hold(m);
@@ -112,11 +125,7 @@ void wi_task_tell(weir_task *t)
 {
     weir_main    *m = t->weir.main;
     weir_delivery d;
-    d.weir.kind = &a_task;
-    begin_done(&t->weir.link, &d);
-    run_done(&d);
-    if (d.weir.kind->end)
-        d.weir.kind->end(&d);
+    tell_in_steps(t, &d);
     if (m)
         wi_main_came(m);
 }

@@ -16,8 +16,10 @@
  */
 #pragma once
 
+#include "base/at_fork.h"
 #include "base/record.h"
 #include "mailbox/mailbox.h"
+#include "mailbox/pending.h"
 #include "weir.h"
 
 #pragma GCC visibility push(hidden)
@@ -95,9 +97,20 @@ static inline bool wi_task_claim(weir_task *t, unsigned *was)
     return wi_task_claim_settled(t);
 }
 
+extern const struct weir_kind wi_a_task;
+
 /* Ties the task to the main its done is told on, and back. A task without done
  * only keeps the main's memory. False: the main is closed. */
-bool wi_task_aim(weir_task *t, weir_main *m);
+bool               wi_task_keep_main(weir_task *t);
+static inline bool wi_task_aim(weir_task *t, weir_main *m)
+{
+    t->weir.link.kind = &wi_a_task;
+    t->weir.main = m;
+    t->weir.forks = wi_forks;
+    if (!m)
+        return true;
+    return t->done ? wi_main_expect(m) : wi_task_keep_main(t);
+}
 void wi_task_unaim(weir_task *t);
 
 /* Runs done of a settled task here and ends its tie to the main. */

@@ -70,7 +70,7 @@ static void end_lend(weir_delivery *d)
 
 bool wi_pool_post_lend(weir_pool *p)
 {
-    static const struct weir_kind a_lend = {begin_lend, run_lend, end_lend, WI_LENDS};
+    static const struct weir_kind a_lend = {begin_lend, run_lend, end_lend, WI_LENDS, NULL};
     wi_lock(&p->lock);
     bool post = !p->lend_posted && p->state < WI_CLOSING;
     p->lend_posted |= post;

@@ -70,26 +70,10 @@ void wi_pool_unqueue_locked(weir_pool *p, weir_task *t)
     wi_pool_wake_space_locked(p);
 }
 
-weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w)
+void wi_pool_drop_deadline_locked(weir_pool *p, weir_task *t)
 {
-    if (p->paused || p->held)
-        return NULL;
-    weir_task *t = wi_queue_pick(&p->queue);
-    if (!t)
-        return NULL;
-    if (t->weir.deadline)
-        wi_heap_remove(&p->deadlines, t);
+    wi_heap_remove(&p->deadlines, t);
     t->weir.deadline = 0;
-    wi_task_unflag(t, WI_UNPARKED);
-    t->weir.worker = w;
-    if (p->opts.measure)
-        wi_note_time_locked(p, WEIR_QUEUE_TIME, t);
-    else
-        t->weir.since = wi_now_coarse();
-    wi_task_move(t, WEIR_TASK_RUNNING);
-    w->runs = t;
-    wi_pool_wake_space_locked(p);
-    return t;
 }
 
 /* ---- settling ----------------------------------------------------------- */

@@ -23,8 +23,26 @@ void wi_pool_tell_space_locked(weir_pool *p, int outcome);
 void wi_pool_enqueue_locked(weir_pool *p, weir_task *t);
 /* Takes a queued task out of the queue and its deadline off the heap. */
 void wi_pool_unqueue_locked(weir_pool *p, weir_task *t);
+void wi_pool_drop_deadline_locked(weir_pool *p, weir_task *t);
 /* The next task, which runs on w from now on; NULL: none, or not now. */
-weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w);
+static inline weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w)
+{
+    weir_task *t = p->paused || p->held ? NULL : wi_queue_pick(&p->queue);
+    if (!t)
+        return NULL;
+    if (t->weir.deadline)
+        wi_pool_drop_deadline_locked(p, t);
+    wi_task_unflag(t, WI_UNPARKED);
+    t->weir.worker = w;
+    if (p->opts.measure)
+        wi_note_time_locked(p, WEIR_QUEUE_TIME, t);
+    else
+        t->weir.since = wi_now_coarse();
+    wi_task_move(t, WEIR_TASK_RUNNING);
+    w->runs = t;
+    wi_pool_wake_space_locked(p);
+    return t;
+}
 
 /* The one place where a task settles: it goes to the outbox or to `settled`; one
  * without done is not ours any more. */
@@ -42,6 +60,14 @@ typedef enum {
 
 /* Ends a task that ran, and is off every list: settles, parks or requeues it. */
 wi_end wi_pool_end_task_locked(weir_pool *p, weir_task *t, int code);
+/* The same for one that has a done and returned 0, in a steady pool. */
+static inline void wi_pool_end_well_locked(weir_pool *p, weir_task *t)
+{
+    wi_queue_ended(&p->queue, t);
+    p->stats.ok++;
+    t->weir.outcome = 0;
+    wi_task_move(t, WEIR_TASK_SETTLED);
+}
 /* Puts a settled task that is to be told into the outbox, or to `settled`. */
 void wi_pool_list_settled_locked(weir_pool *p, weir_task *t);
 /* Makes room by settling the oldest of the lowest level not above priority. */

@@ -108,6 +108,7 @@ static weir_pool *make(const weir_pool_options *o, weir_main *main)
     p->main = main;
     p->serve = wi_worker_serve;
     p->lingers = wi_has_cpus();
+    p->plain = !o->measure && !o->queue_limit;
     wi_spawning_note(&p->commands);
     wi_nature_note(&p->nature);
     p->handles = p->refs = 1;

@@ -37,6 +37,7 @@ struct weir_pool {
     weir_link   registered;
     void *(*serve)(void *); /* the body of a thread, which has its worker */
     bool lingers;
+    bool plain; /* it measures nothing, and its queue has no limit */
 
     /* Written under lock, read by submitters without it: see staff.c. */
     _Atomic bool must_lock;

@@ -34,6 +34,8 @@ bool wi_queue_offer(wi_queue *q, weir_task *t, bool *ends_lot)
     return true;
 }
 
+bool wi_queue_ends_many(const wi_queue *q) { return wi_stack_ends_many(&q->inbox); }
+
 bool wi_queue_was_offered(const wi_queue *q) { return wi_stack_holds_some(&q->inbox); }
 
 /* From the newest on, each goes before those already taken in: FIFO again. */
@@ -118,7 +120,7 @@ static bool only_normal(const wi_queue *q)
     return wi_list_empty(&q->level[WEIR_HIGH]) && wi_list_empty(&q->level[WEIR_LOW]);
 }
 
-weir_task *wi_queue_pick(wi_queue *q)
+weir_task *wi_queue_pick_of_all(wi_queue *q)
 {
     take_in_if_out(q);
     if (only_normal(q))
@@ -138,7 +140,6 @@ unsigned wi_queue_running(const wi_queue *q)
 }
 
 void wi_queue_visit(wi_queue *q, const weir_task *t) { q->running[t->weir.priority]++; }
-void wi_queue_ended(wi_queue *q, const weir_task *t) { q->running[t->weir.priority]--; }
 
 weir_task *wi_queue_first(wi_queue *q)
 {

@@ -5,7 +5,7 @@
  * In front of the levels stands an inbox to which a submitter offers a normal task
  * without the pool's lock. All else needs that lock, and takes in what was offered
  * before that could matter, so under the lock the queue is whole. Nothing outside
- * queue.c looks into the struct.
+ * this room looks into the struct.
  */
 #pragma once
 
@@ -30,6 +30,8 @@ void wi_queue_init(wi_queue *q, const unsigned max_running[WEIR_LEVELS]);
 /* A normal task. Any thread, no lock. False: the inbox is shut, it stays the caller's.
  * *ends_lot: the caller is to take it in, if nobody else has the lock. See stack.h. */
 bool wi_queue_offer(wi_queue *q, weir_task *t, bool *ends_lot);
+/* After an offer that ended a lot: whether the caller is to wait for the lock to do that. */
+bool wi_queue_ends_many(const wi_queue *q);
 /* Whether something was offered that nobody has taken in: a look, no more. */
 bool wi_queue_was_offered(const wi_queue *q);
 /* From now on every offer is refused. */
@@ -47,8 +49,21 @@ void     wi_queue_remove(wi_queue *q, weir_task *t);
 bool     wi_queue_ready(wi_queue *q);
 unsigned wi_queue_running(const wi_queue *q);
 /* The next task, or NULL; it counts as running until wi_queue_ended. */
-weir_task *wi_queue_pick(wi_queue *q);
-void       wi_queue_ended(wi_queue *q, const weir_task *t);
+weir_task               *wi_queue_pick_of_all(wi_queue *q);
+static inline weir_task *wi_queue_pick(wi_queue *q)
+{
+    weir_link *e = q->level[WEIR_NORMAL].head.next;
+    bool       others = !wi_list_empty(&q->level[WEIR_HIGH]) || !wi_list_empty(&q->level[WEIR_LOW]);
+    if (others || q->max_running[WEIR_NORMAL] || e == &q->level[WEIR_NORMAL].head)
+        return wi_queue_pick_of_all(q);
+    wi_unlink(e);
+    q->n--, q->running[WEIR_NORMAL]++, q->picks++;
+    return wi_container(e, weir_task, weir.link);
+}
+static inline void wi_queue_ended(wi_queue *q, const weir_task *t)
+{
+    q->running[t->weir.priority]--;
+}
 /* A task that its submitter runs counts as running too. */
 void wi_queue_visit(wi_queue *q, const weir_task *t);
 /* The oldest of the highest level whatever the limits, or NULL: for emptying. */

@@ -162,10 +162,14 @@ static bool offer(weir_pool *p, weir_task *t, bool *ends_lot)
     return false;
 }
 
-/* Nobody need wait for the lot: whoever has the lock takes it in, or will be asked again. */
+/* Nobody need wait for the lot: whoever has the lock takes it in, or will be asked again. But
+ * that thread may have lost its CPU to this one, which then would go on to push what nobody
+ * takes in while it is warm: so after many lots this one waits, and hands the CPU back. */
 static void take_in_lot(weir_pool *p)
 {
-    if (!wi_trylock(&p->lock))
+    if (wi_queue_ends_many(&p->queue))
+        wi_lock(&p->lock);
+    else if (!wi_trylock(&p->lock))
         return;
     wi_queue_take_in(&p->queue);
     wi_pool_unlock(p);
@@ -235,7 +239,8 @@ static int run_held(weir_pool *p, weir_task *t, weir_main *m)
     return rc;
 }
 
-static int run(weir_pool *p, weir_task *t, const weir_run_options *o)
+__attribute__((always_inline)) static inline int run(weir_pool *p, weir_task *t,
+                                                     const weir_run_options *o)
 {
     weir_main *m = o->deliver_to;
     unsigned   was;

@@ -31,6 +31,16 @@ weir_worker *wi_pool_pop_idle_locked(weir_pool *p);
 void wi_pool_wake_idle_locked(weir_pool *p);
 /* Whether this worker is one too many, or the pool is closing. */
 bool wi_pool_must_leave_locked(weir_pool *p, weir_worker *w);
+/* Whether a worker of a plain pool may go on with the next task and think of nothing else: it
+ * need not leave, and nothing is to be told, woken, hired or ended. */
+static inline bool wi_pool_is_steady_locked(const weir_pool *p, const weir_worker *w)
+{
+    return p->state == WI_OPEN && !w->lost && !w->leaving &&
+           p->serving - p->leaving <= p->opts.threads_max && wi_list_empty(&p->settled) &&
+           wi_list_empty(&p->outbox) && wi_list_empty(&p->space_told) &&
+           !atomic_load(&((weir_pool *)(uintptr_t)p)->must_lock);
+}
+
 void wi_pool_sleep_relocks(weir_pool *p, weir_worker *w);
 /* Looks out for a task before it sleeps. False: that is not for this worker now. */
 bool wi_pool_linger_relocks(weir_pool *p, weir_worker *w);

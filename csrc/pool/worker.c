@@ -144,12 +144,55 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     return true;
 }
 
+/* Nothing follows t, which has settled and may be gone unless its done is to be told here. */
+__attribute__((noinline)) static void run_dry_unlocks(weir_pool *p, weir_task *t, own_delivery *d)
+{
+    wi_owed owed;
+    wi_pool_unlock_owing(p, &owed);
+    wi_probe(WEIR_TRACE_SETTLED, p->name, t, 0);
+    if (d->main)
+        wi_main_pay(d->main, d->debt);
+    wi_pool_pay(p, &owed);
+    if (d->tell)
+        wi_task_tell(t);
+}
+
+/* The common turn: t, which has a done and a main, ended well in a pool of which nothing else is
+ * to be thought. It does what settle_ours does then. False: nothing was done. */
+static bool settle_steadily(weir_worker *w, weir_task *t, weir_task **next)
+{
+    weir_pool   *p = w->pool;
+    own_delivery d = {0};
+    wi_lock(&p->lock);
+    if (!wi_pool_is_steady_locked(p, w)) {
+        wi_unlock(&p->lock);
+        return false;
+    }
+    w->runs = NULL;
+    wi_pool_end_well_locked(p, t);
+    deliver_own_locked(t, &d);
+    *next = d.tell ? NULL : wi_pool_pick_locked(p, w);
+    if (!*next)
+        return run_dry_unlocks(p, t, &d), true;
+    wi_unlock(&p->lock);
+    wi_probe(WEIR_TRACE_SETTLED, p->name, t, 0);
+    if (d.main)
+        wi_main_pay(d.main, d.debt);
+    return true;
+}
+
+static bool is_plain(const weir_worker *w, const weir_task *t, int code)
+{
+    return code == 0 && t->done && t->weir.main && w->pool->plain && !wi_is_traced();
+}
+
 static int turn(weir_worker *w, weir_task *t, int code, weir_task **next)
 {
     w->task = NULL;
     if (*w->spawning)
         wi_spawning_end_all();
-    if (settle_ours(w->pool, w, t, code, next)) {
+    bool settled = next && is_plain(w, t, code) && settle_steadily(w, t, next);
+    if (settled || settle_ours(w->pool, w, t, code, next)) {
         if (next && *next)
             begin_task(w, *next);
         return w->pool->forked ? WEIR_ECLOSED : 0;

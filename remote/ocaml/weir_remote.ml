@@ -129,10 +129,10 @@ let rec take_all t =
       protect (take t) item;
       take_all t
 
-let rec attend t =
+let rec serve_desk t =
   Raw.desk_wait t.desk;
   take_all t;
-  if locked t (fun () -> t.state) <> `Closed then attend t else Raw.desk_close t.desk
+  if locked t (fun () -> t.state) <> `Closed then serve_desk t else Raw.desk_close t.desk
 
 (* ---- farms ---- *)
 
@@ -164,7 +164,7 @@ let start options blocks on_event =
     | exception exn -> Event.sync (Event.send opened (Error exn))
     | t ->
         Event.sync (Event.send opened (Ok t));
-        attend t
+        serve_desk t
   in
   let thread = Thread.create body () in
   match Event.sync (Event.receive opened) with

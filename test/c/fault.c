@@ -20,10 +20,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-const char *const fault_names[FAULTS] = {"none",        "alloc",       "thread",
-                                         "descriptor",  "read EINTR",  "read EAGAIN",
-                                         "write EINTR", "write EAGAIN",
-                                         "wait",        "file",        "write ENOSPC"};
+const char *const fault_names[FAULTS] = {"none",       "alloc",       "thread",      "descriptor",
+                                         "read EINTR", "read EAGAIN", "write EINTR", "write EAGAIN",
+                                         "wait",       "file",        "write ENOSPC"};
 
 static _Atomic int  armed; /* enum fault */
 static _Atomic long countdown;

@@ -60,7 +60,7 @@ static void get_work(lua_State *L, uint32_t key)
 /* Where no memory is left for the job, its key is lost: a number.
  *
  * work arguments... -> function arguments... */
-static wl_job *make(lua_State *L, wl_main *m, wl_pool *p)
+static wl_job *make_job(lua_State *L, wl_main *m, wl_pool *p)
 {
     uint32_t key = wl_key_take(L, m->state);
     lua_pushvalue(L, 1);
@@ -101,7 +101,7 @@ static bool queue_at_once(lua_State *L)
     wl_pool *p = m && m->held && !wl_this(L)->restricted ? pool_of(L) : NULL;
     if (!p || (p->waits && m->lined_up) || !lua_checkstack(L, LUA_MINSTACK))
         return false;
-    wl_job *j = make(L, m, p);
+    wl_job *j = make_job(L, m, p);
     bool    queued = pack_and_submit(L, j);
     if (!queued)
         unmake(L, j);
@@ -132,7 +132,7 @@ static bool has_result(const wl_job *j)
     return atomic_load(&j->settled) && !j->ended && j->outcome == 0;
 }
 
-static void let_go(wl_future *slot)
+static void release_job(wl_future *slot)
 {
     wl_job *j = slot->job;
     slot->job = NULL;
@@ -145,7 +145,7 @@ static void let_go(wl_future *slot)
 /* slot work function result... -> ?; lets go of the job first, whose memory is warm */
 static void call_after(lua_State *L, wl_future *slot, int n)
 {
-    let_go(slot);
+    release_job(slot);
     lua_call(L, n, 0);
 }
 
@@ -181,7 +181,7 @@ static int call_works(lua_State *L)
     wl_state  *s = wl_this(L);
     wl_future *slot = wl_check(L, 1, wl_future_class);
     uint32_t   key;
-    for (let_go(slot); s->main && (slot->job = wl_main_take_work(s->main, &key));) {
+    for (release_job(slot); s->main && (slot->job = wl_main_take_work(s->main, &key));) {
         lua_settop(L, 1);
         get_work(L, key);
         lua_pushnil(L);

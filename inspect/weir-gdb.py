@@ -13,6 +13,7 @@
 # a list may be caught in the middle of a change. It needs the debugging information of the core
 # (gcc -g). A process may contain several copies of the core, such as a library's and a Lua
 # module's: each is shown.
+import contextlib
 import time
 
 import gdb
@@ -386,6 +387,17 @@ def show_waits(core):
         print("no way out, unless a wait has a limit: threads %s wait for each other" % ", ".join(map(str, numbers)))
 
 
+@contextlib.contextmanager
+def c_language():
+    """A thread that sleeps in a system call stands in assembler, where gdb names no struct."""
+    before = gdb.parameter("language")
+    gdb.execute("set language c", to_string=True)
+    try:
+        yield
+    finally:
+        gdb.execute("set language " + before, to_string=True)
+
+
 class Command(gdb.Command):
     """Shows what weir does in this process. Without an argument: pools, tasks, mains and waits."""
 
@@ -396,9 +408,10 @@ class Command(gdb.Command):
     def invoke(self, argument, from_tty):
         if argument:
             raise gdb.GdbError("weir: '%s' is none of pools, tasks, mains, waits" % argument)
-        for core in cores():
-            for show in self.shows:
-                show(core)
+        with c_language():
+            for core in cores():
+                for show in self.shows:
+                    show(core)
 
 
 Command("weir", show_pools, show_tasks, show_mains, show_waits, prefix=True)

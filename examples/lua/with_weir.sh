@@ -25,7 +25,7 @@ if [ ! "$out/weir/core.so" -nt "$newest" ]; then
   trap 'rm -rf "$objects"' EXIT
   # shellcheck disable=SC2016 # expands in the inner shell
   (cd "$root" && find csrc bindings/lua -name '*.c' -print0 | xargs -0 -n 1 -P "$(nproc)" sh -c '
-    "${CC:-gcc}" -std=gnu11 -O2 -fPIC -DWEIR_PRIVATE -Icsrc -Ibindings/lua "-I$1" -c "$2" \
+    "${CC:-gcc}" -std=gnu11 -O2 -g -fPIC -DWEIR_PRIVATE -Icsrc -Ibindings/lua "-I$1" -c "$2" \
       -o "$0/$(echo "$2" | tr / -).o"' "$objects" "$headers")
   "${CC:-gcc}" -shared -o "$out/weir/lus/core.so" "$objects"/bindings-lua-{lus-*,runtime-util.c}.o -lpthread -ldl
   rm "$objects"/bindings-lua-lus-*.o

@@ -931,7 +931,9 @@ enum {
     WEIR_TRACE_ANSWERED,  /* ... and returns; its code */
     WEIR_TRACE_CALLED,    /* on the main's thread: the call's fn begins */
     WEIR_TRACE_RETURNED,  /* ... and that delivery has ended */
-    WEIR_TRACE_TURNED     /* a loop turned to its main, which it had to since `value` us */
+    WEIR_TRACE_TURNED,    /* a loop turned to its main, which it had to since `value` us */
+    WEIR_TRACE_BEGAN,     /* weir_trace_begin, with its label */
+    WEIR_TRACE_ENDED      /* ... and weir_trace_end */
 };
 
 /* One event. Its texts are labels: they stay for good. */
@@ -979,9 +981,16 @@ WEIR_API void weir_trace_stop(void);
  * WEIR_EAGAIN, WEIR_ENOMEM. Any thread. A child of fork writes nothing to it.
  *
  * The environment variable WEIR_TRACE has the same done for a program as it is, from its first
- * pool or main until its exit: WEIR_TRACE=FILE PROGRAM. %p in FILE becomes the process's
- * number, for a program that starts others. */
+ * pool, main or weir_trace_begin until its exit: WEIR_TRACE=FILE PROGRAM. %p in FILE becomes
+ * the process's number, for a program that starts others. */
 WEIR_API int weir_trace_file(const char *path);
+
+/* Around what the program does itself, so that a trace shows it on the track of the calling
+ * thread: what a loop does between its turns, or a step of a task. They nest. While nothing is
+ * recorded they cost a few loads; otherwise weir keeps one copy of each label (weir_label).
+ * Any thread. Partners. */
+WEIR_API void weir_trace_begin(const char *label);
+WEIR_API void weir_trace_end(void);
 
 #ifdef __cplusplus
 }

@@ -3,7 +3,8 @@
  * perfetto.c: what each record becomes in Perfetto's format.
  *
  *   track                  on it
- *   a thread's             slices: tasks, dones, calls, what blocks; submits are instants
+ *   a thread's             slices: tasks, dones, calls, what blocks, the program's own steps;
+ *                          submits are instants
  *   the loop of a thread   a slice for each time in which it had to turn and did not
  *   of a pool              two counters: queued, running
  *
@@ -59,7 +60,7 @@ enum {
 enum { SLICE_BEGIN = 1, SLICE_END = 2, INSTANT = 3, COUNTER = 4 };
 enum { PROCESS_TRACK = 1, LOST_TRACK };
 
-typedef enum { A_TASK, A_DONE, A_CALL, A_BLOCK, AN_ASKING } slice;
+typedef enum { A_TASK, A_DONE, A_CALL, A_BLOCK, AN_ASKING, A_STEP } slice;
 
 struct wi_perfetto_thread {
     unsigned long tid;
@@ -250,11 +251,12 @@ static thread *thread_of(wi_perfetto *f, const weir_record *r)
 
 static void begin_slice(wi_perfetto *f, thread *t, const weir_record *r, slice kind)
 {
-    static const char *const verbs[] = {"", "done", "call", "wait for", "run_in_main"};
+    static const char *const verbs[] = {"", "done", "call", "wait for", "run_in_main", ""};
     if (t->depth == DEEP)
         return;
     opened_event e = open_event(f, t->last, SLICE_BEGIN, t->track);
-    name_event(f, kind == A_BLOCK && !r->label ? "blocking" : verbs[kind], r, "task");
+    name_event(f, kind == A_BLOCK && !r->label ? "blocking" : verbs[kind], r,
+               kind == A_STEP ? "step" : "task");
     if (kind != A_BLOCK && r->task)
         wi_proto_fixed(&f->out, kind == A_DONE || kind == A_CALL ? EVENT_LAST_FLOW : EVENT_FLOW,
                        r->task);
@@ -349,6 +351,8 @@ void wi_perfetto_put(wi_perfetto *f, const weir_record *r)
     case WEIR_TRACE_ASKED: begin_slice(f, t, r, AN_ASKING); break;
     case WEIR_TRACE_ANSWERED: end_slice(f, t, AN_ASKING, r); break;
     case WEIR_TRACE_TURNED: turned(f, t, r); break;
+    case WEIR_TRACE_BEGAN: begin_slice(f, t, r, A_STEP); break;
+    case WEIR_TRACE_ENDED: end_slice(f, t, A_STEP, r); break;
     }
 }
 

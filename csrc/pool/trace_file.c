@@ -10,6 +10,7 @@
 
 #include "base/background.h"
 #include "base/perfetto.h"
+#include "base/record.h"
 #include "mailbox/lag.h"
 #include "mailbox/pending.h"
 #include "pool/pool.h"
@@ -174,3 +175,14 @@ void wi_trace_as_asked(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, begin_as_asked);
 }
+
+/* ---- what the program does itself ---------------------------------------- */
+
+void weir_trace_begin(const char *label)
+{
+    wi_trace_as_asked();
+    if (wi_is_traced() & WI_RECORDED)
+        wi_record(WEIR_TRACE_BEGAN, NULL, &(wi_name){.label = weir_label(label)}, 0);
+}
+
+void weir_trace_end(void) { wi_record_if(WEIR_TRACE_ENDED, NULL, NULL, 0); }

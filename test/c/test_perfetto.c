@@ -286,6 +286,50 @@ TEST(a_task_that_is_stuck_is_an_open_slice_of_its_name)
     rig_close(&r);
 }
 
+static int run_has_steps(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    weir_trace_begin("left open"); /* the task's end ends it */
+    return 0;
+}
+
+TEST(what_a_program_does_itself_is_a_slice_on_its_threads_track)
+{
+    rig      r;
+    probe    t = {.task = {.run = run_has_steps, .done = probe_done}};
+    char     search[] = "search";
+    uint64_t outer, inner, unnamed, open_at;
+    weir_trace_begin("nobody records it");
+    weir_trace_end();
+    fresh_path();
+    expect_eq(weir_trace_file(path), 0);
+    expect(rig_open(&r, 1));
+    weir_trace_end(); /* without a begin */
+    weir_trace_begin("request");
+    weir_trace_begin(search);
+    search[0] = 'S'; /* the label was copied */
+    weir_trace_end();
+    weir_trace_begin(NULL);
+    weir_trace_end();
+    weir_trace_end();
+    run_labelled(&r, &t, "import");
+    while (t.dones == 0)
+        weir_main_wait(r.m, -1);
+    rig_close(&r);
+    expect_eq(weir_trace_file(NULL), 0);
+    load(&file, path);
+    bytes request = event_of(&file, 1, "request", 0, &outer);
+    event_of(&file, 1, "search", 0, &inner);
+    event_of(&file, 1, "step", 0, &unnamed);
+    bytes left = event_of(&file, 1, "left open", 0, &open_at);
+    expect(outer <= inner && inner <= unnamed);
+    expect(says(file.name[get(left, 11).number], "weir/0"));
+    expect_op(get(request, 11).number, !=, get(left, 11).number);
+    expect_all_closed(&file);
+    unload(&file);
+    unlink(path);
+}
+
 /* It has nothing to deliver, and does not turn for a while. */
 TEST(a_loop_that_froze_has_a_slice_that_says_for_how_long)
 {
@@ -421,6 +465,7 @@ TEST(the_variable_traces_a_program_as_it_is)
 SUITE(perfetto, the_variable_traces_a_program_as_it_is,
       a_file_has_every_task_with_its_flow_on_named_tracks,
       a_task_that_is_stuck_is_an_open_slice_of_its_name,
+      what_a_program_does_itself_is_a_slice_on_its_threads_track,
       a_loop_that_froze_has_a_slice_that_says_for_how_long,
       a_file_that_cannot_be_written_is_refused,
       a_file_that_was_refused_something_leaves_nothing_behind,

@@ -293,7 +293,7 @@ static void reads_on(void *label)
         last = !reads;
         n = weir_trace_read(some, 64);
         for (size_t i = 0; i < n; i++) {
-            expect_op(some[i].event, <=, WEIR_TRACE_TURNED);
+            expect_op(some[i].event, <=, WEIR_TRACE_ENDED);
             expect((some[i].label == label) == (some[i].task != 0));
         }
         n_read += n;

@@ -67,6 +67,20 @@ static void replace_ring(noted *r, size_t n)
     free(old);
 }
 
+/* label -> unit */
+value weir_ml_trace_begin(value label)
+{
+    weir_trace_begin(String_val(label));
+    return Val_unit;
+}
+
+/* unit -> unit */
+value weir_ml_trace_end(value unit)
+{
+    weir_trace_end();
+    return unit;
+}
+
 /* capacity -> bool: false when out of memory */
 value weir_ml_trace_start(value n)
 {

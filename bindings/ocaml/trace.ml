@@ -42,6 +42,12 @@ let take () =
   in
   next [] (Raw.trace_kept ()) (* at most those kept now, because new ones may come faster *)
 
+(* Slices *)
+
+let slice label f =
+  Raw.trace_begin label;
+  Fun.protect ~finally:Raw.trace_end f
+
 (* Steps *)
 
 type step = { pool : string; thread : int; label : string; begins : bool }

@@ -42,6 +42,17 @@ val take : unit -> t list
 val missed : unit -> int
 (** How many events since {!start} were overwritten by newer ones before a {!take}. *)
 
+(** {1 In a file}
+
+    [WEIR_TRACE=FILE program] writes a trace of the program, without a change, in the format that
+    {{:https://ui.perfetto.dev} Perfetto} opens. *)
+
+val slice : string -> (unit -> 'a) -> 'a
+(** [slice label f] is [f ()]. Such a file shows it on the track of this thread: what a loop does
+    itself, or a part of a task. [label] names a kind of work (["search"]), not one piece of it,
+    because each text is kept for good. If [f] returns a promise, what comes later is not in the
+    slice. *)
+
 (** {1 At once} *)
 
 type step = {

@@ -65,7 +65,9 @@ int main(int argc, char **argv)
         weir_main_wait(m, -1);
     if (stuck)
         run(p, &import, "import", m);
+    weir_trace_begin("look");
     look(p, stuck);
+    weir_trace_end();
     if (!stuck)
         waits_for_input(NULL, NULL);
     while (weir_main_pending(m))

@@ -13,8 +13,10 @@ local function wait() io.read() end
 assert(pool:task { label = "quick" }:run(function() end):get())
 local import = stuck and pool:task { label = "import" }:run(wait)
 while (pool:stats().oldest_running > 0) ~= stuck do weir.sleep(0.001) end
-print(("snapshot: %d running"):format(pool:stats().running))
-for _, task in ipairs(pool:running()) do print(("snapshot: %s on %d"):format(task.label, task.thread)) end
+weir.slice("look", function()
+  print(("snapshot: %d running"):format(pool:stats().running))
+  for _, task in ipairs(pool:running()) do print(("snapshot: %s on %d"):format(task.label, task.thread)) end
+end)
 print "ready"
 io.stdout:flush()
 if stuck then assert(import:get()) else wait() end

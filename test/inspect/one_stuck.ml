@@ -20,7 +20,7 @@ let () =
   Weir.Watch.start ~task:2. ~loop:20. ();
   Weir.Future.await (Weir.Pool.run ~label:"quick" pool ignore);
   let import = if stuck then Some (Weir.Pool.run ~label:"import" pool wait) else None in
-  look pool ~stuck;
+  Weir.Trace.slice "look" (fun () -> look pool ~stuck);
   if not stuck then wait ();
   Option.iter Weir.Future.await import;
   Weir.Watch.stop ();

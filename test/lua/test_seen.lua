@@ -182,19 +182,32 @@ describe("the watcher", function()
   end)
 end)
 
+describe("weir.slice", function()
+  it("calls the function, and lets errors pass", function()
+    assert.are.same({ 3, nil, 4 }, { weir.slice("sum", function(a, b) return a + b, nil, 4 end, 1, 2) })
+    local problem = {}
+    local ok, raised = pcall(weir.slice, "fails", error, problem)
+    assert.is_false(ok)
+    assert.are.equal(problem, raised)
+    assert.has_error(function() weir.slice(1, print) end, "weir.slice: argument 1 must be a string, got 1")
+    assert.has_error(function() weir.slice "label" end)
+  end)
+end)
+
 describe("WEIR_TRACE", function()
   it("writes what a program does to a file", function()
     local file = os.tmpname()
     local output = program.run([[
       local pool = assert(weir.pool { threads = 1, name = "db" })
       assert(pool:task { label = "import" }:run(function() end):get())
+      weir.slice("search", function() end)
       pool:close()]], false, "WEIR_TRACE=" .. file)
     assert.are.equal("exit 0\n", output)
     local trace = assert(io.open(file, "rb"))
     local bytes = trace:read "*a"
     trace:close()
     os.remove(file)
-    for _, text in ipairs { "submit import", "done import", "db/0" } do
+    for _, text in ipairs { "submit import", "done import", "db/0", "search" } do
       assert.is_truthy(bytes:find(text, 1, true), text .. " in " .. #bytes .. " bytes")
     end
   end)

@@ -155,7 +155,7 @@ describe("what states share", function()
       core.mutex_lock(mutex, owner, 0)
       package.loaded["out.gift"] = gift
       pledge("load", "fs")
-      local calls = { { core.metrics }, { core.watcher, 1 }, { core.shared_get, "worker escape" },
+      local calls = { { core.metrics }, { core.watcher, 1 }, { core.slice, "label", print }, { core.shared_get, "worker escape" },
         { core.shared_version, "worker escape" },
         { core.shared_set, "worker escape", { gift } }, { core.shared_add, "worker escape", 1 }, { core.mutex_new, 1 },
         { core.mutex_lock, mutex, owner, 0 }, { core.mutex_trylock, mutex, owner }, { core.mutex_holder, mutex },
@@ -169,9 +169,9 @@ describe("what states share", function()
       worker.message(core.mutex_unlock(mutex, owner)) -- what it held it can give back]]
     assert.are.equal("kept", require("weir").shared.get "worker escape")
     require("weir").shared.set("worker escape", nil)
-    assert.are.equal(24, #list)
-    for i = 1, 23 do assert.are.equal('permission "all" denied', list[i], i) end
-    assert.is_true(list[24])
+    assert.are.equal(25, #list)
+    for i = 1, 24 do assert.are.equal('permission "all" denied', list[i], i) end
+    assert.is_true(list[25])
   end)
 
   it("carries no module's name out of a worker", function()

@@ -47,6 +47,12 @@ let printed () =
   check_int "every field" (Obj.size (Obj.repr s)) (List.length fields);
   check_int "by its name" 1 (List.assoc "submitted" fields)
 
+(* Slices *)
+
+let slices () =
+  check_int "its value" 3 (Trace.slice "sum" (fun () -> 3));
+  Alcotest.check_raises "its exception" Own (fun () -> Trace.slice "fails" (fun () -> raise Own))
+
 (* Steps *)
 
 let steps () =
@@ -329,6 +335,7 @@ let () =
         [
           test "notes every event once" traced;
           test "calls a function at each step" steps;
+          test "shows what the program does itself" slices;
           test "keeps the newest" bounded;
           test "forgets when it starts again, and stops" restarted;
           test "refuses a size out of range" bad_capacity;

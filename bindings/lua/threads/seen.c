@@ -255,6 +255,18 @@ static int sighting(lua_State *L)
     return 1;
 }
 
+/* The program's own, in a trace. What f raises passes.
+ *
+ * label f args... -> what f returns */
+static int slice(lua_State *L)
+{
+    wl_need_unrestricted(L, "weir.slice"); /* labels stay */
+    weir_trace_begin(luaL_checkstring(L, 1));
+    int rc = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+    weir_trace_end();
+    return rc != 0 ? lua_error(L) : lua_gettop(L) - 1;
+}
+
 /* module -> module */
 void wl_seen_register(lua_State *L)
 {
@@ -263,4 +275,5 @@ void wl_seen_register(lua_State *L)
     wl_method(L, "percentile", pool_percentile);
     wl_method(L, "watcher", watcher);
     wl_method(L, "sighting", sighting);
+    wl_method(L, "slice", slice);
 }

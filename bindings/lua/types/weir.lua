@@ -108,6 +108,11 @@ function weir.note_failure(problem) end
 ---@field loop? number seconds
 ---@field log? fun(text: string)
 
+---@param label string
+---@param f fun(...): ...
+---@return any ...
+function weir.slice(label, f, ...) end
+
 ---@param given? weir.watch.options
 ---@return boolean? watched
 ---@return string? why

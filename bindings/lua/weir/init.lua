@@ -200,6 +200,18 @@ function weir.note_failure(problem)
   return core.note_failure(problem)
 end
 
+--- Calls f(...), and shows it in a trace (WEIR_TRACE) on the track of this thread: what a loop does
+-- itself, or a part of a task.
+-- @tparam string label a kind of work ("search"), not one piece of it: each text is kept for good
+-- @tparam function f must not suspend
+-- @param ... its arguments
+-- @return what f returns; an error of f passes
+function weir.slice(label, f, ...)
+  check.is(check.kinds.string, "weir.slice: argument 1", label)
+  check.is(is_function, "weir.slice: argument 2", f)
+  return core.slice(label, f, ...)
+end
+
 local watch_options = { task = check.kinds.limit, loop = check.kinds.limit, log = is_function }
 
 local function take_sightings(log)

@@ -26,7 +26,7 @@ function finder.on_loop(path)
   return {
     find = function(text)
       copas.pause() -- fair to the loop: it runs between two searches
-      return store.search(db, text)
+      return weir.slice("search", store.search, db, text)
     end,
     close = function() closed(db) end,
   }
@@ -37,7 +37,7 @@ function finder.in_pool(path, threads)
     name = "packages", threads = threads, queue_limit = 1000, init = opened, args = { path }, at_exit = closed,
   }
   if not pool then error(problem, 0) end
-  local patient = pool:task { timeout = 30 }
+  local patient = pool:task { timeout = 30, label = "search" }
   local function result(ok, total, first)
     if ok then return total, first end
     return nil, total

@@ -23,7 +23,8 @@ let on_loop store =
   let* reader = Lwt.wrap (opened store) in
   (* Fair to the loop: it runs between two rounds of searches. Without the pause, one
      client that always has its next request ready could keep the loop to itself. *)
-  let find text = Lwt.map (fun () -> reader.search text) (Lwt.pause ()) in
+  let search text () = Weir.Trace.slice "search" (fun () -> reader.search text) in
+  let find text = Lwt.map (search text) (Lwt.pause ()) in
   Lwt.return { find; close = (fun () -> Lwt.wrap (fun () -> closed reader)) }
 
 let in_pool store ~threads =
@@ -32,6 +33,7 @@ let in_pool store ~threads =
       ~at_exit:closed ()
   in
   let find text =
-    Weir_lwt.run pool ~timeout:30. (fun (reader : Store.reader) -> reader.search text)
+    Weir_lwt.run pool ~timeout:30. ~label:"search" (fun (reader : Store.reader) ->
+        reader.search text)
   in
   Lwt.return { find; close = (fun () -> Weir_lwt.close ~mode:`Drain pool) }

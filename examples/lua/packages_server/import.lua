@@ -33,7 +33,7 @@ return function(path, names)
     name = "import", threads = 1, init = store.open_writer, args = { path }, at_exit = store.close,
   }
   if not pool then error(problem, 0) end
-  local ok, why = pool:run(fill, names):get()
+  local ok, why = pool:task({ label = "import" }):run(fill, names):get()
   if on_terminal then io.stderr:write "\n" end
   assert(pool:close())
   if not ok then error(why, 0) end

@@ -31,7 +31,7 @@ let run (store : Store.t) ~lists =
       ()
   in
   Lwt.finalize
-    (fun () -> Weir_lwt.run pool (fill lists))
+    (fun () -> Weir_lwt.run ~label:"import" pool (fill lists))
     (fun () ->
       let* () = if on_terminal then Lwt_io.eprintl "" else Lwt.return_unit in
       Weir_lwt.close pool)

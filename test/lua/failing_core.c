@@ -3,11 +3,13 @@
  * failing_core.c: weir.core with allocations that can be made to fail, for test_memory.lua.
  *
  * Linked with the binding and the core into a module of its own, with --wrap for malloc,
- * calloc, realloc and free: it counts what all of these hold, and fails every allocation
- * of one thread, or of all, after the n-th. The Lua state's own fail alike. It also
+ * calloc, realloc and free: it counts what all of these hold, and refuses so many requests
+ * after the n-th: allocations of one thread, of all, of this Lua state, of the states that were
+ * told so; threads; descriptors. It also
  * forks and holds a thread inside a call to the system, for test_fork.lua, and looks at files
  * as C does, for test_stream.lua.
  */
+#include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
@@ -31,24 +33,37 @@ void *__wrap_malloc(size_t);
 void *__wrap_calloc(size_t, size_t);
 void *__wrap_realloc(void *, size_t);
 void  __wrap_free(void *);
+void *__real_aligned_alloc(size_t, size_t);
+void *__wrap_aligned_alloc(size_t, size_t);
+char *__wrap_strdup(const char *);
 
-/* How many are left before all fail; negative: none fails. */
-static _Thread_local long own = -1;
-static _Atomic long       everywhere = -1;
-static long               lua = -1; /* the one state's that was told to fail */
+/* After `left` requests `row` of them are refused; negative: none is, and all are. */
+typedef struct {
+    _Atomic long left, row;
+} fault;
 
-static _Atomic long alive;
+static _Thread_local fault own = {-1, -1};
+static fault               everywhere = {-1, -1}, threads = {-1, -1}, descriptors = {-1, -1};
+static fault               lua = {-1, -1}, there = {-1, -1}; /* of states that were told */
+static _Atomic long        alive, injected;
 
-static bool may_allocate(void)
+static bool passes(_Atomic long *count)
 {
-    if (own == 0)
-        return false;
-    own -= own > 0;
-    long n = everywhere;
-    while (n > 0 && !atomic_compare_exchange_weak(&everywhere, &n, n - 1))
+    long n = *count;
+    while (n > 0 && !atomic_compare_exchange_weak(count, &n, n - 1))
         ;
     return n != 0;
 }
+
+static bool refuses(fault *f)
+{
+    if (passes(&f->left) || !passes(&f->row))
+        return false;
+    injected++;
+    return true;
+}
+
+static bool may_allocate(void) { return !refuses(&own) && !refuses(&everywhere); }
 
 void *__wrap_malloc(size_t n)
 {
@@ -69,6 +84,20 @@ void *__wrap_realloc(void *old, size_t n)
     void *p = may_allocate() ? __real_realloc(old, n) : NULL;
     alive += p != NULL && old == NULL;
     return p;
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+    void *p = may_allocate() ? __real_aligned_alloc(alignment, size) : NULL;
+    alive += p != NULL;
+    return p;
+}
+
+char *__wrap_strdup(const char *s)
+{
+    size_t size = strlen(s) + 1;
+    char  *copy = __wrap_malloc(size);
+    return copy ? memcpy(copy, s, size) : NULL;
 }
 
 void __wrap_free(void *p)
@@ -113,7 +142,30 @@ int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn
                           void *arg)
 {
     pass(1);
-    return __real_pthread_create(out, attr, fn, arg);
+    return refuses(&threads) ? EAGAIN : __real_pthread_create(out, attr, fn, arg);
+}
+
+/* ---- descriptors ---------------------------------------------------------------- */
+
+int __real_eventfd(unsigned, int);
+int __wrap_eventfd(unsigned, int);
+int __real_pipe2(int[2], int);
+int __wrap_pipe2(int[2], int);
+
+static int no_descriptor(void)
+{
+    errno = EMFILE;
+    return -1;
+}
+
+int __wrap_eventfd(unsigned n, int flags)
+{
+    return refuses(&descriptors) ? no_descriptor() : __real_eventfd(n, flags);
+}
+
+int __wrap_pipe2(int fds[2], int flags)
+{
+    return refuses(&descriptors) ? no_descriptor() : __real_pipe2(fds, flags);
 }
 
 int __wrap_pthread_kill(pthread_t thread, int number)
@@ -148,40 +200,69 @@ static int release(lua_State *L)
 
 /* ---- the state's ----------------------------------------------------------------- */
 
-static lua_Alloc original;
+/* For good, because the state uses it until it has ended. */
+typedef struct {
+    lua_Alloc original;
+    void     *data;
+    fault    *fault;
+} allocator;
 
 static void *allocate(void *data, void *old, size_t old_size, size_t size)
 {
-    bool grows = size > 0 && (!old || size > old_size);
-    if (grows && lua == 0)
-        return NULL;
-    lua -= grows && lua > 0;
-    return original(data, old, old_size, size);
+    allocator *a = data;
+    bool       grows = size > 0 && (!old || size > old_size);
+    return grows && refuses(a->fault) ? NULL : a->original(a->data, old, old_size, size);
 }
 
-/* n or nothing -> */
+/* The state's allocations are of this fault from now on. */
+static void tell(lua_State *L, fault *f)
+{
+    static allocator    all[1000];
+    static _Atomic long n;
+    void               *data;
+    lua_Alloc           now = lua_getallocf(L, &data);
+    if (now == allocate)
+        return;
+    allocator *a = &all[n++];
+    *a = (allocator){now, data, f};
+    lua_setallocf(L, allocate, a);
+}
+
+/* n or nothing, row or nothing -> */
+static int arm(lua_State *L, fault *f)
+{
+    f->left = -1;
+    f->row = (long)luaL_optnumber(L, 2, -1);
+    if (!lua_isnoneornil(L, 1))
+        injected = 0;
+    f->left = (long)luaL_optnumber(L, 1, -1);
+    return 0;
+}
+
 static int fail_lua(lua_State *L)
 {
-    void     *data;
-    lua_Alloc now = lua_getallocf(L, &data);
-    if (now != allocate) {
-        original = now;
-        lua_setallocf(L, allocate, data);
-    }
-    lua = (long)luaL_optnumber(L, 1, -1);
+    tell(L, &lua);
+    return arm(L, &lua);
+}
+
+/* -> ; of the state that calls it */
+static int is_there(lua_State *L)
+{
+    tell(L, &there);
     return 0;
 }
 
-static int fail_own(lua_State *L)
-{
-    own = (long)luaL_optnumber(L, 1, -1);
-    return 0;
-}
+static int fail_there(lua_State *L) { return arm(L, &there); }
+static int fail_own(lua_State *L) { return arm(L, &own); }
+static int fail_everywhere(lua_State *L) { return arm(L, &everywhere); }
+static int fail_threads(lua_State *L) { return arm(L, &threads); }
+static int fail_descriptors(lua_State *L) { return arm(L, &descriptors); }
 
-static int fail_everywhere(lua_State *L)
+/* -> how many were refused since one of these was given a number */
+static int count_injected(lua_State *L)
 {
-    everywhere = (long)luaL_optnumber(L, 1, -1);
-    return 0;
+    lua_pushnumber(L, (lua_Number)injected);
+    return 1;
 }
 
 /* -> blocks */
@@ -266,12 +347,24 @@ int luaopen_weir_core_failing(lua_State *L);
 /* -> module */
 int luaopen_weir_core_failing(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"lua", fail_lua},    {"own", fail_own},      {"everywhere", fail_everywhere},
-        {"alive", count},     {"fork", fork_here},    {"fork_beside_held", fork_beside_held},
-        {"wait", wait_for},   {"hold", hold},         {"await_held", await_held},
-        {"release", release}, {"fileno", descriptor}, {"flush_all", flush_all},
-        {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"lua", fail_lua},
+                                         {"own", fail_own},
+                                         {"everywhere", fail_everywhere},
+                                         {"alive", count},
+                                         {"fork", fork_here},
+                                         {"fork_beside_held", fork_beside_held},
+                                         {"there", fail_there},
+                                         {"is_there", is_there},
+                                         {"threads", fail_threads},
+                                         {"descriptors", fail_descriptors},
+                                         {"injected", count_injected},
+                                         {"wait", wait_for},
+                                         {"hold", hold},
+                                         {"await_held", await_held},
+                                         {"release", release},
+                                         {"fileno", descriptor},
+                                         {"flush_all", flush_all},
+                                         {NULL, NULL}};
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_semaphores);
     lua_newtable(L);

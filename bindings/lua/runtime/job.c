@@ -40,12 +40,14 @@ void wl_job_unref(wl_job *j)
 
 enum { MOST_SPARE = 64, MOST_BYTES = 4096 };
 
-/* Instead of wl_job_unref, on its main's thread. */
+/* Instead of wl_job_unref, on its main's thread. One that was never submitted still uses its
+ * pool. */
 void wl_job_keep(wl_job *j)
 {
     wl_main *m = j->main;
     if (atomic_load(&m->closed) || m->n_spare == MOST_SPARE || atomic_load(&j->refs) != 1 ||
-        !j->result || wl_message_size(j->result) > MOST_BYTES || j->call || j->traceback) {
+        !j->result || wl_message_size(j->result) > MOST_BYTES || j->call || j->traceback ||
+        j->pool) {
         wl_job_unref(j);
         return;
     }

@@ -11,7 +11,7 @@ local wait = require "weir.wait"
 
 local space = {}
 
-local queues = {} -- pool handle -> {pool =, mail =, first =, last =, asked =, [n] = an entry}
+local queues = {} -- pool handle -> {pool =, mail =, first =, last =, asked =, turn =, [n] = an entry}
 
 local function drop(queue)
   if queues[queue.pool] == queue then queues[queue.pool] = nil end
@@ -29,18 +29,26 @@ local serve
 
 -- Asks the core to tell of space, once for all waiters.
 local function ask(queue)
-  local turn = core.space(queue.pool)
-  queue.asked = turn -- kept, because a collected one would not be told
-  mailbox.expect(core.watch(turn), { co = queue, loop = { resume = serve } })
+  queue.turn = core.space(queue.pool) -- kept, because a collected one would not be told
+  mailbox.expect(core.watch(queue.turn), { co = queue, loop = { resume = serve } })
+  queue.asked = true
 end
 
 local function is_gone(entry)
   return entry.left or entry.co and coroutine.status(entry.co) == "dead"
 end
 
+-- A queue in which nobody waits would keep its pool.
+local function forget_gone(queue)
+  while queue.first <= queue.last and is_gone(queue[queue.first]) do
+    queue[queue.first] = nil
+    queue.first = queue.first + 1
+  end
+  if queue.first > queue.last then drop(queue) end
+end
+
 -- Lets the waiters try, the first one first, until one is refused.
-function serve(queue)
-  queue.asked = nil
+local function let_try(queue)
   while queue.first <= queue.last do
     local entry = queue[queue.first]
     if not is_gone(entry) then
@@ -58,14 +66,41 @@ function serve(queue)
   end
 end
 
-local function suspend(entry, is_own)
+function serve(queue)
+  queue.asked = false
+  local ok, problem = pcall(let_try, queue)
+  if ok then return end
+  for _ = 1, 3 do -- the others still wait
+    if pcall(let_try, queue) then break end
+    collectgarbage()
+  end
+  forget_gone(queue)
+  error(problem, 0)
+end
+
+-- Until the caller sleeps, an error of any kind (memory may end everywhere) leaves the entry gone.
+local function suspend(queue, entry, is_own)
   mailbox.hold(entry.loop)
+  entry.left = false
   if entry.loop ~= block then return entry.loop.suspend(entry.co, nil, nil, is_own) end
   local ok, problem = pcall(block.suspend, nil, nil, nil, is_own)
   if not ok then
     entry.left = true
+    forget_gone(queue)
     error(problem, 0)
   end
+end
+
+-- A new queue is known only once an entry is in it: until then an error leaves nothing.
+local function line_up(queue, attempt)
+  if not queue.asked then ask(queue) end
+  local entry = wait.place()
+  entry.attempt, entry.left = attempt, true
+  core.line_up(true)
+  queue[queue.last + 1] = entry
+  queues[queue.pool] = queue
+  queue.last = queue.last + 1
+  return entry
 end
 
 --- Waits for the caller's turn, until attempt() returns something other than nil, "full".
@@ -77,17 +112,11 @@ function space.wait(attempt, pool)
   if not queue then
     local result, problem = attempt()
     if result or problem ~= "full" then return result, problem end
-    queue = { pool = pool, mail = core.mail(), first = 1, last = 0 }
-    queues[pool] = queue
-    core.line_up(true)
+    queue = { pool = pool, mail = core.mail(), first = 1, last = 0, asked = false }
   end
-  if not queue.asked then ask(queue) end
-  local entry = wait.place()
-  entry.attempt = attempt
-  queue.last = queue.last + 1
-  queue[queue.last] = entry
+  local entry = line_up(queue, attempt)
   local is_own = core.in_pool(pool)
-  repeat suspend(entry, is_own) until entry.is_over
+  repeat suspend(queue, entry, is_own) until entry.is_over
   if not entry.ok then error(entry.result, 0) end
   return entry.result, entry.problem
 end

@@ -1,11 +1,13 @@
 -- SPDX-License-Identifier: ISC
 --
--- memory_sweep.lua NAME WHERE: lets the n-th allocation of a scenario fail, and all after
--- it, for n = 0, 1, ... until it succeeds. WHERE is lua (the state's own), own (C's, on
--- this thread) or everywhere (C's, on every thread). Prints "ok" and how many failed, when
+-- memory_sweep.lua NAME WHERE [ROW]: refuses ROW requests of a scenario (all) from the n-th on, for
+-- n = 0, 1, ... until none is refused. WHERE is lua (memory of this state), there (of the state of
+-- the pool's thread), own (C's, on this thread), everywhere (C's, on every thread), threads or
+-- descriptors. Prints "ok", how many attempts failed, and how many requests were refused, when
 -- each failure was told, nothing was lost and nothing is held in the end.
 
-local name, where = ...
+local name, where, row = ...
+row = tonumber(row) or -1
 
 -- LuaJIT 2.1 of 2022 (Debian 12) does not find its frame, and crashes, when memory runs out
 -- in a loop that it has compiled.
@@ -14,12 +16,24 @@ if where == "lua" and rawget(_G, "jit") then require("jit").off() end
 local folder = assert(package.cpath:match "^(.-)/%?%.so")
 package.cpath = folder .. "/failing/?.so;" .. package.cpath
 local fail = assert(package.loadlib(folder .. "/failing/weir/core.so", "luaopen_weir_core_failing"))()
+-- No collection runs meanwhile, because Lua loses a finalizer that it has no memory to call.
+local function refuse(n)
+  if where == "lua" then collectgarbage(n and "stop" or "restart") end
+  fail[where](n, row)
+end
+
 local weir, worker = require "weir", require "weir.worker"
 local mailbox, works = require "weir.mailbox", require "weir.work"
+local signal = require "weir.signal"
 weir.on_unhandled(function() end)
 
 local pool = assert(weir.pool { threads = 1 })
-assert(pool:run(function() require "weir" end):get()) -- 5.1 does not load twice what failed once
+local function prepare(core)
+  require "weir" -- 5.1 does not load twice what failed once
+  package.loadlib(core, "luaopen_weir_core_failing")().is_there()
+  collectgarbage "stop" -- see refuse; collect_everywhere collects
+end
+assert(pool:run(prepare, folder .. "/failing/weir/core.so"):get())
 
 -- After an error of get or wait the future still has what it had.
 local function result_of(future)
@@ -29,6 +43,14 @@ end
 local script = os.tmpname()
 local file = assert(io.open(script, "w"))
 file:write "local t = ... worker.message { t[1] + 1, ('x'):rep(300) } local n = worker.peek() worker.message(n)"
+file:close()
+local parent = script .. ".parent"
+file = assert(io.open(parent, "w"))
+file:write [[
+local w = worker.create(..., { 2 })
+worker.send(w, 0)
+local t = worker.receive(w)
+worker.message(t[1])]]
 file:close()
 
 local function add(a, t) return a + t[1], { a } end
@@ -73,7 +95,7 @@ local scenarios = {
     if not future then return nil, why end
     local waited, problem = pcall(future.wait, future, 0.001)
     local cancelled, why_not = pcall(future.cancel, future)
-    fail[where]()
+    refuse()
     future:cancel()
     if not waited then error(problem, 0) end
     if not cancelled then error(why_not, 0) end
@@ -112,21 +134,104 @@ local scenarios = {
     local sum, n = worker.receive(w), worker.receive(w)
     return sum[1] == 2 and n == "x"
   end,
+  mutex = function(later)
+    local m = weir.mutex()
+    local ok, why = m:lock()
+    if not ok then return nil, why end
+    local ran, future, problem = pcall(pool.run, pool, function(mutex) return mutex:lock() and mutex:unlock() end, m)
+    assert(m:unlock()) -- what is locked is kept
+    if not ran then error(future, 0) end
+    if not future then return nil, problem end
+    later.any = future
+    return future:get()
+  end,
+  shared = function()
+    weir.shared.set("sweep", { 1 })
+    weir.shared.update("sweep", function(t) return { t[1] + 1 } end)
+    local t = weir.shared.get "sweep"
+    weir.shared.set("sweep", nil)
+    return t and t[1] == 2
+  end,
+  packed = function(later)
+    local packed = weir.pack(1, { 2 }, ("x"):rep(300))
+    local future, why = pool:run(function(p) return p:unpack() end, packed)
+    if not future then return nil, why end
+    later.any = future
+    local ok, one, t = future:get()
+    return ok and one == 1 and t[1] == 2, one
+  end,
+  signal = function()
+    local catcher, why = signal.catch "USR2"
+    if not catcher then return nil, why end
+    local came = catcher:take()
+    catcher:release()
+    return not came
+  end,
+  stream = function(later)
+    local future, why = pool:run(function(path)
+      local f = assert(io.open(path))
+      local text = f:read "*a"
+      f:close()
+      local next_line = io.lines(path)
+      return #next_line(), #text
+    end, script)
+    if not future then return nil, why end
+    later.any = future
+    return future:get()
+  end,
+  full = function()
+    local own, why = weir.pool { threads = 1, queue_limit = 1, on_full = "wait" }
+    if not own then return nil, why end
+    local list, ok = {}, true
+    for i = 1, 4 do
+      list[i], why = own:run(add, 1, { 2 })
+      if not list[i] then ok = nil break end
+    end
+    for _, future in ipairs(list) do
+      local got, fine, problem = result_of(future)
+      if not (got and fine) then ok, why = nil, problem or fine end
+    end
+    refuse()
+    assert(own:close())
+    return ok, why
+  end,
+  elastic = function()
+    local own, why = weir.pool { threads = 1, threads_max = 3, lazy = true }
+    if not own then return nil, why end
+    local list, ok = {}, true
+    for i = 1, 4 do
+      list[i], why = own:run(add, 1, { 2 })
+      if not list[i] then ok = nil break end
+    end
+    for _, future in ipairs(list) do
+      local got, fine, problem = result_of(future)
+      if not (got and fine) then ok, why = nil, problem or fine end
+    end
+    refuse()
+    assert(own:close())
+    return ok, why
+  end,
+  family = function() -- a worker that makes another
+    local w = worker.create(parent, script)
+    local sum = worker.receive(w)
+    worker.close(w)
+    return sum == 3, sum
+  end,
   close = function()
     local own = assert(weir.pool { threads = 1 })
-    fail[where](fail.n)
+    refuse(fail.n)
     local ok, why = own:close()
-    fail[where]()
+    refuse()
     assert(own:close())
     return ok, why
   end,
   close_async = function()
     local own = assert(weir.pool { threads = 1, at_exit = function() end })
-    fail[where](fail.n)
+    refuse(fail.n)
     local ok, closing = pcall(own.close_async, own)
     local done, why = true, nil
     if ok then done, why = pcall(closing.wait, closing) end
-    fail[where]()
+    refuse()
     assert(own:close())
     if not ok then error(closing, 0) end
     if not done then error(why, 0) end
@@ -137,10 +242,10 @@ local scenarios = {
 local function attempt(n)
   fail.n = n
   local later = {}
-  if name:sub(1, 5) ~= "close" then fail[where](n) end
+  if name:sub(1, 5) ~= "close" then refuse(n) end
   local ok, good, why = pcall(scenarios[name], later)
-  fail[where]()
-  if later[1] and where ~= "everywhere" then
+  refuse()
+  if later[1] and where ~= "everywhere" and where ~= "there" then
     local got, fine, sum, t = result_of(later[1])
     assert(got and fine and sum == 3 and t[1] == 1, sum)
   elseif later.any or later[1] then
@@ -150,17 +255,43 @@ local function attempt(n)
   return nil, good
 end
 
+-- What an honest refusal says.
+local says = {
+  threads = { "no thread or task available now", "not enough memory", "refused", "closed", "deadlock" },
+  descriptors = { "out of descriptors", "not enough memory" },
+}
+
+-- Lua's stack that cannot grow is called too large, whatever the reason.
+local function is_honest(why)
+  if where == "everywhere" and why:find("stack overflow (too many values)", 1, true) then return true end
+  for _, words in ipairs(says[where] or { "not enough memory" }) do
+    if why:find(words, 1, true) then return true end
+  end
+end
+
+local total = 0
+
 local function sweep()
+  local failures = 0
   for n = 0, 100000 do
     local ok, why = attempt(n)
-    if ok then return n end
+    local refused = fail.injected()
+    total = total + refused
+    if refused == 0 then
+      if not ok then error(("without a refusal: %s"):format(tostring(why))) end
+      return failures
+    end
     why = tostring(why)
-    if not why:find("not enough memory", 1, true) then error(("after %d: %s"):format(n, why)) end
+    if not ok and not is_honest(why) then error(("after %d: %s"):format(n, why)) end
+    failures = failures + (ok and 0 or 1)
     local good, sum = pool:run(add, 1, { 2 }):get() -- nothing is broken
     assert(good and sum == 3, sum)
   end
   error "it never succeeded"
 end
+
+-- What earlier calls have left on the stack is held, where no later one has written over it.
+local function wipe() return select("#", (unpack or table.unpack)({}, 1, 200)) end -- luacheck: ignore
 
 local function collect()
   if rawget(_G, "jit") then require("jit").flush() end
@@ -171,21 +302,34 @@ end
 
 local function collect_everywhere()
   pool:run(collect):get()
+  wipe()
   collect()
 end
 
 -- What is held when the last threads have left.
 local function held(limit)
-  local deadline = os.time() + 60
+  local deadline = os.time() + 20
   repeat collect_everywhere() until fail.alive() <= limit or os.time() > deadline
   return fail.alive()
 end
 
+-- The same where no limit is known: once it falls no further, as it does while threads leave.
+local function settled()
+  local least, same = held(math.huge), 0
+  while same < 100 do
+    local now = held(math.huge)
+    same = now < least and 0 or same + 1
+    least = math.min(now, least)
+  end
+  return least
+end
+
 sweep() -- what is kept for later is there afterwards
-local before = held(math.huge)
+local before = settled()
 local failures = sweep()
 local after = held(before + 3)
 if after > before + 3 then error(("holds %d blocks, %d before"):format(after, before)) end
 assert(pool:close())
 os.remove(script)
-print(("ok %d"):format(failures))
+os.remove(parent)
+print(("ok %d %d"):format(failures, total))

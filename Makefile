@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 #
 # The commands of a clone; the work is done by cmake, dune and the scripts in tools/.
-.PHONY: help deps build check test remote chaos-remote doc pages lua-trust demo bench models mutants clean
+.PHONY: help deps build check test remote chaos-remote doc pages lua-trust sweep demo bench models mutants clean
 
 help:
 	@echo 'make deps       installs what the others need: on Debian, as root'
@@ -17,6 +17,7 @@ help:
 	@echo 'make models     the models of the races, searched exhaustively'
 	@echo 'make mutants    mutation testing: changes one line of C, checks that a test fails'
 	@echo 'make lua-trust  the Lua tests under sanitizers, memcheck and checked interpreters'
+	@echo 'make sweep      refuses the n-th request to the system, for every n up to 200, in each scenario'
 	@echo 'make clean      removes what these made'
 	@echo
 	@echo 'make test, make remote and make demo install what they need, as make deps does; the others name it.'
@@ -56,6 +57,10 @@ pages: doc
 lua-trust:
 	@tools/need test
 	@tools/lua-trust
+
+sweep:
+	@tools/need check
+	@tools/sweep
 
 demo:
 	@tools/need --install demo

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 #
 # The commands of a clone; the work is done by cmake, dune and the scripts in tools/.
-.PHONY: help deps build check test remote chaos-remote doc pages lua-trust sweep demo bench models mutants clean
+.PHONY: help deps build check test remote chaos-remote demo-remote doc pages lua-trust sweep demo bench models mutants clean
 
 help:
 	@echo 'make deps       installs what the others need: on Debian, as root'
@@ -9,6 +9,7 @@ help:
 	@echo 'make check      the C, OCaml and Lua tests without sanitizers, in about a minute'
 	@echo 'make test       everything that one machine can check'
 	@echo 'make remote     the tests of weir-remote, with a RabbitMQ of their own'
+	@echo 'make demo-remote   workers of weir-remote are killed while a client counts; one table'
 	@echo 'make chaos-remote  30,000 jobs of weir-remote while workers and its server are killed'
 	@echo 'make doc        the documentation as a site, in _build/site'
 	@echo 'make pages      looks at the site in Chromium, and keeps screenshots'
@@ -46,6 +47,10 @@ remote:
 chaos-remote:
 	@tools/need --install remote
 	@tools/remote chaos
+
+demo-remote:
+	@tools/need --install remote
+	@tools/remote demo
 
 doc:
 	@tools/need doc

@@ -105,7 +105,7 @@ static int expect_end(weir_remote *farm, weir_main *main)
 
 static int dispatch_until_ended(weir_remote *farm, weir_main *main, int64_t deadline)
 {
-    int code = expect_end(farm, main);
+    int code = has_ended(farm) ? 0 : expect_end(farm, main);
     while (!code && !has_ended(farm)) {
         int64_t left = deadline ? deadline - weir_now() : -1;
         if (deadline && left <= 0)

@@ -7,7 +7,7 @@
 #               start of the same DIR goes on with what the first one had
 #   kill DIR    as a crash (kill -9)
 #   stop DIR    ends the server and its epmd
-#   alarm DIR on|off    a memory alarm
+#   alarm DIR on|off [disk]    a memory alarm, or one of the disk
 #   list DIR    each queue with its messages
 # Ports and names are in DIR/env, the url in DIR/url; with TLS in DIR/tls_url, and the authority
 # that signed its certificate, which is for localhost, in DIR/ca.pem. Ends nothing but what it has started.
@@ -125,7 +125,7 @@ stop)
 alarm)
     verb=set_alarm
     [ "$3" = on ] || verb=clear_alarm
-    alarm='{resource_limit, memory, node()}'
+    alarm="{resource_limit, ${4:-memory}, node()}"
     [ "$3" != on ] || alarm="{$alarm, []}"
     server rabbitmqctl -q eval "rabbit_alarm:$verb($alarm)." >/dev/null
     ;;

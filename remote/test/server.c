@@ -66,6 +66,14 @@ void server_do(const char *command, const char *argument)
     test_stage(NULL);
 }
 
+void server_alarm(const char *on, const char *of)
+{
+    char *argv[] = {(char *)BROKER, (char *)"alarm", dir, (char *)on, (char *)of, NULL};
+    test_stage("an alarm");
+    expect_eq(run_command(argv), 0);
+    test_stage(NULL);
+}
+
 static void read_url(void)
 {
     char path[300];
@@ -326,6 +334,8 @@ int worker_main(int argc, char **argv)
     expect_eq(argc, 4);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     snprintf(url, sizeof url, "%s", argv[2]);
+    if (!strcmp(argv[3], "loop"))
+        return worker_loop(url);
     weir_remote_options o = server_options();
     o.on_event = tells;
     sigemptyset(&ends);

@@ -16,6 +16,7 @@ void        server_end(void); /* ends what server_begin has started */
 const char *server_url(void);
 const char *server_file(const char *name); /* a file of its folder; static memory */
 void        server_do(const char *command, const char *argument); /* of broker.sh; waits */
+void        server_alarm(const char *on, const char *of);
 
 /* Short intervals, so that tests are short. */
 weir_remote_options server_options(void);
@@ -49,7 +50,8 @@ typedef struct {
     int   n_seen;
 } worker;
 
-/* names: those of `handlers` in server.c, with commas between. url NULL: the server's. */
+/* names: those of `handlers` in server.c, with commas between, or "loop": all of
+ * worker_loop.c. url NULL: the server's. */
 void worker_start(worker *w, const char *names, const char *url);
 /* Waits for a line that begins with this; the line. */
 const char *worker_says(worker *w, const char *begins);
@@ -59,6 +61,8 @@ void        worker_kill(worker *w, int signal);
 int  worker_reap(worker *w);
 void worker_stop(worker *w); /* SIGTERM; it ends with 0 */
 
+/* The program of a worker whose handlers are "loop". */
+int worker_loop(const char *at);
 /* The program of a worker: argv of main, from --worker on. */
 int worker_main(int argc, char **argv);
 

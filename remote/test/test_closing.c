@@ -65,6 +65,23 @@ TEST(a_drain_that_timed_out_may_become_a_cancel)
     end(&y);
 }
 
+TEST(a_loop_may_close_without_ever_waiting)
+{
+    yard                y;
+    errand              e = ERRAND;
+    weir_remote_options o = options_of("local:");
+    expect(yard_open(&y, &o, ALL));
+    submit(y.farm, &e, y.m, "holds", "");
+    gate_wait(&entered);
+    expect_eq(weir_remote_close(y.farm, WEIR_REMOTE_DRAIN, y.m, 0), WEIR_ETIMEDOUT);
+    gate_open(&leave);
+    test_stage("a close without a timeout");
+    while (weir_remote_close(y.farm, WEIR_REMOTE_DRAIN, y.m, 0) == WEIR_ETIMEDOUT)
+        weir_main_wait(y.m, -1); /* the end of the farm is pending */
+    expect_eq(e.dones, 1);
+    end(&y);
+}
+
 static weir_remote *inside;
 static int          code_inside;
 
@@ -156,6 +173,6 @@ TEST(statistics_count_what_came_and_went)
 
 SUITE(closing, a_drain_waits_for_the_answers,
       a_cancelling_close_settles_jobs_and_waits_for_handlers,
-      a_drain_that_timed_out_may_become_a_cancel, a_close_inside_a_handler_or_a_done_is_refused,
-      bad_closes_change_nothing, a_client_outlives_the_farm_that_served_it,
-      statistics_count_what_came_and_went)
+      a_drain_that_timed_out_may_become_a_cancel, a_loop_may_close_without_ever_waiting,
+      a_close_inside_a_handler_or_a_done_is_refused, bad_closes_change_nothing,
+      a_client_outlives_the_farm_that_served_it, statistics_count_what_came_and_went)

@@ -240,6 +240,50 @@ TEST(a_client_takes_only_answers_to_what_it_asked)
     client_close(&c);
 }
 
+/* 100 KiB in a header, and as many unknown ones as fit: they are passed over. */
+TEST(a_worker_passes_over_headers_that_are_huge)
+{
+    client     c;
+    worker     w;
+    stranger   s;
+    errand     e = ERRAND;
+    char      *huge = real_zalloc(100000);
+    wr_message m = good_job();
+    client_open(&c, NULL);
+    stranger_open(&s);
+    worker_start(&w, "echo", NULL);
+    memset(huge, 'h', 99999);
+    m.result_type = wr_slice_of(huge);
+    publish(&s, &m);
+    expect_eq(ask(c.farm, &e, c.m, "echo", "x"), 0);
+    free(huge);
+    worker_stop(&w);
+    stranger_close(&s);
+    client_close(&c);
+}
+
+/* A job whose reply-to is another client's queue: that client did not ask, and drops it. */
+TEST(a_client_drops_answers_to_what_a_stranger_asked_for_it)
+{
+    client     c;
+    worker     w;
+    stranger   s;
+    errand     first = ERRAND, e = ERRAND;
+    wr_message m = good_job();
+    client_open(&c, NULL);
+    stranger_open(&s);
+    worker_start(&w, "echo", NULL);
+    expect_eq(ask(c.farm, &first, c.m, "echo", "x"), 0); /* its reply queue is there */
+    m.reply_to = wr_slice_of(c.farm->reply_queue);
+    publish(&s, &m);
+    TURN_UNTIL(c, stats(c.farm).duplicates == 1);
+    expect_eq(ask(c.farm, &e, c.m, "echo", "y"), 0);
+    expect_eq(stats(c.farm).settled, 2);
+    worker_stop(&w);
+    stranger_close(&s);
+    client_close(&c);
+}
+
 /* An error without its zeros says nothing, and is still an error. */
 TEST(an_error_of_another_form_is_an_error_without_a_text)
 {
@@ -304,5 +348,7 @@ TEST(a_result_above_the_client_s_limit_is_refused_and_the_client_goes_on)
 
 SUITE(frames, frames_in_any_order_and_form_are_taken_or_refused)
 SUITE(hostile, a_worker_refuses_what_is_no_job, a_client_takes_only_answers_to_what_it_asked,
+      a_worker_passes_over_headers_that_are_huge,
+      a_client_drops_answers_to_what_a_stranger_asked_for_it,
       an_error_of_another_form_is_an_error_without_a_text,
       a_result_above_the_client_s_limit_is_refused_and_the_client_goes_on)

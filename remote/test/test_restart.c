@@ -69,21 +69,30 @@ TEST(confirmed_jobs_wait_in_a_server_that_was_killed)
     client_close(&c);
 }
 
+static void keeps_event(void *arg, int code, const char *sentence)
+{
+    if (code == WEIR_EFULL && has(sentence, "memory or disk is short"))
+        gate_open(arg);
+}
+
 /* While the server takes nothing that is published: the loop turns, what was taken is
  * answered by its timeout, and the limit of the client bounds what waits. */
-TEST(a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts)
+static void an_alarm(const char *of)
 {
     client              c;
     worker              w;
+    gate                told = GATE;
     errand              before = ERRAND, held = ERRAND, timed = ERRAND, refused = ERRAND;
     weir_remote_options o = server_options();
     o.queue_limit = 2;
+    o.on_event = keeps_event;
+    o.arg = &told;
     client_open(&c, &o);
     worker_start(&w, "echo,holds", NULL);
     expect_eq(ask(c.farm, &before, c.m, "echo", "x"), 0);
     submit(c.farm, &held, c.m, "holds", "x");
     worker_says(&w, "holds");
-    server_do("alarm", "on");
+    server_alarm("on", of);
     worker_go_on(&w); /* its reply cannot be published */
     weir_job_options how = to(c.m);
     how.timeout_ns = MILLIS(100);
@@ -91,12 +100,17 @@ TEST(a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts)
     expect_eq(weir_remote_run(c.farm, &refused.job, "echo", "x", 1, &how), WEIR_EFULL);
     expect_eq(outcome_of(c.m, &timed), WEIR_ETIMEDOUT);
     expect_eq(held.dones, 0);
-    server_do("alarm", "off");
+    gate_wait(&told);
+    server_alarm("off", of);
     expect_eq(outcome_of(c.m, &held), 0);
     worker_stop(&w);
     client_close(&c);
 }
 
+TEST(a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts) { an_alarm("memory"); }
+TEST(nor_does_a_server_short_of_disk) { an_alarm("disk"); }
+
 SUITE(restart, jobs_survive_a_server_that_is_killed_and_started_again,
       confirmed_jobs_wait_in_a_server_that_was_killed,
-      a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts)
+      a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts,
+      nor_does_a_server_short_of_disk)

@@ -390,6 +390,51 @@ TEST(a_worker_that_is_told_to_end_finishes_what_it_has)
     client_close(&c);
 }
 
+TEST(a_loop_serves_and_is_told_of_a_cancel)
+{
+    client c;
+    worker w;
+    errand e = ERRAND, held = ERRAND, stops = ERRAND;
+    client_open(&c, NULL);
+    worker_start(&w, "loop", NULL);
+    expect_eq(ask(c.farm, &e, c.m, "echo", "abc"), 0);
+    expect(!memcmp(e.result, "abc", 3));
+    submit(c.farm, &stops, c.m, "stops", "x");
+    worker_says(&w, "stops");
+    expect_eq(weir_remote_cancel(&stops.job), 0);
+    worker_says(&w, "stopped");
+    submit(c.farm, &held, c.m, "holds", "y");
+    worker_says(&w, "holds");
+    worker_kill(&w, SIGTERM); /* it drains: what it holds is answered */
+    worker_go_on(&w);
+    expect_eq(outcome_of(c.m, &held), 0);
+    expect_eq(worker_reap(&w), 0);
+    client_close(&c);
+}
+
+/* Three heartbeats pass, by the timeout of a job that nobody serves. */
+TEST(a_loop_that_stands_still_misses_no_heartbeat)
+{
+    client           c;
+    worker           w;
+    errand           e = ERRAND, clock = ERRAND, after = ERRAND;
+    weir_job_options how;
+    client_open(&c, NULL);
+    worker_start(&w, "loop", NULL);
+    submit(c.farm, &e, c.m, "slow", "x");
+    worker_says(&w, "hogs");
+    how = to(c.m);
+    how.timeout_ns = SECONDS(3);
+    expect_eq(weir_remote_run(c.farm, &clock.job, "silent", "", 0, &how), 0);
+    expect_eq(outcome_of(c.m, &clock), WEIR_ETIMEDOUT);
+    worker_go_on(&w);
+    expect_eq(outcome_of(c.m, &e), 0);
+    expect_eq(ask(c.farm, &after, c.m, "echo", "x"), 0);
+    expect_eq(stats(c.farm).duplicates, 0); /* it did not come to the loop again */
+    worker_stop(&w);
+    client_close(&c);
+}
+
 static void in_child(void *arg)
 {
     client          *c = arg;
@@ -426,5 +471,6 @@ SUITE(served, a_job_comes_back_from_another_process, the_first_job_does_not_wait
       users_with_the_least_permissions_run_and_cancel_jobs,
       serve_warns_of_a_run_within_longer_than_the_server_waits,
       a_pool_with_a_queue_limit_does_not_serve_a_server,
-      a_worker_that_is_told_to_end_finishes_what_it_has,
+      a_worker_that_is_told_to_end_finishes_what_it_has, a_loop_serves_and_is_told_of_a_cancel,
+      a_loop_that_stands_still_misses_no_heartbeat,
       a_client_that_forks_goes_on_and_its_child_is_refused)

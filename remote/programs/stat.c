@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: ISC
  *
- * weir-remote-stat [-c FILE] URL NAME...: of each queue of these jobs, and of the dead letters,
- * how many jobs wait and how many workers consume. Those that a worker has are not counted as
- * waiting. Exits 1 if a queue is not there. Rates are the management plugin's.
+ * weir-remote-stat [-c FILE] [-m HTTP] URL NAME...: of each queue of these jobs, and of the dead
+ * letters, how many jobs wait and how many workers consume. Those that a worker has are not
+ * counted as waiting. Exits 1 if a queue is not there.
+ *   -m HTTP  http[s]://host:port of the management plugin: also how many workers have, and how
+ *            many come and are acknowledged per second
  */
+#include "http.h"
 #include "peer.h"
 
 #include "say.h"
@@ -13,21 +16,36 @@
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: weir-remote-stat [-c CREDENTIALS_FILE] URL NAME...\n");
+    fprintf(stderr, "usage: weir-remote-stat [-c CREDENTIALS_FILE] [-m http://HOST:15672] URL "
+                    "NAME...\n");
     return 2;
+}
+
+static const char *base; /* NULL: no rates */
+
+static bool show_rates(wr_peer *peer, const char *queue)
+{
+    wr_rates r;
+    if (!wr_http_rates(base, &peer->url, queue, &r))
+        return false;
+    printf(" %9u %9.1f %9.1f", r.unacked, r.in, r.out);
+    return true;
 }
 
 static bool show(wr_peer *peer, const char *queue)
 {
-    bool     exists;
+    bool     exists, all = true;
     unsigned waiting, consumers;
     if (wr_wire_look(peer->wire, queue, &exists, &waiting, &consumers) != 0)
         wr_peer_fail(peer);
     if (exists)
-        printf("%-40s %9u %9u\n", queue, waiting, consumers);
+        printf("%-40s %9u %9u", queue, waiting, consumers);
     else
-        printf("%-40s %9s %9s\n", queue, "missing", "");
-    return exists;
+        printf("%-40s %9s %9s", queue, "missing", "");
+    if (exists && base)
+        all = show_rates(peer, queue);
+    puts("");
+    return exists && all;
 }
 
 static bool show_job(wr_peer *peer, const char *name)
@@ -46,10 +64,13 @@ int main(int argc, char **argv)
     wr_peer     peer;
     const char *file = NULL;
     int         option;
-    while ((option = getopt(argc, argv, "c:")) != -1) {
-        if (option != 'c')
+    while ((option = getopt(argc, argv, "c:m:")) != -1) {
+        if (option == 'c')
+            file = optarg;
+        else if (option == 'm')
+            base = optarg;
+        else
             return usage();
-        file = optarg;
     }
     if (argc - optind < 2)
         return usage();
@@ -57,7 +78,8 @@ int main(int argc, char **argv)
         if (!wr_is_name(argv[i]))
             return usage();
     wr_peer_open(&peer, argv[optind], file, "stat");
-    printf("%-40s %9s %9s\n", "queue", "waiting", "workers");
+    printf("%-40s %9s %9s%s\n", "queue", "waiting", "workers",
+           base ? "   at work      in/s     out/s" : "");
     bool all = true;
     for (int i = optind + 1; i < argc; i++)
         all &= show_job(&peer, argv[i]);

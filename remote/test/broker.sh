@@ -8,6 +8,7 @@
 #   kill DIR    as a crash (kill -9)
 #   stop DIR    ends the server and its epmd
 #   alarm DIR on|off [disk]    a memory alarm, or one of the disk
+#   manage DIR  starts the management plugin; its address is in DIR/http
 #   list DIR    each queue with its messages
 # Ports and names are in DIR/env, the url in DIR/url; with TLS in DIR/tls_url, and the authority
 # that signed its certificate, which is for localhost, in DIR/ca.pem. Ends nothing but what it has started.
@@ -31,7 +32,7 @@ certificate() { # an authority of our own, and what it signs for localhost
 
 make() {
     mkdir -p "$dir"
-    read -r amqp epmd dist tls < <(free_ports 4)
+    read -r amqp epmd dist tls http < <(free_ports 5)
     certificate
     cat >"$dir/env" <<END
 export HOME='$dir' LANG=C.UTF-8 ERL_EPMD_PORT=$epmd ERL_EPMD_ADDRESS=127.0.0.1
@@ -52,7 +53,9 @@ ssl_options.keyfile = $dir/server.key
 ssl_options.verify = verify_none
 load_definitions = $dir/definitions.json
 log.file.level = warning
-collect_statistics_interval = 60000
+management.tcp.ip = 127.0.0.1
+management.tcp.port = $http
+collect_statistics_interval = 5000
 END
     cat >"$dir/definitions.json" <<'END'
 {"users": [{"name": "guest", "password": "guest", "tags": "administrator"},
@@ -75,6 +78,7 @@ END
 END
     echo "amqp://127.0.0.1:$amqp" >"$dir/url"
     echo "amqps://localhost:$tls" >"$dir/tls_url"
+    echo "http://127.0.0.1:$http" >"$dir/http"
 }
 
 # Where the package has it, because the one on PATH changes the user. In a session of its own,
@@ -129,6 +133,7 @@ alarm)
     [ "$3" != on ] || alarm="{$alarm, []}"
     server rabbitmqctl -q eval "rabbit_alarm:$verb($alarm)." >/dev/null
     ;;
+manage) server rabbitmq-plugins -q enable rabbitmq_management >/dev/null ;;
 list) server rabbitmqctl -q --silent list_queues name messages ;;
-*) echo "usage: broker.sh start|kill|stop|alarm|list DIR" >&2; exit 2 ;;
+*) echo "usage: broker.sh start|kill|stop|alarm|manage|list DIR" >&2; exit 2 ;;
 esac

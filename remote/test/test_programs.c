@@ -102,6 +102,34 @@ static void poison(client *c, errand *e)
     worker_stop(&w); /* what it has taken of the dead is kept by then */
 }
 
+static void with_http(char out[1024], const char *before, const char *after)
+{
+    char  address[100] = "";
+    FILE *file = fopen(server_file("http"), "re");
+    expect(file && fgets(address, sizeof address, file));
+    fclose(file);
+    address[strcspn(address, "\n")] = 0;
+    snprintf(out, 1024, "%s -m %s %s", before, address, after);
+}
+
+/* One policy for all queues of jobs, so it holds for those of other tests too, as before. */
+TEST(setup_sets_and_checks_the_policy_and_stat_tells_rates)
+{
+    char command[1024];
+    server_do("manage", NULL);
+    with_http(command, "weir-remote-setup", "$URL echo raises");
+    says(0, "the policy", command);
+    says(0, "the policy was there", command);
+    with_http(command, "weir-remote-setup", "$URL echo small"); /* small has one of its own */
+    says(1, "queue weir.small has another policy: small", command);
+    with_http(command, "weir-remote-stat", "$URL echo");
+    says(0, "out/s", command);
+    with_http(command, "weir-remote-setup", "amqp://client:c@${URL#amqp://} echo");
+    says(1, "", command); /* who may not declare may not set */
+    says(1, "127.0.0.1:1", "weir-remote-setup -m http://127.0.0.1:1 $URL echo");
+    says(1, "file:", "weir-remote-setup -m file:///etc $URL echo");
+}
+
 TEST(dead_lists_shows_requeues_and_drops)
 {
     client c;
@@ -138,4 +166,4 @@ TEST(dead_lists_shows_requeues_and_drops)
 
 SUITE(programs, setup_declares_and_says_so_again,
       setup_tells_of_a_queue_that_is_there_in_another_form, stat_counts_what_waits_and_who_works,
-      dead_lists_shows_requeues_and_drops)
+      setup_sets_and_checks_the_policy_and_stat_tells_rates, dead_lists_shows_requeues_and_drops)

@@ -176,15 +176,17 @@ let read_string r =
   let at = skip r n in
   String.sub r.text at n
 
-let read_size wanted ~short ~tag16 r =
+(* Lua's empty table is either, so an empty one of the other kind, [empty], is read as well. *)
+let read_size wanted ~short ~tag16 ~empty r =
   match tag r with
+  | tag when tag = empty -> 0
   | tag when tag land 0xf0 = short -> tag land 0x0f
   | tag when tag = tag16 -> get_16 r
   | tag when tag = tag16 + 1 -> get_32 r
   | other -> unexpected wanted other
 
-let read_array = read_size "an array" ~short:0x90 ~tag16:0xdc
-let read_map = read_size "a map" ~short:0x80 ~tag16:0xde
+let read_array = read_size "an array" ~short:0x90 ~tag16:0xdc ~empty:0x80
+let read_map = read_size "a map" ~short:0x80 ~tag16:0xde ~empty:0x90
 
 let at_end r =
   if r.at < String.length r.text then

@@ -52,6 +52,7 @@ let other_writers_may_choose_other_forms () =
   reads "float32" C.float "\x91\xca\x3f\xc0\x00\x00" 1.5;
   reads "str32" C.string "\x91\xdb\x00\x00\x00\x01a" "a";
   reads "array32" C.(list int) "\xdd\x00\x00\x00\x01\xdd\x00\x00\x00\x01\x05" [ 5 ];
+  reads "an empty table of Lua's for a map" C.(assoc int) "\x91\x90" [];
   reads "nothing for unit" C.unit "\x90" ();
   reads "nil for unit" C.unit "\x91\xc0" ();
   reads "missing options" C.(pair int (option int)) "\x91\x01" (1, None);

@@ -1,0 +1,197 @@
+-- SPDX-License-Identifier: ISC
+--
+-- remote_tests.lua: what must hold under every loop. `under` has run(f), which calls f in a
+-- coroutine of the loop and returns when the loop has ended.
+
+local remote = require "weir.remote"
+local weir = require "weir"
+
+local plain = _VERSION == "Lua 5.1" and not rawget(_G, "jit") -- it cannot yield across pcall
+
+local function for_ever()
+  while true do require("weir").sleep(0.001) end
+end
+
+return function(name, run)
+  local function test(what, f)
+    it(what, function()
+      local ok, problem = false, "the loop ended before the test did"
+      run(function()
+        if plain then
+          f()
+          ok = true
+        else
+          ok, problem = xpcall(f, debug.traceback)
+        end
+      end)
+      if not ok then error(problem, 0) end
+    end)
+  end
+
+  local function serve(jobs, given)
+    local options = { url = "local:" .. name, pool = { threads = 1 }, jobs = jobs }
+    for key, value in pairs(given or {}) do options[key] = value end
+    return assert(remote.serve(options)), assert(remote.open { url = options.url })
+  end
+
+  local function close(...)
+    for _, what in ipairs { ... } do assert(what:close()) end
+  end
+
+  describe("weir.remote under " .. name, function()
+    test("values go there and back, with their holes", function()
+      local server, farm = serve { echo = function(...) return ... end }
+      local function check(n, ok, ...)
+        assert.is_true(ok)
+        assert.equal(n, select("#", ...))
+        return { ... }
+      end
+      local got = check(4, farm:run("echo", 1, nil, { 1, 2, { a = "x" } }, nil):get())
+      assert.same({ 1, nil, { 1, 2, { a = "x" } } }, got)
+      check(0, farm:run("echo"):get())
+      assert.same({ "\255\0", 1.5, true, -2 ^ 40 }, check(4, farm:run("echo", "\255\0", 1.5, true, -2 ^ 40):get()))
+      close(farm, server)
+    end)
+
+    test("many answers come each to its own", function()
+      local server, farm = serve { echo = function(n) return n + 1 end }
+      local futures = {}
+      for i = 1, 300 do futures[i] = assert(farm:run("echo", i)) end
+      for i = 1, 300 do assert.same({ true, i + 1 }, { futures[i]:get() }) end
+      assert.equal(300, farm:stats().settled)
+      close(farm, server)
+    end)
+
+    test("what a handler raises comes back with its traceback", function()
+      local server, farm = serve {
+        text = function() error "on purpose" end,
+        object = function() error { name = "Mine", text = "an object" } end,
+      }
+      local ok, problem = farm:run("text"):get()
+      assert.is_false(ok)
+      assert.matches("on purpose$", tostring(problem))
+      assert.equal("error", problem.name)
+      assert.matches("traceback", problem.backtrace)
+      ok, problem = farm:run("object"):get()
+      assert.is_false(ok)
+      assert.same({ "Mine", "an object" }, { problem.name, problem.text })
+      close(farm, server)
+    end)
+
+    test("a handler sees its thread's state, its id and attempt", function()
+      local server, farm = serve({
+        state = function(state, n)
+          local request = require("weir.remote").request()
+          if request.attempt < n then error(require("weir.remote").retry) end
+          return state, request.id, request.attempt
+        end,
+      }, { pool = { threads = 1, init = function() return "mine" end } })
+      local future = farm:run("state", 3)
+      assert.same({ true, "mine", future:id(), 3 }, { future:get() })
+      assert.is_nil(remote.request())
+      close(farm, server)
+    end)
+
+    test("a cancel ends the job now, and stops the handler", function()
+      local path = os.tmpname()
+      local server, farm = serve {
+        holds = function(file)
+          assert(os.remove(file)) -- tells that it has begun
+          return for_ever()
+        end,
+        echo = function(x) return x end,
+      }
+      local future = farm:run("holds", path)
+      local function is_there()
+        local file = io.open(path)
+        return file and file:close()
+      end
+      repeat future:wait(0.002) until not is_there() -- without a loop a wait takes the request
+      assert.is_true(future:cancel())
+      assert.same({ false, "cancelled" }, { (future:get()), (select(2, future:get())) })
+      assert.is_false(future:cancel())
+      assert.same({ true, 7 }, { farm:run("echo", 7):get() }) -- its only thread is free again
+      close(farm, server)
+    end)
+
+    test("a timeout and run_within end a job", function()
+      local server, farm = serve { holds = for_ever, limited = { run = for_ever, run_within = 0.01 } }
+      local ok, word = farm:task({ timeout = 0.01 }):run("holds"):get()
+      assert.same({ false, "timeout" }, { ok, word })
+      ok, word = farm:run("limited"):get()
+      assert.same({ false, "timeout" }, { ok, word })
+      assert(farm:close())
+      assert(server:close { cancel = true })
+    end)
+
+    test("a job that nobody serves, a full farm, a closed one", function()
+      local server, farm = serve({ echo = function(x) return x end })
+      local ok, word, sentence = farm:run("other"):get()
+      assert.same({ false, "unknown" }, { ok, word })
+      assert.matches("other", sentence)
+      local small = assert(remote.open { url = "local:" .. name, queue_limit = 1, message_limit = 20 })
+      local first = assert(small:run("echo", 1))
+      assert.same({ nil, "full" }, { (small:run("echo", 2)), (select(2, small:run("echo", 2))) })
+      assert.same({ true, 1 }, { first:get() })
+      assert.equal("full", (select(2, small:run("echo", ("x"):rep(30)))))
+      close(small, farm, server)
+      assert.same({ nil, "closed" }, { (farm:run "echo"), (select(2, farm:run "echo")) })
+      assert.is_nil(farm:stats())
+      assert.is_true(farm:close())
+    end)
+
+    test("a close that cancels, and one that gives up waiting", function()
+      local server, farm = serve { holds = for_ever }
+      local future = farm:run "holds"
+      assert.same({ nil, "timeout" }, { farm:close { timeout = 0.01 } })
+      assert.is_true(farm:close { cancel = true })
+      assert.equal("closed", (select(2, future:get())))
+      assert.is_true(server:close { cancel = true })
+    end)
+
+    test("bytes cross as they are", function()
+      local server, farm = serve { raw = { run = function(bytes) return bytes:rep(2) end, codec = "bytes" } }
+      local bytes = "\0\1\255"
+      assert.same({ true, bytes:rep(2) }, { farm:task({ codec = "bytes" }):run("raw", bytes):get() })
+      local ok, problem = farm:run("raw", 1):get()
+      assert.is_false(ok) -- it came as a number, by MessagePack
+      assert.matches("number", tostring(problem))
+      close(farm, server)
+    end)
+
+    test("on_settle, try and wait", function()
+      local server, farm = serve { echo = function(x) return x end }
+      local future, told = farm:run("echo", 5), 0
+      future:on_settle(function() told = told + 1 end)
+      assert.is_true(future:wait())
+      assert.equal(1, told)
+      assert.same({ true, 5 }, { future:try() })
+      future:on_settle(function() told = told + 1 end)
+      assert.equal(2, told)
+      close(farm, server)
+    end)
+
+    test("what cannot cross is named, at the caller's line", function()
+      local server, farm = serve { echo = function() return print end }
+      local function refused(text, f, ...)
+        local ok, problem = pcall(f, ...)
+        assert.is_false(ok)
+        assert.matches(text, problem, 1, true)
+        return problem
+      end
+      local here = debug.getinfo(1, "l").currentline
+      local problem = refused('argument 2["a"][1]: a function', function() farm:run("echo", 1, { a = { print } }) end)
+      assert.matches("remote_tests.lua:" .. here + 1, problem, 1, true)
+      local round = {}
+      round[1] = round
+      refused("nested more than", farm.run, farm, "echo", round)
+      refused("metatable", farm.run, farm, "echo", setmetatable({}, {}))
+      refused("key", farm.run, farm, "echo", { [true] = 1 })
+      refused("a b", farm.run, farm, "a b")
+      local ok, why = farm:run("echo"):get()
+      assert.is_false(ok)
+      assert.same({ "Codec", "result 1: a function cannot cross" }, { why.name, why.text })
+      close(farm, server)
+    end)
+  end)
+end

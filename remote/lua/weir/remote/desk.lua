@@ -1,0 +1,164 @@
+-- SPDX-License-Identifier: ISC
+--
+-- desk.lua: what comes back to this state from farms, and who waits for it, under any loop.
+--
+-- A loop watches the desk's descriptor while an answer is to come or something serves, so that
+-- it ends by itself afterwards. Without a loop a wait blocks the thread, and serves what comes
+-- back to the state's pools meanwhile.
+
+local core = require "weir.remote.core"
+local loops = require "weir.loop"
+
+local desk = {}
+
+local ANSWER, REQUEST, STOP, EVENT = 0, 1, 2, 3
+
+local held = {} -- loop -> function that ends its watch
+local answers = {} -- number -> function(outcome, a, b)
+local numbers = 0
+local servers = {} -- request's number -> function that stops it
+local holders = 0 -- farms that serve
+local events = {} -- functions
+local closers = {} -- waiters, woken at each delivery: the last one of a farm says that it is over
+local on_request -- takes a request, returns the function that stops it
+
+local function complain(problem)
+  io.stderr:write("weir.remote: ", tostring(problem), "\n")
+end
+
+--- Resumes who waits.
+function desk.wake(waiters)
+  local list = {}
+  for waiter in pairs(waiters) do list[#list + 1] = waiter end -- what resumes may wait again
+  for i = 1, #list do
+    if list[i].loop ~= loops.block then list[i].loop.resume(list[i].co) end
+  end
+end
+
+-- ---- what has come ------------------------------------------------------------
+
+local take = {
+  [ANSWER] = function(number, outcome, a, b)
+    local settle = answers[number]
+    answers[number] = nil
+    settle(outcome, a, b)
+  end,
+  [REQUEST] = function(number, request)
+    servers[number] = on_request(request, function() servers[number] = nil end)
+  end,
+  [STOP] = function(number)
+    if servers[number] then servers[number]() end
+  end,
+  [EVENT] = function(_, code, _, sentence)
+    for fn in pairs(events) do fn(code, sentence) end
+  end,
+}
+
+local function take_one(kind, ...)
+  if not kind then return false end
+  local ok, problem = pcall(take[kind], ...)
+  if not ok then complain(problem) end
+  return true
+end
+
+local function let_go()
+  if holders > 0 or core.pending() then return end
+  for loop, stop in pairs(held) do
+    held[loop] = nil
+    stop()
+  end
+end
+
+--- Takes what has come, without waiting.
+function desk.deliver()
+  core.turn()
+  while take_one(core.take()) do end
+  desk.wake(closers)
+  let_go()
+end
+
+-- ---- waiting ------------------------------------------------------------------
+
+-- Whoever holds: the loop watches until nothing is to come.
+local function hold(loop)
+  if held[loop] or not loop.watch then return end
+  held[loop] = loop.watch(core.fd(), desk.deliver) or nil
+end
+
+--- Has a loop look after what comes back, even if nobody waits for it.
+function desk.look_after()
+  hold(loops.to_hold(loops.running()))
+end
+
+local function block(timeout)
+  loops.turn(loops.block, timeout, core.fd())
+  desk.deliver()
+end
+
+--- Waits until `waiters`, a table of the caller's, is told by desk.wake, and is_over() holds; or
+-- until `timeout` seconds have passed. Returns what is_over returned last.
+function desk.wait(waiters, is_over, timeout)
+  local co = loops.running()
+  local loop = loops.of(co)
+  local deadline = timeout and loops.clock() + timeout
+  local me = { co = co, loop = loop }
+  waiters[me] = true
+  if not is_over() then desk.deliver() end
+  local left = timeout
+  while not is_over() and not (left and left <= 0) do
+    if loop == loops.block then
+      block(left)
+    else
+      hold(loop)
+      loop.suspend(co, left)
+    end
+    left = deadline and deadline - loops.clock()
+  end
+  waiters[me] = nil
+  return is_over()
+end
+
+--- Waits until is_over(), which is asked when something was delivered.
+function desk.wait_at_end(is_over, timeout)
+  return desk.wait(closers, is_over, timeout)
+end
+
+-- ---- who expects something ------------------------------------------------------
+
+--- A number for a job, whose answer goes to settle(outcome, a, b): of outcome 0 content type and
+-- bytes, else the error's name and text.
+function desk.expect(settle)
+  numbers = numbers + 1
+  answers[numbers] = settle
+  return numbers
+end
+
+--- The job was refused.
+function desk.forget(number)
+  answers[number] = nil
+end
+
+--- From now on, until the function that it returns is called, a loop is held.
+function desk.serve()
+  local serving = true
+  holders = holders + 1
+  desk.look_after()
+  return function()
+    if serving then holders = holders - 1 end
+    serving = false
+    let_go()
+  end
+end
+
+--- fn(code, sentence) hears of events; returns the function that ends it.
+function desk.hear(fn)
+  events[fn] = true
+  return function() events[fn] = nil end
+end
+
+--- Who takes requests: fn(request, ended) returns a function that stops it, and calls ended().
+function desk.on_request(fn)
+  on_request = fn
+end
+
+return desk

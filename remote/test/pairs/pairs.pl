@@ -1,0 +1,116 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: ISC
+#
+# pairs.pl URL NAME=COMMAND...: for each pair of languages a worker in one serves a
+# client in the other: bytes there and back, a handler that raises, kill -9 of the worker, a
+# cancel. The queues are there. COMMAND worker URL and COMMAND
+# client URL are programs that speak as follows; each says `ready` first, ends when its input
+# does, and says `ended` last.
+#
+#   the client hears  NAME SIZE N   run the job with a text of that size and the number N
+#                     cancel        the job that it ran last
+#   and says          ok SIZE N | raised NAME TEXT | cancelled | failed ...
+#   the worker says   holds ATTEMPT   for `holds`, whose first attempt lasts until it is killed
+#                     stops, stopped  for `stops`, which lasts until it is cancelled
+use strict;
+use warnings;
+use IPC::Open2;
+
+my ($url, @commands) = @ARGV;
+my %command = map { split /=/, $_, 2 } @commands;
+my $limit = $ENV{WEIR_WATCHDOG} // 60;
+my ($passed, $failed) = (0, 0);
+my %running;
+
+$SIG{PIPE} = 'IGNORE';
+$SIG{ALRM} = sub { die "nothing came for $limit s\n" };
+$SIG{TERM} = $SIG{INT} = sub { exit 1 };
+END { kill 'KILL', keys %running }
+
+sub start {
+    my ($language, $role) = @_;
+    my $pid = open2(my $out, my $in, "exec $command{$language} $role $url");
+    my $peer = { pid => $pid, in => $in, out => $out, name => "$language $role" };
+    $running{$pid} = 1;
+    hear($peer, qr/^ready$/);
+    return $peer;
+}
+
+# The next line; it must be this.
+sub hear {
+    my ($peer, $what) = @_;
+    alarm $limit;
+    my $line = readline $peer->{out};
+    alarm 0;
+    die "$peer->{name} has ended; expected $what\n" if !defined $line;
+    chomp $line;
+    die "$peer->{name} says '$line'; expected $what\n" if $line !~ $what;
+}
+
+sub say_to {
+    my ($peer, $line) = @_;
+    syswrite $peer->{in}, "$line\n";
+}
+
+sub reap {
+    my ($peer) = @_;
+    waitpid $peer->{pid}, 0;
+    delete $running{ $peer->{pid} };
+}
+
+sub stop {
+    my ($peer) = @_;
+    close $peer->{in};
+    hear($peer, qr/^ended$/);
+    reap($peer);
+    die "$peer->{name} ended with $?\n" if $?;
+}
+
+sub check {
+    my ($name, $test) = @_;
+    if (eval { $test->(); 1 }) { $passed++ }
+    else { $failed++; print "$name: $@" }
+}
+
+sub pair {
+    my ($from, $to) = @_;
+    my $name = "$from client, $to worker";
+    my ($client, $worker) = (start($from, 'client'), start($to, 'worker'));
+    check("$name: bytes across", sub {
+        for my $size (0, 10, 300, 70_000, 1_000_000) {
+            say_to($client, "echo $size 70000");
+            hear($client, qr/^ok $size 70000$/);
+        }
+    });
+    check("$name: a handler that raises", sub {
+        say_to($client, 'raises 1 1');
+        hear($client, qr/^raised \S+ .*on purpose/);
+    });
+    check("$name: a cancel", sub {
+        say_to($client, 'stops 1 1');
+        hear($worker, qr/^stops$/);
+        say_to($client, 'cancel');
+        hear($client, qr/^cancelled$/);
+        hear($worker, qr/^stopped$/);
+    });
+    check("$name: kill -9 of the worker", sub {
+        say_to($client, 'holds 5 7');
+        hear($worker, qr/^holds 1$/);
+        kill 'KILL', $worker->{pid};
+        reap($worker);
+        $worker = start($to, 'worker');
+        hear($worker, qr/^holds 2$/);
+        hear($client, qr/^ok 5 7$/);
+    });
+    check("$name: both end", sub { stop($client); stop($worker) });
+    kill 'KILL', keys %running;
+    reap($_) for grep { $running{ $_->{pid} } } $client, $worker;
+}
+
+for my $from (sort keys %command) {
+    for my $to (sort keys %command) {
+        check("$from, $to", sub { pair($from, $to) });
+    }
+}
+print "$passed passed, $failed failed\n";
+exit($failed != 0);

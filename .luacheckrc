@@ -3,6 +3,7 @@ std = "max"
 max_line_length = 120
 exclude_files = { "nvim/lua", "**/_build*", "_build*", "build*",
   "examples/lua/worker/square.lua" } -- its first line is Lus
+files["remote/lua/test"] = { std = "max+busted", read_globals = { "skip" } }
 files["test/lua"] = { std = "max+busted", read_globals = { "skip" } }
 files["examples/**/load.lua"] = { globals = {
   "wrk", "setup", "init", "request", "delay", "done", "response", "sent", "pings",

@@ -70,17 +70,15 @@ let is_utf_8 s =
   let rec tail i left =
     left = 0 || (s.[i] >= '\x80' && s.[i] <= '\xbf' && tail (i + 1) (left - 1))
   in
-  let rec from i =
-    i = n
-    || (s.[i] < '\x80' && from (i + 1))
-    ||
+  let after i =
     match sequence s.[i] with
-    | Some (low, high, more) ->
-        i + more < n && s.[i + 1] >= low && s.[i + 1] <= high
-        && tail (i + 2) (more - 1)
-        && from (i + more + 1)
-    | None -> false
+    | Some (low, high, more)
+      when i + more < n && s.[i + 1] >= low && s.[i + 1] <= high && tail (i + 2) (more - 1) ->
+        i + more + 1
+    | _ -> -1
   in
+  let rec from i = i = n || from_byte i (if s.[i] < '\x80' then i + 1 else after i)
+  and from_byte i next = next > i && from next in
   from 0
 
 let write_string b s =

@@ -44,6 +44,7 @@ local jobs = {
     return ...
   end,
   stops = function()
+    if require("weir.remote").request().attempt > 1 then return end -- its worker was killed later
     require("weir").on_cancel(function() say "stopped" end)
     say "stops"
     wait_for_ever()

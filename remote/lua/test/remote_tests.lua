@@ -4,7 +4,6 @@
 -- coroutine of the loop and returns when the loop has ended.
 
 local remote = require "weir.remote"
-local weir = require "weir"
 
 local plain = _VERSION == "Lua 5.1" and not rawget(_G, "jit") -- it cannot yield across pcall
 

@@ -60,7 +60,9 @@ describe("the codec", function()
       local _, bytes = codec.encode("argument", text)
       return bytes:byte(2)
     end
-    for _, text in ipairs { "a", "\195\169", "\226\130\172", "\240\159\166\138" } do assert.equal(0xa0 + #text, tag(text)) end
+    for _, text in ipairs { "a", "\195\169", "\226\130\172", "\240\159\166\138" } do
+      assert.equal(0xa0 + #text, tag(text))
+    end
     for _, text in ipairs { "\195", "\192\128", "\237\160\128", "\244\144\128\128", "\255" } do
       assert.equal(0xc4, tag(text))
     end

@@ -39,7 +39,6 @@ local handle = require "weir.remote.handle"
 local weir = require "weir"
 
 local kinds = check.kinds
-local loops = weir.loop
 
 local remote = {}
 

@@ -33,10 +33,13 @@ let hold (request : R.request) () x =
   if request.attempt = 1 then until_cancelled ();
   x
 
-let stop () x =
-  say "stops";
-  until_cancelled ();
-  say "stopped";
+(* What ran may run again when its worker is killed: not with these words. *)
+let stop (request : R.request) () x =
+  if request.attempt = 1 then begin
+    say "stops";
+    until_cancelled ();
+    say "stopped"
+  end;
   x
 
 let worker url =
@@ -47,7 +50,7 @@ let worker url =
       R.handler echo (fun () x -> x);
       R.handler raises (fun () _ -> failwith "on purpose");
       R.handler_with holds hold;
-      R.handler stops stop;
+      R.handler_with stops stop;
     ];
   say "ready";
   (try ignore (input_line stdin) with End_of_file -> ());

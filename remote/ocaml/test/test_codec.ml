@@ -25,10 +25,11 @@ let ints =
   @ List.concat_map (fun n -> near (-n)) powers
 
 let texts =
-  let sizes = [ 0; 1; 31; 32; 255; 256; 65535; 65536 ] in
+  let sizes = [ 0; 1; 31; 32; 255; 256; 65535; 65536; 5_000_000 ] in
   [ "\xff\x00"; "\xc3\xa9"; "\xed\xa0\x80"; "\xf4\x8f\xbf\xbf"; "\xc3" ]
   @ List.map (fun n -> String.make n 'x') sizes
   @ List.map (fun n -> String.make n '\xff') sizes
+  @ List.map (fun n -> String.concat "" (List.init n (fun _ -> "\xc3\xa9"))) sizes
 
 (* Bytes that the specification gives: https://github.com/msgpack/msgpack/blob/master/spec.md *)
 let the_bytes_are_those_of_the_specification () =

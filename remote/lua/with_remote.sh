@@ -27,7 +27,10 @@ compile() { # FOLDER FLAGS SOURCES...
 }
 sources() { (cd "$root" && find "$@" -name '*.c'); }
 
-# Once for all interpreters, then what knows Lua.
+# Once for all interpreters, which may be built at the same time; then what knows Lua.
+mkdir -p "$build"
+exec 9>"$build/lock"
+flock 9
 if ! is_fresh "$build/core.a" "$root/csrc" "$root/remote/csrc" "$root/remote/glue"; then
     rm -rf "$build/objects"
     mapfile -t files < <(sources csrc remote/csrc remote/glue)
@@ -35,6 +38,7 @@ if ! is_fresh "$build/core.a" "$root/csrc" "$root/remote/csrc" "$root/remote/glu
     rm -f "$build/core.a"
     ar rc "$build/core.a" "$build"/objects/*.o
 fi
+exec 9>&-
 if ! is_fresh "$out/core.so" "$root/remote/lua" "$root/remote/csrc" "$root/remote/glue" ||
     [ "$build/core.a" -nt "$out/core.so" ]; then
     mkdir -p "$out"

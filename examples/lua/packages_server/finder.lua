@@ -52,4 +52,43 @@ function finder.in_pool(path, threads)
   }
 end
 
+--- The searches run in worker programs: see weir.remote.
+function finder.in_workers(url)
+  local farm = assert(require("weir.remote").open { url = url, queue_limit = 1000 })
+  local patient = farm:task { timeout = 30 }
+  local function result(ok, total, first)
+    if ok then return total, first end
+    return nil, total
+  end
+  return {
+    find = function(text)
+      local future, why = patient:run("packages.search", text)
+      if not future then return nil, why end
+      return result(future:get())
+    end,
+    close = function() assert(farm:close()) end,
+  }
+end
+
+-- What another language reads of a row of the database: a list.
+local function search(db, text)
+  local total, rows = require("store").search(db, text)
+  local first = {}
+  for i, row in ipairs(rows) do first[i] = { row[1], row[2], row[3] } end
+  return total, first
+end
+
+--- Is such a worker until wait_for_stop() returns; then finishes the searches under way.
+function finder.work(url, path, threads, wait_for_stop)
+  local server = assert(require("weir.remote").serve {
+    url = url,
+    pool = { name = "packages", threads = threads, init = opened, args = { path }, at_exit = closed },
+    jobs = { ["packages.search"] = search },
+  })
+  print "working"
+  io.stdout:flush()
+  wait_for_stop()
+  assert(server:close())
+end
+
 return finder

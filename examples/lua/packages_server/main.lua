@@ -1,16 +1,18 @@
 -- SPDX-License-Identifier: ISC
 --
--- main.lua: the command line: import package lists, or serve searches over them.
+-- main.lua: the command line: import package lists, serve searches over them, or search for a
+-- server.
 
 local here = arg[0]:match "^(.*)/[^/]*$" or "."
 package.path = here .. "/?.lua;" .. package.path -- also for the threads of pools
 
 local USAGE = [[
-main.lua (import | serve) [options]
+main.lua (import | serve | worker) [options]
   --db FILE    SQLite database (default packages.db)
   --list FILE  import this list (default: what apt has fetched)
   --port N     port on the loopback address, 0 for a free one (default 8080)
   --threads N  threads of the pool, one connection each (default 2)
+  --remote URL searches run in the workers of this farm; worker is one of them
   --on-loop    search on the loop's thread instead, to see the difference
 ]]
 
@@ -26,6 +28,7 @@ local function number(text) return tonumber(text) or usage() end
 local take = {
   ["--db"] = function(value) options.db = value end,
   ["--list"] = function(value) options.lists[#options.lists + 1] = value end,
+  ["--remote"] = function(value) options.remote = value end,
   ["--port"] = function(value) options.port = number(value) end,
   ["--threads"] = function(value) options.threads = number(value) end,
 }
@@ -54,10 +57,16 @@ end
 function commands.serve()
   local wait_for_stop = require "signals"()
   local finders = require "finder"
-  local finder = options.on_loop and finders.on_loop(options.db) or finders.in_pool(options.db, options.threads)
+  local finder = options.remote and finders.in_workers(options.remote)
+    or options.on_loop and finders.on_loop(options.db) or finders.in_pool(options.db, options.threads)
   local ok, problem = pcall(require("server").run, options.port, finder, wait_for_stop)
   finder.close()
   if not ok then error(problem, 0) end
+end
+
+function commands.worker()
+  local wait_for_stop = require "signals"()
+  require("finder").work(options.remote or usage(), options.db, options.threads, wait_for_stop)
 end
 
 local command = commands[arg[1]] or usage()

@@ -1,9 +1,9 @@
 (* SPDX-License-Identifier: ISC *)
-(* The command line: import package lists, or serve searches over them. *)
+(* The command line: import package lists, serve searches over them, or search for a server. *)
 
 open Lwt.Syntax
 
-let usage = "main.exe (import | serve) [options]"
+let usage = "main.exe (import | serve | worker) [options]"
 let command = ref ""
 let store = ref (Sqlite_store.store "packages.db")
 let lists = ref []
@@ -11,6 +11,7 @@ let port = ref 8080
 let threads = ref 2
 let on_loop = ref false
 let both = ref false
+let remote = ref ""
 
 let use_sqlite path = store := Sqlite_store.store path
 let use_postgres conninfo = store := Postgres_store.store conninfo
@@ -24,7 +25,8 @@ let options =
       ("--port", Set_int port, "N port on the loopback address, 0 for a free one (default 8080)");
       ("--threads", Set_int threads, "N threads of the pool, one connection each (default 2)");
       ("--on-loop", Set on_loop, " search on the loop's thread instead, to see the difference");
-      ("--both", Set both, " the page at / may choose between the two") ]
+      ("--both", Set both, " the page at / may choose between the two");
+      ("--remote", Set_string remote, "URL searches run in the workers of this farm") ]
 
 let import () =
   let lists = match List.rev !lists with [] -> Lists.here () | lists -> lists in
@@ -39,7 +41,9 @@ let stopped () =
 
 let finders () =
   let* usual =
-    if !on_loop then Finder.on_loop !store else Finder.in_pool !store ~threads:!threads
+    if !remote <> "" then Workers.finder !remote
+    else if !on_loop then Finder.on_loop !store
+    else Finder.in_pool !store ~threads:!threads
   in
   let+ on_loop =
     if !both then Lwt.map Option.some (Finder.on_loop !store) else Lwt.return_none
@@ -60,11 +64,16 @@ let serve () =
   let* () = Server.serve socket finders ~stop ~ask_stop in
   close finders
 
+let work () =
+  let stop, _ = stopped () in
+  Workers.serve !remote !store ~threads:!threads ~stop
+
 let main () =
   Arg.parse options (fun word -> command := word) usage;
   match !command with
   | "import" -> Lwt_main.run (import ())
   | "serve" -> Lwt_main.run (serve ())
+  | "worker" -> Lwt_main.run (work ())
   | _ -> Arg.usage options usage; exit 2
 
 let fail reason =

@@ -18,7 +18,7 @@ use IPC::Open2;
 
 my ($url, @commands) = @ARGV;
 my %command = map { split /=/, $_, 2 } @commands;
-my $limit = $ENV{WEIR_WATCHDOG} // 60;
+my $limit = $ENV{WEIR_PAIRS_WITHIN} // 60;
 my ($passed, $failed) = (0, 0);
 my %running;
 

@@ -33,6 +33,12 @@ local function wait_for_ever()
   while true do require("weir").sleep(0.001) end
 end
 
+-- On the loop's thread, which does nothing else meanwhile.
+local function hog()
+  local deadline = os.time() + 6
+  while os.time() < deadline do end -- luacheck: ignore
+end
+
 -- Each runs on a pool's thread, which prints by itself.
 local jobs = {
   echo = function(...) return ... end,
@@ -41,6 +47,11 @@ local jobs = {
     local attempt = require("weir.remote").request().attempt
     say("holds %d", attempt)
     if attempt == 1 then wait_for_ever() end
+    return ...
+  end,
+  hogs = function(...)
+    say("hogs %d", require("weir.remote").request().attempt)
+    require("weir").run_in_main(hog)
     return ...
   end,
   stops = function()

@@ -10,6 +10,7 @@ let echo = R.job "echo" ~arg:pair ~result:pair
 let raises = R.job "raises" ~arg:pair ~result:pair
 let holds = R.job "holds" ~arg:pair ~result:pair
 let stops = R.job "stops" ~arg:pair ~result:pair
+let hogs = R.job "hogs" ~arg:pair ~result:pair
 let lock = Mutex.create ()
 
 let say fmt =
@@ -42,6 +43,15 @@ let stop (request : R.request) () x =
   end;
   x
 
+(* Nothing else of OCaml's gets far meanwhile. *)
+let hog (request : R.request) () x =
+  say "hogs %d" request.attempt;
+  let until = Unix.gettimeofday () +. 5. in
+  while Unix.gettimeofday () < until do
+    ()
+  done;
+  x
+
 let worker url =
   let pool = Weir.Pool.create ~threads:2 ~init:ignore ~at_exit:ignore () in
   let farm = farm url in
@@ -51,6 +61,7 @@ let worker url =
       R.handler raises (fun () _ -> failwith "on purpose");
       R.handler_with holds hold;
       R.handler_with stops stop;
+      R.handler_with hogs hog;
     ];
   say "ready";
   (try ignore (input_line stdin) with End_of_file -> ());
@@ -58,7 +69,7 @@ let worker url =
   Weir.Pool.close pool;
   say "ended"
 
-let jobs = [ ("echo", echo); ("raises", raises); ("holds", holds); ("stops", stops) ]
+let jobs = [ ("echo", echo); ("raises", raises); ("holds", holds); ("stops", stops); ("hogs", hogs) ]
 
 let tell (outcome : _ Weir.Future.outcome) =
   match outcome with

@@ -3,15 +3,16 @@
 #
 # pairs.pl URL NAME=COMMAND...: for each pair of languages a worker in one serves a
 # client in the other: bytes there and back, a handler that raises, kill -9 of the worker, a
-# cancel. The queues are there. COMMAND worker URL and COMMAND
-# client URL are programs that speak as follows; each says `ready` first, ends when its input
-# does, and says `ended` last.
+# cancel; and in each language a handler that hogs its runtime loses no heartbeat. The queues are
+# there. COMMAND worker URL and COMMAND client URL are programs that speak as follows; each says
+# `ready` first, ends when its input does, and says `ended` last.
 #
 #   the client hears  NAME SIZE N   run the job with a text of that size and the number N
 #                     cancel        the job that it ran last
 #   and says          ok SIZE N | raised NAME TEXT | cancelled | failed ...
 #   the worker says   holds ATTEMPT   for `holds`, whose first attempt lasts until it is killed
 #                     stops, stopped  for `stops`, which lasts until it is cancelled
+#                     hogs ATTEMPT  for `hogs`, which computes for some heartbeats
 use strict;
 use warnings;
 use IPC::Open2;
@@ -107,6 +108,22 @@ sub pair {
     reap($_) for grep { $running{ $_->{pid} } } $client, $worker;
 }
 
+# A connection that was lost would have the job run again.
+sub hog {
+    my ($language) = @_;
+    my ($client, $worker) = (start($language, 'client'), start($language, 'worker'));
+    check("$language: a handler that hogs", sub {
+        say_to($client, 'hogs 3 9');
+        hear($worker, qr/^hogs 1$/);
+        hear($client, qr/^ok 3 9$/);
+        stop($client);
+        stop($worker); # and says nothing else
+    });
+    kill 'KILL', keys %running;
+    reap($_) for grep { $running{ $_->{pid} } } $client, $worker;
+}
+
+hog($_) for sort keys %command;
 for my $from (sort keys %command) {
     for my $to (sort keys %command) {
         check("$from, $to", sub { pair($from, $to) });

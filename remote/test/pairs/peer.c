@@ -73,6 +73,15 @@ static int stops(weir_request *r, void *state)
     return echo(r, state);
 }
 
+static int hogs(weir_request *r, void *state)
+{
+    int64_t until = weir_now() + 5000000000;
+    printf("hogs %u\n", weir_request_attempt(r));
+    while (weir_now() < until)
+        continue;
+    return echo(r, state);
+}
+
 static void until_input_ends(void)
 {
     char byte;
@@ -86,11 +95,14 @@ static void worker(const char *url)
     weir_pool          *pool;
     weir_remote_options o = options(url);
     weir_pool_options   two = {.size = sizeof two, .threads = 2};
-    const weir_handler  handlers[] = {
-         {"echo", echo, 0}, {"raises", raises, 0}, {"holds", holds, 0}, {"stops", stops, 0}};
+    const weir_handler  handlers[] = {{"hogs", hogs, 0},
+                                      {"echo", echo, 0},
+                                      {"raises", raises, 0},
+                                      {"holds", holds, 0},
+                                      {"stops", stops, 0}};
     must(weir_pool_open(&pool, &two));
     must(weir_remote_open(&farm, &o));
-    must(weir_remote_serve(farm, pool, handlers, 4));
+    must(weir_remote_serve(farm, pool, handlers, 5));
     printf("ready\n");
     until_input_ends();
     must(weir_remote_close(farm, WEIR_REMOTE_DRAIN, NULL, -1));

@@ -142,7 +142,7 @@ void wl_blob_release(wl_blob *b)
  * what it dumped, by the function's address. The newest stays. The functions stand in
  * a table at the slots' numbers; that of the dumped ones is weak, and says whether the
  * address still is the same function's. A function's bytes never change. */
-enum { SLOTS = 32 };
+enum { SLOTS = 32, ITSELF }; /* behind the slots stands the cache */
 typedef struct {
     wl_blob *blobs[SLOTS];
     bool     over; /* the state is closing, later finalizers still may ask */
@@ -182,26 +182,32 @@ static cache *cache_make(lua_State *L, const struct place *at, const char *mode)
     lua_pushcfunction(L, cache_gc);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    lua_createtable(L, SLOTS, 0);
+    lua_createtable(L, SLOTS + 1, 0);
+    lua_pushlightuserdata(L, c);
+    lua_rawseti(L, -2, ITSELF);
     lua_createtable(L, 0, 1);
     lua_pushstring(L, mode);
     lua_setfield(L, -2, "__mode");
     lua_setmetatable(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &at->cache); /* first, for by the other it is found */
     lua_pushvalue(L, -1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &at->functions);
-    lua_insert(L, -2);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &at->cache);
+    lua_remove(L, -2);
     return c;
 }
 
 /* -> functions | ; NULL, and nothing is pushed, when there is none. Raises nothing. */
 static cache *cache_find(lua_State *L, const struct place *at)
 {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &at->cache);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &at->functions);
+    if (!lua_istable(L, -1)) {
+        lua_pop(L, 1);
+        return NULL;
+    }
+    lua_rawgeti(L, -1, ITSELF);
     cache *c = lua_touserdata(L, -1);
     lua_pop(L, 1);
-    if (c)
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &at->functions);
     return c;
 }
 

@@ -31,10 +31,14 @@ void wl_globals_push_home(lua_State *L)
 
 bool wl_globals_are_home(lua_State *L)
 {
-    wl_globals_push_home(L);
-    lua_pushglobaltable(L);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
+    int top = lua_gettop(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &home_key);
+    bool same = lua_isnil(L, -1);
+    if (!same) {
+        lua_pushglobaltable(L);
+        same = lua_rawequal(L, -1, -2);
+    }
+    lua_settop(L, top);
     return same;
 }
 

@@ -47,9 +47,21 @@ static unsigned number(const char *name, unsigned otherwise, unsigned most)
     return n > (long)most ? most : (unsigned)n;
 }
 
+/* As libuv's are called since 1.50. */
+static void name_thread(void *arg, unsigned index)
+{
+    (void)arg, (void)index;
+#ifdef __linux__
+    pthread_setname_np(pthread_self(), "libuv-worker");
+#endif
+}
+
 static int open_locked(void)
 {
-    weir_pool_options opts = {.size = sizeof opts, .name = "weir-uv", .when_full = WEIR_BLOCK};
+    weir_pool_options opts = {.size = sizeof opts,
+                              .name = "weir-uv",
+                              .when_full = WEIR_BLOCK,
+                              .on_start = name_thread};
     int               code = weir_on_fork(&at_fork);
     if (code != 0)
         return code;

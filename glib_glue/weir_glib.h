@@ -85,6 +85,7 @@ static inline void weir_g_job_unref(struct weir_g_job *job)
 {
     if (!g_atomic_int_dec_and_test(&job->users))
         return;
+    g_object_unref(job->gtask); /* not before: who cancels may be about to return its error */
     weir_pool_release(job->pool);
     g_free(job);
 }
@@ -121,7 +122,6 @@ static inline void weir_g_job_end(struct weir_g_job *job)
 {
     if (job->handler)
         g_signal_handler_disconnect(g_task_get_cancellable(job->gtask), job->handler);
-    g_object_unref(job->gtask);
     weir_g_job_unref(job);
 }
 

@@ -58,11 +58,9 @@ static void name_thread(void *arg, unsigned index)
 
 static int open_locked(void)
 {
-    weir_pool_options opts = {.size = sizeof opts,
-                              .name = "weir-uv",
-                              .when_full = WEIR_BLOCK,
-                              .on_start = name_thread};
-    int               code = weir_on_fork(&at_fork);
+    weir_pool_options opts = {
+        .size = sizeof opts, .name = "weir-uv", .when_full = WEIR_BLOCK, .on_start = name_thread};
+    int code = weir_on_fork(&at_fork);
     if (code != 0)
         return code;
     opts.threads = number("UV_THREADPOOL_SIZE", 4, WEIR_MAX_THREADS);

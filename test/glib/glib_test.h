@@ -64,7 +64,17 @@ static inline void pool_open(void) {}
 static inline void pool_close(void) {}
 #define task_run g_task_run_in_thread
 #else
+/* Called by weir_glib.h when it is about to return an error. */
+static void (*before_error)(void);
+static inline void return_error(GTask *task, GError *error)
+{
+    if (before_error)
+        before_error();
+    g_task_return_error(task, error);
+}
+#define g_task_return_error return_error
 #include "weir_glib.h"
+#undef g_task_return_error
 static weir_pool  *pool;
 static inline void pool_open_with(weir_pool_options opts)
 {

@@ -98,6 +98,26 @@ START_TEST(close_brings_queued_tasks_back)
 }
 END_TEST
 
+static void end_of_the_pool(void)
+{
+    before_error = NULL;
+    gate_add(&leave);
+    MUST(weir_close(pool, WEIR_CLOSE) == 0);
+}
+START_TEST(cancelled_task_is_settled_while_its_error_is_returned)
+{
+    GCancellable *cancellable = g_cancellable_new();
+    one_thread_that_is_held((weir_pool_options){0});
+    run(cancellable, &got, counts);
+    before_error = end_of_the_pool;
+    g_cancellable_cancel(cancellable);
+    until_answered(&got, 1);
+    expect_error(&got, G_IO_ERROR_CANCELLED);
+    let_go();
+    g_object_unref(cancellable);
+}
+END_TEST
+
 START_TEST(cancelled_queued_task_comes_back_while_all_threads_are_busy)
 {
     GCancellable *cancellable = g_cancellable_new();
@@ -348,6 +368,7 @@ int main(void)
     tcase_add_test(tests, closed_pool_is_closed);
     tcase_add_test(tests, close_brings_queued_tasks_back);
     tcase_add_test(tests, cancelled_queued_task_comes_back_while_all_threads_are_busy);
+    tcase_add_test(tests, cancelled_task_is_settled_while_its_error_is_returned);
     tcase_add_test(tests, queued_task_that_does_not_check_runs_though_cancelled);
     tcase_add_test(tests, purge_brings_queued_tasks_back_cancelled);
     tcase_add_test(tests, running_task_is_asked_by_weir_as_well);

@@ -70,7 +70,7 @@ val create :
     @param exit_within how many seconds the exit waits for that close at most. Without it the
       exit waits as long as tasks of the pool start and end, and goes on after 5 s in which
       none did. Then a message on stderr names the pool and the number of tasks that are
-      left, and the process ends without them.
+      left, and the process ends without them. It does nothing without [close_at_exit].
     @raise Invalid_argument on a value out of range, naming it. *)
 
 val run :
@@ -83,8 +83,10 @@ val run :
   'a Lwt.t
 (** [run pool f] runs [f state] on a thread of [pool]. It never blocks. If [f] raises, the
     promise is rejected with the exception, and its first handler may ask [Printexc] for the
-    backtrace. [Lwt.cancel] takes a queued task back. A running task goes on, and its value is
-    discarded. What a task raises after its promise has ended goes to {!Weir.on_unhandled}.
+    backtrace. After a close the promise is rejected with {!Closed}, and at the [queue_limit]
+    with {!Full}, unless [when_full] has another answer. [Lwt.cancel] takes a queued task back.
+    A running task goes on, and its value is discarded. What a task raises after its promise
+    has ended goes to {!Weir.on_unhandled}.
 
     [f] runs beside the loop and must not use Lwt: no promise may be made, bound or resolved
     there, because Lwt has no locks. It may call {!run_in_main}.
@@ -94,7 +96,9 @@ val run :
       [Timeout] and counted as [timed_out]. A queued task is taken back. A running task is
       asked to stop ([Weir.Pool.cancel_requested]), and counts as running until it returns.
       A call that does not ask, for example a query of sqlite, is interrupted by
-      [Weir.Pool.on_cancel], by [Lwt.cancel] as well. *)
+      [Weir.Pool.on_cancel], by [Lwt.cancel] as well.
+    @param label what the task is called in {!running}, by [Weir.Watch] and weir-top: the same
+      for all tasks of a kind. For [priority] and more of [label] see [Weir.Pool.run]. *)
 
 val map_p : 'state t -> ('state -> 'a -> 'b) -> 'a list -> 'b list Lwt.t
 (** [map_p pool f xs] runs [f state x] for each [x] as a task of its own, and resolves to the

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * interrupt_stubs.c: what the sqlite3 library for OCaml does not offer (up to 5.3).
+ * interrupt_stubs.c: what the sqlite3 library for OCaml does not offer (up to 5.4).
  */
 #include <caml/mlvalues.h>
 #include <sqlite3.h>

@@ -615,7 +615,7 @@ WEIR_API int weir_metrics(char *buffer, size_t size);
  * `weir-PID` in `folder` (an absolute path; NULL: $XDG_RUNTIME_DIR), which this user and root
  * alone may connect to, and a thread that sleeps until they do. Where the variable WEIR_TOP is
  * set and not 0, the first pool that opens does this, in the folder that WEIR_TOP names, or in
- * $XDG_RUNTIME_DIR if its value is no absolute path; if that fails, nothing is said. Returns 0, or
+ * $XDG_RUNTIME_DIR if its value is no absolute path; if that fails, stderr says so. Returns 0, or
  *   WEIR_EINVAL   folder is relative, too long, or no socket can be made there; or it is NULL and
  *                 there is no $XDG_RUNTIME_DIR
  *   WEIR_EBUSY    it is published

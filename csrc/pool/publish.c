@@ -21,24 +21,36 @@
 #include "base/buffer.h"
 #include "pool/pool.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static _Atomic bool has_looked; /* whether the environment asks for it */
+
+static void complain(const char *asked, int rc)
+{
+    if (*asked != '/' && rc == WEIR_EINVAL && !getenv("XDG_RUNTIME_DIR"))
+        fprintf(stderr, "weir: WEIR_TOP=%s: there is no $XDG_RUNTIME_DIR; name a folder\n", asked);
+    else
+        fprintf(stderr, "weir: WEIR_TOP=%s: no socket there for weir-top: %s\n", asked,
+                weir_strerror(rc));
+}
 
 void wi_publish_if_asked(void)
 {
     if (atomic_exchange(&has_looked, true))
         return;
     const char *asked = getenv("WEIR_TOP");
-    if (asked && *asked && strcmp(asked, "0") != 0)
-        weir_publish(*asked == '/' ? asked : NULL);
+    if (!asked || !*asked || strcmp(asked, "0") == 0)
+        return;
+    int rc = weir_publish(*asked == '/' ? asked : NULL);
+    if (rc != 0 && rc != WEIR_EBUSY) /* the program has done it by itself */
+        complain(asked, rc);
 }
 
 #ifdef __linux__
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>

@@ -241,6 +241,35 @@ TEST(the_first_pool_publishes_where_the_environment_asks_for_it)
     expect_eq(rmdir(folder), 0);
 }
 
+static void child_is_told(void *value)
+{
+    rig   r;
+    char  said[400] = "";
+    FILE *caught = tmpfile();
+    unsetenv("XDG_RUNTIME_DIR");
+    setenv("WEIR_TOP", value, 1);
+    expect(caught && dup2(fileno(caught), STDERR_FILENO) == STDERR_FILENO);
+    expect(rig_open(&r, 1));
+    expect(pread(fileno(caught), said, sizeof said - 1, 0) > 0);
+    expect(strstr(said, *(char *)value == '/' ? ": no socket there for weir-top: "
+                                              : ": there is no $XDG_RUNTIME_DIR; name a folder\n"));
+    rig_close(&r);
+    fclose(caught);
+}
+
+TEST(what_the_environment_asks_for_in_vain_is_said)
+{
+    char one[] = "1", nowhere[] = "/no/such/folder";
+    if (under_tsan())
+        return;
+    make_folder();
+    expect_eq(weir_publish(folder), 0); /* a child forgets what this process has done */
+    child_reap(child_start(child_is_told, one));
+    child_reap(child_start(child_is_told, nowhere));
+    weir_unpublish();
+    expect_eq(rmdir(folder), 0);
+}
+
 static _Atomic bool publishes;
 
 static void publishes_and_ends(void *arg)
@@ -280,4 +309,4 @@ SUITE(publish, who_connects_reads_one_snapshot,
       what_a_process_of_that_number_has_left_is_replaced, a_reader_that_waits_holds_up_no_end,
       a_child_of_fork_is_not_published_and_may_publish_itself,
       the_first_pool_publishes_where_the_environment_asks_for_it,
-      several_threads_may_begin_and_end_it)
+      what_the_environment_asks_for_in_vain_is_said, several_threads_may_begin_and_end_it)

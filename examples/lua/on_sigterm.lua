@@ -47,10 +47,11 @@ end
 
 for _ = 1, 3 do copas.addthread(client) end
 copas.addthread(function()
+  local term = assert(signal.catch "TERM") -- before anybody is told that we serve
   print(select(2, ask "SELECT sum FROM nowhere"):match "no such table: %w+")
   print "serving"
   io.stdout:flush()
-  assert(signal.wait "TERM")
+  term:wait()
   serving = false
   print("closed", db:close { drain = true, timeout = 10 })
 end)

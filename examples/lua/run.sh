@@ -41,12 +41,13 @@ served() { # NAME NEEDED-MODULES ARGUMENTS...
     skipped=$((skipped + 1))
     return
   fi
-  coproc timeout 120 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" 2>&1
+  # --foreground: otherwise timeout passes the signal on twice, and the second one kills
+  coproc timeout --foreground 120 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" 2>&1
   pid=$!
   exec {from}<&"${COPROC[0]}"
   while read -ru "$from" line; do
     out+=$line$'\n'
-    [ "$line" != serving ] || kill -TERM "$pid" # timeout passes it on
+    [ "$line" != serving ] || kill -TERM "$pid"
   done
   exec {from}<&-
   wait "$pid"

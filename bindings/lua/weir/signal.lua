@@ -11,7 +11,9 @@ local signal = {}
 local name_kind = check.word("HUP", "INT", "TERM", "USR1", "USR2", "WINCH")
 
 --- Replaces the handler of a signal, until the result is released or collected. A signal that
--- comes before take has seen the last one goes to the handler that was there before.
+-- comes before take has seen the last one goes to the handler that was there before: so a second
+-- ^C ends a program that does not look at the first. (timeout of coreutils sends each signal
+-- twice, timeout --foreground once.)
 -- @tparam string name "HUP", "INT", "TERM", "USR1", "USR2" or "WINCH"
 -- @treturn ?weir.signal nil if a state of the process catches that signal already
 -- @treturn ?string then why

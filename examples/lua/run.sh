@@ -34,23 +34,24 @@ example() { # NAME NEEDED-MODULES ARGUMENTS...
 
 # The same for a program that serves until SIGTERM.
 served() { # NAME NEEDED-MODULES ARGUMENTS...
-  local name=$1 modules=$2 line out pid
+  local name=$1 modules=$2 line out="" pid folder
   shift 2
   if ! has "$modules"; then
     echo "skipped: $name under $interpreter: not all of $modules"
     skipped=$((skipped + 1))
     return
   fi
+  folder=$(mktemp -d)
+  mkfifo "$folder/said"
   # --foreground: otherwise timeout passes the signal on twice, and the second one kills
-  coproc timeout --foreground 120 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" 2>&1
+  timeout --foreground 120 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" >"$folder/said" 2>&1 &
   pid=$!
-  exec {from}<&"${COPROC[0]}"
-  while read -ru "$from" line; do
+  while read -r line; do
     out+=$line$'\n'
     [ "$line" != serving ] || kill -TERM "$pid"
-  done
-  exec {from}<&-
+  done <"$folder/said"
   wait "$pid"
+  rm -r "$folder"
   if diff "expected/$name.txt" <(printf %s "$out"); then
     passed=$((passed + 1))
   else

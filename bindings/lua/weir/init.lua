@@ -21,6 +21,10 @@
 -- **Errors**: a wrong argument raises. A failure at run time returns nil and a message.
 --
 -- **Threads**: a state's pools, futures and loops belong to the thread that runs the state.
+--
+-- **On other pages**: weir.pool and weir.pool_async open a @{weir.pool}, whose run gives a
+-- @{weir.future}; weir.all and weir.any wait for several. weir.mutex makes a @{weir.mutex}.
+-- @{weir.loop} and @{weir.shared} are fields of the module.
 -- @module weir
 
 local core = require "weir.core"

@@ -201,6 +201,15 @@ describe("weir.luv_work", function()
     assert.are.same({ n = 2, nil, "closed" }, pack(work:queue()))
   end)
 
+  it("names what takes the place of a uv_async_t", function()
+    local async = uv.new_async(function() end)
+    local _, text = pcall(function() return (door.queue_work(door.new_work(print, print), async)) end)
+    assert.matches("test_luv_work%.lua:%d+: queue_work: argument 2: userdata %(uv_async%) cannot cross to "
+      .. "another thread; a function of weir%.progress can$", text)
+    async:close()
+    uv.run()
+  end)
+
   it("names a wrong argument, at the caller's line", function()
     local work = door.new_work(function() end, function() end)
     local function here(f, ...) return (select(2, pcall(f, ...))) end

@@ -22,7 +22,8 @@
 --   has one Lua state for good, as with luv. `_THREAD` is not set there: ask weir.in_task().
 -- - Where works are under way the loop has a handle of weir's. The module's walk leaves it out, so
 --   that a program which closes all handles gets its works back all the same.
--- - An error names the argument and stands at the caller's line.
+-- - An error names the argument and stands at the caller's line, and says what takes the place of
+--   a uv_async_t.
 -- - Where Copas or cqueues is loaded too, call weir.loop.use(weir.loop.luv) first.
 --
 -- In a work all of weir can be used: weir.run_in_main, weir.cancelled, weir.progress.
@@ -96,13 +97,15 @@ local function run(self, ...)
   return self[POOL]:run(self[FN], ...)
 end
 
+local ASYNC = "%(uv_async%) cannot cross.*"
+
 -- Of an error of pool:run, whose argument 1 is the work's function. A method's arguments are
 -- counted without its object.
 local function rename(where, problem)
   local before = where == "queue" and 1 or 0
   return where .. ": " .. tostring(problem):gsub("^.-run: ", ""):gsub("^argument (%d+)", function(number)
     return number == "1" and "the work's function" or ("argument %d"):format(number - before)
-  end)
+  end):gsub(ASYNC, "%0; a function of weir.progress can")
 end
 
 local function settle(where, self, ok, future, problem)

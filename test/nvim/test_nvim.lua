@@ -170,6 +170,22 @@ support.run {
     vim.cmd "help weir.nvim.pool()"
     vim.cmd "helpclose"
   end },
+  { "the page's first program counts lines", function()
+    local folder = support.folder { ["three.txt"] = "1\n2\n3\n" }
+    local notify, told = vim.notify, {}
+    vim.notify = function(text) told[#told + 1] = text end
+    local program = vim.env.WEIR_RTP:match "[^,]*$" .. "/first.lua"
+    vim.cmd("edit " .. folder .. "/three.txt")
+    vim.cmd("luafile " .. program)
+    until_true(function() return told[1] end)
+    vim.cmd("file " .. folder .. "/gone.txt")
+    vim.cmd("luafile " .. program)
+    until_true(function() return told[2] end)
+    vim.notify = notify
+    vim.cmd "bwipeout!"
+    same("3 lines", told[1])
+    same("failed: ", told[2]:match "^failed: ")
+  end },
   { "the example finds each line of a tree", function()
     local folder = support.folder {
       ["a.txt"] = "one\ntwo needle\n", ["b/c.txt"] = "needle\n", ["d.bin"] = "\0needle\n",

@@ -155,8 +155,8 @@ describe("what states share", function()
       core.mutex_lock(mutex, owner, 0)
       package.loaded["out.gift"] = gift
       pledge("load", "fs")
-      local calls = { { core.metrics }, { core.watcher, 1 }, { core.slice, "label", print }, { core.shared_get, "worker escape" },
-        { core.shared_version, "worker escape" },
+      local calls = { { core.metrics }, { core.watcher, 1 }, { core.slice, "label", print },
+        { core.shared_get, "worker escape" }, { core.shared_version, "worker escape" },
         { core.shared_set, "worker escape", { gift } }, { core.shared_add, "worker escape", 1 }, { core.mutex_new, 1 },
         { core.mutex_lock, mutex, owner, 0 }, { core.mutex_trylock, mutex, owner }, { core.mutex_holder, mutex },
         { core.pack, gift }, { packed.unpack, packed }, { core.progress_new },

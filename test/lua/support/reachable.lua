@@ -87,17 +87,17 @@ return {
   -- Of weir.core, in a state that had loaded it before: they refuse a restricted state themselves.
   asks = words [[
     append await_input catch job keep_sigpipe metrics mutex_holder mutex_lock mutex_new mutex_trylock open pack
-    post progress_new resize run shared_add shared_get shared_set shared_version submit
-    watcher ]],
+    post progress_new resize run shared_add shared_get shared_set shared_version slice
+    submit watcher ]],
 
   -- They act on what the state holds already, or on its own waits. run_in_main refuses outside of a
-  -- task; close ends what its holder opened.
+  -- task; what queue makes goes the slow way, to run, in a restricted state; close ends what its holder opened.
   own = words [[
-    blocking_begin blocking_end c_function cancel cancel_all cancelled clock close_async close_blocking dispatch fail
+    blocking_begin blocking_end c_function call_works cancel cancel_all cancelled clock close_async close_blocking dispatch fail
     failure fd finish held in_pool in_task is_future is_mutex is_own is_owner is_pool key line_up mail
     mutex_unlock name note_failure on_call on_cancel on_unhandled over owner_end owner_new pending poll polled
-    percentile progress_is_wanted progress_key progress_sentinel register run_in_main running sighting space
-    stats take times told traceback
+    percentile progress_is_wanted progress_key progress_sentinel queue register run_in_main running sighting slot
+    space stats take times told traceback
     turn turned unpack wait waits watch
     functions op_arm op_block op_in_main op_left op_try set_suspender ]],
 

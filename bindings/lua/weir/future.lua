@@ -38,14 +38,16 @@ end
 --- Waits for the task. In a coroutine it suspends that coroutine under its loop. Outside a
 -- coroutine it blocks the thread, and serves this state's run_in_main calls meanwhile. Any
 -- number of coroutines may wait. Each call returns the same result, in a copy of its own.
--- get takes no timeout, because wait(timeout) does.
+-- get takes no timeout; wait(timeout) does.
 -- @return true and what the task returned; or false and its error value, or "closed",
 --   "cancelled", "expired", "full" (dropped from a full queue) or "timeout". If the error
 --   value cannot cross, a string takes its place: it says why, with the error's text.
 function future:get(extra)
   local key, is_held, co = watch(self)
   if extra ~= nil or key == nil then
-    if type(extra) == "number" and is_future(self) then error("get: takes no timeout; wait(timeout) does", 2) end
+    if type(extra) == "number" and is_future(self) then
+      error(("get: takes no argument 1, got %s (wait takes a timeout)"):format(extra), 2)
+    end
     check_self(self, "get", 1, extra)
   end
   if key then for_ever(self, key, is_held, co) end

@@ -115,7 +115,8 @@ void wi_task_unaim(weir_task *t);
 
 /* Runs done of a settled task here and ends its tie to the main. */
 void wi_task_tell(weir_task *t);
-/* One of the two users of an abandoned task is through; the second call runs release. */
+/* The lost thread of an abandoned task is through. Runs release if its teller is, too; else the
+ * teller does. */
 void wi_task_let_go(weir_task *t);
 
 /* Its name in records, now, as told from inside the task that this thread runs. */

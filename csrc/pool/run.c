@@ -4,13 +4,9 @@
  *
  * DESIGN. One lock, short sections, and before it the queue's inbox, to which a
  * submit goes that has nobody to wake. Idle workers stand on a LIFO list, each on
- * a parker of its own. A submit wakes at most one worker, and none while another
- * is on its way ("searching"); the searcher, when it takes a task and sees more,
- * wakes the next: one wake in flight, chained, so that a burst costs the
- * submitter one system call and no task waits beside an idle worker. Workers are
- * unparked after the unlock; a popped worker consumes its token before it can
- * park again, so no token goes astray. Of many sleepers more are sent at once. staff.c decides who
- * is woken, and when a submit may skip the lock.
+ * a parker of its own. staff.c decides who is woken, and when a submit may skip the
+ * lock. Workers are unparked after the unlock; a popped worker consumes its token
+ * before it can park again, so no token goes astray.
  */
 #include "mailbox/pending.h"
 #include "pool/holdings.h"

@@ -115,6 +115,9 @@ sub lua_gates {
     gate("$lua, luv: pinned latency p50", "$lua/luv,$latency", "new_work", "<=", 0.6);
     gate("$lua, luv: free rate, 64 in flight", "$lua/luv,free,rate,1,1,64,rate_per_s", "new_work", ">=", 0.6);
     gate("$lua, luv: luv_work's free rate, 64 in flight", "$lua/luv,free,rate,1,1,64,rate_per_s", "new_work", ">=", 0.8, "luv_work");
+    for my $t (1, 2) {
+        gate("$lua, luv: luv_work's pinned rate, 64 in flight, threads $t", "$lua/luv,cpu1,rate,$t,1,64,rate_per_s", "new_work", ">=", 0.9, "luv_work");
+    }
     gate("$lua, Copas: free rate, 64 in flight", "$lua/copas,free,rate,2,1,64,rate_per_s", "fresh", ">=", 20);
     gate("$lua, Copas: 1 ms timer, CPU-bound tasks: worst ms", "$lua/copas,free,beside_cpu,.*,gap_max_ms", "", "<=", 6);
     gate("$lua, no loop: pinned latency p50, us", "$lua/block,$latency", "", "<=", 5);

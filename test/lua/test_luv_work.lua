@@ -329,8 +329,10 @@ describe("weir.luv_work", function()
     values.n = 120
     assert.are.same({ 1, unpack(values, 1, 120) }, (function()
       local got
-      local work = door.new_work(function(...) return 1, ... end, function(...) got = { ... } end)
-      assert(work:queue(1)) -- the loop watches
+      local work = door.new_work(function(...) return 1, ... end, function(...)
+        if select("#", ...) > 2 then got = { ... } end
+      end)
+      assert(work:queue(1)) -- the loop watches; it may come back last
       assert(work:queue(unpack(values, 1, 120)))
       uv.run()
       return got

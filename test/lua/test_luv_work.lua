@@ -352,6 +352,21 @@ describe("weir.luv_work", function()
     assert.is_nil(next(kept))
   end)
 
+  it("reads only tables as works", function()
+    local core = require "weir.core"
+    assert.has_error(function() core.queue(5, {}, print) end)
+    assert.has_error(function() core.call_works(5, print) end)
+    local works = {}
+    local queue = core.queue(works, core.future, function() return "slowly" end)
+    pools.with({ threads = 1 }, function(pool)
+      local work = door.new_work(function() end, function() end, { pool = pool })
+      assert(work:queue()) -- the loop watches
+      assert.are.equal("slowly", queue(pool:run(function() end)))
+      assert.are.equal("slowly", queue(setmetatable({ print, print, pool }, {})))
+      uv.run()
+    end)
+  end)
+
   it("leaves its pool to the program", function()
     result(door, function() end)
     local pool = door.pool()

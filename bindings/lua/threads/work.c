@@ -36,7 +36,7 @@ static int with_upvalues(lua_State *L, lua_CFunction fn, int n)
 static wl_pool *pool_of(lua_State *L)
 {
     wl_pool **p = NULL;
-    if (!lua_getmetatable(L, 1))
+    if (!lua_istable(L, 1) || !lua_getmetatable(L, 1))
         return NULL;
     if (lua_rawequal(L, -1, lua_upvalueindex(CLASS))) {
         lua_rawgeti(L, 1, POOL);
@@ -123,7 +123,11 @@ static int queue(lua_State *L)
 }
 
 /* works class slow -> queue */
-static int make_queue(lua_State *L) { return with_upvalues(L, queue, QUEUE_HAS); }
+static int make_queue(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    return with_upvalues(L, queue, QUEUE_HAS);
+}
 
 /* ---- coming back ------------------------------------------------------------ */
 
@@ -186,7 +190,10 @@ static int call_works(lua_State *L)
         get_work(L, key);
         lua_pushnil(L);
         set_work(L, key);
-        end_work(L, slot);
+        if (lua_istable(L, 2)) /* else another table was given than to the queue */
+            end_work(L, slot);
+        else
+            release_job(slot);
     }
     return 0;
 }
@@ -199,7 +206,11 @@ static int make_slot(lua_State *L)
 }
 
 /* works failed -> call_works */
-static int make_call_works(lua_State *L) { return with_upvalues(L, call_works, CALL_HAS); }
+static int make_call_works(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    return with_upvalues(L, call_works, CALL_HAS);
+}
 
 /* module -> module */
 void wl_work_register(lua_State *L)

@@ -6,6 +6,7 @@
  * reply may come before its confirm, and after the job has settled: then nobody waits for it.
  */
 #include "client.h"
+#include "form.h"
 #include "io.h"
 
 #include <stdio.h>
@@ -296,24 +297,6 @@ static void returned(wr_io *io, const wr_event *event)
     wr_unlock(farm, &debts);
 }
 
-/* The handler's name and text, each ended by a zero. */
-static wr_answer *error_answer(wr_slice body)
-{
-    const char *end = body.size ? memchr(body.bytes, 0, body.size) : NULL;
-    if (!end || body.bytes[body.size - 1] || end == body.bytes + body.size - 1)
-        return NULL;
-    return wr_answer_copy(&(wr_answer){.error_name = body.bytes, .error_text = end + 1});
-}
-
-static wr_answer *result_answer(const wr_message *m)
-{
-    char type[256] = "application/octet-stream";
-    if (m->result_type.size && m->result_type.size < sizeof type)
-        snprintf(type, sizeof type, "%.*s", (int)m->result_type.size, m->result_type.bytes);
-    return wr_answer_copy(
-        &(wr_answer){.content_type = type, .bytes = m->body.bytes, .size = m->body.size});
-}
-
 /* Takes answer. */
 static void settle_locked(wr_flight *f, const wr_event *event, wr_answer *answer, wr_debts *debts)
 {
@@ -337,32 +320,18 @@ static void settle_locked(wr_flight *f, const wr_event *event, wr_answer *answer
     }
 }
 
-/* Before the lock, because it may be long. NULL: it has none, or no memory. */
-static wr_answer *answer_of(const wr_event *event)
-{
-    if (event->too_big)
-        return NULL;
-    if (wr_slice_is(event->message.outcome, "ok"))
-        return result_answer(&event->message);
-    return wr_slice_is(event->message.outcome, "raised") ? error_answer(event->message.body) : NULL;
-}
-
-static bool is_reply(const wr_message *m)
-{
-    return wr_slice_is(m->type, WR_REPLY_TYPE) && wr_slice_is(m->content_type, WR_REPLY_CONTENT);
-}
-
 static void delivered(wr_io *io, const wr_event *event)
 {
     const wr_message *m = &event->message;
     weir_remote      *farm = io->farm;
-    wr_answer        *answer = is_reply(m) ? answer_of(event) : NULL;
-    wr_debts          debts;
+    /* before the lock, because it may be long */
+    wr_answer *answer = wr_form_is_reply(m) ? wr_form_answer(event) : NULL;
+    wr_debts   debts;
     wr_lock(farm, &debts);
-    wr_flight *f = is_reply(m) ? wr_find_locked(farm, m->id.bytes, m->id.size) : NULL;
+    wr_flight *f = wr_form_is_reply(m) ? wr_find_locked(farm, m->id.bytes, m->id.size) : NULL;
     if (f)
         settle_locked(f, event, answer, &debts);
-    else if (is_reply(m))
+    else if (wr_form_is_reply(m))
         farm->stats.duplicates += !wr_slice_is(m->outcome, "started");
     else
         farm->stats.refused++;

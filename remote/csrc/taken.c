@@ -4,6 +4,8 @@
  */
 #include "taken.h"
 
+#include "form.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,17 +59,6 @@ static const wr_route route = {taken_begun, taken_over, free_taken};
 
 /* ---- copies ------------------------------------------------------------------------------- */
 
-bool wr_taken_may_answer(wr_slice reply_to)
-{
-    const size_t n = sizeof WR_REPLY_PREFIX - 1;
-    if (reply_to.size != n + WR_ID - 1 || memcmp(reply_to.bytes, WR_REPLY_PREFIX, n))
-        return false;
-    for (size_t i = n; i < reply_to.size; i++)
-        if (!strchr("0123456789abcdef-", reply_to.bytes[i]))
-            return false;
-    return true;
-}
-
 static const char *put_slice(char **at, wr_slice from)
 {
     char *to = *at;
@@ -76,16 +67,6 @@ static const char *put_slice(char **at, wr_slice from)
     to[from.size] = 0;
     *at += from.size + 1;
     return to;
-}
-
-static int64_t milliseconds(wr_slice text)
-{
-    int64_t ms = 0;
-    for (size_t i = 0; i < text.size; i++)
-        ms = text.bytes[i] >= '0' && text.bytes[i] <= '9' && ms < INT64_MAX / 20000000
-                 ? ms * 10 + (text.bytes[i] - '0')
-                 : ms;
-    return ms * 1000000;
 }
 
 wr_taken *wr_taken_copy(const wr_event *event, const wr_handler *handler)
@@ -105,7 +86,7 @@ wr_taken *wr_taken_copy(const wr_event *event, const wr_handler *handler)
     t->reason = put_slice(&at, m->reason);
     t->queue = put_slice(&at, m->queue);
     t->reply_to = put_slice(&at, m->reply_to);
-    if (!wr_taken_may_answer(m->reply_to))
+    if (!wr_form_may_answer(m->reply_to))
         t->reply_to = NULL;
     t->request.route = &route;
     t->request.handler = handler;
@@ -113,7 +94,7 @@ wr_taken *wr_taken_copy(const wr_event *event, const wr_handler *handler)
     if (!m->delivery_count && event->redelivered)
         t->request.attempt = 2; /* a queue that does not count */
     t->tell_start = m->tell_start && t->reply_to;
-    t->request.start_within = m->expiration.size ? milliseconds(m->expiration) : 0;
+    t->request.start_within = m->expiration.size ? wr_form_milliseconds(m->expiration) : 0;
     t->tag = event->tag;
     wr_list_init(&t->at);
     return t;

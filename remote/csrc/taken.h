@@ -29,8 +29,6 @@ typedef struct {
 
 /* A copy of what came; NULL: no memory. handler: of a job. */
 wr_taken *wr_taken_copy(const wr_event *event, const wr_handler *handler);
-/* Whether text may be answered to: the form of our own reply queues. */
-bool wr_taken_may_answer(wr_slice reply_to);
 
 /* To the answerer: has a dead letter published. The taker's thread. */
 void wr_taken_to_answerer(wr_taken *t);

@@ -3,6 +3,7 @@
  * taker: jobs, cancels and dead letters in, acknowledgements out.
  */
 #include "client.h"
+#include "form.h"
 #include "taken.h"
 
 #include <stdio.h>
@@ -98,27 +99,10 @@ static int refuse_message(wr_io *io, const wr_event *event, const char *why)
     return wr_wire_give_back(io->wire, event->tag, false);
 }
 
-/* NULL: it has the form of WIRE.md. */
-static const char *fault_of(const wr_event *event)
-{
-    const wr_message *m = &event->message;
-    if (!wr_slice_is(m->type, WR_JOB_TYPE))
-        return "its type is not " WR_JOB_TYPE;
-    if (wr_slice_is(m->content_type, WR_REPLY_CONTENT))
-        return "it is a reply";
-    if (m->id.size != WR_ID - 1)
-        return "its correlation id is not an id of weir's";
-    if (!wr_taken_may_answer(m->reply_to))
-        return "it does not ask for a reply in a queue " WR_REPLY_PREFIX "*";
-    return event->too_big ? "it is larger than message_limit" : NULL;
-}
-
 static const wr_handler *handler_of(wr_io *io, const wr_event *event, unsigned *level)
 {
-    char   text[40];
     size_t handler;
-    snprintf(text, sizeof text, "%.*s", (int)event->consumer.size, event->consumer.bytes);
-    if (sscanf(text, "job.%zu.%u", &handler, level) != 2 || handler >= io->farm->n_handlers)
+    if (!wr_form_consumer(event->consumer, &handler, level) || handler >= io->farm->n_handlers)
         return NULL;
     return &io->farm->handlers[handler];
 }
@@ -150,7 +134,7 @@ static int take_job(wr_io *io, const wr_event *event)
 {
     unsigned          level = 0;
     const wr_handler *handler = handler_of(io, event, &level);
-    const char       *fault = fault_of(event);
+    const char       *fault = wr_form_fault(event);
     bool              wanted = true;
     if (!handler || fault)
         return refuse_message(io, event, handler ? fault : "nobody consumes it");

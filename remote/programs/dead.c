@@ -12,6 +12,7 @@
  * dropped, or put back with the server's confirm. The others go back when it ends. Each end
  * counts as a delivery, of which this queue allows any number.
  */
+#include "form.h"
 #include "peer.h"
 
 #include <stdio.h>
@@ -51,15 +52,6 @@ static void list(const wr_message *m)
     printf("%llu\n", (unsigned long long)m->body_size);
 }
 
-/* Only into a queue of jobs, whatever the message says. */
-static bool is_job_queue(wr_slice queue, char *out, size_t room)
-{
-    snprintf(out, room, "%.*s", (int)queue.size, queue.bytes ? queue.bytes : "");
-    return queue.size < room && !strncmp(out, "weir.", 5) && strlen(out) == queue.size &&
-           strncmp(out, WR_REPLY_PREFIX, sizeof WR_REPLY_PREFIX - 1) &&
-           strncmp(out, WR_DEAD_QUEUE, sizeof WR_DEAD_QUEUE - 1);
-}
-
 /* Whether the server has it now in its queue: a return comes before the confirm. */
 static bool is_taken(dead *d)
 {
@@ -81,7 +73,7 @@ static bool requeue(dead *d, const wr_event *event)
     char       queue[WEIR_REMOTE_NAME_MAX + 16];
     uint64_t   published, tag = event->tag;
     wr_message m = event->message;
-    if (event->too_big || !is_job_queue(m.queue, queue, sizeof queue)) {
+    if (event->too_big || !wr_form_job_queue(m.queue, queue, sizeof queue)) {
         fprintf(stderr, "a job stays: it is too large, or its queue is none of jobs\n");
         return false;
     }

@@ -3,6 +3,7 @@
  * flight: a job from its run to its done. farm.h has the states.
  */
 #include "client.h"
+#include "trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +65,7 @@ static void come_back(weir_notice *notice, int outcome)
     (void)outcome;
     leave_flight(f);
     fill_job(job, f);
+    wr_trace_slice("job", f->name, f->known.id, f->submitted, f->outcome);
     in_done = f->farm;
     job->done(job);
     in_done = before;

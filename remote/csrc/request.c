@@ -4,6 +4,8 @@
  */
 #include "request.h"
 
+#include "trace.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -77,6 +79,7 @@ int wr_request_take(weir_request *r, weir_remote *farm)
     r->task = (weir_task){.run = run_handler, .done = task_over, .release = released};
     r->alarm.ring = hangs;
     r->refs = 1;
+    r->taken = weir_now();
     wr_list_init(&r->in);
     wr_list_init(&r->link);
     wr_list_init(&r->asked);
@@ -99,6 +102,7 @@ void wr_request_end(weir_request *r)
 {
     weir_remote *farm = r->farm;
     wr_debts     debts;
+    wr_trace_slice("request", r->handler->name, r->id, r->taken, r->verdict);
     wr_lock(farm, &debts);
     wr_set_alarm_locked(farm, &r->alarm, 0, &debts);
     wr_alarms_give_back(&farm->alarms);

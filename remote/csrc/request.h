@@ -49,6 +49,7 @@ struct weir_request {
     unsigned          attempt;
     weir_priority     level;
     int64_t           start_within; /* 0: no deadline */
+    int64_t           taken;        /* when */
     _Atomic unsigned  refs;
     /* Guarded by the farm's lock. */
     wr_node    in;   /* on requests of the farm */

@@ -125,6 +125,15 @@ typedef struct {
 /* One consistent snapshot. 0, WEIR_EINVAL or WEIR_EFORKED. Any thread. */
 WEIR_API int weir_remote_get_stats(weir_remote *farm, weir_remote_stats *stats);
 
+/* From now on writes each job and each request of this process to `path` when it ends, in the
+ * format that https://ui.perfetto.dev opens; NULL: no more, and the file is whole. A job is a
+ * slice from its run to its done, a request one from its arrival to its end, and a flow leads
+ * from the one to the other by the job's id. So that client and workers stand in one file, join
+ * theirs: cat client.trace worker.trace > both.trace; one file of weir_trace_file may be joined
+ * as well. Returns 0, WEIR_EBUSY (a trace is on), or WEIR_EINVAL (the file cannot be written).
+ * Any thread. A child of fork writes nothing. */
+WEIR_API int weir_remote_trace(const char *path);
+
 /* The sentence of the calling thread's last failed call here: it names the job, the queue
  * and the server where there are any. Never NULL; it lasts until the thread's next call. */
 WEIR_API const char *weir_remote_error(void);

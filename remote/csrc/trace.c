@@ -47,7 +47,7 @@ static void varint(packet *p, uint64_t v)
     p->bytes[p->n++] = (unsigned char)v;
 }
 
-static void number(packet *p, unsigned field, uint64_t value)
+static void int_field(packet *p, unsigned field, uint64_t value)
 {
     varint(p, field << 3);
     varint(p, value);
@@ -87,7 +87,7 @@ static void close_field(packet *p, size_t opened)
 static size_t begin_packet(packet *p)
 {
     size_t opened = open_field(p, PACKET);
-    number(p, SEQUENCE, 1u << 31 | (unsigned)trace.pid);
+    int_field(p, SEQUENCE, 1u << 31 | (unsigned)trace.pid);
     return opened;
 }
 
@@ -98,13 +98,13 @@ static uint64_t uuid_of(uint64_t track) { return (uint64_t)trace.pid << 32 | tra
 static void track(packet *p, uint64_t n, const char *name)
 {
     size_t packet_ = begin_packet(p), track_ = open_field(p, TRACK);
-    number(p, TRACK_UUID, uuid_of(n));
+    int_field(p, TRACK_UUID, uuid_of(n));
     text(p, TRACK_NAME, name);
     if (n) {
-        number(p, TRACK_PARENT, uuid_of(0));
+        int_field(p, TRACK_PARENT, uuid_of(0));
     } else {
         size_t process = open_field(p, TRACK_PROCESS);
-        number(p, PID, (uint64_t)trace.pid);
+        int_field(p, PID, (uint64_t)trace.pid);
         close_field(p, process);
     }
     close_field(p, track_);
@@ -118,7 +118,7 @@ static void note(packet *p, const char *name, const char *value, int64_t n)
     if (value)
         text(p, NOTE_TEXT, value);
     else
-        number(p, NOTE_INT, (uint64_t)n);
+        int_field(p, NOTE_INT, (uint64_t)n);
     close_field(p, opened);
 }
 
@@ -131,14 +131,14 @@ static uint64_t flow_of(const char *id)
     return h;
 }
 
-static void begin(packet *p, uint64_t on, const char *what, const char *name, const char *id,
-                  int64_t at)
+static void begin_slice(packet *p, uint64_t on, const char *what, const char *name, const char *id,
+                        int64_t at)
 {
     size_t packet_ = begin_packet(p);
-    number(p, TIME, (uint64_t)at);
+    int_field(p, TIME, (uint64_t)at);
     size_t event = open_field(p, EVENT);
-    number(p, TYPE, BEGIN);
-    number(p, ON_TRACK, uuid_of(on));
+    int_field(p, TYPE, BEGIN);
+    int_field(p, ON_TRACK, uuid_of(on));
     text(p, CATEGORY, what);
     text(p, NAME, name);
     fixed(p, FLOW, flow_of(id));
@@ -147,13 +147,13 @@ static void begin(packet *p, uint64_t on, const char *what, const char *name, co
     close_field(p, packet_);
 }
 
-static void end(packet *p, uint64_t on, int64_t outcome)
+static void end_slice(packet *p, uint64_t on, int64_t outcome)
 {
     size_t packet_ = begin_packet(p);
-    number(p, TIME, (uint64_t)weir_now());
+    int_field(p, TIME, (uint64_t)weir_now());
     size_t event = open_field(p, EVENT);
-    number(p, TYPE, END);
-    number(p, ON_TRACK, uuid_of(on));
+    int_field(p, TYPE, END);
+    int_field(p, ON_TRACK, uuid_of(on));
     note(p, "outcome", NULL, outcome);
     close_field(p, event);
     close_field(p, packet_);
@@ -169,8 +169,8 @@ void wr_trace_slice(const char *what, const char *name, const char *id, int64_t 
     if (trace.file) {
         uint64_t on = ++trace.tracks;
         track(&p, on, what);
-        begin(&p, on, what, name, id, begun);
-        end(&p, on, outcome);
+        begin_slice(&p, on, what, name, id, begun);
+        end_slice(&p, on, outcome);
         fwrite(p.bytes, 1, p.n, trace.file);
     }
     pthread_mutex_unlock(&trace.lock);
@@ -178,7 +178,7 @@ void wr_trace_slice(const char *what, const char *name, const char *id, int64_t 
 
 /* ---- on and off -------------------------------------------------------------------------- */
 
-static int start(const char *path)
+static int start_file(const char *path)
 {
     packet p = {.n = 0};
     if (trace.file)
@@ -194,7 +194,7 @@ static int start(const char *path)
     return 0;
 }
 
-static int stop(void)
+static int stop_file(void)
 {
     FILE *file = trace.file;
     atomic_store(&trace.on, false);
@@ -207,7 +207,7 @@ static int stop(void)
 int weir_remote_trace(const char *path)
 {
     pthread_mutex_lock(&trace.lock);
-    int code = path ? start(path) : stop();
+    int code = path ? start_file(path) : stop_file();
     pthread_mutex_unlock(&trace.lock);
     return code;
 }

@@ -125,6 +125,12 @@ typedef struct {
 /* One consistent snapshot. 0, WEIR_EINVAL or WEIR_EFORKED. Any thread. */
 WEIR_API int weir_remote_get_stats(weir_remote *farm, weir_remote_stats *stats);
 
+/* Writes the statistics of these farms in Prometheus' text format 0.0.4, to be sent behind the
+ * text of weir_metrics. Labels: farm, its url without the password; number, its place in
+ * farms. Returns the length as snprintf does: without the 0 byte, also of what did not fit. Or
+ * WEIR_EINVAL, WEIR_EFORKED, WEIR_ENOMEM. Any thread. */
+WEIR_API int weir_remote_metrics(weir_remote *const *farms, size_t n, char *buffer, size_t size);
+
 /* From now on writes each job and each request of this process to `path` when it ends, in the
  * format that https://ui.perfetto.dev opens; NULL: no more, and the file is whole. A job is a
  * slice from its run to its done, a request one from its arrival to its end, and a flow leads

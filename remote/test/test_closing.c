@@ -4,6 +4,8 @@
  */
 #include "rig.h"
 
+#include <string.h>
+
 static const weir_handler all[] = {{"echo", echo, 0}, {"holds", holds, 0}};
 #define ALL all, sizeof all / sizeof *all
 
@@ -171,8 +173,35 @@ TEST(statistics_count_what_came_and_went)
     yard_close(&y);
 }
 
+TEST(metrics_are_those_statistics_as_text)
+{
+    static char         whole[8192], cut[100];
+    yard                y;
+    errand              e = ERRAND;
+    weir_remote        *other;
+    weir_remote_options o = options_of("local:"), odd = options_of("local:a\"b");
+    expect(yard_open(&y, &o, ALL));
+    expect_eq(weir_remote_open(&other, &odd), 0);
+    expect_eq(ask(y.farm, &e, y.m, "echo", ""), 0);
+    weir_remote *const farms[] = {y.farm, other};
+    int                n = weir_remote_metrics(farms, 2, whole, sizeof whole);
+    expect_eq(n, (int)strlen(whole));
+    expect_eq(weir_remote_metrics(farms, 2, NULL, 0), n);
+    expect_eq(weir_remote_metrics(farms, 2, cut, sizeof cut), n);
+    expect_eq(strlen(cut), sizeof cut - 1);
+    expect(has(whole, "# TYPE weir_remote_settled_total counter\n"
+                      "weir_remote_settled_total{farm=\"local:\",number=\"0\"} 1\n"
+                      "weir_remote_settled_total{farm=\"local:a\\\"b\",number=\"1\"} 0\n"));
+    expect(has(whole, "# TYPE weir_remote_in_flight gauge\n"));
+    expect_eq(weir_remote_metrics(farms, 0, whole, sizeof whole), WEIR_EINVAL);
+    expect_eq(weir_remote_metrics(farms, 2, NULL, 9), WEIR_EINVAL);
+    expect_eq(weir_remote_close(other, WEIR_REMOTE_DRAIN, NULL, -1), 0);
+    yard_close(&y);
+}
+
 SUITE(closing, a_drain_waits_for_the_answers,
       a_cancelling_close_settles_jobs_and_waits_for_handlers,
       a_drain_that_timed_out_may_become_a_cancel, a_loop_may_close_without_ever_waiting,
       a_close_inside_a_handler_or_a_done_is_refused, bad_closes_change_nothing,
-      a_client_outlives_the_farm_that_served_it, statistics_count_what_came_and_went)
+      a_client_outlives_the_farm_that_served_it, statistics_count_what_came_and_went,
+      metrics_are_those_statistics_as_text)

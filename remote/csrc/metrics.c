@@ -35,8 +35,8 @@ static const struct {
 #undef AT
 };
 
-static void add(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void add(text *t, const char *format, ...)
+static void add_text(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add_text(text *t, const char *format, ...)
 {
     va_list args;
     size_t  room = t->n < t->size ? t->size - t->n : 0;
@@ -50,8 +50,8 @@ static void add_escaped(text *t, const char *value)
 {
     for (; *value; value++) {
         if (*value == '\\' || *value == '"')
-            add(t, "\\");
-        add(t, *value == '\n' ? "\\n" : "%c", *value);
+            add_text(t, "\\");
+        add_text(t, *value == '\n' ? "\\n" : "%c", *value);
     }
 }
 
@@ -69,12 +69,12 @@ static void add_metric(text *t, size_t metric, weir_remote *const *farms,
                        const weir_remote_stats *stats, size_t n)
 {
     const char *name = metrics[metric].name;
-    add(t, "# HELP weir_remote_%s %s\n# TYPE weir_remote_%s %s\n", name, metrics[metric].help, name,
-        metrics[metric].kind == COUNTER ? "counter" : "gauge");
+    add_text(t, "# HELP weir_remote_%s %s\n# TYPE weir_remote_%s %s\n", name, metrics[metric].help,
+             name, metrics[metric].kind == COUNTER ? "counter" : "gauge");
     for (size_t i = 0; i < n; i++) {
-        add(t, "weir_remote_%s{farm=\"", name);
+        add_text(t, "weir_remote_%s{farm=\"", name);
         add_escaped(t, farms[i]->url.shown);
-        add(t, "\",number=\"%zu\"} %llu\n", i, value_of(&stats[i], metric));
+        add_text(t, "\",number=\"%zu\"} %llu\n", i, value_of(&stats[i], metric));
     }
 }
 

@@ -97,13 +97,16 @@ static int client_connected(wr_io *io)
     wr_debts     debts;
     bool         was_there = true;
     io->ack = 0;
-    if (wr_wire_exists(io->wire, farm->reply_queue, &was_there) != 0 ||
-        wr_wire_declare_reply(io->wire, farm->reply_queue, farm->options.reply_life_ns) != 0 ||
+    if (wr_wire_exists(io->wire, farm->reply_queue, &was_there) != 0)
+        return -1;
+    io->gone |= !was_there; /* what follows may fail after it has made the queue */
+    if (wr_wire_declare_reply(io->wire, farm->reply_queue, farm->options.reply_life_ns) != 0 ||
         wr_wire_consume(io->wire, farm->reply_queue, "reply") != 0)
         return -1;
     wr_lock(farm, &debts);
-    if (!was_there)
+    if (io->gone)
         regain_locked(farm, weir_now() - farm->down_since >= farm->options.reply_life_ns, &debts);
+    io->gone = false;
     farm->stats.connected = true;
     later_alarm_locked(farm, 0, &debts);
     wr_unlock(farm, &debts);

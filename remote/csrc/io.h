@@ -55,6 +55,7 @@ struct wr_io {
     /* Of the kinds, its own thread's. */
     wr_node  ready, unconfirmed; /* requests of the answerer */
     uint64_t ack;                /* the client's: the last reply, not yet acknowledged */
+    bool     gone;               /* the client's: the reply queue was found gone, and no more yet */
     bool     stopped;            /* the taker's: it consumes no more */
 };
 

@@ -111,7 +111,7 @@ build = {
         "remote/glue/desk.c",
         "remote/lua/core.c",
       },
-      defines = { "WEIR_PRIVATE", "_GNU_SOURCE" },
+      defines = { "WEIR_PRIVATE", "WI_SECOND", "_GNU_SOURCE" },
       incdirs = { "csrc", "remote/csrc", "remote/glue", "$(RABBITMQ_INCDIR)" },
       libdirs = { "$(RABBITMQ_LIBDIR)" },
       libraries = { "rabbitmq", "pthread", "dl" },

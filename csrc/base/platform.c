@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +26,16 @@ enum { DEFAULT_STACK = 1 << 20 };
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #endif
+
+const char *wi_asked(const char *variable)
+{
+#ifdef WI_SECOND
+    (void)variable;
+    return NULL;
+#else
+    return getenv(variable);
+#endif
+}
 
 int64_t weir_now(void)
 {

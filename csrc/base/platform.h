@@ -5,6 +5,8 @@
  * Two build options choose the portable fallbacks: WI_NO_FUTEX (a parker is a
  * mutex and a condition variable) and WI_NO_EVENTFD (a wake is a pipe). A sandbox that
  * refuses eventfd, or the futex call of 64-bit times, gets the older way at run time.
+ * WI_SECOND is for a copy of the core in a process that has another: it leaves what the
+ * environment asks for to that one.
  */
 #pragma once
 
@@ -35,6 +37,9 @@
 #endif
 
 #pragma GCC visibility push(hidden)
+
+/* What the environment asks of the library by this variable, or NULL. */
+const char *wi_asked(const char *variable);
 
 /* ---- locks: short sections only, never user code inside; two only as doc/threads.md says */
 

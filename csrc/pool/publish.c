@@ -40,7 +40,7 @@ void wi_publish_if_asked(void)
 {
     if (atomic_exchange(&has_looked, true))
         return;
-    const char *asked = getenv("WEIR_TOP");
+    const char *asked = wi_asked("WEIR_TOP");
     if (!asked || !*asked || strcmp(asked, "0") == 0)
         return;
     int rc = weir_publish(*asked == '/' ? asked : NULL);

@@ -155,7 +155,7 @@ static void end_at_exit(void) { end_trace(); }
 /* %p in the name becomes the number of the process. */
 static void begin_as_asked(void)
 {
-    const char *given = getenv("WEIR_TRACE"), *pid = given ? strstr(given, "%p") : NULL;
+    const char *given = wi_asked("WEIR_TRACE"), *pid = given ? strstr(given, "%p") : NULL;
     char        path[4096];
     if (!given || !*given)
         return;

@@ -22,7 +22,7 @@ compile() { # FOLDER FLAGS SOURCES...
     # shellcheck disable=SC2016 # expands in the inner shell
     printf '%s\0' "${@:3}" | (cd "$root" && xargs -0 -n 1 -P "$(nproc)" sh -c '
         "${CC:-gcc}" -std=gnu11 -O2 -g -fPIC -Wall -Wextra -Wshadow -Werror -fvisibility=hidden \
-            -DWEIR_PRIVATE -Icsrc -Iremote/csrc -Iremote/glue $1 -c "$2" \
+            -DWEIR_PRIVATE -DWI_SECOND -Icsrc -Iremote/csrc -Iremote/glue $1 -c "$2" \
             -o "$0/$(echo "$2" | tr / -).o"' "$1" "$2")
 }
 sources() { (cd "$root" && find "$@" -name '*.c'); }

@@ -211,13 +211,14 @@ static void event_comes(weir_notice *notice, int outcome)
 }
 
 /* Without memory an event is not told. */
-void wb_on_event(void *desk, int code, const char *sentence)
+void wb_on_event(void *listener, int code, const char *sentence)
 {
-    event   *e = calloc(1, sizeof *e);
-    wb_item *item = new_item(WB_EVENT, 0);
+    wb_listener *l = listener;
+    event       *e = calloc(1, sizeof *e);
+    wb_item     *item = new_item(WB_EVENT, l->number);
     if (e && item && copy_text(&item->error_text, sentence)) {
         item->outcome = code;
-        *e = (event){.notice = {.fn = event_comes}, .desk = desk, .item = item};
+        *e = (event){.notice = {.fn = event_comes}, .desk = l->desk, .item = item};
         if (weir_notice_expect(&e->notice, e->desk->main) == 0) {
             weir_notice_post(&e->notice, 0);
             return;

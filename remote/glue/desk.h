@@ -18,6 +18,12 @@
 typedef struct wb_desk wb_desk;
 typedef struct wb_job  wb_job;
 
+/* Who hears of a farm's events: the number that their items have. */
+typedef struct {
+    wb_desk  *desk;
+    uintptr_t number;
+} wb_listener;
+
 enum wb_kind {
     WB_ANSWER,  /* job has its outcome */
     WB_REQUEST, /* request is the binding's until weir_request_release */
@@ -28,7 +34,8 @@ enum wb_kind {
 typedef struct wb_item {
     struct wb_item *next;
     enum wb_kind    kind;
-    uintptr_t       number; /* of the job, as wb_run was given; of the request, on this desk */
+    uintptr_t       number; /* of the job, as wb_run was given; of the request, on this
+                               desk; of the listener */
     /* Of an answer: copies, NULL where there is nothing. error_text also of an event. */
     int    outcome;
     size_t size;
@@ -60,8 +67,8 @@ void wb_unref(wb_job *job);
 int wb_serve(wb_desk *desk, weir_remote *farm, const char *const *names,
              const int64_t *run_within_ns, size_t n, unsigned at_once);
 
-/* The on_event of a farm whose arg is the desk. */
-void wb_on_event(void *desk, int code, const char *sentence);
+/* The on_event of a farm whose arg is a listener, which stays until the farm is closed. */
+void wb_on_event(void *listener, int code, const char *sentence);
 
 /* Makes what has come items, without waiting. */
 void wb_turn(wb_desk *desk);

@@ -4,8 +4,9 @@
  * converts, calls one of weir_remote.h or of the desk, and converts. A failed one returns nil,
  * the code and the sentence.
  *
- * A state has one desk, made when it is first needed. Its thread is the state's. The module
- * has a core of weir's of its own, because that of weir.core is its alone.
+ * A state has one desk, made when it is first needed. Its thread is the state's. The module has a
+ * core of weir's of its own, because that of weir.core is its alone; WEIR_TRACE and WEIR_TOP are
+ * for the other one (WI_SECOND).
  */
 #define _GNU_SOURCE
 #include "desk.h"
@@ -13,6 +14,7 @@
 #include <dlfcn.h>
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FARM "weir.remote.farm"
@@ -29,6 +31,7 @@ typedef struct {
 typedef struct {
     weir_remote *farm; /* NULL: closed */
     state       *of;
+    wb_listener *listener; /* as long as the farm may tell it */
 } farm;
 
 static int fail(lua_State *L, int code)
@@ -201,12 +204,20 @@ static weir_remote_options options_of(lua_State *L, int table)
     };
 }
 
+static void has_closed(farm *f)
+{
+    free(f->listener);
+    f->listener = NULL;
+    f->farm = NULL;
+    f->of->farms--;
+}
+
 /* Begins to end it, and waits for nothing. */
 static int farm_gc(lua_State *L)
 {
     farm *f = lua_touserdata(L, 1);
     if (f->farm && weir_remote_close(f->farm, WEIR_REMOTE_CANCEL, NULL, 0) == 0)
-        f->of->farms--;
+        has_closed(f);
     f->farm = NULL;
     return 0;
 }
@@ -225,19 +236,24 @@ static int closed(lua_State *L)
     return 3;
 }
 
-/* fn options -> farm */
+/* fn options, listener's number -> farm */
 static int core_open(lua_State *L)
 {
     state              *s = state_of(L);
     weir_remote_options o = options_of(L, 1);
     farm               *f = lua_newuserdata(L, sizeof *f);
-    *f = (farm){NULL, s};
+    *f = (farm){NULL, s, malloc(sizeof *f->listener)};
+    if (!f->listener)
+        return luaL_error(L, "weir.remote: no memory");
+    *f->listener = (wb_listener){s->desk, (uintptr_t)luaL_checkinteger(L, 2)};
     set_class(L, FARM);
     o.on_event = wb_on_event;
-    o.arg = s->desk;
+    o.arg = f->listener;
     int code = weir_remote_open(&f->farm, &o);
-    if (code)
+    if (code) {
+        free(f->listener);
         return fail(L, code);
+    }
     s->farms++;
     return 1;
 }
@@ -319,10 +335,8 @@ static int core_close(lua_State *L)
     int      code = f->farm ? weir_remote_close(f->farm, how, wb_main(f->of->desk), 0) : 0;
     if (code && code != WEIR_ETIMEDOUT)
         return fail(L, code);
-    if (!code && f->farm) {
-        f->farm = NULL;
-        f->of->farms--;
-    }
+    if (!code && f->farm)
+        has_closed(f);
     lua_pushboolean(L, !code);
     return 1;
 }
@@ -400,12 +414,11 @@ static int core_id(lua_State *L)
     return 1;
 }
 
-/* fn farm, job -> whether it was cancelled */
+/* fn job -> whether it was cancelled */
 static int core_cancel(lua_State *L)
 {
-    weir_remote *f = check_farm(L, 1);
-    wb_job     **job = luaL_checkudata(L, 2, JOB);
-    lua_pushboolean(L, f && *job && wb_cancel(*job) == 0);
+    wb_job **job = luaL_checkudata(L, 1, JOB);
+    lua_pushboolean(L, *job && wb_cancel(*job) == 0);
     return 1;
 }
 

@@ -80,6 +80,7 @@ external desk_open : unit -> desk = "weir_remote_ml_desk_open"
 external desk_close : desk -> unit = "weir_remote_ml_desk_close"
 external desk_wait : desk -> unit = "weir_remote_ml_desk_wait"
 external desk_take : desk -> item option = "weir_remote_ml_desk_take"
+external pending : desk -> bool = "weir_remote_ml_pending"
 external nudge : desk -> unit = "weir_remote_ml_nudge"
 external farm_open : desk -> options -> farm = "weir_remote_ml_open"
 (* Raises Failure or Invalid_argument with the sentence. *)

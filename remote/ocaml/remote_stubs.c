@@ -42,6 +42,8 @@ value weir_remote_ml_desk_wait(value desk)
     return Val_unit;
 }
 
+value weir_remote_ml_pending(value desk) { return Val_bool(wb_pending(Pointer_val(desk))); }
+
 value weir_remote_ml_nudge(value desk)
 {
     wb_nudge(Pointer_val(desk));
@@ -111,12 +113,18 @@ static weir_remote_options options_of(value v)
     return o;
 }
 
+/* The listener is the farm's for good: a few bytes of each that was ever opened, because a farm
+ * that nobody closes tells it as long as the process lives. */
 value weir_remote_ml_open(value desk, value options)
 {
     weir_remote        *farm;
     weir_remote_options o = options_of(options);
+    wb_listener        *listener = malloc(sizeof *listener);
+    if (!listener)
+        caml_raise_out_of_memory();
+    *listener = (wb_listener){Pointer_val(desk), 0};
     o.on_event = wb_on_event;
-    o.arg = Pointer_val(desk);
+    o.arg = listener;
     int code = weir_remote_open(&farm, &o);
     if (code == WEIR_EINVAL || code == WEIR_ENOTSUP)
         caml_invalid_argument(weir_remote_error());

@@ -4,7 +4,7 @@
 
    A call is in [calls] from before its run until its answer is taken, so that no answer meets
    nobody. Its job is dropped with the answer, under the lock, so that a cancel finds a job that
-   is there or none. [tasks] is the thread's own but for the removal. *)
+   is there or none; a job without an answer keeps its farm. [tasks] is the thread's own but for the removal. *)
 
 module Codec = Codec
 module Future = Weir.Future
@@ -129,10 +129,13 @@ let rec take_all t =
       protect (take t) item;
       take_all t
 
+(* After a close something may still come: a call that settled before, and was not told. *)
 let rec serve_desk t =
   Raw.desk_wait t.desk;
   take_all t;
-  if locked t (fun () -> t.state) <> `Closed then serve_desk t else Raw.desk_close t.desk
+  if locked t (fun () -> t.state) = `Closed && not (Raw.pending t.desk) then
+    Raw.desk_close t.desk
+  else serve_desk t
 
 (* ---- farms ---- *)
 
@@ -214,42 +217,41 @@ let on_own_thread t =
 
 type mode = [ `Drain | `Cancel ]
 
-let cancel_all t =
+let cancel_all_locked t =
+  Hashtbl.iter (fun _ e -> if e.job != Raw.no_job then ignore (Raw.cancel e.job)) t.calls
+
+(* Nobody may be in a function of the farm when it is freed, and nobody enters one once it closes.
+   Who waits there for space gets it when a job ends, so with [`Cancel] all are ended. *)
+let until_unused_locked t mode =
+  while t.users > 0 do
+    if mode = `Cancel then cancel_all_locked t;
+    Condition.wait t.changed t.lock
+  done
+
+(* False: another close has ended it. *)
+let begin_close t mode =
   locked t (fun () ->
-      Hashtbl.iter (fun _ e -> if e.job != Raw.no_job then ignore (Raw.cancel e.job)) t.calls)
+      while t.state = `Closing do
+        Condition.wait t.changed t.lock
+      done;
+      let is_mine = t.state = `Open in
+      if is_mine then begin
+        t.state <- `Closing;
+        until_unused_locked t mode
+      end;
+      is_mine)
 
-(* Nobody may be in a function of the farm when it is freed. Who waits there for space gets it
-   when a job ends. False: another close has ended it. *)
-let rec begin_close t mode =
-  if mode = `Cancel && locked t (fun () -> t.users > 0) then cancel_all t;
-  let enter () =
-    while t.state = `Closing || (t.users > 0 && mode = `Drain) do
-      Condition.wait t.changed t.lock
-    done;
-    if t.users > 0 then `Again
-    else if t.state = `Closed then `Over
-    else begin
-      t.state <- `Closing;
-      `Begun
-    end
-  in
-  match locked t enter with
-  | `Over -> false
-  | `Begun -> true
-  | `Again ->
-      Thread.yield ();
-      begin_close t mode
-
+(* The farm's thread frees the desk when it sees that it is closed: not before the nudge. *)
 let become t state =
   locked t (fun () ->
       t.state <- state;
+      if state = `Closed then Raw.nudge t.desk;
       Condition.broadcast t.changed)
 
 let close_begun t mode within =
   let code = Raw.farm_close t.farm (match mode with `Drain -> 0 | `Cancel -> 1) within in
   become t (if code = 0 then `Closed else `Open);
-  if code = 0 then Raw.nudge t.desk
-  else if code <> Failure.timed_out then Failure.raise_of code;
+  if code <> 0 && code <> Failure.timed_out then Failure.raise_of code;
   code = 0
 
 let close ?(mode = `Drain) ?within t =
@@ -358,7 +360,7 @@ let run ?(priority = Weir.Normal) ?start_within ?timeout ?(orphan = `Run) t job 
 
 let cancel call =
   let take_back () =
-    call.expected.job != Raw.no_job && call.of_.state = `Open && Raw.cancel call.expected.job = 0
+    call.expected.job != Raw.no_job && Raw.cancel call.expected.job = 0
   in
   if locked call.of_ take_back then `Canceled else `Settled
 

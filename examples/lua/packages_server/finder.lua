@@ -32,16 +32,17 @@ function finder.on_loop(path)
   }
 end
 
+local function result(ok, total, first)
+  if ok then return total, first end
+  return nil, total
+end
+
 function finder.in_pool(path, threads)
   local pool, problem = weir.pool {
     name = "packages", threads = threads, queue_limit = 1000, init = opened, args = { path }, at_exit = closed,
   }
   if not pool then error(problem, 0) end
   local patient = pool:task { timeout = 30, label = "search" }
-  local function result(ok, total, first)
-    if ok then return total, first end
-    return nil, total
-  end
   return {
     find = function(text)
       local future, why = patient:run(store.search, text)
@@ -56,10 +57,6 @@ end
 function finder.in_workers(url)
   local farm = assert(require("weir.remote").open { url = url, queue_limit = 1000 })
   local patient = farm:task { timeout = 30 }
-  local function result(ok, total, first)
-    if ok then return total, first end
-    return nil, total
-  end
   return {
     find = function(text)
       local future, why = patient:run("packages.search", text)

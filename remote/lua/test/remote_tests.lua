@@ -148,6 +148,25 @@ return function(name, run)
       assert.is_true(server:close { cancel = true })
     end)
 
+    test("each farm hears its own events", function()
+      local heard = { 0, 0 }
+      local function count(i)
+        return function(code, sentence)
+          assert.is_true(code ~= 0 and sentence:match "127.0.0.1" ~= nil)
+          heard[i] = heard[i] + 1
+        end
+      end
+      local away = assert(remote.open { url = "amqp://127.0.0.1:1", on_event = count(1) })
+      local other = assert(remote.open { url = "amqp://127.0.0.1:1", on_event = count(2) })
+      local future = away:run("echo", 1)
+      while heard[1] == 0 do future:wait(0.01) end
+      assert.equal(0, heard[2])
+      assert.equal("amqp://127.0.0.1:1", away:options().url)
+      assert.is_true(away:close { cancel = true })
+      assert.equal("closed", (select(2, future:get())))
+      close(other)
+    end)
+
     test("bytes cross as they are", function()
       local server, farm = serve { raw = { run = function(bytes) return bytes:rep(2) end, codec = "bytes" } }
       local bytes = "\0\1\255"

@@ -123,14 +123,14 @@ end
 
 local function open(where, given, level)
   if given.url == nil then complain(level, where, "options.url is missing") end
-  local opened, code, problem = core.open(core_options(where, given, level))
+  local options, number = core_options(where, given, level), desk.hear(given.on_event)
+  local opened, code, problem = core.open(options, number)
   if not opened then
+    desk.deafen(number)
     if code == -1 or code == -13 then complain(level, where, "%s", problem) end
     return nil, problem
   end
-  local self = setmetatable({ core = opened }, farm)
-  self.deafen = desk.hear(given.on_event or function() end)
-  return self
+  return setmetatable({ core = opened, events = number }, farm)
 end
 
 --- Opens a farm. It does not wait for the server.
@@ -170,7 +170,7 @@ local function submit(self, call, name, ...)
   end
   local content_type, bytes = codec[ENCODE[call.codec or "msgpack"]]("argument", ...)
   if not content_type then error(("run: job %s: %s"):format(name, bytes), 3) end
-  local future, settle = futures.new(self.core)
+  local future, settle = futures.new()
   local number = desk.expect(settle)
   local job, code, problem = core.run(self.core, number, name, bytes, content_type,
     PRIORITY[call.priority or "normal"], call.start_within or 0, call.timeout or 0, call.orphan == "drop")
@@ -255,7 +255,7 @@ local function close(self, cancel, timeout)
   if not try() then desk.wait_at_end(try, timeout) end
   desk.deliver()
   ended()
-  if over then self.deafen() end
+  if over then desk.deafen(self.events) end
   if over == false then return nil, "timeout" end
   return over, problem
 end

@@ -39,6 +39,12 @@ let ends_with part text =
   let n = String.length part and all = String.length text in
   all >= n && String.sub text (all - n) n = part
 
+let until_cancelled entered _ () =
+  Gate.open_ entered;
+  while not (Weir.Pool.cancel_requested ()) do
+    Thread.yield ()
+  done
+
 (* A farm of this process that serves itself. *)
 let on_farm ?(url = "local:") ?threads ?queue_limit ?message_limit ?on_event handlers f =
   let pool = pool ?threads () in
@@ -184,13 +190,7 @@ let two_farms_meet_by_name () =
 let a_close_that_cancels () =
   let entered = Gate.make () in
   let pool = pool () and farm = R.create "local:" in
-  let handler _ () =
-    Gate.open_ entered;
-    while not (Weir.Pool.cancel_requested ()) do
-      Thread.yield ()
-    done
-  in
-  R.serve farm pool [ R.handler holds handler ];
+  R.serve farm pool [ R.handler holds (until_cancelled entered) ];
   let call = R.run farm holds () in
   Gate.wait entered;
   Alcotest.(check bool) "not by draining" false (R.close ~within:0.005 farm);
@@ -199,6 +199,64 @@ let a_close_that_cancels () =
   Alcotest.check_raises "closed" Weir.Closed (fun () -> R.await call);
   Alcotest.check_raises "closed for good" Weir.Closed (fun () -> ignore (R.run farm holds ()));
   Alcotest.(check bool) "again" true (R.close farm);
+  Weir.Pool.close pool
+
+(* Whatever was under way: each future has an end. *)
+let every_call_ends_though_the_farm_closes_at_once () =
+  let pool = pool ~threads:2 () in
+  let once i =
+    let farm = R.create "local:" in
+    R.serve farm pool [ R.handler echo (fun _ x -> x) ];
+    let calls = List.init 20 (fun n -> R.run farm echo ("", n)) in
+    Alcotest.(check bool) "closed" true (R.close ~mode:(if i mod 2 = 0 then `Cancel else `Drain) farm);
+    List.iter (fun call -> try ignore (R.await call) with Weir.Closed -> ()) calls
+  in
+  for i = 1 to 50 do
+    once i
+  done;
+  Weir.Pool.close pool
+
+let a_cancel_while_the_farm_closes () =
+  let entered = Gate.make () in
+  let pool = pool () and farm = R.create "local:" in
+  R.serve farm pool [ R.handler holds (until_cancelled entered) ];
+  let call = R.run farm holds () in
+  Gate.wait entered;
+  let closer = Thread.create (fun () -> ignore (R.close farm)) () in
+  let rec until_it_refuses () =
+    match R.stats farm with
+    | _ ->
+        Thread.yield ();
+        until_it_refuses ()
+    | exception Weir.Closed -> ()
+  in
+  until_it_refuses ();
+  Alcotest.(check bool) "cancelled" true (R.cancel call = `Canceled);
+  Thread.join closer;
+  Alcotest.check_raises "ended" Weir.Canceled (fun () -> R.await call);
+  Weir.Pool.close pool
+
+let a_close_ends_a_run_that_waits_for_space () =
+  let entered = Gate.make () and leave = Gate.make () in
+  let pool = pool () and farm = R.create ~queue_limit:1 ~when_full:`Block "local:" in
+  let handler _ () =
+    Gate.open_ entered;
+    Gate.wait leave
+  in
+  R.serve farm pool [ R.handler holds handler ];
+  let first = R.run farm holds () in
+  Gate.wait entered;
+  let second () =
+    match R.run farm holds () with
+    | call -> ( try R.await call with Weir.Closed | Weir.Canceled -> ())
+    | exception Weir.Closed -> ()
+  in
+  let waiter = Thread.create second () in
+  let closer = Thread.create (fun () -> ignore (R.close ~mode:`Cancel farm)) () in
+  (try R.await first with Weir.Closed | Weir.Canceled -> ());
+  Gate.open_ leave;
+  Thread.join waiter;
+  Thread.join closer;
   Weir.Pool.close pool
 
 let a_close_on_the_farm's_thread_is_refused () =
@@ -313,6 +371,10 @@ let () =
       ( "farms",
         [
           test "a close that cancels" a_close_that_cancels;
+          test "every call ends though the farm closes at once"
+            every_call_ends_though_the_farm_closes_at_once;
+          test "a cancel while the farm closes" a_cancel_while_the_farm_closes;
+          test "a close ends a run that waits for space" a_close_ends_a_run_that_waits_for_space;
           test "a close on the farm's thread is refused"
             a_close_on_the_farm's_thread_is_refused;
           test "options read back" options_read_back;

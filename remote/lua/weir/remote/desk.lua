@@ -18,7 +18,8 @@ local answers = {} -- number -> function(outcome, a, b)
 local numbers = 0
 local servers = {} -- request's number -> function that stops it
 local holders = 0 -- farms that serve
-local events = {} -- functions
+local events = {} -- number -> function(code, sentence)
+local listeners = 0
 local closers = {} -- waiters, woken at each delivery: the last one of a farm says that it is over
 local on_request -- takes a request, returns the function that stops it
 
@@ -49,8 +50,8 @@ local take = {
   [STOP] = function(number)
     if servers[number] then servers[number]() end
   end,
-  [EVENT] = function(_, code, _, sentence)
-    for fn in pairs(events) do fn(code, sentence) end
+  [EVENT] = function(number, code, _, sentence)
+    if events[number] then events[number](code, sentence) end
   end,
 }
 
@@ -150,10 +151,16 @@ function desk.serve()
   end
 end
 
---- fn(code, sentence) hears of events; returns the function that ends it.
+--- A number for a farm, whose events go to fn(code, sentence), which may be nil.
 function desk.hear(fn)
-  events[fn] = true
-  return function() events[fn] = nil end
+  listeners = listeners + 1
+  events[listeners] = fn
+  return listeners
+end
+
+--- The farm is closed, or was not opened.
+function desk.deafen(number)
+  events[number] = nil
 end
 
 --- Who takes requests: fn(request, ended) returns a function that stops it, and calls ended().

@@ -67,8 +67,8 @@ end
 
 --- For weir.remote: a future, and the function that settles it.
 -- @local
-function future.new(farm)
-  local self = setmetatable({ farm = farm, waiters = {}, callbacks = {} }, future)
+function future.new()
+  local self = setmetatable({ waiters = {}, callbacks = {} }, future)
   local function settle(outcome, a, b)
     self.result = result_of(outcome, a, b)
     self.job = nil
@@ -129,7 +129,7 @@ end
 function future:cancel()
   check(self, "cancel")
   if self.result or not self.job then return false end
-  local cancelled = core.cancel(self.farm, self.job)
+  local cancelled = core.cancel(self.job)
   desk.deliver()
   return cancelled
 end

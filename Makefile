@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 #
 # The commands of a clone; the work is done by cmake, dune and the scripts in tools/.
-.PHONY: help deps build check test remote chaos-remote demo-remote doc pages lua-trust sweep demo bench models mutants clean
+.PHONY: help deps build check test remote chaos-remote demo-remote doc pages lua-trust sweep fuzz stress demo bench models mutants clean
 
 help:
 	@echo 'make deps       installs what the others need: on Debian, as root'
@@ -19,6 +19,8 @@ help:
 	@echo 'make mutants    mutation testing: changes one line of C, checks that a test fails'
 	@echo 'make lua-trust  the Lua tests under sanitizers, memcheck and checked interpreters'
 	@echo 'make sweep      refuses the n-th request to the system, for every n up to 200, in each scenario'
+	@echo 'make fuzz       libFuzzer on the core and the codec, SECONDS=60 for each target'
+	@echo 'make stress     random operations from a printed seed, for SECONDS=60'
 	@echo 'make clean      removes what these made'
 	@echo
 	@echo 'make test, make remote and make demo install what they need, as make deps does; the others name it.'
@@ -66,6 +68,14 @@ lua-trust:
 sweep:
 	@tools/need check
 	@tools/sweep
+
+fuzz:
+	@tools/need check
+	@tools/fuzz run $(or $(SECONDS),60)
+
+stress:
+	@tools/need check
+	@tools/stress $(or $(SECONDS),60)
 
 demo:
 	@tools/need --install demo

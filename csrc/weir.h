@@ -790,7 +790,7 @@ WEIR_API int weir_main_close(weir_main *main, unsigned flags);
 /* Runs fn(call, arg) on the thread of main, inside its dispatch, and waits until
  * weir_call_finish. With main NULL it takes the main of the task that the caller runs,
  * otherwise the first of the process that is still open. If no loop runs yet, it waits for
- * one. Returns 0 or the code that weir_call_finish was given, with *result; or
+ * one. Returns the code that weir_call_finish was given, and with 0 its result in *result; or
  *   WEIR_ECLOSED  the main closed first, or there is none
  *   WEIR_EDEADLK  on main's own thread; or the call is not finished and the loop does not
  *                 run: fn, served by a blocking call on that thread, returned before it was

@@ -20,6 +20,9 @@ local open, spawn, setmetatable = io.open, worker.create, setmetatable
 local stdout, globals, concat, tostring = io.stdout, _G, table.concat, tostring
 local wanted = "secret" .. "-value"
 
+-- LuaJIT of 2022 writes past its stack: setmetatable({}, { __call = pcall }) called by pcall.
+local has_pcall_bug = rawget(_G, "jit") ~= nil
+
 local names, functions = {}, {}
 for name, f in pairs(require "support.walk"()) do
   if not skipped[name] then names[#names + 1] = name functions[name] = f end
@@ -48,6 +51,7 @@ local makers = {
   function() return { 1, 2, 3, x = {} } end,
   function()
     local f, g = functions[names[random(#names)]], functions[names[random(#names)]]
+    if has_pcall_bug and g == pcall then g = type end
     return setmetatable({}, { __index = f, __call = g })
   end,
   function() return functions[names[random(#names)]] end,

@@ -306,13 +306,21 @@ SCENARIO(a_lazy_pool_that_borrows_is_answered_or_settles_its_task)
 
 /* ---- forks ---------------------------------------------------------------------------- */
 
-static void uses_all_anew(void *arg)
+static void opens_its_own(void)
 {
-    rig  *old = arg, r;
+    rig   r;
     probe t = PROBE;
     if (rig_open(&r, 1) && accepted(&r, &t))
         until_done(&r, &t);
     rig_close(&r);
+}
+
+/* TSan refuses a thread that has the number of one that stayed behind. */
+static void uses_all_anew(void *arg)
+{
+    rig *old = arg;
+    if (!under_tsan())
+        opens_its_own();
     expect_eq(weir_close(old->p, WEIR_CLOSE), 0);
     while (weir_main_pending(old->m))
         weir_main_wait(old->m, -1);

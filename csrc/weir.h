@@ -149,9 +149,9 @@ struct weir_task {
         int64_t      deadline;
         unsigned     priority;
         unsigned     number; /* of this run, in records */
-        int64_t      since;  /* from here on rarely touched */
-        weir_task   *child, *sibling, *back;
+        int64_t      since;
         const char  *label;
+        weir_task   *child, *sibling, *back; /* from here on rarely touched */
     } weir;
 };
 

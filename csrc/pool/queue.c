@@ -22,18 +22,6 @@ void wi_queue_init(wi_queue *q, const unsigned max_running[WEIR_LEVELS])
 
 /* ---- the inbox ---------------------------------------------------------- */
 
-bool wi_queue_offer(wi_queue *q, weir_task *t, bool *ends_lot)
-{
-    weir_link *newest;
-    do {
-        newest = wi_stack_newest(&q->inbox);
-        if (newest == WI_SHUT)
-            return false;
-    } while (!wi_stack_push_onto(&q->inbox, newest, &t->weir.link));
-    *ends_lot = wi_stack_ends_lot(&q->inbox);
-    return true;
-}
-
 bool wi_queue_ends_many(const wi_queue *q) { return wi_stack_ends_many(&q->inbox); }
 
 bool wi_queue_was_offered(const wi_queue *q) { return wi_stack_holds_some(&q->inbox); }

@@ -29,7 +29,17 @@ typedef struct {
 void wi_queue_init(wi_queue *q, const unsigned max_running[WEIR_LEVELS]);
 /* A normal task. Any thread, no lock. False: the inbox is shut, it stays the caller's.
  * *ends_lot: the caller is to take it in, if nobody else has the lock. See stack.h. */
-bool wi_queue_offer(wi_queue *q, weir_task *t, bool *ends_lot);
+static inline bool wi_queue_offer(wi_queue *q, weir_task *t, bool *ends_lot)
+{
+    weir_link *newest;
+    do {
+        newest = wi_stack_newest(&q->inbox);
+        if (newest == WI_SHUT)
+            return false;
+    } while (!wi_stack_push_onto(&q->inbox, newest, &t->weir.link));
+    *ends_lot = wi_stack_ends_lot(&q->inbox);
+    return true;
+}
 /* After an offer that ended a lot: whether the caller is to wait for the lock to do that. */
 bool wi_queue_ends_many(const wi_queue *q);
 /* Whether something was offered that nobody has taken in: a look, no more. */

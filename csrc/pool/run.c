@@ -161,7 +161,7 @@ static bool offer(weir_pool *p, weir_task *t, bool *ends_lot)
 /* Nobody need wait for the lot: whoever has the lock takes it in, or will be asked again. But
  * that thread may have lost its CPU to this one, which then would go on to push what nobody
  * takes in while it is warm: so after many lots this one waits, and hands the CPU back. */
-static void take_in_lot(weir_pool *p)
+__attribute__((noinline)) static void take_in_lot(weir_pool *p)
 {
     if (wi_queue_ends_many(&p->queue))
         wi_lock(&p->lock);
@@ -171,39 +171,49 @@ static void take_in_lot(weir_pool *p)
     wi_pool_unlock(p);
 }
 
-static void offered(weir_pool *p, bool ends_lot)
+/* must_lock was false before the push; a worker may have fallen asleep meanwhile. */
+__attribute__((noinline)) static void offered_unseen(weir_pool *p)
 {
-    if (atomic_load(&p->must_lock)) {
-        wi_lock(&p->lock);
-        wi_pool_unlock(p); /* which decides whom to wake, and wakes */
-    } else if (ends_lot) {
-        take_in_lot(p);
-    }
+    wi_lock(&p->lock);
+    wi_pool_unlock(p); /* which decides whom to wake, and wakes */
 }
 
-static int run_aimed(weir_pool *p, weir_task *t)
+static void offered(weir_pool *p, bool ends_lot)
 {
-    bool    ends_lot;
-    wi_name name = wi_name_of(t);
-    if (offer(p, t, &ends_lot)) {
-        wi_trace_named(WEIR_TRACE_QUEUED, p, t, &name, 0);
-        offered(p, ends_lot);
-        return 0;
-    }
+    if (atomic_load(&p->must_lock))
+        offered_unseen(p);
+    else if (ends_lot)
+        take_in_lot(p);
+}
+
+/* The other way. */
+__attribute__((noinline)) static int run_locked(weir_pool *p, weir_task *t, const wi_name *name)
+{
     wi_owed owed;
     wi_lock(&p->lock);
     int rc = admit_relocks(p, t);
     if (rc == WEIR_EAGAIN) {
-        visit(p, t, &name);
+        visit(p, t, name);
         return 0;
     }
     if (rc == 0)
         wi_pool_enqueue_locked(p, t);
     wi_pool_unlock_owing(p, &owed);
     if (rc == 0)
-        wi_trace_named(WEIR_TRACE_QUEUED, p, t, &name, 0);
+        wi_trace_named(WEIR_TRACE_QUEUED, p, t, name, 0);
     wi_pool_pay(p, &owed);
     return rc;
+}
+
+static int run_aimed(weir_pool *p, weir_task *t)
+{
+    bool    ends_lot;
+    wi_name name = wi_name_of(t);
+    if (!offer(p, t, &ends_lot))
+        return run_locked(p, t, &name);
+    wi_trace_named(WEIR_TRACE_QUEUED, p, t, &name, 0);
+    offered(p, ends_lot);
+    return 0;
 }
 
 static int run_claimed(weir_pool *p, weir_task *t, weir_main *m)

@@ -20,7 +20,7 @@ static wi_stack                  hooks; /* none is ever taken off */
 static _Atomic(weir_fork_hook *) cores;
 
 /* Held from a fork's first hook to its last, and what it found. */
-static pthread_mutex_t forking = PTHREAD_MUTEX_INITIALIZER;
+static wi_mutex        forking = WI_MUTEX;
 static weir_link      *found;
 static weir_fork_hook *found_cores;
 
@@ -34,7 +34,7 @@ static void call(void (*fn)(void))
 
 static void before(void)
 {
-    pthread_mutex_lock(&forking);
+    wi_mutex_lock(&forking);
     found = wi_stack_newest(&hooks);
     found_cores = atomic_load(&cores);
     for (weir_link *e = found; e; e = e->next)
@@ -66,7 +66,7 @@ static void after(bool child)
     if (found_cores)
         call_after(found_cores, child);
     each_after(found, child);
-    pthread_mutex_unlock(&forking);
+    wi_mutex_unlock(&forking);
 }
 
 static void after_in_parent(void) { after(false); }

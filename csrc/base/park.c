@@ -85,6 +85,19 @@ static long futex(_Atomic int *word, int what, int value, int64_t deadline)
 
 #endif
 
+#ifndef WI_PTHREAD_LOCKS
+
+/* Whoever has waited leaves 2 behind, because it cannot know whether others still do. */
+void wi_mutex_wait(wi_mutex *m)
+{
+    while (atomic_exchange(&m->word, 2) != 0)
+        futex(&m->word, WAIT_UNTIL_PRIVATE, 2, -1);
+}
+
+void wi_mutex_notify(wi_mutex *m) { futex(&m->word, WAKE_PRIVATE, 1, -1); }
+
+#endif
+
 void wi_parker_init(wi_parker *p) { atomic_init(&p->word, EMPTY); }
 void wi_parker_destroy(wi_parker *p) { (void)p; }
 

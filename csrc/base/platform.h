@@ -3,8 +3,8 @@
  * platform.h: everything a port must supply.
  *
  * Two build options choose the portable fallbacks: WI_NO_FUTEX (a parker is a
- * mutex and a condition variable) and WI_NO_EVENTFD (a wake is a pipe). A sandbox that
- * refuses eventfd, or the futex call of 64-bit times, gets the older way at run time.
+ * mutex and a condition variable, a lock a mutex) and WI_NO_EVENTFD (a wake is a pipe). A sandbox
+ * that refuses eventfd, or the futex call of 64-bit times, gets the older way at run time.
  * WI_SECOND is for a copy of the core in a process that has another: it leaves what the
  * environment asks for to that one.
  */
@@ -43,10 +43,50 @@ const char *wi_asked(const char *variable);
 
 /* ---- locks: short sections only, never user code inside; two only as doc/threads.md says */
 
+#if defined(WI_FUTEX) && !defined(WI_PTHREAD_LOCKS)
+
+typedef struct {
+    _Atomic int word; /* 0 free, 1 taken, 2 taken, and somebody may wait */
+} wi_mutex;
+#define WI_MUTEX                                                                                   \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
+void wi_mutex_wait(wi_mutex *m);   /* returns with it taken */
+void wi_mutex_notify(wi_mutex *m); /* one that waits, if there is one */
+
+static inline void wi_mutex_init(wi_mutex *m) { atomic_init(&m->word, 0); }
+static inline void wi_mutex_destroy(wi_mutex *m) { (void)m; }
+static inline bool wi_mutex_try(wi_mutex *m)
+{
+    int free = 0;
+    return atomic_compare_exchange_strong(&m->word, &free, 1);
+}
+static inline void wi_mutex_lock(wi_mutex *m)
+{
+    if (!wi_mutex_try(m))
+        wi_mutex_wait(m);
+}
+/* The memory may go once the word is free: the wake only names an address. */
+static inline void wi_mutex_unlock(wi_mutex *m)
+{
+    if (atomic_exchange(&m->word, 0) == 2)
+        wi_mutex_notify(m);
+}
+
+#else
+
 typedef pthread_mutex_t wi_mutex;
+#define WI_MUTEX PTHREAD_MUTEX_INITIALIZER
 
 static inline void wi_mutex_init(wi_mutex *m) { pthread_mutex_init(m, NULL); }
 static inline void wi_mutex_destroy(wi_mutex *m) { pthread_mutex_destroy(m); }
+static inline bool wi_mutex_try(wi_mutex *m) { return pthread_mutex_trylock(m) == 0; }
+static inline void wi_mutex_lock(wi_mutex *m) { pthread_mutex_lock(m); }
+static inline void wi_mutex_unlock(wi_mutex *m) { pthread_mutex_unlock(m); }
+
+#endif
 
 #ifdef WI_YIELD_POINTS
 void wi_yield(void); /* lets another thread in, at random: widens races for TSan */
@@ -57,16 +97,16 @@ static inline void wi_yield(void) {}
 static inline void wi_lock(wi_mutex *m)
 {
     wi_yield();
-    pthread_mutex_lock(m);
+    wi_mutex_lock(m);
 }
 static inline bool wi_trylock(wi_mutex *m)
 {
     wi_yield();
-    return pthread_mutex_trylock(m) == 0;
+    return wi_mutex_try(m);
 }
 static inline void wi_unlock(wi_mutex *m)
 {
-    pthread_mutex_unlock(m);
+    wi_mutex_unlock(m);
     wi_yield();
 }
 

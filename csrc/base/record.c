@@ -55,7 +55,7 @@ typedef struct {
 
 _Atomic unsigned wi_traced;
 
-static wi_mutex            lock = PTHREAD_MUTEX_INITIALIZER;
+static wi_mutex            lock = WI_MUTEX;
 static wi_list             rings;       /* guarded by lock, and all down to the key */
 static unsigned            capacity;    /* of rings to come; 0: nothing is recorded */
 static uint64_t            lost_before; /* in rings that are gone */
@@ -338,8 +338,8 @@ uint64_t weir_trace_lost(void)
 
 /* ---- fork --------------------------------------------------------------- */
 
-void wi_record_hold(void) { pthread_mutex_lock(&lock); }
-void wi_record_release(void) { pthread_mutex_unlock(&lock); }
+void wi_record_hold(void) { wi_mutex_lock(&lock); }
+void wi_record_release(void) { wi_mutex_unlock(&lock); }
 
 void wi_record_forked(void)
 {

@@ -33,14 +33,14 @@ static void each_main(void (*fn)(weir_main *))
         fn(wi_container(e, weir_main, registered));
 }
 
-static void lock_pool(weir_pool *p) { pthread_mutex_lock(&p->lock); }
-static void lock_main(weir_main *m) { pthread_mutex_lock(&m->lock); }
-static void unlock_pool(weir_pool *p) { pthread_mutex_unlock(&p->lock); }
-static void unlock_main(weir_main *m) { pthread_mutex_unlock(&m->lock); }
+static void lock_pool(weir_pool *p) { wi_mutex_lock(&p->lock); }
+static void lock_main(weir_main *m) { wi_mutex_lock(&m->lock); }
+static void unlock_pool(weir_pool *p) { wi_mutex_unlock(&p->lock); }
+static void unlock_main(weir_main *m) { wi_mutex_unlock(&m->lock); }
 
 static void prepare(void)
 {
-    pthread_mutex_lock(&wi_registry()->lock);
+    wi_mutex_lock(&wi_registry()->lock);
     each_pool(lock_pool);
     each_main(lock_main);
     wi_record_hold();
@@ -50,7 +50,7 @@ static void unlock_all(void)
 {
     each_main(unlock_main);
     each_pool(unlock_pool);
-    pthread_mutex_unlock(&wi_registry()->lock);
+    wi_mutex_unlock(&wi_registry()->lock);
 }
 
 static void parent(void)

@@ -64,8 +64,8 @@ typedef struct {
     struct sockaddr_un address;
 } publisher;
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static publisher      *current;
+static wi_mutex   lock = WI_MUTEX;
+static publisher *current;
 
 /* ---- the text --------------------------------------------------------------- */
 
@@ -185,8 +185,8 @@ static void *serve(void *arg)
 
 /* ---- beginning and end ------------------------------------------------------- */
 
-static void take_lock(void) { pthread_mutex_lock(&lock); }
-static void give_lock(void) { pthread_mutex_unlock(&lock); }
+static void take_lock(void) { wi_mutex_lock(&lock); }
+static void give_lock(void) { wi_mutex_unlock(&lock); }
 
 static void forget_parents(void)
 {

@@ -74,11 +74,11 @@ static void *write_on(void *arg)
 
 /* ---- begin and end ------------------------------------------------------ */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static trace          *current; /* guarded by lock */
+static wi_mutex lock = WI_MUTEX;
+static trace   *current; /* guarded by lock */
 
-static void hold_current(void) { pthread_mutex_lock(&lock); }
-static void release_current(void) { pthread_mutex_unlock(&lock); }
+static void hold_current(void) { wi_mutex_lock(&lock); }
+static void release_current(void) { wi_mutex_unlock(&lock); }
 
 static void free_trace(trace *t)
 {

@@ -28,7 +28,7 @@ typedef struct {
     int64_t            now, before; /* this look, and the one before */
 } watcher;
 
-static pthread_mutex_t    lock = PTHREAD_MUTEX_INITIALIZER;
+static wi_mutex           lock = WI_MUTEX;
 static watcher           *current; /* guarded by lock */
 static _Thread_local bool watches;
 
@@ -159,8 +159,8 @@ static void *watch(void *arg)
 
 /* ---- beginning and end -------------------------------------------------- */
 
-static void take(void) { pthread_mutex_lock(&lock); }
-static void unlock_it(void) { pthread_mutex_unlock(&lock); }
+static void take(void) { wi_mutex_lock(&lock); }
+static void unlock_it(void) { wi_mutex_unlock(&lock); }
 
 static void forget(void)
 {

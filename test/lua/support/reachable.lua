@@ -91,7 +91,8 @@ return {
     submit watcher ]],
 
   -- They act on what the state holds already, or on its own waits. run_in_main refuses outside of a
-  -- task; what queue makes goes the slow way, to run, in a restricted state; close ends what its holder opened.
+  -- task; close ends what its holder opened; what queue makes goes the slow way, to run, in a restricted
+  -- state.
   own = words [[
     blocking_begin blocking_end c_function call_works cancel cancel_all cancelled clock close_async close_blocking dispatch fail
     failure fd finish held in_pool in_task is_future is_mutex is_own is_owner is_pool key line_up mail

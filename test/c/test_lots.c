@@ -68,6 +68,23 @@ TEST(many_offered_tasks_start_in_order)
     expect_order(&o, MANY);
 }
 
+TEST(a_busy_worker_counts_what_fails)
+{
+    rig  r;
+    plug p;
+    expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
+    for (int i = 0; i < 3; i++) {
+        t[i] = (probe)PROBE;
+        t[i].code = i == 1 ? 9 : 0;
+        expect_eq(weir_run(r.p, &t[i].task, r.m), 0);
+    }
+    plug_pull(&p);
+    while (t[2].dones == 0)
+        weir_main_wait(r.m, -1);
+    expect_eq(stats_of(r.p).failed, 1);
+    rig_close(&r);
+}
+
 /* Of the first, of one in the middle, and of the last. */
 TEST(any_of_many_offered_tasks_can_be_cancelled)
 {
@@ -142,4 +159,4 @@ TEST(a_child_of_fork_gets_many_deliveries_in_order)
 
 SUITE(lots, many_deliveries_come_in_order_and_cost_one_write, many_offered_tasks_start_in_order,
       any_of_many_offered_tasks_can_be_cancelled, a_wait_serves_a_call_among_many_deliveries,
-      a_child_of_fork_gets_many_deliveries_in_order)
+      a_child_of_fork_gets_many_deliveries_in_order, a_busy_worker_counts_what_fails)

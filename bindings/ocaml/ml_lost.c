@@ -16,12 +16,15 @@
 #if OCAML_VERSION < 50000
 #include <pthread.h>
 
+#include "ml.h"
+
 static pthread_key_t  key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int            key_rc;
 
 static void thread_lost(void *number)
 {
+    wml_task_lost();
     if (!caml_c_thread_register())
         return;
     caml_acquire_runtime_system();

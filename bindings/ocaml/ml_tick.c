@@ -156,6 +156,12 @@ static void leave_blocking(void)
 
 void wml_main_here(int n) { mains_here += n; }
 
+void wml_task_lost(void)
+{
+    if (tasks_here)
+        atomic_fetch_sub(&computing, 1);
+}
+
 static void forget_others(void)
 {
     started = false;

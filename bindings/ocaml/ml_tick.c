@@ -68,7 +68,12 @@ static void withdraw(void)
 
 /* ---- the ticker --------------------------------------------------------------- */
 
-static bool is_needed(void) { return atomic_load(&loops) > 0 || atomic_load(&ticking) > 0; }
+static bool loop_waits_for_task(void)
+{
+    return atomic_load(&loops) > 0 && atomic_load(&computing) > 0;
+}
+
+static bool is_needed(void) { return loop_waits_for_task() || atomic_load(&ticking) > 0; }
 
 static void wait_until_needed(void)
 {
@@ -103,8 +108,8 @@ static void *tick(void *arg)
         wait_until_needed();
         int64_t last = weir_now();
         do {
-            sleep_for(atomic_load(&loops) > 0 ? LOOP_NS : MS_NS);
-            if (atomic_load(&loops) > 0 || is_due(last)) {
+            sleep_for(loop_waits_for_task() ? LOOP_NS : MS_NS);
+            if (loop_waits_for_task() || is_due(last)) {
                 interrupt();
                 last = weir_now();
             }
@@ -131,6 +136,17 @@ static int start_locked(void)
 static void (*enter_of_runtime)(void);
 static void (*leave_of_runtime)(void);
 
+/* Of a task that begins to compute and a loop that begins to wait, each says so before it looks
+ * for the other. So one of them sees the other, and wakes the ticker. */
+static void computes(void)
+{
+    atomic_fetch_add(&computing, 1);
+    if (atomic_load(&loops) > 0)
+        wake_ticker();
+}
+
+static bool others_compute(void) { return atomic_load(&computing) > (tasks_here > 0); }
+
 static void enter_blocking(void)
 {
     if (tasks_here)
@@ -141,17 +157,20 @@ static void enter_blocking(void)
 static void leave_blocking(void)
 {
     if (tasks_here)
-        atomic_fetch_add(&computing, 1);
-    if (!mains_here || atomic_load(&computing) <= (tasks_here > 0)) {
+        computes();
+    if (!mains_here) {
         leave_of_runtime();
         return;
     }
     atomic_fetch_add(&loops, 1);
-    interrupt();
-    wake_ticker();
+    if (others_compute()) {
+        interrupt();
+        wake_ticker();
+    }
     leave_of_runtime();
     atomic_fetch_sub(&loops, 1);
-    withdraw(); /* else this thread would hand over what it has just got */
+    if (others_compute())
+        withdraw(); /* else this thread would hand over what it has just got */
 }
 
 void wml_main_here(int n) { mains_here += n; }
@@ -198,7 +217,7 @@ value weir_ml_tick_start(value ms)
 value weir_ml_tick_begin(value always)
 {
     if (tasks_here++ == 0)
-        atomic_fetch_add(&computing, 1);
+        computes();
     if (Bool_val(always)) {
         atomic_fetch_add(&ticking, 1);
         wake_ticker();

@@ -34,7 +34,7 @@ enum { MS_NS = 1000000, LOOP_NS = 150000 /* between two interrupts for a loop */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t  needed = PTHREAD_COND_INITIALIZER;
-static bool            started; /* guarded by lock */
+static atomic_bool     started; /* changes under lock */
 static atomic_bool     asleep;
 static atomic_long     period_ms = 1000000; /* the shortest of ?tick_ms */
 static atomic_long     computing;           /* tasks outside blocking sections */
@@ -85,15 +85,6 @@ static void wait_until_needed(void)
     pthread_mutex_unlock(&lock);
 }
 
-static void wake_ticker(void)
-{
-    if (!atomic_load(&asleep))
-        return;
-    pthread_mutex_lock(&lock);
-    pthread_cond_signal(&needed);
-    pthread_mutex_unlock(&lock);
-}
-
 static void sleep_for(long ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NULL); }
 
 /* Whether a task with ?tick_ms has had the runtime for its time. */
@@ -131,6 +122,26 @@ static int start_locked(void)
     return rc;
 }
 
+/* Not by a task: the thread would have its pool's name, CPUs and priority. If the system refuses
+ * the thread, loops wait as long as the runtime has them wait. */
+static void make_ticker(void)
+{
+    if (atomic_load(&started))
+        return;
+    pthread_mutex_lock(&lock);
+    started = started || start_locked() == 0;
+    pthread_mutex_unlock(&lock);
+}
+
+static void wake_ticker(void)
+{
+    if (!atomic_load(&asleep))
+        return;
+    pthread_mutex_lock(&lock);
+    pthread_cond_signal(&needed);
+    pthread_mutex_unlock(&lock);
+}
+
 /* ---- who computes, who waits ---------------------------------------------------- */
 
 static void (*enter_of_runtime)(void);
@@ -165,6 +176,7 @@ static void leave_blocking(void)
     atomic_fetch_add(&loops, 1);
     if (others_compute()) {
         interrupt();
+        make_ticker();
         wake_ticker();
     }
     leave_of_runtime();
@@ -194,7 +206,8 @@ static void forget_others(void)
 
 static weir_fork_hook at_fork = {.in_child = forget_others};
 
-/* ms (0: only loops are let in) -> bool: false when the system refused the thread */
+/* ms (0: only loops are let in, and the thread comes when one waits) -> bool: false when the
+ * system refused the thread */
 value weir_ml_tick_start(value ms)
 {
     weir_on_fork(&at_fork);
@@ -208,8 +221,8 @@ value weir_ml_tick_start(value ms)
     }
     if (Long_val(ms) && Long_val(ms) < period_ms)
         period_ms = Long_val(ms);
-    started = started || start_locked() == 0;
-    bool ok = started;
+    bool ok = !Long_val(ms) || started || start_locked() == 0;
+    started = started || (ok && Long_val(ms));
     pthread_mutex_unlock(&lock);
     return Val_bool(ok);
 }

@@ -66,6 +66,7 @@ struct wi_perfetto_thread {
     unsigned long tid;
     uint64_t      track, loop; /* loop 0: it has none yet */
     int64_t       last, loop_last;
+    unsigned      deeper; /* steps that have begun and are too deep to be shown */
     unsigned      depth;
     struct {
         slice    kind;
@@ -252,8 +253,10 @@ static thread *thread_of(wi_perfetto *f, const weir_record *r)
 static void begin_slice(wi_perfetto *f, thread *t, const weir_record *r, slice kind)
 {
     static const char *const verbs[] = {"", "done", "call", "wait for", "run_in_main", ""};
-    if (t->depth == DEEP)
+    if (t->depth == DEEP) {
+        t->deeper += kind == A_STEP;
         return;
+    }
     opened_event e = open_event(f, t->last, SLICE_BEGIN, t->track);
     name_event(f, kind == A_BLOCK && !r->label ? "blocking" : verbs[kind], r,
                kind == A_STEP ? "step" : "task");
@@ -272,11 +275,14 @@ static void begin_slice(wi_perfetto *f, thread *t, const weir_record *r, slice k
 static bool end_slice(wi_perfetto *f, thread *t, slice kind, const weir_record *r)
 {
     unsigned at = t->depth;
+    if (kind == A_STEP && t->deeper)
+        return t->deeper--, true;
     while (at && (t->open[at - 1].kind != kind ||
                   (kind == A_TASK && r->task && t->open[at - 1].number != r->task)))
         at--;
     if (at == 0)
         return false;
+    t->deeper = 0;
     while (t->depth >= at) {
         opened_event e = open_event(f, t->last, SLICE_END, t->track);
         if (t->depth == at && kind == A_TASK) {
@@ -323,6 +329,7 @@ static void thread_ends(wi_perfetto *f, thread *t)
 {
     for (; t->depth; t->depth--) /* of a task that was given up, say */
         close_event(f, open_event(f, t->last, SLICE_END, t->track));
+    t->deeper = 0;
 }
 
 void wi_perfetto_put(wi_perfetto *f, const weir_record *r)

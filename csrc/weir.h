@@ -602,8 +602,9 @@ WEIR_API uint64_t weir_times_percentile(const uint64_t counts[WEIR_TIMES], doubl
  * the histograms of those opened with `measure`; the label `pool` is a pool's name. Where several
  * pools of one name are there, all but the first opened have a label `namesake` too. Of each loop,
  * which is a main of a thread that served no pool when it opened it, the text has what
- * weir_main_get_stats says; the label `loop` is the smallest number that none opened before has. It
- * is one text for all pools, because the format wants the values of one name in one place.
+ * weir_main_get_stats says; the label `loop` is the smallest number that none opened before has
+ * or, past 64 loops, one more than the greatest. It is one text for all pools, because the format
+ * wants the values of one name in one place.
  *
  * Returns the length of the text, without the 0 byte that ends it. As snprintf does, it writes
  * no more than size - 1 bytes of it and a 0 byte, and nothing if size is 0: with a longer result

@@ -62,7 +62,7 @@ extern _Thread_local bool wml_runs_ocaml;
 /* How many mains this thread has changes by n. Its tasks let such a thread in early. */
 void wml_main_here(int n);
 /* Thread.exit ends this thread, and has let the runtime go without the hook. */
-void wml_task_lost(void);
+void wml_tick_gone(void);
 
 /* Around a call of the core that waits. Partner: caml_acquire_runtime_system. */
 void wml_release_runtime(void);

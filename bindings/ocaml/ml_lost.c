@@ -24,7 +24,7 @@ static int            key_rc;
 
 static void thread_lost(void *number)
 {
-    wml_task_lost();
+    wml_tick_gone();
     if (!caml_c_thread_register())
         return;
     caml_acquire_runtime_system();

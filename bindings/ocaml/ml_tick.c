@@ -45,12 +45,18 @@ static _Thread_local int tasks_here, mains_here;
 
 #if OCAML_VERSION < 50000
 static void note_runtime(void) {}
+static void note_loop(void) {}
+static void aim_at_loop(void) {}
 static void interrupt(void) { caml_record_signal(SIGVTALRM); }
 static void withdraw(void) { caml_pending_signals[SIGVTALRM] = 0; }
 #else
 /* The domain whose threads run the tasks, kept because Caml_state is NULL in our thread. */
 static _Atomic(caml_domain_state *) domain;
 static void                         note_runtime(void) { domain = Caml_state; }
+/* A loop waits for tasks of its own domain only. */
+static _Thread_local caml_domain_state *of_loop;
+static void                             note_loop(void) { of_loop = Caml_state; }
+static void                             aim_at_loop(void) { domain = of_loop; }
 /* As the tick of the systhreads library does it. */
 static void interrupt(void)
 {
@@ -90,7 +96,8 @@ static void sleep_for(long ns) { nanosleep(&(struct timespec){.tv_nsec = ns}, NU
 /* Whether a task with ?tick_ms has had the runtime for its time. */
 static bool is_due(int64_t last)
 {
-    return atomic_load(&ticking) > 0 && weir_now() - last >= atomic_load(&period_ms) * MS_NS;
+    return atomic_load(&ticking) > 0 &&
+           weir_now() - last >= (int64_t)atomic_load(&period_ms) * MS_NS;
 }
 
 static void *tick(void *arg)
@@ -175,6 +182,7 @@ static void leave_blocking(void)
     }
     atomic_fetch_add(&loops, 1);
     if (others_compute()) {
+        aim_at_loop();
         interrupt();
         make_ticker();
         wake_ticker();
@@ -185,9 +193,13 @@ static void leave_blocking(void)
         withdraw(); /* else this thread would hand over what it has just got */
 }
 
-void wml_main_here(int n) { mains_here += n; }
+void wml_main_here(int n)
+{
+    mains_here += n;
+    note_loop();
+}
 
-void wml_task_lost(void)
+void wml_tick_gone(void)
 {
     if (tasks_here)
         atomic_fetch_sub(&computing, 1);
@@ -216,8 +228,9 @@ value weir_ml_tick_start(value ms)
     if (!leave_of_runtime) {
         enter_of_runtime = caml_enter_blocking_section_hook;
         leave_of_runtime = caml_leave_blocking_section_hook;
-        caml_enter_blocking_section_hook = enter_blocking;
+        atomic_thread_fence(memory_order_seq_cst); /* before another domain calls ours */
         caml_leave_blocking_section_hook = leave_blocking;
+        caml_enter_blocking_section_hook = enter_blocking;
     }
     if (Long_val(ms) && Long_val(ms) < period_ms)
         period_ms = Long_val(ms);

@@ -78,12 +78,16 @@ function serve(queue)
   error(problem, 0)
 end
 
--- Until the caller sleeps, an error of any kind (memory may end everywhere) leaves the entry gone.
+-- A coroutine of plain 5.1 cannot be suspended below pcall.
+local passes_pcall = _VERSION ~= "Lua 5.1" or rawget(_G, "jit") ~= nil
+
+-- Until the caller sleeps, an error of any kind (memory may end everywhere) leaves the entry gone;
+-- so does one of the wait, as where the caller cannot be suspended, but on plain 5.1.
 local function suspend(queue, entry, is_own)
   mailbox.hold(entry.loop)
   entry.left = false
-  if entry.loop ~= block then return entry.loop.suspend(entry.co, nil, nil, is_own) end
-  local ok, problem = pcall(block.suspend, nil, nil, nil, is_own)
+  if entry.loop ~= block and not passes_pcall then return entry.loop.suspend(entry.co, nil, nil, is_own) end
+  local ok, problem = pcall(entry.loop.suspend, entry.co, nil, nil, is_own)
   if not ok then
     entry.left = true
     forget_gone(queue)

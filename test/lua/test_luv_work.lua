@@ -339,6 +339,34 @@ describe("weir.luv_work", function()
     end)())
   end)
 
+  it("waits for space in a coroutine, while the loop goes on", function()
+    local pool = assert(weir.pool { threads = 1, queue_limit = 1, on_full = "wait" })
+    local queued, ended, seen = 0, 0, nil
+    local work = door.new_work(function() require("weir").run_in_main(function() end) end,
+      function() ended = ended + 1 end, { pool = pool })
+    local timer = uv.new_timer()
+    timer:start(0, 1, function()
+      seen = seen or queued
+      if ended == 4 then timer:close() end
+    end)
+    local co = coroutine.create(function()
+      for _ = 1, 4 do
+        assert.are.same({ true, n = 1 }, pack(work:queue()))
+        queued = queued + 1
+      end
+    end)
+    if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then -- no coroutine waits below pcall
+      timer:close()
+      return pool:close()
+    end
+    assert(coroutine.resume(co))
+    assert.are.equal("suspended", coroutine.status(co))
+    uv.run()
+    assert.are.same({ 4, 4 }, { queued, ended })
+    assert.is_true(seen < 4)
+    pool:close()
+  end)
+
   it("lets go of works that are over", function()
     local kept = setmetatable({}, { __mode = "v" })
     for n = 1, 5 do

@@ -79,7 +79,7 @@ static bool pack_and_submit(lua_State *L, wl_job *j)
     wl_pack_options  options = {.number = 1, .metatables = j->pool->metatables};
     weir_run_options none = {0};
     if (wl_pack_into(L, 1, lua_gettop(L), &options, &j->result, &j->call) == 0)
-        return wl_task_submit(j, &none) == 0;
+        return j->main->held && wl_task_submit(j, &none) == 0; /* a finaliser may have ended that */
     lua_pop(L, 1);
     return false;
 }
@@ -109,6 +109,19 @@ static bool queue_at_once(lua_State *L)
     return queued;
 }
 
+/* The slow way may suspend the caller: it waits for space. Before 5.2 C cannot be suspended. */
+#if LUA_VERSION_NUM < 502
+#define lua_callk(L, n, results, context, go_on) lua_call(L, n, results)
+#elif LUA_VERSION_NUM == 502
+static int slowly_done(lua_State *L) { return lua_gettop(L); }
+#else
+static int slowly_done(lua_State *L, int status, lua_KContext context)
+{
+    (void)status, (void)context;
+    return lua_gettop(L);
+}
+#endif
+
 /* work arguments... -> true | as the slow way */
 static int queue(lua_State *L)
 {
@@ -118,7 +131,7 @@ static int queue(lua_State *L)
     }
     lua_pushvalue(L, lua_upvalueindex(SLOWLY));
     lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, slowly_done);
     return lua_gettop(L);
 }
 
@@ -177,7 +190,9 @@ static void end_work(lua_State *L, wl_future *slot)
 
 /* Calls the functions of all works that have come back. Raises what a function raises: then the
  * others are still there, and one less than before, so that it can be called until it raises
- * nothing. The slot is a future: it holds the job whose result is read, which may raise.
+ * nothing. Takes works[0] away, so that who called it can tell that it began: where the stack
+ * ends, it does not. The slot is a future: it holds the job whose result is read, which may
+ * raise.
  *
  * slot -> */
 static int call_works(lua_State *L)
@@ -185,12 +200,14 @@ static int call_works(lua_State *L)
     wl_state  *s = wl_this(L);
     wl_future *slot = wl_check(L, 1, wl_future_class);
     uint32_t   key;
+    lua_pushnil(L);
+    set_work(L, 0);
     for (release_job(slot); s->main && (slot->job = wl_main_take_work(s->main, &key));) {
         lua_settop(L, 1);
         get_work(L, key);
         lua_pushnil(L);
         set_work(L, key);
-        if (lua_istable(L, 2)) /* else another table was given than to the queue */
+        if (lua_istable(L, 2)) /* always, but where others than weir/work.lua call */
             end_work(L, slot);
         else
             release_job(slot);
@@ -205,7 +222,7 @@ static int make_slot(lua_State *L)
     return 1;
 }
 
-/* works failed -> call_works */
+/* works failed -> call_works; a restricted state may call it, with whatever it likes */
 static int make_call_works(lua_State *L)
 {
     luaL_checktype(L, 1, LUA_TTABLE);

@@ -19,18 +19,30 @@ end)
 
 local spare -- for call_all; a function that turns the loop may call for more
 
--- Calls the functions of all that have come back, in one crossing.
+-- Calls the functions of all that have come back, in one crossing. Raises if it could not begin,
+-- because the stack ends here: then all are still there.
 function mailbox.call_works()
   local slot = spare or core.slot()
   spare = nil
-  repeat until mailbox.protected(call_all, slot)
+  repeat
+    under_way[0] = true -- call_all takes it away
+    local ok = mailbox.protected(call_all, slot)
+    if not ok and under_way[0] then error("weir: the functions of works cannot be called here", 0) end
+  until ok
   spare = slot
 end
 
 --- A function queue(work, ...) for works of the class. What cannot be queued at once, because it
 -- is wrong, refused, waits for space, or no loop watches yet, goes to slowly(work, ...).
 function work.queue(class, slowly)
-  return core.queue(under_way, class, slowly)
+  if not rawget(_G, "jit") then return core.queue(under_way, class, slowly) end
+  local at_once = core.queue(under_way, class, function() end)
+  return function(...) -- where C cannot be suspended, and a function under pcall can
+    if at_once(...) then return true end
+    local queued, problem = slowly(...)
+    if queued then return queued end
+    return queued, problem
+  end
 end
 
 return work

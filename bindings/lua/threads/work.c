@@ -57,6 +57,12 @@ static void get_work(lua_State *L, uint32_t key)
     lua_rawgeti(L, lua_upvalueindex(ALL), (wl_index)key);
 }
 
+static void drop_work(lua_State *L, uint32_t key)
+{
+    lua_pushnil(L);
+    set_work(L, key);
+}
+
 /* Where no memory is left for the job, its key is lost: a number.
  *
  * work arguments... -> function arguments... */
@@ -89,8 +95,7 @@ static void unmake(lua_State *L, wl_job *j)
 {
     get_work(L, j->key);
     lua_replace(L, 1);
-    lua_pushnil(L);
-    set_work(L, j->key);
+    drop_work(L, j->key);
     wl_key_give(j->main->state, j->key);
 }
 
@@ -191,8 +196,8 @@ static void end_work(lua_State *L, wl_future *slot)
 /* Calls the functions of all works that have come back. Raises what a function raises: then the
  * others are still there, and one less than before, so that it can be called until it raises
  * nothing. Takes works[0] away, so that who called it can tell that it began: where the stack
- * ends, it does not. The slot is a future: it holds the job whose result is read, which may
- * raise.
+ * ends, it does not. The slot is a future without a job: meanwhile it holds the job whose result is
+ * read, which may raise, or run a finalizer that calls this again.
  *
  * slot -> */
 static int call_works(lua_State *L)
@@ -200,13 +205,13 @@ static int call_works(lua_State *L)
     wl_state  *s = wl_this(L);
     wl_future *slot = wl_check(L, 1, wl_future_class);
     uint32_t   key;
-    lua_pushnil(L);
-    set_work(L, 0);
-    for (release_job(slot); s->main && (slot->job = wl_main_take_work(s->main, &key));) {
+    if (slot->job)
+        return luaL_error(L, "call_works: the slot is in use");
+    drop_work(L, 0);
+    for (; s->main && (slot->job = wl_main_take_work(s->main, &key));) {
         lua_settop(L, 1);
         get_work(L, key);
-        lua_pushnil(L);
-        set_work(L, key);
+        drop_work(L, key);
         if (lua_istable(L, 2)) /* always, but where others than weir/work.lua call */
             end_work(L, slot);
         else

@@ -28,6 +28,7 @@ function mailbox.call_works()
     under_way[0] = true -- call_all takes it away
     local ok = mailbox.protected(call_all, slot)
     if not ok and under_way[0] then error("weir: the functions of works cannot be called here", 0) end
+    if not ok then slot = core.slot() end
   until ok
   spare = slot
 end

@@ -400,5 +400,8 @@ describe("weir.luv_work", function()
     local pool = door.pool()
     assert.is_true(pool:stats().ok > 0)
     assert.are.equal("weir.pool: luv_work", tostring(pool))
+    -- luv itself ends its works' states when it is unloaded, by the last thread that has it: LuaJIT
+    -- must not be gone by then
+    assert(pool:close())
   end)
 end)

@@ -202,8 +202,9 @@ ssize_t __wrap_write(int fd, const void *buffer, size_t size)
 
 /* ---- waits ------------------------------------------------------------------ */
 
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, ...);
+/* Not variadic here: a caller may give fewer than six, which va_arg could not read. */
+long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
 int  __real_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock);
 int  __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock);
 int  __real_pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *lock,
@@ -225,17 +226,11 @@ static bool is_wait(long number, long what)
     return is_futex && (what & OPERATION) == WAIT_BITSET;
 }
 
-long __wrap_syscall(long number, ...)
+long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
-    long    a[6];
-    va_list list;
-    va_start(list, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(list, long);
-    va_end(list);
-    if (is_wait(number, a[1]) && fails(FAULT_WAIT))
+    if (is_wait(number, b) && fails(FAULT_WAIT))
         return refused(EINTR);
-    return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return __real_syscall(number, a, b, c, d, e, f);
 }
 
 int __wrap_pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock)

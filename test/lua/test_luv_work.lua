@@ -36,7 +36,9 @@ local function prints(lib, text, before)
   return table.concat(lines, "\n"), output
 end
 
-local BOTH = { { "luv", uv }, { "weir.luv_work", door } }
+local BOTH = { { "weir.luv_work", door }, { "luv", uv } }
+-- luv's dump of a function breaks a rule of luaL_Buffer, which checked interpreters assert.
+if os.getenv "WEIR_LUA_VARIANT" == "checked" then BOTH[2] = nil end
 
 for i = 1, #BOTH do
   local name, lib = unpack(BOTH[i])

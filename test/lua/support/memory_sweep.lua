@@ -263,7 +263,8 @@ local says = {
 
 -- Lua's stack that cannot grow is called too large, whatever the reason.
 local function is_honest(why)
-  if where == "everywhere" and why:find("stack overflow (too many values)", 1, true) then return true end
+  local grows = where == "lua" or where == "there" or where == "everywhere"
+  if grows and why:find("stack overflow (too many values)", 1, true) then return true end
   for _, words in ipairs(says[where] or { "not enough memory" }) do
     if why:find(words, 1, true) then return true end
   end

@@ -66,7 +66,8 @@ val create :
     @param kind [`Domains] (OCaml 5) runs tasks in parallel. Once a domain was started,
       [Unix.fork], [Lwt_unix.fork] and [Lwt_process] fail for the rest of the process.
     @param close_at_exit closes the pool when the program exits, through [Lwt_main.at_exit];
-      also when a handler of SIGTERM calls [exit].
+      also when a handler of SIGTERM calls [exit], which it must do once: a second call ends the
+      program at once.
     @param exit_within how many seconds the exit waits for that close at most. Without it the
       exit waits as long as tasks of the pool start and end, and goes on after 5 s in which
       none did. Then a message on stderr names the pool and the number of tasks that are

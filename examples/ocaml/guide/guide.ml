@@ -76,10 +76,18 @@ let stop db =
   let* in_time = Weir_lwt.close_within ~mode:`Drain db 5. in
   print "%b" in_time
 
-(* A server: SIGTERM ends it when its tasks have run. *)
+(* A server: SIGTERM ends it when its tasks have run. A second exit would not wait for that. *)
+
+let exit_once =
+  let exits = ref false in
+  fun _ ->
+    if not !exits then begin
+      exits := true;
+      exit 0
+    end
 
 let server () =
-  ignore (Lwt_unix.on_signal Sys.sigterm (fun _ -> exit 0));
+  ignore (Lwt_unix.on_signal Sys.sigterm exit_once);
   let* db =
     Weir_lwt.create ~name:"db" ~threads:1 ~close_at_exit:`Drain ~exit_within:30. ~init:connect
       ~at_exit:disconnect ()
@@ -87,6 +95,7 @@ let server () =
   for n = 1 to 3 do
     Lwt.async (fun () -> Weir_lwt.run db (fun _ -> Printf.printf "saved %d\n%!" n))
   done;
+  Unix.kill (Unix.getpid ()) Sys.sigterm;
   Unix.kill (Unix.getpid ()) Sys.sigterm;
   fst (Lwt.wait ())
 

@@ -98,7 +98,7 @@ named() {
     local name missing=
     # shellcheck disable=SC2016
     for name in $(grep -oE '`[a-z]+_[a-z_]+`' "$here/README.md" | tr -d '`' | sort -u); do
-        grep -qE "\\b$name\(" "$here"/../csrc/*/*.c || missing="$missing $name"
+        grep -qE "\\b$name\(" "$here"/../csrc/*/*.[ch] || missing="$missing $name"
     done
     printf '%-8s %-22s %10s         %s\n' README.md "names functions" "" "${missing:-that exist}"
     [ -z "$missing" ]

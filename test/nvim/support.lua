@@ -46,7 +46,7 @@ function support.run(tests)
     if ok then passed = passed + 1 else failed = failed + 1 end
     if not ok then say("FAILED: %s\n%s", test[1], problem) end
   end
-  say("%d passed, %d failed", passed, failed)
+  say("\n%d passed, %d failed", passed, failed) -- Neovim's own last message has no end of line
   vim.cmd(failed == 0 and "qall!" or "cquit")
 end
 

@@ -102,7 +102,8 @@ describe("the queue of signals", function()
       pinger:join()
       ponger:kill()
     end)
-    assert.is_true(after - before < 64, ("%.0f KiB, then %.0f"):format(before, after))
+    -- a word for each is 148 KiB; LuaJIT's traces may come late, and are some 60
+    assert.is_true(after - before < 128, ("%.0f KiB, then %.0f"):format(before, after))
   end)
 end)
 

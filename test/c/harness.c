@@ -61,6 +61,8 @@ static bool under_asan(void)
     return false;
 }
 
+bool under_emulator(void) { return getenv("WEIR_EMULATED") != NULL; }
+
 bool under_tsan(void)
 {
 #if defined(__SANITIZE_THREAD__)

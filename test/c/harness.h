@@ -143,6 +143,7 @@ void  child_reap(pid_t pid);
 
 bool under_tsan(void);
 bool under_valgrind(void);
+bool under_emulator(void); /* which aborts where a child of fork makes a thread */
 int  count_threads(void);
 int  count_fds(void);
 /* poll(2) once, without waiting. */

@@ -5,8 +5,6 @@
  */
 #include "harness.h"
 
-#include <stdlib.h>
-
 #include <string.h>
 #include <unistd.h>
 
@@ -321,7 +319,7 @@ static void opens_its_own(void)
 static void uses_all_anew(void *arg)
 {
     rig *old = arg;
-    if (!under_tsan() && !getenv("WEIR_EMULATED"))
+    if (!under_tsan() && !under_emulator())
         opens_its_own();
     expect_eq(weir_close(old->p, WEIR_CLOSE), 0);
     while (weir_main_pending(old->m))

@@ -55,6 +55,24 @@ file:close()
 
 local function add(a, t) return a + t[1], { a } end
 
+-- Four tasks of a pool of their own.
+local function run_four(options)
+  local own, why = weir.pool(options)
+  if not own then return nil, why end
+  local list, ok = {}, true
+  for i = 1, 4 do
+    list[i], why = own:run(add, 1, { 2 })
+    if not list[i] then ok = nil break end
+  end
+  for _, future in ipairs(list) do
+    local got, fine, problem = result_of(future)
+    if not (got and fine) then ok, why = nil, problem or fine end
+  end
+  refuse()
+  assert(own:close())
+  return ok, why
+end
+
 local WORK = { finish = function() end }
 local queue_work = works.queue(WORK, function() return nil, "not enough memory" end)
 
@@ -179,38 +197,8 @@ local scenarios = {
     later.any = future
     return future:get()
   end,
-  full = function()
-    local own, why = weir.pool { threads = 1, queue_limit = 1, on_full = "wait" }
-    if not own then return nil, why end
-    local list, ok = {}, true
-    for i = 1, 4 do
-      list[i], why = own:run(add, 1, { 2 })
-      if not list[i] then ok = nil break end
-    end
-    for _, future in ipairs(list) do
-      local got, fine, problem = result_of(future)
-      if not (got and fine) then ok, why = nil, problem or fine end
-    end
-    refuse()
-    assert(own:close())
-    return ok, why
-  end,
-  elastic = function()
-    local own, why = weir.pool { threads = 1, threads_max = 3, lazy = true }
-    if not own then return nil, why end
-    local list, ok = {}, true
-    for i = 1, 4 do
-      list[i], why = own:run(add, 1, { 2 })
-      if not list[i] then ok = nil break end
-    end
-    for _, future in ipairs(list) do
-      local got, fine, problem = result_of(future)
-      if not (got and fine) then ok, why = nil, problem or fine end
-    end
-    refuse()
-    assert(own:close())
-    return ok, why
-  end,
+  full = function() return run_four { threads = 1, queue_limit = 1, on_full = "wait" } end,
+  elastic = function() return run_four { threads = 1, threads_max = 3, lazy = true } end,
   family = function() -- a worker that makes another
     local w = worker.create(parent, script)
     local sum = worker.receive(w)

@@ -49,8 +49,8 @@ struct wl_main {
     unsigned     cancelled; /* jobs that run on, and nobody waits for */
     weir_notice  look;      /* posted to itself, while `looks` */
     bool         looks;
-    wl_job      *under_way;          /* tasks with a future that were not settled here */
-    wl_job      *jobs, **last_job;   /* told, for Lua to take */
+    wl_job      *under_way;        /* tasks with a future, and works, that were not settled here */
+    wl_job      *jobs, **last_job; /* told, for Lua to take */
     wl_job      *works, **last_work; /* likewise: those that call a function */
     wl_deadline *due, **last_due;
     wl_call     *calls, **last_call;

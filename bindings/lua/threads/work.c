@@ -69,9 +69,11 @@ static void drop_work(lua_State *L, uint32_t key)
 static wl_job *make_job(lua_State *L, wl_main *m, wl_pool *p)
 {
     uint32_t key = wl_key_take(L, m->state);
-    lua_pushvalue(L, 1);
+    lua_pushboolean(L, false); /* room in the table, which may raise */
     set_work(L, key);
     wl_job *j = wl_task_make(L, m, p);
+    lua_pushvalue(L, 1);
+    set_work(L, key);
     j->key = key;
     j->is_work = j->watched = true;
     lua_rawgeti(L, 1, FN);

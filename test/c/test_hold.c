@@ -90,7 +90,8 @@ static void done_forks_and_releases(weir_task *task)
 {
     done_forks(task);
     weir_pool_release(here.p);
-    gate_open(&timer_through);
+    if (child) /* in the child nobody waits, and who does here may have held its lock */
+        gate_open(&timer_through);
 }
 
 /* In the child, too, the timer returns from it and leaves. */

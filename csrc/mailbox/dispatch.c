@@ -20,20 +20,38 @@
 
 /* ---- taking ------------------------------------------------------------- */
 
-void wi_main_take_arrivals_locked(weir_main *m)
+/* What was sorted goes into the batch. Returns the arrivals, which come after it. */
+static weir_link *take_locked(weir_main *m)
 {
-    wi_main_sort_locked(m);
+    wi_lag_sorts(m);
     wi_lag_taken(m);
     wi_list_splice(&m->batch.later, &m->sorted.later);
     wi_list_splice(&m->batch.calls, &m->sorted.calls);
     wi_list_splice(&m->batch.lends, &m->sorted.lends);
+    return wi_stack_take(&m->arrivals);
+}
+
+void wi_main_take_arrivals_locked(weir_main *m) { wi_box_put(&m->batch, take_locked(m)); }
+
+/* Calls go into the batch under the lock, because a child of fork has to find them there: the
+ * thread that forks may be their caller. A caller holds the main from before its post. */
+static bool has_callers(const weir_main *m) { return atomic_load(&m->refs) / WI_HOLDER > 1; }
+
+static void take_unlocks(weir_main *m)
+{
+    weir_link *newest = take_locked(m);
+    bool       later = !has_callers(m);
+    if (!later)
+        wi_box_put(&m->batch, newest);
+    wi_unlock(&m->lock);
+    if (later)
+        wi_box_put(&m->batch, newest);
 }
 
 void wi_main_take_arrivals(weir_main *m)
 {
     wi_lock(&m->lock);
-    wi_main_take_arrivals_locked(m);
-    wi_unlock(&m->lock);
+    take_unlocks(m);
 }
 
 static void read_signal_relocks(weir_main *m)
@@ -50,8 +68,7 @@ static void take_for_round(weir_main *m)
     wi_lock(&m->lock);
     if (m->signalled)
         read_signal_relocks(m);
-    wi_main_take_arrivals_locked(m);
-    wi_unlock(&m->lock);
+    take_unlocks(m);
     wi_list_splice(&m->batch.now, &m->batch.later);
 }
 

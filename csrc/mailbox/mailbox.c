@@ -4,9 +4,10 @@
  *
  * Any thread pushes a delivery to `arrivals`, without a lock. The poster that finds them
  * empty tells the owner: one write to the descriptor covers every post until the owner
- * takes them. Whoever takes the arrivals does it under the lock, and puts them in order into
- * `sorted`: the owner, which goes on with them at once, and the poster that ended a lot (see
- * stack.h), so that the owner finds long lists in order.
+ * takes them. Whoever takes the arrivals does it under the lock. The owner puts them in order
+ * into its batch after the unlock if it can, because the next poster finds the arrivals empty,
+ * wants the lock to tell, and would sleep for it. The poster that ended a lot (see stack.h) puts
+ * them in order into `sorted`, under the lock, so that the owner finds long lists in order.
  *
  * Two posts at once: one finds the arrivals empty, and must tell; the other may sort both away
  * before that. So a poster that tells looks at `sorted` too.
@@ -65,7 +66,7 @@ int weir_main_fd(const weir_main *m) { return m ? m->wake.rfd : WEIR_EINVAL; }
 /* ---- the arrivals ------------------------------------------------------- */
 
 /* From the newest on, each goes before those already put: in order again. */
-static void into_box(wi_box *b, weir_link *e)
+void wi_box_put(wi_box *b, weir_link *e)
 {
     weir_link *last = b->later.head.prev, *last_call = b->calls.head.prev;
     weir_link *last_lend = b->lends.head.prev;
@@ -80,13 +81,13 @@ static void into_box(wi_box *b, weir_link *e)
 void wi_main_sort_locked(weir_main *m)
 {
     wi_lag_sorts(m);
-    into_box(&m->sorted, wi_stack_take(&m->arrivals));
+    wi_box_put(&m->sorted, wi_stack_take(&m->arrivals));
 }
 
 void wi_main_shut_arrivals_locked(weir_main *m)
 {
     wi_lag_sorts(m);
-    into_box(&m->sorted, wi_stack_shut(&m->arrivals));
+    wi_box_put(&m->sorted, wi_stack_shut(&m->arrivals));
 }
 
 /* ---- posting ------------------------------------------------------------ */

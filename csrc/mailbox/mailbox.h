@@ -144,6 +144,8 @@ bool wi_main_has_some_locked(const weir_main *m);
 void wi_main_sort_locked(weir_main *m);
 void wi_main_shut_arrivals_locked(weir_main *m);
 void wi_box_init(wi_box *b);
+/* Adds what was taken from a stack, newest first, behind what is there. */
+void wi_box_put(wi_box *b, weir_link *newest);
 bool wi_box_is_empty(const wi_box *b);
 /* A writer has written, or else the owner reads no more: the last of them all closes. */
 void                   wi_main_close_wake(weir_main *m, bool writer);

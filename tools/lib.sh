@@ -8,19 +8,24 @@
 export WEIR_BUILD=${WEIR_BUILD:-$PWD/_build-ci}
 export WEIR_JOBS=${WEIR_JOBS:-$(nproc)}
 mkdir -p "$WEIR_BUILD/logs"
-total_passed=0 total_failed=0 total_skipped=0
+
+# What each part adds a line to, also one that runs beside others: its name when it begins, its
+# counts when it ends.
+begun=$WEIR_BUILD/logs/begun.$$ counts=$WEIR_BUILD/logs/counts.$$
+rm -f "$begun" "$counts"
+touch "$begun" "$counts"
 
 # A terminal sees which part runs, if the script calls count_parts before its first one: the
 # script is then run once more, to count them, and each part only counts.
-part_number=0 parts=
+parts=
 count_parts() { # the script's ARGS...
     if [ -z "${WEIR_COUNT_PARTS-}" ] && [ -t 2 ]; then
         parts=$(WEIR_COUNT_PARTS=yes "tools/${0##*/}" "$@" | tail -n 1)
     fi
 }
 is_counted() { # NAME
-    part_number=$((part_number + 1))
-    [ -z "$parts" ] || tools/progress $part_number "$parts" "$1"
+    echo "$1" >>"$begun"
+    [ -z "$parts" ] || tools/progress "$(wc -l <"$begun")" "$parts" "$1"
     [ -n "${WEIR_COUNT_PARTS-}" ]
 }
 
@@ -40,7 +45,7 @@ perform() { # NAME COMMAND...: its exit code and seconds come to stand beside it
     echo "$? $((SECONDS - start))" >"$log.end"
 }
 
-report() { # NAME
+report() { # NAME; one at a time
     local name=$1 log rc=1 seconds=0 passed failed skipped verdict=ok
     log=$(log_of "$name")
     read -r rc seconds <"$log.end"
@@ -54,9 +59,7 @@ report() { # NAME
     fi
     [ "$failed" = 0 ] || verdict=FAILED
     [ -z "$parts" ] || tools/progress
-    total_passed=$((total_passed + passed))
-    total_failed=$((total_failed + failed))
-    total_skipped=$((total_skipped + skipped))
+    echo "$passed $failed $skipped" >>"$counts"
     printf '%-24s %4d s  %-6s %s\n' "$name" "$seconds" "$verdict" \
         "$(tally "$passed" "$failed" "$skipped")"
     if [ "$verdict" = FAILED ]; then
@@ -69,27 +72,31 @@ report() { # NAME
 part() { # NAME COMMAND...
     ! is_counted "$1" || return 0
     perform "$@"
-    report "$1"
+    (flock 9 && report "$1") 9>>"$counts"
 }
 
-# For parts that use one CPU: as many at once as there are, reported in their order.
-begun=()
-begin() { # NAME COMMAND...
-    ! is_counted "$1" || return 0
-    rm -f "$(log_of "$1").end"
-    perform "$@" &
-    begun+=("$1")
-    [ ${#begun[@]} -lt "$WEIR_JOBS" ] || await
+# Parts, or functions that call some one after the other, beside what else goes on.
+beside() { # COMMAND...
+    if [ -n "${WEIR_COUNT_PARTS-}" ]; then "$@"; else "$@" & fi
 }
-await() {
-    local name
-    wait
-    for name in "${begun[@]}"; do report "$name"; done
-    begun=()
+# For parts that use one CPU: as many at once as there are.
+begin() { # NAME COMMAND...
+    while [ "$(jobs -rp | wc -l)" -ge "$WEIR_JOBS" ]; do wait -n; done
+    beside part "$@"
 }
 
 finish() { # the last line; the exit code says whether all is well
-    [ -z "${WEIR_COUNT_PARTS-}" ] || { echo $part_number; exit; }
-    tally $total_passed $total_failed $total_skipped
-    [ $total_failed = 0 ]
+    local passed=0 failed=0 skipped=0 p f s
+    wait
+    [ -z "${WEIR_COUNT_PARTS-}" ] || { wc -l <"$begun"; rm "$begun" "$counts"; exit; }
+    while read -r p f s; do
+        passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+    done <"$counts"
+    if [ "$(wc -l <"$begun")" != "$(wc -l <"$counts")" ]; then
+        echo "a part began and has not reported"
+        failed=$((failed + 1))
+    fi
+    rm "$begun" "$counts"
+    tally $passed $failed $skipped
+    [ $failed = 0 ]
 }

@@ -5,7 +5,7 @@ package figures;
 use strict;
 use warnings;
 use Exporter qw(import);
-our @EXPORT = qw(read_rows median typical short);
+our @EXPORT = qw(read_rows median quartile typical short);
 
 # In the file's order: the columns up to `figure`, key => them all, peers => [names],
 # runs => {name => [values]}, undef for a round that was left out
@@ -31,6 +31,13 @@ sub read_rows {
 sub median {
     my @v = sort { $a <=> $b } grep { defined } @_;
     return @v ? ($v[$#v / 2] + $v[@v / 2]) / 2 : undef;
+}
+
+# The first or the third: as many of the runs are below it, or above.
+sub quartile {
+    my ($which, @runs) = @_;
+    my @v = sort { $a <=> $b } @runs;
+    return $v[int($#v * $which / 4 + 0.5)];
 }
 
 # Of that peer's runs; undef if it has none.

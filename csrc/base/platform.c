@@ -61,8 +61,8 @@ int64_t wi_now_coarse(void)
 
 int64_t wi_age(int64_t since)
 {
-    int64_t now = weir_now();
-    return now > since ? now - since : 1;
+    int64_t now = since ? weir_now() : 0;
+    return now > since ? now - since : since != 0;
 }
 
 int64_t wi_deadline(int64_t timeout_ns)

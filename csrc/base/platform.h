@@ -156,7 +156,7 @@ void wi_unpark_end(wi_parker *p);
 int64_t wi_deadline(int64_t timeout_ns);
 /* weir_now of some ms ago, at a fraction of its cost, for ages that people read. */
 int64_t wi_now_coarse(void);
-/* How long ago that was, at least 1: 0 says "nothing" where ages are told. */
+/* How long ago that was, at least 1; of 0, which is no time, 0. */
 int64_t wi_age(int64_t since);
 
 /* ---- the pollable descriptor of a main */

@@ -65,7 +65,7 @@ static int fresh_pipe(wi_wake *w)
 }
 
 /* A sandbox may know pipes and no eventfd; out of descriptors a pipe would be, too. */
-static int fresh(wi_wake *w)
+int wi_wake_open(wi_wake *w)
 {
 #ifdef WI_EVENTFD
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -77,8 +77,6 @@ static int fresh(wi_wake *w)
 #endif
     return fresh_pipe(w);
 }
-
-int wi_wake_open(wi_wake *w) { return fresh(w); }
 
 void wi_wake_close(wi_wake *w)
 {
@@ -131,7 +129,7 @@ void wi_wake_reopen(wi_wake *w)
 {
     int number = w->rfd;
     wi_wake_close(w);
-    if (fresh(w) != 0 || number < 0)
+    if (wi_wake_open(w) != 0 || number < 0)
         return;
     bool one = w->rfd == w->wfd;
     if (!one && w->wfd == number) /* its other end landed there */

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t age_of(int64_t since) { return since ? wi_age(since) : 0; }
-
 /* Since when the oldest delivery has been there. */
 static int64_t oldest(weir_main *m)
 {
@@ -47,8 +45,8 @@ int weir_main_get_stats(const weir_main *main, weir_main_stats *out)
     if (!m || !out || out->size == 0 || out->size > sizeof *out)
         return WEIR_EINVAL;
     s.pending = weir_main_pending(m);
-    s.lag_ns = age_of(oldest(m));
-    s.unturned_ns = age_of(wi_lag_since(m));
+    s.lag_ns = wi_age(oldest(m));
+    s.unturned_ns = wi_age(wi_lag_since(m));
     s.thread = m->tid;
     s.size = out->size;
     memcpy(out, &s, s.size);

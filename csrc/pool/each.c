@@ -39,29 +39,38 @@ static size_t hold_all(wi_pin *pins, size_t room, size_t *held)
     return n;
 }
 
-static void let_all_go(wi_pin *pins, size_t held)
+void wi_pools_let_go(wi_pin *pins, size_t held)
 {
     while (held)
         wi_pool_unpin(&pins[--held]);
+    free(pins);
 }
 
-int weir_each_pool(void (*fn)(void *, weir_pool *), void *arg)
+int wi_pools_hold(wi_pin **out, size_t *held)
 {
-    if (!fn)
-        return WEIR_EINVAL;
     wi_pin *pins = NULL;
-    size_t  room = 0, held = 0, n;
-    while ((n = hold_all(pins, room, &held)) > room) {
-        let_all_go(pins, held);
-        free(pins);
+    size_t  room = 0, n;
+    while ((n = hold_all(pins, room, held)) > room) {
+        wi_pools_let_go(pins, *held);
         if (!(pins = malloc(n * sizeof *pins)))
             return WEIR_ENOMEM;
         room = n;
     }
-    for (size_t i = 0; i < held; i++)
+    *out = pins;
+    return 0;
+}
+
+int weir_each_pool(void (*fn)(void *, weir_pool *), void *arg)
+{
+    wi_pin *pins;
+    size_t  n;
+    if (!fn)
+        return WEIR_EINVAL;
+    if (wi_pools_hold(&pins, &n) != 0)
+        return WEIR_ENOMEM;
+    for (size_t i = 0; i < n; i++)
         fn(arg, pins[i].pool);
-    let_all_go(pins, held);
-    free(pins);
+    wi_pools_let_go(pins, n);
     return 0;
 }
 

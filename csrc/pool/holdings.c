@@ -65,8 +65,7 @@ void wi_pool_unqueue_locked(weir_pool *p, weir_task *t)
 {
     wi_queue_remove(&p->queue, t);
     if (t->weir.deadline)
-        wi_heap_remove(&p->deadlines, t);
-    t->weir.deadline = 0;
+        wi_pool_drop_deadline_locked(p, t);
     wi_pool_wake_space_locked(p);
 }
 
@@ -158,8 +157,7 @@ void wi_pool_unlist_parked_locked(weir_pool *p, weir_task *t)
 {
     wi_unlink(&t->weir.link);
     if (t->weir.deadline)
-        wi_heap_remove(&p->deadlines, t);
-    t->weir.deadline = 0;
+        wi_pool_drop_deadline_locked(p, t);
 }
 
 void wi_pool_unpark_locked(weir_pool *p, weir_task *t)

@@ -5,7 +5,6 @@
  * The pools are held first, then looked at one by one, then written: no text is made under a
  * lock, and a pool that is released meanwhile stays until its numbers are written.
  */
-#include "base/registry.h"
 #include "mailbox/lag.h"
 #include "pool/pool.h"
 
@@ -23,44 +22,9 @@ typedef struct {
 
 /* ---- the pools ------------------------------------------------------------ */
 
-static size_t count_pools(void)
+static void look(view *v, weir_pool *p)
 {
-    struct wi_registry *r = wi_registry();
-    size_t              n = 0;
-    wi_lock(&r->lock);
-    for (weir_link *e = wi_list_first(&r->pools); e; e = wi_list_after(&r->pools, e))
-        n++;
-    wi_unlock(&r->lock);
-    return n;
-}
-
-/* A pool without references is on its way out of the registry. */
-static bool hold_locked(view *v, weir_pool *p)
-{
-    wi_lock(&p->lock);
-    bool lives = p->refs > 0;
-    if (lives)
-        wi_pool_ref_locked(v->pool = p);
-    wi_unlock(&p->lock);
-    return lives;
-}
-
-/* Up to n of them, the oldest first; how many. */
-static size_t hold_pools(view *views, size_t n)
-{
-    struct wi_registry *r = wi_registry();
-    size_t              held = 0;
-    wi_lock(&r->lock);
-    weir_link *e = wi_list_first(&r->pools);
-    for (; e && held < n; e = wi_list_after(&r->pools, e))
-        held += hold_locked(&views[held], wi_container(e, weir_pool, registered));
-    wi_unlock(&r->lock);
-    return held;
-}
-
-static void look(view *v)
-{
-    weir_pool *p = v->pool;
+    v->pool = p;
     wi_lock(&p->lock);
     wi_pool_snapshot_locked(p, &v->stats);
     v->opts = p->opts;
@@ -332,24 +296,22 @@ static void add_all(text *t, const view *views, size_t n, const loops *l)
 
 int weir_metrics(char *buffer, size_t size)
 {
+    text    t = {buffer, size, 0};
+    loops   l = {0};
+    wi_pin *pins;
+    size_t  n;
     if (!buffer && size)
         return WEIR_EINVAL;
-    size_t room = count_pools() + 1; /* never 0 */
-    view  *views = calloc(room, sizeof *views);
-    loops  l = {0};
-    if (!views || weir_each_main(add_loop, &l) != 0 || l.failed) {
-        free(views);
-        free(l.all);
+    if (wi_pools_hold(&pins, &n) != 0)
         return WEIR_ENOMEM;
-    }
-    size_t n = hold_pools(views, room);
-    for (size_t i = 0; i < n; i++)
-        look(&views[i]);
-    text t = {buffer, size, 0};
-    add_all(&t, views, n, &l);
-    for (size_t i = 0; i < n; i++)
-        wi_pool_unref(views[i].pool);
+    view *views = calloc(n + 1, sizeof *views); /* never 0 */
+    bool  all = views && weir_each_main(add_loop, &l) == 0 && !l.failed;
+    for (size_t i = 0; all && i < n; i++)
+        look(&views[i], pins[i].pool);
+    if (all)
+        add_all(&t, views, n, &l);
+    wi_pools_let_go(pins, n);
     free(l.all);
     free(views);
-    return (int)t.length;
+    return all ? (int)t.length : WEIR_ENOMEM;
 }

@@ -171,6 +171,12 @@ void wi_worker_set_self(weir_worker *w);   /* of the calling thread; NULL: no mo
 bool wi_pool_can_lend(const weir_pool *p); /* its host: there is one, with a main */
 void wi_pool_note_init_error_locked(weir_pool *p, int code);
 
+/* ---- each.c -------------------------------------------------------------- */
+
+/* Every pool that there is, each held by this thread until it lets them go. 0, WEIR_ENOMEM. */
+int  wi_pools_hold(wi_pin **pins, size_t *n);
+void wi_pools_let_go(wi_pin *pins, size_t n);
+
 /* ---- stats.c ------------------------------------------------------------- */
 
 void wi_pool_snapshot_locked(weir_pool *p, weir_pool_stats *out);

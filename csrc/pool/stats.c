@@ -22,8 +22,6 @@ static unsigned visits_of_workers(const weir_pool *p)
     return n;
 }
 
-static int64_t age_of(int64_t since) { return since ? wi_age(since) : 0; }
-
 static void older(int64_t *oldest, const weir_task *t)
 {
     if (t && (!*oldest || t->weir.since < *oldest))
@@ -52,8 +50,8 @@ void wi_pool_snapshot_locked(weir_pool *p, weir_pool_stats *s)
     s->wanted = p->wanted;
     s->lost = p->lost;
     s->blocked = p->blocked;
-    s->oldest_queued_ns = age_of(wi_queue_oldest(&p->queue));
-    s->oldest_running_ns = age_of(oldest_running(p));
+    s->oldest_queued_ns = wi_age(wi_queue_oldest(&p->queue));
+    s->oldest_running_ns = wi_age(oldest_running(p));
 }
 
 int weir_pool_get_stats(weir_pool *p, weir_pool_stats *out)

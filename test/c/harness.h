@@ -153,6 +153,7 @@ bool readable(int fd);
 
 /* Zeroed options of n threads, with size set. */
 weir_pool_options pool_of(unsigned n);
+weir_run_options  labelled(const char *label, weir_main *m);
 /* Close, wait, release; NULL is allowed. */
 void pool_end(weir_pool *pool);
 /* Dispatches until nothing is pending, then closes; NULL is allowed. */

@@ -9,6 +9,11 @@ weir_pool_options pool_of(unsigned n)
     return (weir_pool_options){.size = sizeof(weir_pool_options), .threads = n};
 }
 
+weir_run_options labelled(const char *label, weir_main *m)
+{
+    return (weir_run_options){.size = sizeof(weir_run_options), .deliver_to = m, .label = label};
+}
+
 void pool_end(weir_pool *pool)
 {
     if (pool)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * test_main.c: the mailbox: its descriptor, dispatch, wait.
+ * test_main.c: the mailbox: its descriptor, dispatch.
  */
 #include "harness.h"
 
@@ -85,75 +85,6 @@ TEST(a_quiet_main_writes_nothing_and_tells_when_that_ends)
     expect(readable(weir_main_fd(r.m)));
     expect_eq(weir_main_dispatch(r.m, 0), 1);
     expect_eq(weir_main_quiet(NULL, true), WEIR_EINVAL);
-    rig_close(&r);
-}
-
-typedef struct {
-    probe      probe; /* first: the task is its beginning */
-    weir_main *m;
-} caller;
-
-static void finish_at_once(weir_call *call, void *arg)
-{
-    (void)arg;
-    weir_call_finish(call, 0, NULL);
-}
-
-static int call_main(weir_task *t, void *state)
-{
-    (void)state;
-    expect_eq(weir_run_in_main(((caller *)(void *)t)->m, finish_at_once, NULL, NULL), 0);
-    return 0;
-}
-
-/* No look ends by itself here, so each wait ends by what its look has seen. */
-TEST(a_wait_that_looks_sees_completions_calls_and_its_time)
-{
-    rig    r;
-    plug   p;
-    probe  t = PROBE;
-    caller c = {.probe = PROBE};
-    expect(rig_open(&r, 1));
-    expect_eq(weir_main_open(&c.m), 0);
-    expect_eq(weir_main_linger(r.m, INT64_MAX), 0);
-    for (int i = 1; i <= 300; i++) {
-        expect_eq(weir_run(r.p, &t.task, r.m), 0);
-        expect_eq(weir_main_wait(r.m, -1), 1);
-        expect_eq(t.dones, i);
-    }
-    c.probe.task.run = call_main;
-    expect_eq(weir_run(r.p, &c.probe.task, r.m), 0);
-    expect_eq(weir_main_wait(r.m, -1), 1); /* the other main's call is served meanwhile */
-    expect_eq(c.probe.dones, 1);
-    expect(plug_in(&p, r.p, r.m));
-    expect_eq(weir_main_wait(r.m, MILLIS(2)), 0);
-    plug_pull(&p);
-    main_end(c.m);
-    rig_close(&r);
-}
-
-TEST(linger_is_refused_for_no_main_and_less_than_no_time)
-{
-    rig r;
-    expect(rig_open(&r, 1));
-    expect_eq(weir_main_linger(NULL, 0), WEIR_EINVAL);
-    expect_eq(weir_main_linger(r.m, -1), WEIR_EINVAL);
-    expect_eq(weir_main_linger(r.m, 0), 0);
-    rig_close(&r);
-}
-
-/* Its owner sleeps in the wait while the worker settles: that wakes it. */
-TEST(a_quiet_main_wakes_its_wait)
-{
-    rig r;
-    expect(rig_open(&r, 1));
-    expect_eq(weir_main_quiet(r.m, true), 0);
-    for (int i = 0; i < 300; i++) {
-        probe t = PROBE;
-        expect_eq(weir_run(r.p, &t.task, r.m), 0);
-        expect_eq(weir_main_wait(r.m, -1), 1);
-        expect_eq(t.dones, 1);
-    }
     rig_close(&r);
 }
 
@@ -326,43 +257,7 @@ TEST(what_a_nested_dispatch_leaves_keeps_the_descriptor_readable)
     rig_close(&nest);
 }
 
-/* ---- wait --------------------------------------------------------------- */
-
-TEST(wait_ends_at_once_when_nothing_can_come)
-{
-    rig r;
-    expect(rig_open(&r, 1));
-    expect_eq(weir_main_wait(r.m, -1), 0);
-    expect_eq(weir_main_wait(r.m, 0), 0);
-    rig_close(&r);
-}
-
-TEST(wait_ends_when_its_time_is_up)
-{
-    rig     r;
-    plug    p;
-    int64_t before;
-    expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
-    before = now_ns();
-    expect_eq(weir_main_wait(r.m, MILLIS(5)), 0);
-    expect_op(now_ns() - before, >=, MILLIS(5));
-    plug_pull(&p);
-    expect_eq(weir_main_wait(r.m, INT64_MAX), 1);
-    rig_close(&r);
-}
-
-SCENARIO(wait_is_woken_by_each_completion)
-{
-    rig   r;
-    probe t = PROBE;
-    if (rig_open(&r, 1))
-        for (int i = 0; i < 50; i++) {
-            expect(given(weir_run(r.p, &t.task, r.m)));
-            expect_eq(weir_main_wait(r.m, -1), 1);
-            expect_eq(t.dones, i + 1);
-        }
-    rig_close(&r);
-}
+/* ---- loops -------------------------------------------------------------- */
 
 SCENARIO(a_poll_loop_is_woken_by_each_completion)
 {
@@ -501,14 +396,11 @@ TEST(a_main_takes_no_number_of_the_standard_streams)
 #endif
 SUITE(main, EDGES a_main_takes_no_number_of_the_standard_streams,
       the_descriptor_is_readable_while_something_waits, many_completions_cost_one_write,
-      a_quiet_main_writes_nothing_and_tells_when_that_ends, a_quiet_main_wakes_its_wait,
-      a_wait_that_looks_sees_completions_calls_and_its_time,
-      linger_is_refused_for_no_main_and_less_than_no_time,
+      a_quiet_main_writes_nothing_and_tells_when_that_ends,
       a_budget_leaves_the_rest_in_order_and_the_descriptor_readable,
       only_its_own_thread_may_use_a_main, a_nested_dispatch_goes_on_with_the_same_ordered_list,
       done_may_wait_for_another_task_in_the_same_main, wait_inside_the_last_done_ends_at_once,
       a_dispatch_ends_although_each_done_runs_its_task_again_and_blocks,
       what_a_nested_dispatch_leaves_keeps_the_descriptor_readable,
-      wait_ends_at_once_when_nothing_can_come, wait_ends_when_its_time_is_up,
-      wait_is_woken_by_each_completion, a_poll_loop_is_woken_by_each_completion,
-      deliveries_of_one_worker_arrive_in_order, each_of_two_mains_gets_its_own)
+      a_poll_loop_is_woken_by_each_completion, deliveries_of_one_worker_arrive_in_order,
+      each_of_two_mains_gets_its_own)

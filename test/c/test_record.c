@@ -47,11 +47,6 @@ static int count(unsigned event)
     return n;
 }
 
-static weir_run_options labelled(const char *label, weir_main *m)
-{
-    return (weir_run_options){.size = sizeof(weir_run_options), .deliver_to = m, .label = label};
-}
-
 static unsigned long me(void) { return (unsigned long)syscall(SYS_gettid); }
 
 static void run_one(rig *r, probe *t, const char *label)

@@ -27,11 +27,7 @@
 #include "weir.h"
 
 /* -> seconds, of a clock that never jumps */
-static int clock_now(lua_State *L)
-{
-    lua_pushnumber(L, (lua_Number)wl_now() / 1e9);
-    return 1;
-}
+static int clock_now(lua_State *L) { return wl_number(L, (lua_Number)wl_now() / 1e9); }
 
 /* -> the text for Prometheus. A pool may come between two calls. */
 static int metrics(lua_State *L)
@@ -76,8 +72,7 @@ static int blocking_end(lua_State *L)
 static int in_task(lua_State *L)
 {
     wl_thread *w = wl_thread_of(L);
-    lua_pushboolean(L, w && w->job);
-    return 1;
+    return wl_boolean(L, w && w->job);
 }
 
 /* handle -> whether this state is one of the pool's threads */
@@ -85,8 +80,7 @@ static int in_pool(lua_State *L)
 {
     wl_pool   *p = wl_pool_check(L, 1);
     wl_thread *w = wl_thread_of(L);
-    lua_pushboolean(L, w && w->pool == p);
-    return 1;
+    return wl_boolean(L, w && w->pool == p);
 }
 
 /* -> whether the task that runs here was asked to stop */
@@ -95,8 +89,7 @@ static int cancelled(lua_State *L)
     wl_thread *w = wl_thread_of(L);
     if (w)
         w->looks = 1;
-    lua_pushboolean(L, w && w->job && weir_cancel_requested(&w->job->u.task));
-    return 1;
+    return wl_boolean(L, w && w->job && weir_cancel_requested(&w->job->u.task));
 }
 
 /* A loader of C is the same in every state, if it holds nothing of one.

@@ -135,7 +135,7 @@ describe("pledge", function()
       print(pcall(weir.pool, { threads = 1 }))
       print(worker.receive(worker.create("child.lua")))
     ]], { ["child.lua"] = [[worker.message(select(2, pcall(io.open, "/etc/passwd")))]] })
-    output = output:gsub("main.lua:%d+: ", ""):gsub("%S*/weir/pool.lua:%d+: ", "")
+    output = output:gsub("main.lua:%d+: ", ""):gsub("%S*/weir/opening.lua:%d+: ", "")
     assert.are.equal(table.concat({
       "true\ttrue\ttrue",
       'true\tfalse\tio.open: permission "fs:read" denied for /etc/passwd',

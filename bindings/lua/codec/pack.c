@@ -35,6 +35,14 @@ static void remember_value(wl_packer *p, int i, const void *object, enum wl_tag 
     lua_rawseti(L, p->anchor, (wl_index)p->n_entries);
 }
 
+/* The value at i is the one whose path the error tells. */
+static int refuse_value(wl_packer *p, int i, const char *why)
+{
+    wl_pack_hold(p);
+    lua_pushvalue(p->L, i);
+    return wl_refuse(p, why);
+}
+
 static void put_reference(wl_packer *p, uint32_t number)
 {
     const wl_entry *e = &p->entries[number - 1];
@@ -57,11 +65,8 @@ static bool pack_handle(wl_packer *p, int i, const void *object)
     remember_value(p, i, object, WL_HANDLE);
     wl_side *side = wl_side_next(p);
     *side = (wl_side){WL_SIDE_HANDLE, type, type->retain(lua_touserdata(p->L, i))};
-    if (!side->p) {
-        wl_pack_hold(p);
-        lua_pushvalue(p->L, i);
-        wl_refuse(p, "the handle was closed");
-    }
+    if (!side->p)
+        refuse_value(p, i, "the handle was closed");
     wl_put_side(p, WL_HANDLE);
     return true;
 }
@@ -117,11 +122,8 @@ static void pack_new_table(wl_packer *p, int i, const void *object)
 
 static void pack_new_function(wl_packer *p, int i, const void *object)
 {
-    if (p->options->restricted) {
-        wl_pack_hold(p);
-        lua_pushvalue(p->L, i);
-        wl_refuse(p, "function of a restricted state cannot cross to another thread");
-    }
+    if (p->options->restricted)
+        refuse_value(p, i, "function of a restricted state cannot cross to another thread");
     enum wl_tag tag = wl_is_constant(p, i) ? WL_CONSTANT : WL_FUNCTION;
     if (tag == WL_FUNCTION)
         wl_pack_hold(p);
@@ -134,7 +136,7 @@ static void pack_new_function(wl_packer *p, int i, const void *object)
 static int refuse(wl_packer *p, int i)
 {
     lua_State *L = p->L;
-    wl_pack_hold(p);
+    wl_pack_hold(p); /* before a text is made */
     const char *what = lua_iscfunction(L, i)           ? "C function"
                        : lua_type(L, i) == LUA_TTHREAD ? "coroutine"
                                                        : luaL_typename(L, i);
@@ -142,8 +144,7 @@ static int refuse(wl_packer *p, int i)
     if (lua_type(L, i) == LUA_TUSERDATA && luaL_getmetafield(L, i, "__name"))
         why = lua_pushfstring(L, "userdata (%s) cannot cross to another thread",
                               lua_isstring(L, -1) ? lua_tostring(L, -1) : "?");
-    lua_pushvalue(L, i);
-    return wl_refuse(p, why);
+    return refuse_value(p, i, why);
 }
 
 /* i: an absolute index */
@@ -225,10 +226,8 @@ static void pack_metatable(wl_packer *p)
     wl_put_tag(p, WL_METATABLE);
     if (p->options->metatables == WL_COPY || wl_entry_number(p, object))
         pack_object(p, lua_gettop(L));
-    else if (!pack_named(p, lua_gettop(L), object)) {
-        wl_pack_hold(p);
-        wl_refuse(p, "not registered (see weir.register)");
-    }
+    else if (!pack_named(p, lua_gettop(L), object))
+        refuse_value(p, -1, "not registered (see weir.register)");
     lua_pop(L, 1);
 }
 
@@ -455,23 +454,20 @@ static int attempt(wl_packer *p, int first, int n)
 
 static int pack_protected(wl_packer *p, int first, int n, wl_message **used)
 {
-    lua_State *L = p->L;
+    lua_State  *L = p->L;
+    wl_message *emptied;
     wl_push_kept(L, pack_all); /* may raise the first time: nothing is held yet */
     lua_pop(L, 1);
-    p->m = take_message(used);
-    if (!p->m)
-        return fail(L, "not enough memory");
-    p->holds = false;
-    int status = attempt(p, first, n);
-    if (!p->again)
-        return status;
-    lua_pop(L, 1);
-    wl_message *emptied = wl_message_empty(p->m);
-    p->m = take_message(&emptied);
-    if (!p->m)
-        return fail(L, "not enough memory");
-    p->holds = true;
-    return attempt(p, first, n);
+    for (p->holds = false;; p->holds = true) { /* twice at most */
+        if (!(p->m = take_message(used)))
+            return fail(L, "not enough memory");
+        int status = attempt(p, first, n);
+        if (!p->again)
+            return status;
+        lua_pop(L, 1);
+        emptied = wl_message_empty(p->m);
+        used = &emptied;
+    }
 }
 
 int wl_pack_into(lua_State *L, int first, int n, const wl_pack_options *options, wl_message **used,

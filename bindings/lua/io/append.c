@@ -55,13 +55,7 @@ static int append(lua_State *L)
         why = write_all(fd, bytes, size);
     if (fd >= 0)
         close(fd);
-    if (why) {
-        lua_pushnil(L);
-        lua_pushstring(L, why);
-        return 2;
-    }
-    lua_pushboolean(L, true);
-    return 1;
+    return why ? wl_nil(L, why) : wl_boolean(L, true);
 }
 
 /* module -> module */

@@ -92,8 +92,7 @@ static int catcher_release(lua_State *L)
 static int catcher_fd(lua_State *L)
 {
     wl_no_argument(L, "fd");
-    lua_pushinteger(L, atomic_load(&caught[*check_catcher(L)].rfd));
-    return 1;
+    return wl_integer(L, atomic_load(&caught[*check_catcher(L)].rfd));
 }
 
 /* catcher -> ; the descriptor is not readable any more */
@@ -110,17 +109,14 @@ static int catcher_drain(lua_State *L)
 static int catcher_take(lua_State *L)
 {
     wl_no_argument(L, "take");
-    lua_pushboolean(L, atomic_exchange(&caught[*check_catcher(L)].untaken, 0));
-    return 1;
+    return wl_boolean(L, atomic_exchange(&caught[*check_catcher(L)].untaken, 0));
 }
 
 static int refused(lua_State *L, int *number, int error)
 {
     atomic_store(&caught[*number].held, 0);
     *number = 0;
-    lua_pushnil(L);
-    lua_pushstring(L, strerror(error));
-    return 2;
+    return wl_nil(L, strerror(error));
 }
 
 /* number -> catcher | nil, why */
@@ -134,11 +130,8 @@ static int catch (lua_State *L)
     luaL_getmetatable(L, CATCHER);
     lua_setmetatable(L, -2);
     struct caught *c = &caught[wanted];
-    if (atomic_exchange(&c->held, 1)) {
-        lua_pushnil(L);
-        lua_pushliteral(L, "busy");
-        return 2;
-    }
+    if (atomic_exchange(&c->held, 1))
+        return wl_nil(L, "busy");
     *number = (int)wanted;
     int              error = make_pipe(c);
     struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: ends a wait */
@@ -162,7 +155,7 @@ static int poll_for(struct pollfd *fds, int n, int64_t ns)
                 : ns > 2000000000000000 ? INT32_MAX
                                         : (int)((ns + 999999) / 1000000));
 #else
-    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000)};
+    struct timespec t = wl_timespec(ns);
     return ppoll(fds, (nfds_t)n, ns < 0 ? NULL : &t, NULL);
 #endif
 }
@@ -178,8 +171,7 @@ static int poll_fds(lua_State *L)
     for (int i = 0; i < n; i++)
         fds[i] = (struct pollfd){.fd = lua_isnumber(L, i + 2) ? (int)lua_tointeger(L, i + 2) : -1,
                                  .events = POLLIN};
-    lua_pushboolean(L, poll_for(fds, n, seconds < 0 ? -1 : wl_nanoseconds(seconds)) > 0);
-    return 1;
+    return wl_boolean(L, poll_for(fds, n, seconds < 0 ? -1 : wl_nanoseconds(seconds)) > 0);
 }
 
 static int catcher_gc(lua_State *L)

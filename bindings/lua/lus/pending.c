@@ -216,8 +216,7 @@ static int try_send(lua_State *L, wl_pending *op)
     wl_channel *c = channel_of(op, 0);
     bool        no_memory = false;
     if (!op->item) { /* tried again, although it was sent */
-        lua_pushboolean(L, 1);
-        return 1;
+        return wl_boolean(L, 1);
     }
     if (wl_channel_write(c, op->item, &no_memory)) {
         free(op->item);
@@ -229,8 +228,7 @@ static int try_send(lua_State *L, wl_pending *op)
     } else if (!wl_channel_is_full(c)) {
         return try_send(L, op);
     }
-    lua_pushboolean(L, 1);
-    return 1;
+    return wl_boolean(L, 1);
 }
 
 int wl_pending_try(lua_State *L, wl_pending *op)

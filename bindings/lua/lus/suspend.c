@@ -38,9 +38,7 @@ static int would_deadlock(lua_State *L)
 {
     int most = (int)wl_actor_pool_most_threads();
     lua_pushfstring(L, "would deadlock: pool 'worker', %d of %d threads wait", most, most);
-    lua_pushboolean(L, 0);
-    lua_insert(L, -2);
-    return 2;
+    return wl_false_and(L);
 }
 
 /* A worker's thread that waits without end may be missed by the others. */
@@ -252,9 +250,7 @@ static bool push_suspender(lua_State *L, const wl_pending *op)
 static int suspend(lua_State *L)
 {
     lua_pop(L, 1);
-    lua_pushnil(L);
-    lua_insert(L, -2);
-    return 2;
+    return wl_nil_and(L);
 }
 
 #else
@@ -313,8 +309,7 @@ static int op_in_main(lua_State *L)
 {
     wl_pending *op = wl_pending_check(L, 1);
     bool        is_main = lua_pushthread(L) || (op->t->self && L == op->t->self->root);
-    lua_pushboolean(L, is_main);
-    return 1;
+    return wl_boolean(L, is_main);
 }
 
 /* op -> seconds | nil: for ever */
@@ -323,8 +318,7 @@ static int op_left(lua_State *L)
     int64_t ns = wl_pending_left(wl_pending_check(L, 1));
     if (ns < 0)
         return 0;
-    lua_pushnumber(L, (lua_Number)ns / 1e9);
-    return 1;
+    return wl_number(L, (lua_Number)ns / 1e9);
 }
 
 /* The thread waits for the mailbox.

@@ -102,25 +102,13 @@ void wl_waker_forked(wl_waker *k)
         wl_waker_fire(k);
 }
 
-static struct timespec after(int64_t ns)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    ns = ns > INT64_MAX / 2 ? INT64_MAX / 2 : ns;
-    ns += t.tv_nsec;
-    t.tv_sec += (time_t)(ns / 1000000000);
-    t.tv_nsec = (long)(ns % 1000000000);
-    return t;
-}
-
 bool wl_waker_wait(wl_waker *k, int64_t timeout_ns)
 {
-    struct timespec deadline = timeout_ns < 0 ? (struct timespec){0} : after(timeout_ns);
-    int             rc = 0;
+    int64_t until = wl_after(timeout_ns);
+    int     rc = 0;
     pthread_mutex_lock(&k->lock);
     while (!k->is_up && rc == 0)
-        rc = timeout_ns < 0 ? pthread_cond_wait(&k->up, &k->lock)
-                            : wl_cond_wait_until(&k->up, &k->lock, &deadline);
+        rc = wl_cond_wait_until(&k->up, &k->lock, until);
     bool up = k->is_up;
     pthread_mutex_unlock(&k->lock);
     return up;

@@ -206,9 +206,7 @@ static int on_call(lua_State *L)
 static wl_call *make_call(lua_State *L, wl_main *m)
 {
     slot    *s = slot_push(L);
-    wl_call *c = calloc(1, sizeof *c);
-    if (!c)
-        luaL_error(L, "weir: not enough memory");
+    wl_call *c = wl_alloc(L, sizeof *c);
     atomic_init(&c->refs, 1);
     wl_main_ref(c->main = m);
     s->is_caller = true;
@@ -242,11 +240,8 @@ static int run_in_main(lua_State *L)
     wl_need_unrestricted(L, "weir.run_in_main");
     wl_call *c = make_call(L, w->job->main);
     lua_insert(L, 1);
-    if (wl_pack(L, 2, n, &arguments, &c->in) != 0) {
-        lua_pushboolean(L, false);
-        lua_insert(L, -2);
-        return 2;
-    }
+    if (wl_pack(L, 2, n, &arguments, &c->in) != 0)
+        return wl_false_and(L);
     lua_settop(L, 1);
     wl_main *own = wl_main_look(L);
     if (own)

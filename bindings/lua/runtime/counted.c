@@ -31,9 +31,7 @@ void **wl_counted_slot(lua_State *L, const wl_counted_class *class)
 
 void *wl_counted_make(lua_State *L, void *slot, const wl_counted_class *class, size_t size)
 {
-    wl_counted *c = calloc(1, size);
-    if (!c)
-        luaL_error(L, "weir: not enough memory");
+    wl_counted *c = wl_alloc(L, size);
     atomic_init(&c->refs, 1);
     c->class = class;
     return *(void **)slot = c;

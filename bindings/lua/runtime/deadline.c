@@ -22,7 +22,6 @@
 #include "weir.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 static struct {
     pthread_mutex_t lock;
@@ -35,16 +34,11 @@ static struct {
 
 /* ---- the heap, under the lock ------------------------------------------------------ */
 
-static bool is_before(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
-}
-
 static wl_deadline *merge(wl_deadline *a, wl_deadline *b)
 {
     if (!a || !b)
         return a ? a : b;
-    if (is_before(&b->at, &a->at)) {
+    if (b->at < a->at) {
         wl_deadline *later = a;
         a = b;
         b = later;
@@ -127,14 +121,10 @@ static void *keep_watch(void *unused)
     (void)unused;
     pthread_mutex_lock(&watch.lock);
     for (;;) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
         wl_deadline *d = watch.first;
-        if (!d) {
-            pthread_cond_wait(&watch.changed, &watch.lock);
-        } else if (is_before(&now, &d->at)) {
-            struct timespec at = d->at; /* whoever takes it off meanwhile frees it */
-            wl_cond_wait_until(&watch.changed, &watch.lock, &at);
+        int64_t      at = d ? d->at : INT64_MAX;
+        if (wl_now() < at) {
+            wl_cond_wait_until(&watch.changed, &watch.lock, at);
         } else {
             take_out(d);
             pthread_mutex_unlock(&watch.lock);
@@ -167,10 +157,7 @@ wl_deadline *wl_deadline_make(wl_job *j, int64_t timeout_ns, void (*passed)(wl_d
         return NULL;
     wl_job_ref(d->job = j);
     wl_pool_use(d->pool = j->pool);
-    clock_gettime(CLOCK_MONOTONIC, &d->at);
-    int64_t ns = d->at.tv_nsec + timeout_ns % 1000000000;
-    d->at.tv_sec += (time_t)(timeout_ns / 1000000000 + ns / 1000000000);
-    d->at.tv_nsec = (long)(ns % 1000000000);
+    d->at = wl_after(timeout_ns);
     d->passed = passed;
     return d;
 }

@@ -4,8 +4,6 @@
  */
 #pragma once
 
-#include <time.h>
-
 #include "runtime/job.h"
 
 #pragma GCC visibility push(hidden)
@@ -13,9 +11,9 @@
 struct wl_deadline {
     weir_notice notice; /* a limit's, first: found by it */
     /* Constant. */
-    struct timespec at;
-    wl_job         *job; /* held, as is */
-    wl_pool        *pool;
+    int64_t  at;  /* of wl_now's clock */
+    wl_job  *job; /* held, as is */
+    wl_pool *pool;
     void (*passed)(wl_deadline *d); /* on the watch's thread */
     /* Guarded by the watch's lock. */
     unsigned     heap;                   /* the number of the heap that it is in; 0: none */

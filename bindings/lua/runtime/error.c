@@ -123,9 +123,9 @@ const char *wl_word(int code)
 }
 
 /* -> nil, word */
-int wl_push_refusal(lua_State *L, int code)
+int wl_push_refusal(lua_State *L, int code) { return wl_nil(L, wl_word(code)); }
+
+int wl_push_outcome(lua_State *L, int code)
 {
-    lua_pushnil(L);
-    lua_pushstring(L, wl_word(code));
-    return 2;
+    return code == 0 ? wl_boolean(L, true) : wl_push_refusal(L, code);
 }

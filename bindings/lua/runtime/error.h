@@ -15,5 +15,6 @@ int         wl_note_failure(lua_State *L);                         /* a message 
 wl_message *wl_pack_error(lua_State *L, wl_metatables metatables); /* error -> ... */
 const char *wl_word(int code);                                     /* of the core */
 int         wl_push_refusal(lua_State *L, int code);               /* -> nil, word; returns 2 */
+int         wl_push_outcome(lua_State *L, int code);               /* the same, or -> true */
 
 #pragma GCC visibility pop

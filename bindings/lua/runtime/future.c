@@ -31,8 +31,7 @@ static int job_over(lua_State *L)
     if (!f)
         return 0;
     wl_job *j = wl_future_job(L, f);
-    lua_pushboolean(L, !j || wl_job_is_over(j));
-    return 1;
+    return wl_boolean(L, !j || wl_job_is_over(j));
 }
 
 /* future -> whether only threads of this thread's pool can end it */
@@ -40,8 +39,7 @@ static int job_is_own(lua_State *L)
 {
     wl_thread *w = wl_this(L)->thread;
     wl_job    *j = wl_job_at(L, 1);
-    lua_pushboolean(L, w && j && j->pool == w->pool && !j->limited);
-    return 1;
+    return wl_boolean(L, w && j && j->pool == w->pool && !j->limited);
 }
 
 /* The one call that every wait begins with.
@@ -56,10 +54,8 @@ static int job_watch(lua_State *L)
         return 0;
     lua_settop(L, 1);
     wl_job *j = wl_future_job(L, f);
-    if (!j || wl_job_is_over(j)) {
-        lua_pushboolean(L, false);
-        return 1;
-    }
+    if (!j || wl_job_is_over(j))
+        return wl_boolean(L, false);
     if (!j->key)
         j->key = wl_key_take(L, wl_this(L));
     j->watched = true;
@@ -234,8 +230,7 @@ static int job_cancel(lua_State *L)
     int64_t abandon_ns = lua_isnoneornil(L, 2) ? -1 : wl_nanoseconds(lua_tonumber(L, 2));
     if (j && j->pool && abandon_ns < 0)
         abandon_ns = j->pool->cancel_ns;
-    lua_pushboolean(L, j && wl_job_end(j, WEIR_ECANCELED, abandon_ns));
-    return 1;
+    return wl_boolean(L, j && wl_job_end(j, WEIR_ECANCELED, abandon_ns));
 }
 
 /* Lets go of the job itself: in a state that closes, new objects are not finalized.
@@ -285,11 +280,7 @@ static int on_unhandled(lua_State *L)
 }
 
 /* value -> whether it is a future */
-static int is_future(lua_State *L)
-{
-    lua_pushboolean(L, wl_is(L, 1, WL_FUTURE) != NULL);
-    return 1;
-}
+static int is_future(lua_State *L) { return wl_boolean(L, wl_is(L, 1, WL_FUTURE) != NULL); }
 
 void wl_future_class_make(lua_State *L)
 {

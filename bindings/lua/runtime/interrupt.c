@@ -61,17 +61,16 @@ static bool is_interrupted(lua_State *L, lua_State *program, wl_state *s)
 
 static void poll_until(struct pollfd *fd, int64_t deadline, const sigset_t *mask)
 {
-    int64_t         left = deadline < 0 ? 0 : deadline - wl_now();
-    struct timespec t = {.tv_sec = (time_t)(left / 1000000000),
-                         .tv_nsec = (long)(left % 1000000000)};
+    int64_t         left = deadline - wl_now();
+    struct timespec t = wl_timespec(left);
     if (left < 0)
         return;
 #ifdef __APPLE__
     pthread_sigmask(SIG_SETMASK, mask,
                     NULL); /* no ppoll: a signal that comes now is seen a second later */
-    poll(fd, 1, deadline < 0 || t.tv_sec > 0 ? 1000 : (int)(t.tv_nsec / 1000000) + 1);
+    poll(fd, 1, t.tv_sec > 0 ? 1000 : (int)(t.tv_nsec / 1000000) + 1);
 #else
-    ppoll(fd, 1, deadline < 0 ? NULL : &t, mask);
+    ppoll(fd, 1, deadline == INT64_MAX ? NULL : &t, mask);
 #endif
 }
 
@@ -95,10 +94,10 @@ int wl_interrupt_wait(lua_State *L, wl_main *m, int64_t ns)
 {
     if (wl_mains_here(0) > 1 || ns == 0 || (ns < 0 && weir_main_pending(m->weir) == 0))
         return weir_main_wait(m->weir, ns);
-    int64_t    deadline = ns < 0 ? -1 : ns < INT64_MAX / 2 ? wl_now() + ns : INT64_MAX;
+    int64_t    deadline = wl_after(ns);
     int        n = weir_main_wait(m->weir, ns >= 0 && ns < MOMENT_NS ? ns : MOMENT_NS);
     lua_State *program = main_thread(L);
-    while (n == 0 && (deadline < 0 ? weir_main_pending(m->weir) != 0 : wl_now() < deadline)) {
+    while (n == 0 && (ns < 0 ? weir_main_pending(m->weir) != 0 : wl_now() < deadline)) {
         bool goes_on = poll_main(L, program, m, deadline);
         n = weir_main_dispatch(m->weir, 0);
         if (!goes_on)

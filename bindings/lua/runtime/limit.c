@@ -31,15 +31,7 @@ static void limit_came(weir_notice *notice, int outcome)
 
 static void post_limit(wl_deadline *d)
 {
-    wl_main *m = d->job->main;
-    wl_main_ref(m); /* the job may be gone before the unlock */
-    pthread_mutex_lock(&m->lock);
-    bool open = !atomic_load(&m->closed) && weir_notice_expect(&d->notice, m->weir) == 0;
-    if (open)
-        weir_notice_post(&d->notice, 0);
-    pthread_mutex_unlock(&m->lock);
-    wl_main_unref(m);
-    if (open)
+    if (wl_main_post(d->job->main, &d->notice))
         return;
     wl_deadline_take_off(d);
     wl_deadline_drop(d);

@@ -193,10 +193,7 @@ static int tell(lua_State *L, wl_main *m)
 static int told(lua_State *L)
 {
     wl_main *m = wl_this(L)->main;
-    if (m)
-        return tell(L, m);
-    lua_pushinteger(L, 0);
-    return 1;
+    return m ? tell(L, m) : wl_integer(L, 0);
 }
 
 /* ---- dispatch -------------------------------------------------------------- */
@@ -206,8 +203,7 @@ static int dispatch(lua_State *L)
 {
     int      max = (int)luaL_optinteger(L, 1, 0);
     wl_main *m = wl_this(L)->main;
-    lua_pushinteger(L, m ? weir_main_dispatch(m->weir, max) : 0);
-    return 1;
+    return wl_integer(L, m ? weir_main_dispatch(m->weir, max) : 0);
 }
 
 enum { MOST_NS = 1000000 }; /* of a turn, so that the loop's timers are in time */
@@ -306,33 +302,25 @@ static int wait(lua_State *L)
         wl_pool_end_wait(w->pool, &waiter);
     if (!goes_on)
         return luaL_error(L, "cancelled");
-    lua_pushinteger(L, n);
-    return 1;
+    return wl_integer(L, n);
 }
 
 /* -> how much is still to come that somebody may wait for */
 static int pending(lua_State *L)
 {
     wl_main *m = wl_this(L)->main;
-    lua_pushinteger(L, m ? (lua_Integer)weir_main_pending(m->weir) - (lua_Integer)m->cancelled : 0);
-    return 1;
+    return wl_integer(L,
+                      m ? (lua_Integer)weir_main_pending(m->weir) - (lua_Integer)m->cancelled : 0);
 }
 
 /* -> descriptor; readable while something waits for dispatch */
-static int fd(lua_State *L)
-{
-    lua_pushinteger(L, weir_main_fd(wl_main_get(L)->weir));
-    return 1;
-}
+static int fd(lua_State *L) { return wl_integer(L, weir_main_fd(wl_main_get(L)->weir)); }
 
 /* -> this mailbox's number, of all that there ever were; nil when none is open */
 static int mail(lua_State *L)
 {
     wl_main *m = wl_main_look(L);
-    if (!m)
-        return 0;
-    lua_pushnumber(L, (lua_Number)m->number);
-    return 1;
+    return m ? wl_number(L, (lua_Number)m->number) : 0;
 }
 
 /* [boolean] -> whether a loop watches this mailbox; sets it first, when it is given */
@@ -343,8 +331,7 @@ static int held(lua_State *L)
         m->held = lua_toboolean(L, 1);
         wl_main_quieten(m);
     }
-    lua_pushboolean(L, m && m->held);
-    return 1;
+    return wl_boolean(L, m && m->held);
 }
 
 /* boolean -> ; whether some wait for space: nobody may overtake them */

@@ -162,6 +162,18 @@ bool wl_main_is_idle(lua_State *L)
     return !m || (weir_main_pending(m->weir) == 0 && !wl_main_has_told(m));
 }
 
+bool wl_main_post(wl_main *m, weir_notice *n)
+{
+    wl_main_ref(m); /* what holds it may be gone before the unlock */
+    pthread_mutex_lock(&m->lock);
+    bool open = !atomic_load(&m->closed) && weir_notice_expect(n, m->weir) == 0;
+    if (open)
+        weir_notice_post(n, 0);
+    pthread_mutex_unlock(&m->lock);
+    wl_main_unref(m);
+    return open;
+}
+
 static void looked(weir_notice *notice, int outcome)
 {
     (void)outcome;

@@ -68,6 +68,7 @@ wl_main *wl_main_look(lua_State *L);            /* the same, or NULL when none i
 void     wl_main_ref(wl_main *m);
 void     wl_main_unref(wl_main *m);
 void     wl_main_tell(wl_main *m, wl_job *j);
+bool     wl_main_post(wl_main *m, weir_notice *n); /* from any thread; false: it is closed */
 void     wl_main_tell_ping(wl_main *m, wl_ping *p);
 void     wl_main_quieten(wl_main *m);         /* whether to write to its descriptor has changed */
 void     wl_main_count(wl_main *m, int n);    /* in_flight; its thread */

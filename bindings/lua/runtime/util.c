@@ -35,6 +35,14 @@ char *wl_strdup(const char *s)
     return copy ? memcpy(copy, s, size) : NULL;
 }
 
+void *wl_alloc(lua_State *L, size_t size)
+{
+    void *p = calloc(1, size);
+    if (!p)
+        luaL_error(L, "weir: not enough memory");
+    return p;
+}
+
 int64_t wl_nanoseconds(lua_Number seconds)
 {
     return !(seconds > 0) ? 0 : seconds >= 9e9 ? INT64_MAX : (int64_t)(seconds * 1e9);
@@ -44,6 +52,11 @@ int64_t wl_some_nanoseconds(lua_Number seconds)
 {
     int64_t ns = wl_nanoseconds(seconds);
     return ns ? ns : 1;
+}
+
+int64_t wl_opt_nanoseconds(lua_State *L, int i)
+{
+    return lua_isnoneornil(L, i) ? 0 : wl_some_nanoseconds(lua_tonumber(L, i));
 }
 
 /* ---- descriptors -------------------------------------------------------- */
@@ -139,6 +152,18 @@ int64_t wl_now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+int64_t wl_after(int64_t ns)
+{
+    int64_t now = wl_now();
+    return ns < 0 || ns > INT64_MAX - now ? INT64_MAX : now + ns;
+}
+
+struct timespec wl_timespec(int64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / 1000000000),
+                             .tv_nsec = (long)(ns % 1000000000)};
+}
+
 void wl_cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
@@ -150,21 +175,28 @@ void wl_cond_init(pthread_cond_t *cond)
     pthread_condattr_destroy(&attr);
 }
 
-int wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, const struct timespec *until)
+int wl_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t until)
 {
+    if (until == INT64_MAX)
+        return pthread_cond_wait(cond, lock);
 #ifdef __APPLE__ /* which waits for so long, on no clock of ours */
-    struct timespec now, left;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    bool borrow = until->tv_nsec < now.tv_nsec;
-    left.tv_sec = until->tv_sec - now.tv_sec - borrow;
-    left.tv_nsec = until->tv_nsec - now.tv_nsec + (borrow ? 1000000000 : 0);
-    if (left.tv_sec < 0)
-        return ETIMEDOUT;
-    return pthread_cond_timedwait_relative_np(cond, lock, &left);
+    int64_t         left = until - wl_now();
+    struct timespec t = wl_timespec(left);
+    return left < 0 ? ETIMEDOUT : pthread_cond_timedwait_relative_np(cond, lock, &t);
 #else
-    return pthread_cond_timedwait(cond, lock, until);
+    struct timespec t = wl_timespec(until);
+    return pthread_cond_timedwait(cond, lock, &t);
 #endif
 }
+
+/* ---- results ------------------------------------------------------------ */
+
+int wl_boolean(lua_State *L, bool b) { return lua_pushboolean(L, b), 1; }
+int wl_number(lua_State *L, lua_Number n) { return lua_pushnumber(L, n), 1; }
+int wl_integer(lua_State *L, int64_t n) { return lua_pushinteger(L, (lua_Integer)n), 1; }
+int wl_false_and(lua_State *L) { return lua_pushboolean(L, false), lua_insert(L, -2), 2; }
+int wl_nil_and(lua_State *L) { return lua_pushnil(L), lua_insert(L, -2), 2; }
+int wl_nil(lua_State *L, const char *why) { return lua_pushnil(L), lua_pushstring(L, why), 2; }
 
 /* ---- modules --------------------------------------------------------------- */
 

@@ -242,9 +242,7 @@ static void wait_locked(claim *c)
 
 static wl_owner *make_owner(lua_State *L, const char *name, bool is_main)
 {
-    wl_owner *o = calloc(1, sizeof *o);
-    if (!o)
-        luaL_error(L, "weir: not enough memory");
+    wl_owner *o = wl_alloc(L, sizeof *o);
     atomic_init(&o->refs, 1);
     o->state = lua_topointer(L, LUA_REGISTRYINDEX);
     o->is_main = is_main;
@@ -311,13 +309,6 @@ static int mutex_new(lua_State *L)
 
 /* ---- what Lua calls -------------------------------------------------------- */
 
-static int push_why(lua_State *L, const char *why)
-{
-    lua_pushnil(L);
-    lua_pushstring(L, why);
-    return 2;
-}
-
 static void told(weir_notice *notice, int outcome)
 {
     wl_job_settle((wl_job *)(void *)notice, outcome);
@@ -327,9 +318,7 @@ static void told(weir_notice *notice, int outcome)
 static claim *make_claim(lua_State *L, mutex *m, wl_owner *o, unsigned how)
 {
     wl_job *j = wl_job_push(L, WL_SIGNAL, NULL);
-    claim  *c = calloc(1, sizeof *c);
-    if (!c)
-        luaL_error(L, "weir: not enough memory");
+    claim  *c = wl_alloc(L, sizeof *c);
     j->u.notice.fn = told;
     if (weir_notice_expect(&j->u.notice, j->main->weir) != 0) {
         free(c);
@@ -363,10 +352,7 @@ static int mutex_lock(lua_State *L)
             return 1;
         tell_claim(c, 0); /* nobody waits for it */
     }
-    if (v == REFUSED)
-        return push_why(L, why);
-    lua_pushboolean(L, true);
-    return 1;
+    return v == REFUSED ? wl_nil(L, why) : wl_boolean(L, true);
 }
 
 /* mutex owner -> whether it was free, or is recursive and the owner's */
@@ -379,8 +365,7 @@ static int mutex_trylock(lua_State *L)
     lock_all();
     enum verdict v = try_locked(m, o, 0, why);
     unlock_all();
-    lua_pushboolean(L, v == OWNED);
-    return 1;
+    return wl_boolean(L, v == OWNED);
 }
 
 /* mutex owner -> true | nil, why not */
@@ -403,14 +388,13 @@ static int mutex_unlock(lua_State *L)
     }
     unlock_all();
     if (*why)
-        return push_why(L, why);
+        return wl_nil(L, why);
     tell_claim(next, 0);
     if (given_up) {
         owner_unref(o);
         wl_counted_unref(m);
     }
-    lua_pushboolean(L, true);
-    return 1;
+    return wl_boolean(L, true);
 }
 
 /* mutex -> the name of who holds it | nil */
@@ -428,18 +412,10 @@ static int mutex_holder(lua_State *L)
 }
 
 /* value -> whether it is a mutex */
-static int is_mutex(lua_State *L)
-{
-    lua_pushboolean(L, wl_test(L, 1, mutex_class) != NULL);
-    return 1;
-}
+static int is_mutex(lua_State *L) { return wl_boolean(L, wl_test(L, 1, mutex_class) != NULL); }
 
 /* value -> whether it is an owner */
-static int is_owner(lua_State *L)
-{
-    lua_pushboolean(L, wl_test(L, 1, owner_class) != NULL);
-    return 1;
-}
+static int is_owner(lua_State *L) { return wl_boolean(L, wl_test(L, 1, owner_class) != NULL); }
 
 /* module -> module */
 void wl_mutex_register(lua_State *L)

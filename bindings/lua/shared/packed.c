@@ -51,11 +51,8 @@ static int pack(lua_State *L)
     int                          n = lua_gettop(L);
     wl_packed                  **slot = wl_packed_slot(L);
     lua_insert(L, 1);
-    if (!wl_packed_fill(L, slot, 2, n, &options)) {
-        lua_pushnil(L);
-        lua_insert(L, -2);
-        return 2;
-    }
+    if (!wl_packed_fill(L, slot, 2, n, &options))
+        return wl_nil_and(L);
     lua_settop(L, 1);
     return 1;
 }
@@ -75,8 +72,7 @@ static int size(lua_State *L)
 {
     wl_packed **slot = check_packed(L);
     wl_no_argument(L, "size");
-    lua_pushinteger(L, *slot ? (lua_Integer)wl_message_size((*slot)->m) : 0);
-    return 1;
+    return wl_integer(L, *slot ? (lua_Integer)wl_message_size((*slot)->m) : 0);
 }
 
 /* module -> module */

@@ -48,8 +48,7 @@ static int progress_key(lua_State *L)
 static int progress_is_wanted(lua_State *L)
 {
     wl_counted **slot = wl_check(L, 1, progress_class);
-    lua_pushboolean(L, *slot && atomic_load(&(*slot)->refs) > 1);
-    return 1;
+    return wl_boolean(L, *slot && atomic_load(&(*slot)->refs) > 1);
 }
 
 /* handle -> whether it was a sentinel */

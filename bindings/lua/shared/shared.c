@@ -77,9 +77,7 @@ static void put_locked(entry **at, entry **fresh, value *v)
 
 static entry *make_entry(lua_State *L, const char *key, size_t length)
 {
-    entry *e = calloc(1, sizeof *e + length);
-    if (!e)
-        luaL_error(L, "weir: not enough memory");
+    entry *e = wl_alloc(L, sizeof *e + length);
     e->length = length;
     memcpy(e->key, key, length);
     return e;
@@ -183,8 +181,7 @@ static int version(lua_State *L)
     entry   *e = *find_locked(key, length);
     uint64_t n = e ? e->version : 0;
     unlock();
-    lua_pushnumber(L, (lua_Number)n);
-    return 1;
+    return wl_number(L, (lua_Number)n);
 }
 
 /* The value at index 2, a packed one owned by what is pushed; false, with why pushed,
@@ -215,11 +212,8 @@ static int set(lua_State *L)
     lua_Number  expected = luaL_optnumber(L, 3, -1);
     value       v;
     lua_settop(L, 3);
-    if (!read_value(L, &v)) {
-        lua_pushnil(L);
-        lua_insert(L, -2);
-        return 2;
-    }
+    if (!read_value(L, &v))
+        return wl_nil_and(L);
     entry *fresh = make_entry(L, key, length);
     if (v.kind == PACKED)
         wl_counted_ref(v.packed);
@@ -230,8 +224,7 @@ static int set(lua_State *L)
         put_locked(at, &fresh, &v);
     unlock();
     give_back(fresh, v);
-    lua_pushboolean(L, agreed);
-    return 1;
+    return wl_boolean(L, agreed);
 }
 
 /* key number -> the sum | nil when something else than a number is there */

@@ -28,11 +28,28 @@ static unsigned field_count(lua_State *L, const char *name)
     return n;
 }
 
+static bool field_flag(lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    bool flag = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return flag;
+}
+
+/* The options' table keeps it. */
+static const char *field_text(lua_State *L, const char *name, const char *none)
+{
+    lua_getfield(L, 1, name);
+    const char *text = luaL_optstring(L, -1, none);
+    lua_pop(L, 1);
+    return text;
+}
+
 /* 0 when it is not given */
 static int64_t field_ns(lua_State *L, const char *name)
 {
     lua_getfield(L, 1, name);
-    int64_t ns = lua_isnil(L, -1) ? 0 : wl_some_nanoseconds(lua_tonumber(L, -1));
+    int64_t ns = wl_opt_nanoseconds(L, -1);
     lua_pop(L, 1);
     return ns;
 }
@@ -47,17 +64,11 @@ static void read_pool_options(lua_State *L, weir_pool_options *o, wl_pool *p)
     o->queue_limit = field_count(L, "queue_limit");
     o->stack_size = field_count(L, "stack_size");
     o->idle_ns = field_ns(L, "idle");
-    lua_getfield(L, 1, "measure");
-    o->measure = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    lua_getfield(L, 1, "lazy");
-    o->lazy = p->lazy = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    lua_getfield(L, 1, "on_full");
-    const char *on_full = lua_tostring(L, -1);
-    o->when_full = on_full && strcmp(on_full, "drop_oldest") == 0 ? WEIR_DROP_OLDEST : WEIR_REFUSE;
-    p->waits = on_full && strcmp(on_full, "wait") == 0;
-    lua_pop(L, 1);
+    o->measure = field_flag(L, "measure");
+    o->lazy = p->lazy = field_flag(L, "lazy");
+    const char *on_full = field_text(L, "on_full", "refuse");
+    o->when_full = strcmp(on_full, "drop_oldest") == 0 ? WEIR_DROP_OLDEST : WEIR_REFUSE;
+    p->waits = strcmp(on_full, "wait") == 0;
     lua_getfield(L, 1, "cancel_timeout");
     p->cancel_ns = lua_isnil(L, -1) ? 5000000000 : wl_nanoseconds(lua_tonumber(L, -1));
     lua_pop(L, 1);
@@ -70,14 +81,11 @@ static void read_pool_options(lua_State *L, weir_pool_options *o, wl_pool *p)
 /* How values cross, and into what. */
 static void read_crossing(lua_State *L, wl_pool *p)
 {
-    lua_getfield(L, 1, "own_globals");
-    p->own_globals = lua_toboolean(L, -1);
-    lua_getfield(L, 1, "metatables");
-    const char *word = luaL_optstring(L, -1, "refuse");
+    const char *word = field_text(L, "metatables", "refuse");
+    p->own_globals = field_flag(L, "own_globals");
     p->metatables = strcmp(word, "copy") == 0   ? WL_COPY
                     : strcmp(word, "drop") == 0 ? WL_DROP
                                                 : WL_REFUSE;
-    lua_pop(L, 2);
 }
 
 static void note_most(wl_pool *p)
@@ -91,10 +99,7 @@ static void note_most(wl_pool *p)
 static wl_pool *make_pool(lua_State *L)
 {
     wl_pool *p = wl_pool_make(L);
-    lua_getfield(L, 1, "name");
-    p->name = wl_strdup(luaL_optstring(L, -1, "weir"));
-    lua_pop(L, 1);
-    if (!p->name)
+    if (!(p->name = wl_strdup(field_text(L, "name", "weir"))))
         luaL_error(L, "weir: not enough memory");
     return p;
 }
@@ -144,11 +149,8 @@ static int pool_open(lua_State *L)
     lua_insert(L, 2);
     rc = wl_pack(L, 3, 4, &what, &p->package);
     what.number += 4;
-    if (rc != 0 || wl_pack(L, 7, n - 4, &what, &p->setup) != 0) {
-        lua_pushboolean(L, false);
-        lua_insert(L, -2);
-        return 2;
-    }
+    if (rc != 0 || wl_pack(L, 7, n - 4, &what, &p->setup) != 0)
+        return wl_false_and(L);
     weir_pool_options o;
     read_pool_options(L, &o, p);
     wl_cancel_prepare();
@@ -206,10 +208,7 @@ static int pool_close_blocking(lua_State *L)
     rc = seconds < 0 ? weir_close(p->weir, mode_of(L, 2))
                      : weir_close_within(p->weir, mode_of(L, 2), wl_nanoseconds(seconds));
     m->blocked = outer;
-    if (rc != 0)
-        return wl_push_refusal(L, rc);
-    lua_pushboolean(L, true);
-    return 1;
+    return wl_push_outcome(L, rc);
 }
 
 /* ---- the rest -------------------------------------------------------------- */
@@ -222,10 +221,7 @@ static int pool_resize(lua_State *L)
     int      rc = weir_pool_resize(p->weir, (unsigned)luaL_checkinteger(L, 2),
                                    (unsigned)luaL_checkinteger(L, 3));
     note_most(p);
-    if (rc != 0)
-        return wl_push_refusal(L, rc);
-    lua_pushboolean(L, true);
-    return 1;
+    return wl_push_outcome(L, rc);
 }
 
 /* handle -> table */
@@ -287,18 +283,10 @@ static int pool_space(lua_State *L)
 }
 
 /* handle -> whether a run waits where the queue is full */
-static int pool_waits(lua_State *L)
-{
-    lua_pushboolean(L, wl_pool_check(L, 1)->waits);
-    return 1;
-}
+static int pool_waits(lua_State *L) { return wl_boolean(L, wl_pool_check(L, 1)->waits); }
 
 /* value -> whether it is a pool */
-static int is_pool(lua_State *L)
-{
-    lua_pushboolean(L, wl_pool_is(L, 1));
-    return 1;
-}
+static int is_pool(lua_State *L) { return wl_boolean(L, wl_pool_is(L, 1)); }
 
 /* module -> module */
 void wl_open_register(lua_State *L)

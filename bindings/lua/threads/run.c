@@ -36,16 +36,8 @@ static void failure_came(weir_notice *notice, int outcome)
 /* An abandoned task has failed after all. False: its main is closed. */
 static bool post_failure(wl_job *j)
 {
-    wl_main *m = j->main;
-    wl_main_ref(m); /* the job may be gone before the unlock */
     j->u.notice = (weir_notice){.fn = failure_came};
-    pthread_mutex_lock(&m->lock);
-    bool open = !atomic_load(&m->closed) && weir_notice_expect(&j->u.notice, m->weir) == 0;
-    if (open)
-        weir_notice_post(&j->u.notice, 0);
-    pthread_mutex_unlock(&m->lock);
-    wl_main_unref(m);
-    return open;
+    return wl_main_post(j->main, &j->u.notice);
 }
 
 /* After weir_task_abandon: the lost thread has let go, and so has the core. */
@@ -90,9 +82,7 @@ static int job_new(lua_State *L)
         return wl_push_refusal(L, rc);
     if (make(L, wl_pool_check(L, 1)))
         return 1;
-    lua_pushboolean(L, false);
-    lua_insert(L, -2);
-    return 2;
+    return wl_false_and(L);
 }
 
 int wl_task_submit(wl_job *j, weir_run_options *o)
@@ -139,18 +129,12 @@ static int job_submit(lua_State *L)
     wl_need_unrestricted(L, "run");
     wl_job          *j = wl_job_check(L, 1);
     weir_run_options o = {.priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL)};
-    int64_t          limit = INT64_MAX;
-    if (!lua_isnoneornil(L, 3))
-        o.start_within_ns = wl_some_nanoseconds(lua_tonumber(L, 3));
-    if (!lua_isnoneornil(L, 5))
-        limit = wl_some_nanoseconds(lua_tonumber(L, 5));
+    int64_t          limit = wl_opt_nanoseconds(L, 5);
+    o.start_within_ns = wl_opt_nanoseconds(L, 3);
     j->cancellable = lua_toboolean(L, 4);
     o.label = weir_label(luaL_optstring(L, 6, NULL));
-    int rc = limit < INT64_MAX ? submit_within(j, &o, limit) : wl_task_submit(j, &o);
-    if (rc != 0)
-        return wl_push_refusal(L, rc);
-    lua_pushboolean(L, true);
-    return 1;
+    bool ends = limit && limit < INT64_MAX;
+    return wl_push_outcome(L, ends ? submit_within(j, &o, limit) : wl_task_submit(j, &o));
 }
 
 /* job and submit in one, for runs without options.
@@ -168,11 +152,8 @@ static int job_run(lua_State *L)
         return wl_push_refusal(L, rc);
     wl_job          *j = make(L, *p ? *p : wl_pool_check(L, 1));
     weir_run_options none = {0};
-    if (!j) {
-        lua_pushboolean(L, false);
-        lua_insert(L, -2);
-        return 2;
-    }
+    if (!j)
+        return wl_false_and(L);
     bool behind = j->pool->waits && j->main->lined_up;
     rc = behind ? WEIR_EFULL : wl_task_submit(j, &none);
     if (rc != 0)
@@ -209,10 +190,8 @@ static int job_post(lua_State *L)
         j->has_future = true;
         j->submitted = false;
         f->job = j;
-        return wl_push_refusal(L, rc);
     }
-    lua_pushboolean(L, true);
-    return 1;
+    return wl_push_outcome(L, rc);
 }
 
 /* pool -> the keys, as a list, of the futures that are over now because they are cancelled;

@@ -117,8 +117,7 @@ static int pool_percentile(lua_State *L)
     uint64_t ns = get_times(L, counts) ? weir_times_percentile(counts, luaL_checknumber(L, 3)) : 0;
     if (!ns)
         return 0;
-    lua_pushnumber(L, (lua_Number)ns / 1e9);
-    return 1;
+    return wl_number(L, (lua_Number)ns / 1e9);
 }
 
 /* ---- the watcher ----------------------------------------------------------- */
@@ -157,19 +156,6 @@ static void write_text(const char *text)
         return;
 }
 
-/* The caller has a reference to m. False: its state has ended. */
-static bool wake(wl_main *m)
-{
-    pthread_mutex_lock(&m->lock);
-    bool open = !atomic_load(&m->closed) && weir_notice_expect(&wakes, m->weir) == 0;
-    if (open)
-        weir_notice_post(&wakes, 0);
-    pthread_mutex_unlock(&m->lock);
-    if (!open)
-        woke(NULL, 0);
-    return open;
-}
-
 /* Puts the text on the list. The main to wake, with a reference; NULL: none */
 static wl_main *keep(const char *text, bool *kept)
 {
@@ -193,7 +179,8 @@ static void say(void *arg, const weir_sighting *s)
     (void)arg;
     if (m) {
         wakes = (weir_notice){.fn = woke};
-        kept = wake(m);
+        if (!(kept = wl_main_post(m, &wakes))) /* its state has ended */
+            woke(NULL, 0);
         wl_main_unref(m);
     }
     if (!kept)
@@ -216,24 +203,16 @@ static int watcher(lua_State *L)
 {
     wl_need_unrestricted(L, "weir.watch"); /* it tells of every pool of the process */
     weir_watch_options o = {.size = sizeof o, .tell = say};
-    bool               none = lua_isnoneornil(L, 1) && lua_isnoneornil(L, 2);
-    wl_main           *m = NULL;
-    if (!lua_isnoneornil(L, 1))
-        o.task_ns = wl_some_nanoseconds(lua_tonumber(L, 1));
-    if (!lua_isnoneornil(L, 2))
-        o.loop_ns = wl_some_nanoseconds(lua_tonumber(L, 2));
-    if (!none && lua_toboolean(L, 3))
-        m = wl_main_get(L);
+    o.task_ns = wl_opt_nanoseconds(L, 1);
+    o.loop_ns = wl_opt_nanoseconds(L, 2);
+    bool     none = !o.task_ns && !o.loop_ns;
+    wl_main *m = !none && lua_toboolean(L, 3) ? wl_main_get(L) : NULL;
     weir_on_fork(&at_fork);
     weir_watch(NULL); /* so that nothing is told to the state of before */
     if (m)
         wl_main_ref(m);
     aim(m);
-    int rc = none ? 0 : weir_watch(&o);
-    if (rc != 0)
-        return wl_push_refusal(L, rc);
-    lua_pushboolean(L, true);
-    return 1;
+    return wl_push_outcome(L, none ? 0 : weir_watch(&o));
 }
 
 /* -> text | nil: nothing more was found for this state */

@@ -39,7 +39,7 @@
 enum { PATH = 1, CPATH, PRELOAD, SEARCHERS };
 enum { INIT = 1, AT_EXIT, ARGS };
 
-static char key_state, key_at_exit, key_jit;
+static char key_state, key_at_exit;
 
 static void keep_first(_Atomic(wl_message *) *where, wl_message *m)
 {
@@ -57,24 +57,9 @@ static int no_exit(lua_State *L)
                       wl_thread_of(L)->pool->name);
 }
 
-/* -> ; also where a program changes the table */
-static void keep_jit(lua_State *L)
-{
-    static const char *const names[] = {"status", "flush", "off", "on", NULL};
-    lua_getglobal(L, "jit");
-    if (!lua_istable(L, -1))
-        return;
-    lua_newtable(L);
-    for (const char *const *name = names; *name; name++) {
-        lua_getfield(L, -2, *name);
-        lua_setfield(L, -2, *name);
-    }
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &key_jit);
-}
-
 static void keep_tools(lua_State *L)
 {
-    keep_jit(L);
+    wl_jit_keep(L);
     wl_error_prepare(L);
     lua_getglobal(L, "os");
     wl_method(L, "exit", no_exit);
@@ -390,30 +375,6 @@ static bool push_call(lua_State *L, wl_thread *w)
     return true;
 }
 
-/* The first result of jit[what](), false where there is no compiler. */
-static bool call_jit(lua_State *L, const char *what)
-{
-    bool result = false;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &key_jit);
-    if (lua_istable(L, -1)) {
-        lua_getfield(L, -1, what);
-        lua_call(L, 0, 1);
-        result = lua_toboolean(L, -1);
-        lua_pop(L, 1);
-    }
-    lua_pop(L, 1);
-    return result;
-}
-
-/* LuaJIT's compiled loops look at no hook. Whether the compiler was on. */
-static bool stop_jit(lua_State *L)
-{
-    bool was_on = call_jit(L, "status");
-    call_jit(L, "flush");
-    call_jit(L, "off");
-    return was_on;
-}
-
 /* lightuserdata thread -> */
 static int serve_task(lua_State *L)
 {
@@ -422,7 +383,7 @@ static int serve_task(lua_State *L)
     lua_settop(L, 0);
     lua_pushliteral(L, ""); /* lets the collector look: to load functions alone does not */
     lua_pop(L, 1);
-    bool jit = j->cancellable && stop_jit(L);
+    bool jit = j->cancellable && wl_jit_stop(L);
     if (w->pool->own_globals) {
         wl_globals_push_new(L);
         wl_globals_use(L);
@@ -435,7 +396,7 @@ static int serve_task(lua_State *L)
     else
         keep_failure(L, w);
     if (jit)
-        call_jit(L, "on");
+        wl_jit_go_on(L);
     return 0;
 }
 

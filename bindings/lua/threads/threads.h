@@ -23,6 +23,10 @@ int     wl_task_submit(wl_job *j, weir_run_options *o);
 void wl_coroutine_follow(lua_State *L, wl_thread *w); /* in its new state */
 void wl_random_seed(lua_State *L);                    /* its libraries are open */
 
+void wl_jit_keep(lua_State *L);  /* in its new state: what the others call */
+bool wl_jit_stop(lua_State *L);  /* whether the compiler was on */
+void wl_jit_go_on(lua_State *L); /* when it was */
+
 void wl_on_cancel_end(wl_thread *w, bool cancelled); /* its task has ended */
 void wl_on_cancel_register(lua_State *L);
 

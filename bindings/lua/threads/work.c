@@ -132,10 +132,8 @@ static int slowly_done(lua_State *L, int status, lua_KContext context)
 /* work arguments... -> true | as the slow way */
 static int queue(lua_State *L)
 {
-    if (queue_at_once(L)) {
-        lua_pushboolean(L, true);
-        return 1;
-    }
+    if (queue_at_once(L))
+        return wl_boolean(L, true);
     lua_pushvalue(L, lua_upvalueindex(SLOWLY));
     lua_insert(L, 1);
     lua_callk(L, lua_gettop(L) - 1, LUA_MULTRET, 0, slowly_done);

@@ -38,6 +38,7 @@ local kinds = {
 }
 check.kinds = kinds
 
+check.maybe_number = { "a number or nil", function(v) return v == nil or type(v) == "number" and v == v end }
 check.percent = { "a number from 0 to 100", function(v) return type(v) == "number" and v >= 0 and v <= 100 end }
 
 --- A kind: whole numbers of a range.

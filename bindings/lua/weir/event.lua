@@ -44,7 +44,7 @@ local unpack = table.unpack or unpack -- luacheck: ignore
 local is_function = check.kinds["function"]
 local is_string = check.kinds.string
 local is_number = { "a number", function(v) return type(v) == "number" and v == v end }
-local maybe_number = { "a number or nil", function(v) return v == nil or type(v) == "number" and v == v end }
+local maybe_number = check.maybe_number
 
 --- The log of event.onError: nil means event.log in TMPDIR, or in /tmp.
 event.logPath = nil

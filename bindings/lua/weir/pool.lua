@@ -12,6 +12,7 @@ local core = require "weir.core"
 require "weir.future" -- completes the class
 local loops = require "weir.loop"
 local mailbox = require "weir.mailbox"
+local opening = require "weir.opening"
 local space = require "weir.space"
 
 local kinds = check.kinds
@@ -54,65 +55,6 @@ local options = {
   metatables = check.word("refuse", "copy", "drop"),
 }
 
--- The program's own searchers, each at its index; every state has the searchers in C.
-local function own_searchers()
-  local list = {}
-  for i, searcher in ipairs(package.searchers or package.loaders) do
-    list[i] = pcall(string.dump, searcher) and searcher
-  end
-  return list
-end
-
-local function open_with(preload, given)
-  local args = given.args or NO_OPTIONS
-  return core.open(given, package.path, package.cpath, preload,
-    given.searchers and own_searchers() or false, given.init or false, given.at_exit or false,
-    unpack(args, 1, args.n or #args))
-end
-
--- Every task may need weir itself, also if it was not found in package.path.
-local function is_ours(name)
-  return type(name) == "string" and (name == "weir" or name:find "^weir%.") ~= nil and name ~= "weir.core"
-end
-
-local function take_loaders(from, all)
-  local taken, sent = {}, {}
-  for name, loader in pairs(from) do
-    local crosses = (all or is_ours(name))
-      and (core.c_function(loader) or pcall(string.dump, loader) and loader)
-    if crosses then taken[name], sent[name] = loader, crosses end
-  end
-  for name in pairs(taken) do from[name] = nil end
-  sent["weir.core"] = core.loader
-  return taken, sent
-end
-
--- A function found in package.preload would cross by its name, which means nothing on the
--- other side. Therefore the functions are taken out of it while they are packed.
-local function open_with_preload(given)
-  local preload, sent = take_loaders(package.preload, given.preload)
-  local ok, handle, opening = pcall(open_with, sent, given)
-  for name, value in pairs(preload) do package.preload[name] = value end
-  if not ok then error(handle, 0) end
-  return handle, opening
-end
-
-local PLACES = {
-  ["-3"] = "options.preload",
-  ["-2"] = "options.searchers",
-  ["-1"] = "options.init",
-  ["0"] = "options.at_exit",
-}
-
-local function name_place(number)
-  return PLACES[number] or ("options.args[%s]"):format(number)
-end
-
-local function name_option(problem)
-  if type(problem) ~= "string" then return problem end
-  return (problem:gsub("^setup (%-?%d+)", name_place))
-end
-
 -- Options of which each is right, but not all together.
 local function check_options(where, given)
   if given.threads and given.threads_max and given.threads_max < given.threads then
@@ -129,10 +71,10 @@ end
 
 -- Returns the handle and a future of the opening, or nil and why not.
 local function open(where, given)
-  local handle, opening = open_with_preload(given)
-  if handle == false then error(where .. ": " .. name_option(opening), 3) end
+  local handle, future = opening.begin(given)
+  if handle == false then error(where .. ": " .. opening.name(future), 3) end
   if handle then look_after() end
-  return handle, opening
+  return handle, future
 end
 
 --- Opens a pool, and waits (as future:get does) until every thread has run its init.
@@ -189,10 +131,10 @@ function pool.new(given, ...)
   check.none("weir.pool", 2, ...)
   check.options(options, "weir.pool: options", given)
   check_options("weir.pool", given)
-  local handle, opening = open("weir.pool", given)
-  if not handle then return nil, opening end
-  local ok, problem = opening:get()
-  if not ok then return nil, name_option(problem) end
+  local handle, future = open("weir.pool", given)
+  if not handle then return nil, future end
+  local ok, problem = future:get()
+  if not ok then return nil, opening.name(problem) end
   return handle
 end
 
@@ -207,8 +149,8 @@ function pool.new_async(given, ...)
   check.none("weir.pool_async", 2, ...)
   check.options(options, "weir.pool_async: options", given)
   check_options("weir.pool_async", given)
-  local handle, opening = open("weir.pool_async", given)
-  return handle, opening
+  local handle, future = open("weir.pool_async", given)
+  return handle, future
 end
 
 -- ---- run ----------------------------------------------------------------------
@@ -224,17 +166,21 @@ local function keep(future)
   error(problem, 0)
 end
 
+-- Does what attempt does; where runs wait for space, once it is the caller's turn.
+local function in_turn(self, attempt)
+  if core.waits(self) then return space.wait(attempt, self) end
+  return attempt()
+end
+
 local function submit(self, call, f, ...)
   local future, problem = core.job(self, f, ...)
   if future == nil then return nil, problem end
   if not future then error("run: " .. tostring(problem), 3) end
   local priority = CORE_PRIORITY[call.priority]
-  local function attempt()
+  local ok, why = in_turn(self, function()
     return core.submit(future, priority, call.start_within, call.cancellable, call.timeout, call.label)
-  end
-  local ok
-  if core.waits(self) then ok, problem = space.wait(attempt, self) else ok, problem = attempt() end
-  if not ok then return nil, problem end
+  end)
+  if not ok then return nil, why end
   return keep(future)
 end
 
@@ -275,9 +221,7 @@ function pool:post(f, ...)
   local job, why = core.job(self, f, ...)
   if job == nil then return nil, why end
   if not job then error("post: " .. why, 2) end
-  local function attempt() return core.post(job) end
-  local ok, problem
-  if core.waits(self) then ok, problem = space.wait(attempt, self) else ok, problem = attempt() end
+  local ok, problem = in_turn(self, function() return core.post(job) end)
   if not ok then return nil, problem end
   look_after()
   return true

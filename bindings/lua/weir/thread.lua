@@ -45,7 +45,7 @@ local handle = {}
 handle.__index = handle
 
 local is_function = check.kinds["function"]
-local maybe_number = { "a number or nil", function(v) return v == nil or type(v) == "number" and v == v end }
+local maybe_number = check.maybe_number
 
 local function is_handle(value)
   return getmetatable(value) == handle

@@ -175,9 +175,8 @@ static int connect_to(const char *path)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     int                fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct timeval     limit = {.tv_sec = 5};
     snprintf(a.sun_path, sizeof a.sun_path, "%s", path);
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){.tv_sec = 5}, sizeof(struct timeval));
     if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
         return fd;
     close(fd);
@@ -233,14 +232,11 @@ __attribute__((format(printf, 2, 3))) static void draw(screen *s, const char *fo
 
 static const char *length(char out[16], double ns)
 {
-    if (ns < 1e3)
-        snprintf(out, 16, "%.0f ns", ns);
-    else if (ns < 1e6)
-        snprintf(out, 16, "%.0f us", ns / 1e3);
-    else if (ns < 1e9)
-        snprintf(out, 16, "%.0f ms", ns / 1e6);
-    else
-        snprintf(out, 16, "%.1f s", ns / 1e9);
+    static const char *const units[] = {"ns", "us", "ms", "s"};
+    int                      u = 0;
+    for (; u < 3 && ns >= 1e3; u++)
+        ns /= 1e3;
+    snprintf(out, 16, "%.*f %s", u == 3, ns, units[u]);
     return out;
 }
 

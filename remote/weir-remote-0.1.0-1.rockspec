@@ -110,6 +110,7 @@ build = {
         "remote/csrc/wire.c",
         "remote/glue/desk.c",
         "remote/lua/core.c",
+        "remote/lua/fields.c",
       },
       defines = { "WEIR_PRIVATE", "WI_SECOND", "_GNU_SOURCE" },
       incdirs = { "csrc", "remote/csrc", "remote/glue", "$(RABBITMQ_INCDIR)" },

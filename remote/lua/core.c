@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "desk.h"
+#include "fields.h"
 
 #include <dlfcn.h>
 #include <lauxlib.h>
@@ -42,8 +43,16 @@ static int fail(lua_State *L, int code)
     return 3;
 }
 
-/* ---- the desk ----------------------------------------------------------------------------------
- */
+/* -> true, or as fail */
+static int done(lua_State *L, int code)
+{
+    if (code)
+        return fail(L, code);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* ---- the desk ------------------------------------------------------------------------ */
 
 /* A farm that was not closed may still tell the desk, which then stays for good. */
 static int desk_gc(lua_State *L)
@@ -157,52 +166,7 @@ static int core_take(lua_State *L)
     return s->item ? push_item(L, s->item) : 0;
 }
 
-/* ---- farms
- * --------------------------------------------------------------------------------------- */
-
-static const char *text_field(lua_State *L, int table, const char *name)
-{
-    lua_getfield(L, table, name);
-    const char *text = lua_tostring(L, -1); /* the table keeps it */
-    lua_pop(L, 1);
-    return text;
-}
-
-static int64_t ns(lua_Number seconds) { return seconds > 0 ? (int64_t)(seconds * 1e9) : 0; }
-
-static lua_Number number_field(lua_State *L, int table, const char *name)
-{
-    lua_getfield(L, table, name);
-    lua_Number number = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    return number;
-}
-
-static int64_t time_field(lua_State *L, int table, const char *name)
-{
-    return ns(number_field(L, table, name));
-}
-
-/* Checked in Lua; what is out of the library's range, weir_remote_open says. */
-static weir_remote_options options_of(lua_State *L, int table)
-{
-    return (weir_remote_options){
-        .size = sizeof(weir_remote_options),
-        .url = text_field(L, table, "url"),
-        .credentials_file = text_field(L, table, "credentials_file"),
-        .ca_file = text_field(L, table, "ca_file"),
-        .queue_limit = (unsigned)number_field(L, table, "queue_limit"),
-        .when_full = (weir_full_policy)number_field(L, table, "when_full"),
-        .message_limit = (size_t)number_field(L, table, "message_limit"),
-        .give_up_ns = time_field(L, table, "give_up"),
-        .heartbeat_ns = time_field(L, table, "heartbeat"),
-        .reconnect_min_ns = time_field(L, table, "reconnect_min"),
-        .reconnect_max_ns = time_field(L, table, "reconnect_max"),
-        .reply_life_ns = time_field(L, table, "reply_life"),
-        .connect_within_ns = time_field(L, table, "connect_within"),
-        .consumer_timeout_ns = time_field(L, table, "consumer_timeout"),
-    };
-}
+/* ---- farms --------------------------------------------------------------------------- */
 
 static void has_closed(farm *f)
 {
@@ -240,7 +204,7 @@ static int closed(lua_State *L)
 static int core_open(lua_State *L)
 {
     state              *s = state_of(L);
-    weir_remote_options o = options_of(L, 1);
+    weir_remote_options o = wf_options(L, 1);
     farm               *f = lua_newuserdata(L, sizeof *f);
     *f = (farm){NULL, s, malloc(sizeof *f->listener)};
     if (!f->listener)
@@ -258,24 +222,6 @@ static int core_open(lua_State *L)
     return 1;
 }
 
-static void set_number(lua_State *L, const char *name, lua_Number value)
-{
-    lua_pushnumber(L, value);
-    lua_setfield(L, -2, name);
-}
-
-static void set_count(lua_State *L, const char *name, uint64_t value)
-{
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, name);
-}
-
-static void set_text(lua_State *L, const char *name, const char *text)
-{
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
 /* fn farm -> options, as they hold */
 static int core_options(lua_State *L)
 {
@@ -284,21 +230,7 @@ static int core_options(lua_State *L)
     if (!f)
         return closed(L);
     weir_remote_get_options(f, &o);
-    lua_newtable(L);
-    set_text(L, "url", o.url);
-    set_text(L, "credentials_file", o.credentials_file);
-    set_text(L, "ca_file", o.ca_file);
-    set_count(L, "queue_limit", o.queue_limit);
-    set_count(L, "when_full", (unsigned)o.when_full);
-    set_count(L, "message_limit", o.message_limit);
-    set_number(L, "give_up", (lua_Number)o.give_up_ns / 1e9);
-    set_number(L, "heartbeat", (lua_Number)o.heartbeat_ns / 1e9);
-    set_number(L, "reconnect_min", (lua_Number)o.reconnect_min_ns / 1e9);
-    set_number(L, "reconnect_max", (lua_Number)o.reconnect_max_ns / 1e9);
-    set_number(L, "reply_life", (lua_Number)o.reply_life_ns / 1e9);
-    set_number(L, "connect_within", (lua_Number)o.connect_within_ns / 1e9);
-    set_number(L, "consumer_timeout", (lua_Number)o.consumer_timeout_ns / 1e9);
-    return 1;
+    return wf_push_options(L, &o);
 }
 
 /* fn farm -> statistics */
@@ -309,22 +241,7 @@ static int core_stats(lua_State *L)
     int               code = f ? weir_remote_get_stats(f, &s) : 0;
     if (!f || code)
         return f ? fail(L, code) : closed(L);
-    lua_newtable(L);
-    lua_pushboolean(L, s.connected);
-    lua_setfield(L, -2, "connected");
-    set_count(L, "in_flight", s.in_flight);
-    set_count(L, "waiting", s.waiting);
-    set_count(L, "requests", s.requests);
-    set_count(L, "submitted", s.submitted);
-    set_count(L, "settled", s.settled);
-    set_count(L, "published", s.published);
-    set_count(L, "confirmed", s.confirmed);
-    set_count(L, "republished", s.republished);
-    set_count(L, "duplicates", s.duplicates);
-    set_count(L, "refused", s.refused);
-    set_count(L, "served", s.served);
-    set_count(L, "connects", s.connects);
-    return 1;
+    return wf_push_stats(L, &s);
 }
 
 /* fn farm, cancel -> true: closed; false: it goes on, and the desk is told when it is over */
@@ -363,17 +280,13 @@ static const char **list_of(lua_State *L, int index, size_t *n)
 static int core_declare(lua_State *L)
 {
     size_t              n;
-    weir_remote_options o = options_of(L, 1);
+    weir_remote_options o = wf_options(L, 1);
     const char        **names = list_of(L, 2, &n);
     int                 code = weir_remote_declare(&o, names, n);
-    if (code)
-        return fail(L, code);
-    lua_pushboolean(L, 1);
-    return 1;
+    return done(L, code);
 }
 
-/* ---- jobs
- * ------------------------------------------------------------------------------------------ */
+/* ---- jobs ---------------------------------------------------------------------------- */
 
 static int job_gc(lua_State *L)
 {
@@ -393,8 +306,8 @@ static int core_run(lua_State *L)
     weir_job_options how = {.size = sizeof how,
                             .content_type = luaL_checkstring(L, 5),
                             .priority = (weir_priority)luaL_checkinteger(L, 6),
-                            .start_within_ns = ns(luaL_checknumber(L, 7)),
-                            .timeout_ns = ns(luaL_checknumber(L, 8)),
+                            .start_within_ns = wf_ns(luaL_checknumber(L, 7)),
+                            .timeout_ns = wf_ns(luaL_checknumber(L, 8)),
                             .only_if_wanted = lua_toboolean(L, 9)};
     if (!f)
         return closed(L);
@@ -422,8 +335,7 @@ static int core_cancel(lua_State *L)
     return 1;
 }
 
-/* ---- requests
- * ---------------------------------------------------------------------------------------- */
+/* ---- requests ------------------------------------------------------------------------ */
 
 static int request_gc(lua_State *L)
 {
@@ -452,14 +364,11 @@ static int core_serve(lua_State *L)
     int64_t     *within = lua_newuserdata(L, (n + 1) * sizeof *within);
     for (size_t i = 0; i < n; i++) {
         lua_rawgeti(L, 3, (int)i + 1);
-        within[i] = ns(lua_tonumber(L, -1));
+        within[i] = wf_ns(lua_tonumber(L, -1));
         lua_pop(L, 1);
     }
     int code = wb_serve(state_of(L)->desk, f, names, within, n, (unsigned)luaL_checkinteger(L, 4));
-    if (code)
-        return fail(L, code);
-    lua_pushboolean(L, 1);
-    return 1;
+    return done(L, code);
 }
 
 /* fn request -> name, id, attempt, priority, content type, bytes */
@@ -477,31 +386,23 @@ static int core_request(lua_State *L)
     return 6;
 }
 
-static int answered(lua_State *L, int code)
-{
-    if (code)
-        return fail(L, code);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
 /* fn request, content type, bytes -> true */
 static int core_reply(lua_State *L)
 {
     size_t      size;
     const char *type = luaL_checkstring(L, 2), *bytes = luaL_checklstring(L, 3, &size);
-    return answered(L, weir_request_reply_as(check_request(L), type, bytes, size));
+    return done(L, weir_request_reply_as(check_request(L), type, bytes, size));
 }
 
 /* fn request, name, text -> true */
 static int core_fail(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 2), *text = luaL_checkstring(L, 3);
-    return answered(L, weir_request_fail(check_request(L), name, text));
+    return done(L, weir_request_fail(check_request(L), name, text));
 }
 
 /* fn request -> true */
-static int core_retry(lua_State *L) { return answered(L, weir_request_retry(check_request(L))); }
+static int core_retry(lua_State *L) { return done(L, weir_request_retry(check_request(L))); }
 
 /* fn request */
 static int core_release(lua_State *L)
@@ -510,8 +411,7 @@ static int core_release(lua_State *L)
     return request_gc(L);
 }
 
-/* ---- the module
- * ---------------------------------------------------------------------------------------- */
+/* ---- the module ---------------------------------------------------------------------- */
 
 static const luaL_Reg functions[] = {
     {"fd", core_fd},       {"pending", core_pending}, {"turn", core_turn},

@@ -42,8 +42,8 @@ exec 9>&-
 if ! is_fresh "$out/core.so" "$root/remote/lua" "$root/remote/csrc" "$root/remote/glue" ||
     [ "$build/core.a" -nt "$out/core.so" ]; then
     mkdir -p "$out"
-    compile "$build/$interpreter" "-I$headers" remote/lua/core.c
-    "${CC:-gcc}" -shared -o "$out/core.so.new" "$build/$interpreter/remote-lua-core.c.o" \
+    compile "$build/$interpreter" "-I$headers" remote/lua/core.c remote/lua/fields.c
+    "${CC:-gcc}" -shared -o "$out/core.so.new" "$build/$interpreter"/remote-lua-{core,fields}.c.o \
         "$build/core.a" -lrabbitmq -lpthread -ldl
     mv "$out/core.so.new" "$out/core.so"
 fi

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * harness.c: watchdog, leak check, gates, helpers, children.
+ * harness.c: watchdog, leak check, gates, helpers, children, programs.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -8,6 +8,7 @@
 #include "harness.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -32,7 +33,8 @@ static struct {
     long                blocks;
 } now = {.name = "no test"};
 
-scenario *scenarios;
+scenario       *scenarios;
+static program *programs;
 
 void scenario_enlist(scenario *s)
 {
@@ -373,6 +375,36 @@ pid_t child_start(void (*fn)(void *), void *arg)
         return pid;
     fn(arg);
     _exit(0);
+}
+
+/* An alarm outlives an exec, and its handler does not: it ends a program that hangs. */
+pid_t program_start(const char *name)
+{
+    pid_t pid = child_begin();
+    if (pid > 0)
+        return pid;
+    setenv("WEIR_PROGRAM", name, 1);
+    execl(program_invocation_name, program_invocation_name, (char *)NULL);
+    _exit(127);
+}
+
+void program_enlist(program *p)
+{
+    p->next = programs;
+    programs = p;
+}
+
+bool program_was_run(void)
+{
+    const char *name = getenv("WEIR_PROGRAM");
+    program    *p = programs;
+    if (!name)
+        return false;
+    while (p && strcmp(p->name, name) != 0)
+        p = p->next;
+    expect(p);
+    p->run();
+    return true;
 }
 
 void child_reap(pid_t pid)

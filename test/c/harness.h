@@ -54,6 +54,28 @@ typedef struct scenario {
 extern scenario *scenarios;
 void             scenario_enlist(scenario *s);
 
+/* What a fresh process does when a test starts it, for what a process looks at once only. */
+#define PROGRAM(name)                                                                              \
+    static void                              name##_main(void);                                    \
+    static program                           name##_program = {#name, name##_main, NULL};          \
+    __attribute__((constructor)) static void name##_enlist(void)                                   \
+    {                                                                                              \
+        program_enlist(&name##_program);                                                           \
+    }                                                                                              \
+    static void name##_main(void)
+
+typedef struct program {
+    const char *name;
+    void (*run)(void);
+    struct program *next;
+} program;
+
+void program_enlist(program *p);
+/* In a forked child the same executable begins anew, and runs that one. */
+pid_t program_start(const char *name);
+/* Of main: whether it was begun for that, and did it. */
+bool program_was_run(void);
+
 #define SUITE(room, ...)                                                                           \
     Suite *room##_suite(void);                                                                     \
     Suite *room##_suite(void)                                                                      \
@@ -143,7 +165,7 @@ void  child_reap(pid_t pid);
 
 bool under_tsan(void);
 bool under_valgrind(void);
-bool under_emulator(void); /* which aborts where a child of fork makes a thread */
+bool under_emulator(void); /* which aborts where a child of fork makes a thread, and execs not */
 int  count_threads(void);
 int  count_fds(void);
 /* poll(2) once, without waiting. */

@@ -1,198 +1,16 @@
 /* SPDX-License-Identifier: ISC
  *
  * test_perfetto.c: a trace in a file, read back field by field.
- *
- * The rules: every packet is whole, every track is named before it is used and once, slices
- * nest on their track and time does not go back there, every flow has a begin.
  */
 #include "harness.h"
+#include "tracks.h"
 
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* ---- protocol buffers, read ----------------------------------------------- */
-
-typedef struct {
-    const unsigned char *at, *end;
-} bytes;
-
-typedef struct {
-    unsigned field;
-    uint64_t number; /* of a varint or a fixed */
-    bytes    inside;
-} value;
-
-static uint64_t varint(bytes *b)
-{
-    uint64_t v = 0;
-    for (int shift = 0;; shift += 7) {
-        expect(b->at < b->end && shift < 64);
-        v |= (uint64_t)(*b->at & 127) << shift;
-        if (!(*b->at++ & 128))
-            return v;
-    }
-}
-
-static bool next(bytes *b, value *v)
-{
-    if (b->at == b->end)
-        return false;
-    uint64_t tag = varint(b);
-    *v = (value){.field = (unsigned)(tag >> 3)};
-    switch (tag & 7) {
-    case 0: v->number = varint(b); break;
-    case 1:
-        expect(b->end - b->at >= 8);
-        memcpy(&v->number, b->at, 8);
-        b->at += 8;
-        break;
-    case 2: {
-        uint64_t n = varint(b);
-        expect(n <= (uint64_t)(b->end - b->at));
-        v->inside = (bytes){b->at, b->at + n};
-        b->at += n;
-        break;
-    }
-    default: expect(!"a known kind of field");
-    }
-    return true;
-}
-
-/* The first such field of a message, or one of number 0. */
-static value get(bytes message, unsigned field)
-{
-    value v;
-    while (next(&message, &v))
-        if (v.field == field)
-            return v;
-    return (value){0};
-}
-
-static bool says(bytes text, const char *what)
-{
-    return text.at && (size_t)(text.end - text.at) == strlen(what) &&
-           memcmp(text.at, what, strlen(what)) == 0;
-}
-
-/* ---- a file, by the rules -------------------------------------------------- */
-
-enum { TRACKS = 64, FLOWS = 4096 };
-
-typedef struct {
-    unsigned char *all;
-    bytes          name[TRACKS]; /* by uuid */
-    unsigned       depth[TRACKS];
-    uint64_t       last[TRACKS];
-    unsigned       events, slices, instants, counts;
-    unsigned char  flow[FLOWS]; /* 1: seen, 2: ended */
-    bytes          file;
-} trace;
-
-static void see_track(trace *t, bytes track)
-{
-    uint64_t uuid = get(track, 1).number;
-    bytes    name = get(track, 2).inside;
-    expect(uuid > 0 && uuid < TRACKS && !t->name[uuid].at);
-    expect(name.at && name.at < name.end);
-    expect(uuid == 1 || get(track, 5).number == 1); /* all are of the process */
-    t->name[uuid] = name;
-}
-
-static void see_flows(trace *t, bytes event)
-{
-    value v;
-    while (next(&event, &v)) {
-        if (v.field != 47 && v.field != 48)
-            continue;
-        expect(v.number > 0 && v.number < FLOWS);
-        t->flow[v.number] |= v.field == 47 ? 1 : 2;
-    }
-}
-
-static void see_event(trace *t, bytes event, uint64_t at)
-{
-    uint64_t type = get(event, 9).number, track = get(event, 11).number;
-    expect(track > 0 && track < TRACKS && t->name[track].at);
-    expect(at >= t->last[track]);
-    t->last[track] = at;
-    t->events++;
-    see_flows(t, event);
-    switch (type) {
-    case 1:
-        t->depth[track]++, t->slices++;
-        expect(get(event, 23).inside.at);
-        break;
-    case 2: expect(t->depth[track]-- > 0); break;
-    case 3: t->instants++; break;
-    case 4: t->counts++; break;
-    default: expect(!"a known type of event");
-    }
-}
-
-static void load(trace *t, const char *path)
-{
-    struct stat s;
-    int         fd = open(path, O_RDONLY);
-    memset(t, 0, sizeof *t);
-    expect(fd >= 0 && fstat(fd, &s) == 0 && s.st_size > 0);
-    t->all = malloc((size_t)s.st_size);
-    expect(t->all);
-    for (off_t n = 0, got; n < s.st_size; n += got)
-        expect_op(got = read(fd, t->all + n, (size_t)(s.st_size - n)), >, 0);
-    close(fd);
-    t->file = (bytes){t->all, t->all + s.st_size};
-    value v;
-    for (bytes b = t->file; next(&b, &v);) {
-        expect_eq(v.field, 1);
-        expect_eq(get(v.inside, 10).number, 1);
-        if (get(v.inside, 60).inside.at)
-            see_track(t, get(v.inside, 60).inside);
-        else
-            see_event(t, get(v.inside, 11).inside, get(v.inside, 8).number);
-    }
-}
-
-static void unload(trace *t) { free(t->all); }
-
-static void expect_all_closed(const trace *t)
-{
-    for (int i = 0; i < TRACKS; i++)
-        expect_eq(t->depth[i], 0);
-}
-
-static void expect_flows_pair(const trace *t)
-{
-    for (int i = 0; i < FLOWS; i++)
-        expect(t->flow[i] == 0 || t->flow[i] == 3);
-}
-
-/* The n-th event of that type and name, whose packet has *at; fails if there is none. */
-static bytes event_of(const trace *t, unsigned type, const char *name, int n, uint64_t *at)
-{
-    value v;
-    for (bytes b = t->file; next(&b, &v);) {
-        bytes event = get(v.inside, 11).inside;
-        if (!event.at || get(event, 9).number != type || !says(get(event, 23).inside, name) || n--)
-            continue;
-        *at = get(v.inside, 8).number;
-        return event;
-    }
-    expect(!"there is such an event");
-    return (bytes){0};
-}
-
-static bool has_track(const trace *t, const char *name)
-{
-    for (int i = 0; i < TRACKS; i++)
-        if (says(t->name[i], name))
-            return true;
-    return false;
-}
 
 /* ---- programs --------------------------------------------------------------- */
 
@@ -236,7 +54,7 @@ static void run_some(void)
     rig_close(&r);
 }
 
-static trace file;
+static tracks file;
 
 TEST(a_file_has_every_task_with_its_flow_on_named_tracks)
 {
@@ -246,20 +64,20 @@ TEST(a_file_has_every_task_with_its_flow_on_named_tracks)
     expect_eq(weir_trace_file(path), 0);
     run_in(&r);
     expect_eq(weir_trace_file(NULL), 0); /* while there is a pool to count in */
-    load(&file, path);
-    expect_all_closed(&file);
-    expect_flows_pair(&file);
-    expect(has_track(&file, "db/0") && has_track(&file, "db: queued"));
-    expect(has_track(&file, "db: running"));
+    tracks_load(&file, path);
+    tracks_expect_closed(&file);
+    tracks_expect_flows(&file);
+    expect(tracks_have(&file, "db/0") && tracks_have(&file, "db: queued"));
+    expect(tracks_have(&file, "db: running"));
     for (int i = 0; i < 10; i++) {
-        bytes submit = event_of(&file, 3, "submit import", i, &submitted);
-        event_of(&file, 1, "import", i, &began);
-        bytes done = event_of(&file, 1, "done import", i, &told);
-        expect(get(done, 48).number && get(submit, 47).number);
+        proto_bytes submit = tracks_event(&file, 3, "submit import", i, &submitted);
+        tracks_event(&file, 1, "import", i, &began);
+        proto_bytes done = tracks_event(&file, 1, "done import", i, &told);
+        expect(proto_get(done, 48).number && proto_get(submit, 47).number);
         expect_op(submitted, <=, told);
     }
     expect_op(file.counts, >=, 2);
-    unload(&file);
+    tracks_unload(&file);
     unlink(path);
     rig_close(&r);
 }
@@ -276,11 +94,11 @@ TEST(a_task_that_is_stuck_is_an_open_slice_of_its_name)
     run_labelled(&r, &p.probe, "stuck here");
     gate_wait(&p.entered);
     expect_eq(weir_trace_file(NULL), 0);
-    load(&file, path);
-    uint64_t track = get(event_of(&file, 1, "stuck here", 0, &began), 11).number;
+    tracks_load(&file, path);
+    uint64_t track = proto_get(tracks_event(&file, 1, "stuck here", 0, &began), 11).number;
     expect_eq(file.depth[track], 1);
-    expect(says(file.name[track], "weir/0"));
-    unload(&file);
+    expect(proto_says(file.name[track], "weir/0"));
+    tracks_unload(&file);
     unlink(path);
     plug_pull(&p);
     rig_close(&r);
@@ -317,16 +135,82 @@ TEST(what_a_program_does_itself_is_a_slice_on_its_threads_track)
         weir_main_wait(r.m, -1);
     rig_close(&r);
     expect_eq(weir_trace_file(NULL), 0);
-    load(&file, path);
-    bytes request = event_of(&file, 1, "request", 0, &outer);
-    event_of(&file, 1, "search", 0, &inner);
-    event_of(&file, 1, "step", 0, &unnamed);
-    bytes left = event_of(&file, 1, "left open", 0, &open_at);
+    tracks_load(&file, path);
+    proto_bytes request = tracks_event(&file, 1, "request", 0, &outer);
+    tracks_event(&file, 1, "search", 0, &inner);
+    tracks_event(&file, 1, "step", 0, &unnamed);
+    proto_bytes left = tracks_event(&file, 1, "left open", 0, &open_at);
     expect(outer <= inner && inner <= unnamed);
-    expect(says(file.name[get(left, 11).number], "weir/0"));
-    expect_op(get(request, 11).number, !=, get(left, 11).number);
-    expect_all_closed(&file);
-    unload(&file);
+    expect(proto_says(file.name[proto_get(left, 11).number], "weir/0"));
+    expect_op(proto_get(request, 11).number, !=, proto_get(left, 11).number);
+    tracks_expect_closed(&file);
+    tracks_unload(&file);
+    unlink(path);
+}
+
+TEST(more_steps_than_its_buffer_holds_are_all_there)
+{
+    enum { MANY = 5000 };
+    fresh_path();
+    expect_eq(weir_trace_file(path), 0);
+    for (int i = 0; i < MANY; i++) {
+        weir_trace_begin("step by step");
+        weir_trace_end();
+    }
+    expect_eq(weir_trace_file(NULL), 0);
+    tracks_load(&file, path);
+    expect_eq(file.slices, MANY);
+    tracks_expect_closed(&file);
+    tracks_unload(&file);
+    unlink(path);
+}
+
+TEST(steps_nested_deeper_than_a_trace_shows_end_none_of_those_that_it_shows)
+{
+    enum { DEEPER = 50, SHOWN = 32 };
+    uint64_t at;
+    fresh_path();
+    expect_eq(weir_trace_file(path), 0);
+    for (int i = 0; i < DEEPER; i++)
+        weir_trace_begin("deep");
+    for (int i = SHOWN; i < DEEPER; i++)
+        weir_trace_end();
+    weir_trace_end();
+    weir_trace_begin("last");
+    expect_eq(weir_trace_file(NULL), 0);
+    tracks_load(&file, path);
+    uint64_t track = proto_get(tracks_event(&file, 1, "last", 0, &at), 11).number;
+    expect_eq(file.slices, SHOWN + 1);
+    expect_eq(file.depth[track], SHOWN); /* one less, and the last */
+    tracks_unload(&file);
+    unlink(path);
+}
+
+static void given_up(weir_task *task) { gate_open(&((plug *)task)->entered); }
+
+TEST(the_slice_of_a_task_that_was_given_up_ends_with_its_thread)
+{
+    rig      r;
+    plug     p = {.probe = PROBE, .entered = GATE, .leave = GATE};
+    uint64_t began;
+    fresh_path();
+    expect_eq(weir_trace_file(path), 0);
+    expect(rig_open(&r, 1));
+    p.probe.entered = &p.entered, p.probe.leave = &p.leave, p.probe.task.release = given_up;
+    run_labelled(&r, &p.probe, "stuck here");
+    gate_wait(&p.entered);
+    gate_shut(&p.entered);
+    expect_eq(weir_task_abandon(&p.probe.task), 0);
+    while (p.probe.dones == 0)
+        weir_main_wait(r.m, -1);
+    plug_pull(&p);
+    gate_wait(&p.entered); /* it is released */
+    rig_close(&r);
+    expect_eq(weir_trace_file(NULL), 0);
+    tracks_load(&file, path);
+    tracks_event(&file, 1, "stuck here", 0, &began);
+    tracks_expect_closed(&file);
+    tracks_unload(&file);
     unlink(path);
 }
 
@@ -346,11 +230,11 @@ TEST(a_loop_that_froze_has_a_slice_that_says_for_how_long)
     while (weir_main_dispatch(r.m, 0) != 0) {
     }
     expect_eq(weir_trace_file(NULL), 0);
-    load(&file, path);
-    bytes event = event_of(&file, 1, "has not turned", 0, &at);
-    expect_eq(get(get(event, 4).inside, 4).number > 0, true);
-    expect(strncmp((const char *)file.name[get(event, 11).number].at, "loop of ", 8) == 0);
-    unload(&file);
+    tracks_load(&file, path);
+    proto_bytes event = tracks_event(&file, 1, "has not turned", 0, &at);
+    expect_eq(proto_get(proto_get(event, 4).inside, 4).number > 0, true);
+    expect(strncmp((const char *)file.name[proto_get(event, 11).number].at, "loop of ", 8) == 0);
+    tracks_unload(&file);
     unlink(path);
     plug_pull(&p);
     rig_close(&r);
@@ -373,6 +257,33 @@ SCENARIO(a_file_that_was_refused_something_leaves_nothing_behind)
     int rc = weir_trace_file(path); /* EINVAL: the file cannot be written */
     given(rc == WEIR_EINVAL && fault_injected() ? WEIR_EMFILE : rc);
     expect_eq(weir_trace_file(NULL), 0);
+    unlink(path);
+}
+
+TEST(a_write_that_is_interrupted_is_made_again)
+{
+    fresh_path();
+    fault_arm(FAULT_WRITE_EINTR, 1, 1);
+    expect_eq(weir_trace_file(path), 0);
+    expect_eq(weir_trace_file(NULL), 0);
+    expect(fault_disarm());
+    tracks_load(&file, path);
+    expect(tracks_have(&file, "trace: records lost")); /* of the first write */
+    tracks_unload(&file);
+    unlink(path);
+}
+
+TEST(a_full_disk_costs_what_would_be_written_and_nothing_else)
+{
+    fresh_path();
+    fault_arm(FAULT_ENOSPC, 1, 1u << 30);
+    expect_eq(weir_trace_file(path), 0);
+    for (int i = 0; i < 5000; i++) {
+        weir_trace_begin("step by step");
+        weir_trace_end();
+    }
+    expect_eq(weir_trace_file(NULL), 0);
+    expect(fault_disarm());
     unlink(path);
 }
 
@@ -409,7 +320,7 @@ static int run_forks(weir_task *task, void *state)
     pid_t child = child_begin();
     (void)task, (void)state;
     if (child == 0)
-        _exit(weir_trace_read(NULL, 0) == 0 ? 0 : 1);
+        _exit(weir_trace_read(NULL, 0) == 0 && weir_trace_file(NULL) == 0 ? 0 : 1);
     child_reap(child);
     return 0;
 }
@@ -427,45 +338,46 @@ TEST(a_child_of_fork_writes_nothing_to_the_file)
         weir_main_wait(r.m, -1);
     rig_close(&r);
     expect_eq(weir_trace_file(NULL), 0);
-    load(&file, path);
-    event_of(&file, 1, "forks", 0, &at);
-    expect_all_closed(&file);
-    unload(&file);
+    tracks_load(&file, path);
+    tracks_event(&file, 1, "forks", 0, &at);
+    tracks_expect_closed(&file);
+    tracks_unload(&file);
     unlink(path);
 }
 
-/* WEIR_TRACE is looked at once in a process, so each has its own; the end of the program ends
- * the trace. */
-static void traces_as_asked(void *name)
-{
-    setenv("WEIR_TRACE", name, 1);
-    run_some();
-    exit(0);
-}
+/* WEIR_TRACE is looked at once in a process. The end of the program ends the trace. */
+PROGRAM(runs_some) { run_some(); }
 
 TEST(the_variable_traces_a_program_as_it_is)
 {
     char with[80], pattern[80];
+    if (under_emulator())
+        return;
     fresh_path();
     unlink(path);
     snprintf(pattern, sizeof pattern, "%s.%%p", path);
-    pid_t child = child_start(traces_as_asked, pattern);
+    setenv("WEIR_TRACE", pattern, 1);
+    pid_t child = program_start("runs_some");
+    unsetenv("WEIR_TRACE");
     snprintf(with, sizeof with, "%s.%ld", path, (long)child);
     child_reap(child);
-    load(&file, with);
-    expect_all_closed(&file);
-    expect_flows_pair(&file);
-    expect(has_track(&file, "db/1"));
-    unload(&file);
+    tracks_load(&file, with);
+    tracks_expect_closed(&file);
+    tracks_expect_flows(&file);
+    expect(tracks_have(&file, "db/1"));
+    tracks_unload(&file);
     unlink(with);
 }
 
-/* The test of the variable comes first: in a process that runs all tests itself, another one
- * would have looked at it. */
 SUITE(perfetto, the_variable_traces_a_program_as_it_is,
       a_file_has_every_task_with_its_flow_on_named_tracks,
       a_task_that_is_stuck_is_an_open_slice_of_its_name,
       what_a_program_does_itself_is_a_slice_on_its_threads_track,
+      more_steps_than_its_buffer_holds_are_all_there,
+      steps_nested_deeper_than_a_trace_shows_end_none_of_those_that_it_shows,
+      the_slice_of_a_task_that_was_given_up_ends_with_its_thread,
+      a_write_that_is_interrupted_is_made_again,
+      a_full_disk_costs_what_would_be_written_and_nothing_else,
       a_loop_that_froze_has_a_slice_that_says_for_how_long,
       a_file_that_cannot_be_written_is_refused,
       a_file_that_was_refused_something_leaves_nothing_behind,

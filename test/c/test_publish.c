@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,24 +195,81 @@ TEST(a_reader_that_waits_holds_up_no_end)
     expect_eq(rmdir(folder), 0);
 }
 
-static void child_publishes_itself(void *parent)
+enum { PARKED = 300 };
+
+TEST(a_reader_that_never_reads_is_left_after_a_while)
 {
+    static parker    k[PARKED];
+    static char      label[1000];
+    rig              r;
+    weir_run_options o = {.size = sizeof o, .label = label};
+    memset(label, 'x', sizeof label - 1);
+    expect(rig_open(&r, 1));
+    for (int i = 0; i < PARKED; i++) {
+        k[i] = parking(1);
+        expect_eq(weir_run_with(r.p, &k[i].p.task, &o), 0);
+    }
+    for (int i = 0; i < PARKED; i++)
+        until_parked(&k[i].p.task);
+    make_folder();
+    expect_eq(weir_publish(folder), 0);
+    int fd = connected(getpid());
+    while (!readable(fd)) /* it writes more than a socket holds */
+        sched_yield();
+    weir_unpublish();
+    close(fd);
+    expect_eq(rmdir(folder), 0);
+    rig_close(&r);
+}
+
+enum { NOBODY = 65534 };
+
+static void nobody_reads(void *parent)
+{
+    expect(setgid(NOBODY) == 0 && setuid(NOBODY) == 0);
+    expect(!gets_all(*(pid_t *)parent));
+    expect_eq(text[0], 0);
+}
+
+TEST(another_user_reads_nothing_wherever_the_socket_is)
+{
+    pid_t self = getpid();
+    if (geteuid() != 0) /* who may not become another */
+        return;
+    make_folder();
+    expect_eq(weir_publish(folder), 0);
+    expect(chmod(folder, 0755) == 0 && chmod(path_of(self), 0666) == 0);
+    child_reap(child_start(nobody_reads, &self));
+    look(self);
+    weir_unpublish();
+    expect_eq(rmdir(folder), 0);
+}
+
+typedef struct {
+    pid_t pid;
+    int   fds; /* before it published itself */
+} process;
+
+static void child_publishes_itself(void *arg)
+{
+    process *parent = arg;
+    expect_eq(count_fds(), parent->fds);
     expect_eq(weir_publish(folder), 0);
     look(getpid());
-    look(*(pid_t *)parent);
+    look(parent->pid);
     weir_unpublish();
-    expect(!is_there(getpid()) && is_there(*(pid_t *)parent));
+    expect(!is_there(getpid()) && is_there(parent->pid));
 }
 
 TEST(a_child_of_fork_is_not_published_and_may_publish_itself)
 {
-    pid_t parent = getpid();
+    process parent = {getpid(), count_fds()};
     if (under_tsan()) /* it takes a reused thread id for an error */
         return;
     make_folder();
     expect_eq(weir_publish(folder), 0);
     child_reap(child_start(child_publishes_itself, &parent));
-    look(parent);
+    look(parent.pid);
     weir_unpublish();
     expect_eq(rmdir(folder), 0);
 }
@@ -270,6 +328,24 @@ TEST(what_the_environment_asks_for_in_vain_is_said)
     expect_eq(rmdir(folder), 0);
 }
 
+PROGRAM(publishes_and_leaves)
+{
+    strcpy(folder, getenv("XDG_RUNTIME_DIR"));
+    expect_eq(weir_publish(NULL), 0);
+    expect(is_there(getpid()));
+}
+
+TEST(a_program_that_ends_leaves_no_name)
+{
+    if (under_emulator())
+        return;
+    make_folder();
+    setenv("XDG_RUNTIME_DIR", folder, 1);
+    child_reap(program_start("publishes_and_leaves"));
+    unsetenv("XDG_RUNTIME_DIR");
+    expect_eq(rmdir(folder), 0);
+}
+
 static _Atomic bool publishes;
 
 static void publishes_and_ends(void *arg)
@@ -307,6 +383,9 @@ SUITE(publish, who_connects_reads_one_snapshot,
       what_is_no_folder_is_refused, without_a_folder_it_is_the_users,
       nobody_else_may_connect_whatever_the_umask,
       what_a_process_of_that_number_has_left_is_replaced, a_reader_that_waits_holds_up_no_end,
+      a_reader_that_never_reads_is_left_after_a_while,
+      another_user_reads_nothing_wherever_the_socket_is,
       a_child_of_fork_is_not_published_and_may_publish_itself,
       the_first_pool_publishes_where_the_environment_asks_for_it,
-      what_the_environment_asks_for_in_vain_is_said, several_threads_may_begin_and_end_it)
+      what_the_environment_asks_for_in_vain_is_said, a_program_that_ends_leaves_no_name,
+      several_threads_may_begin_and_end_it)

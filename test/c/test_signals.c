@@ -4,11 +4,14 @@
  */
 #include "harness.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -148,6 +151,67 @@ TEST(a_signal_to_the_process_never_lands_on_a_worker)
     expect_op(hits, <=, 100);
     rig_close(&r);
     expect_eq(sigaction(SIGUSR1, &old, NULL), 0);
+}
+
+/* ---- threads of weir's own ------------------------------------------------ */
+
+/* The file of that name that /proc has for a thread, as one text. */
+static bool read_of_thread(const char *tid, const char *name, char *out, size_t size)
+{
+    char file[300];
+    snprintf(file, sizeof file, "/proc/self/task/%s/%s", tid, name);
+    FILE *f = fopen(file, "re");
+    out[f ? fread(out, 1, size - 1, f) : 0] = 0;
+    return f && fclose(f) == 0;
+}
+
+/* Which signals the thread of that name blocks. False: there is none yet. */
+static bool blocked_by(const char *thread, unsigned long long *mask)
+{
+    char           comm[32], status[4096];
+    const char    *line = NULL;
+    DIR           *tasks = opendir("/proc/self/task");
+    struct dirent *e;
+    while (tasks && !line && (e = readdir(tasks)))
+        if (read_of_thread(e->d_name, "comm", comm, sizeof comm) && strcmp(comm, thread) == 0 &&
+            read_of_thread(e->d_name, "status", status, sizeof status))
+            line = strstr(status, "\nSigBlk:");
+    closedir(tasks);
+    return line && sscanf(line, "\nSigBlk: %llx", mask) == 1;
+}
+
+static void expect_deaf(const char *thread)
+{
+    unsigned long long mask;
+    while (!blocked_by(thread, &mask))
+        sched_yield();
+    for (int sig = 1; sig < 32; sig++)
+        expect_eq((mask >> (sig - 1) & 1) * 1000 + (unsigned)sig,
+                  (is_always_open(sig) ? 0 : 1000) + sig);
+}
+
+TEST(the_watcher_the_trace_and_the_publisher_take_none_and_leave_their_makers_as_they_are)
+{
+    char               folder[] = "/tmp/weir-signals-XXXXXX", file[64];
+    sigset_t           before, after;
+    weir_watch_options o = {.size = sizeof o, .task_ns = SECONDS(1000)};
+    if (under_emulator()) /* its threads have masks of its own */
+        return;
+    expect(mkdtemp(folder) != NULL);
+    snprintf(file, sizeof file, "%s/trace", folder);
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    expect_eq(weir_watch(&o), 0);
+    expect_eq(weir_trace_file(file), 0);
+    expect_eq(weir_publish(folder), 0);
+    pthread_sigmask(SIG_SETMASK, NULL, &after);
+    expect(same(&before, &after));
+    expect_deaf("weir/watch\n");
+    expect_deaf("weir/trace\n");
+    expect_deaf("weir/top\n");
+    expect_eq(weir_watch(NULL), 0);
+    expect_eq(weir_trace_file(NULL), 0);
+    weir_unpublish();
+    expect(unlink(file) == 0 && rmdir(folder) == 0);
 }
 
 /* ---- what a handler may do ------------------------------------------------ */
@@ -325,6 +389,7 @@ TEST(a_lent_thread_keeps_its_name)
 SUITE(signals, workers_block_all_but_the_synchronous_signals,
       workers_leave_the_one_signal_open_that_is_named, a_lent_thread_gets_its_own_mask_back,
       a_host_can_block_before_it_makes_a_thread, a_signal_to_the_process_never_lands_on_a_worker,
+      the_watcher_the_trace_and_the_publisher_take_none_and_leave_their_makers_as_they_are,
       a_handler_may_write_to_a_pipe_that_the_loop_polls,
       a_thread_that_waits_for_signals_may_call_anything,
       a_worker_is_named_after_its_pool_with_its_number, a_lent_thread_keeps_its_name)

@@ -11,14 +11,19 @@ local weir = require "weir"
 
 local with_pool = pools.with
 
--- A task that is inside its function until the gate opens, and its future.
-local function stuck(pool, label)
+-- A task that waits inside its function: its future, and the gates that it opens and waits for.
+local function held(pool, label)
   local here, leave = gate.new(), gate.new()
-  local future = assert(pool:task { label = label }:run(function(a, b)
+  return assert(pool:task { label = label }:run(function(a, b)
     local g = require "support.gate"
     g.open(a)
     g.pass(b)
-  end, here, leave))
+  end, here, leave)), here, leave
+end
+
+-- Such a task that has begun: its future, and what lets it go.
+local function stuck(pool, label)
+  local future, here, leave = held(pool, label)
   gate.pass(here)
   os.remove(here)
   return future, function()
@@ -134,6 +139,28 @@ describe("the watcher", function()
       assert.is_true(future:get())
       weir.watch()
       os.remove(leave)
+    end)
+  end)
+
+  it("tells a new function nothing of before", function()
+    with_pool({ threads = 1 }, function(pool)
+      local old, old_here, old_leave = held(pool, "old")
+      local new, new_here, new_leave = held(pool, "new")
+      gate.pass(old_here)
+      weir.watch { task = 0.005, log = function() end }
+      local until_ = os.clock() + 0.05
+      while os.clock() < until_ do end -- what is found waits for this state, which does not turn
+      gate.open_last(old_leave)
+      gate.pass(new_here)
+      local told = {}
+      weir.watch { task = 0.005, log = function(text) told[#told + 1] = text end }
+      while not told[1] do weir.sleep(0.001) end
+      weir.watch()
+      gate.open_last(new_leave)
+      assert.is_true(old:get() and new:get())
+      os.remove(old_here)
+      os.remove(new_here)
+      assert.matches("'new'", told[1])
     end)
   end)
 

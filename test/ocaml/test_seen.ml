@@ -148,6 +148,21 @@ let watched () =
   Future.await held;
   Pool.close pool
 
+(* Of the thread that takes for a function, and of the core's. *)
+let threads () = Array.length (entries "/proc/self/task")
+
+let stops () =
+  Weir.Watch.report := Some ignore;
+  Weir.Watch.start ~task:1000. ();
+  Weir.Watch.stop ();
+  let before = threads () in
+  for _ = 1 to 5 do
+    Weir.Watch.start ~task:1000. ()
+  done;
+  Weir.Watch.stop ();
+  Weir.Watch.report := None;
+  until (fun () -> threads () <= before)
+
 let bad_limits () =
   raises_invalid ~naming:"neither" (fun () -> Weir.Watch.start ());
   raises_invalid ~naming:"task is 0" (fun () -> Weir.Watch.start ~task:0. ());
@@ -329,6 +344,7 @@ let () =
       ( "the watcher",
         [
           test "tells a function, which may raise" watched;
+          test "leaves no thread behind" stops;
           test "refuses wrong limits" bad_limits;
         ] );
       ( "the trace",

@@ -327,7 +327,7 @@ static void turned(wi_perfetto *f, thread *t, const weir_record *r)
 
 static void thread_ends(wi_perfetto *f, thread *t)
 {
-    for (; t->depth; t->depth--) /* of a task that was given up, say */
+    for (; t->depth; t->depth--) /* of steps that were left open */
         close_event(f, open_event(f, t->last, SLICE_END, t->track));
     t->deeper = 0;
 }

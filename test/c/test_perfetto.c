@@ -186,9 +186,34 @@ TEST(steps_nested_deeper_than_a_trace_shows_end_none_of_those_that_it_shows)
     unlink(path);
 }
 
+static int init_begins(void *arg, void **state)
+{
+    (void)arg, (void)state;
+    weir_trace_begin("session");
+    return 0;
+}
+
+TEST(what_a_thread_leaves_open_ends_with_it)
+{
+    rig               r;
+    uint64_t          at;
+    weir_pool_options opts = pool_of(1);
+    opts.init = init_begins;
+    fresh_path();
+    expect_eq(weir_trace_file(path), 0);
+    expect(rig_open_with(&r, &opts));
+    rig_close(&r);
+    expect_eq(weir_trace_file(NULL), 0);
+    tracks_load(&file, path);
+    tracks_event(&file, 1, "session", 0, &at);
+    tracks_expect_closed(&file);
+    tracks_unload(&file);
+    unlink(path);
+}
+
 static void given_up(weir_task *task) { gate_open(&((plug *)task)->entered); }
 
-TEST(the_slice_of_a_task_that_was_given_up_ends_with_its_thread)
+TEST(the_slice_of_a_task_that_was_given_up_ends_with_its_run)
 {
     rig      r;
     plug     p = {.probe = PROBE, .entered = GATE, .leave = GATE};
@@ -375,7 +400,8 @@ SUITE(perfetto, the_variable_traces_a_program_as_it_is,
       what_a_program_does_itself_is_a_slice_on_its_threads_track,
       more_steps_than_its_buffer_holds_are_all_there,
       steps_nested_deeper_than_a_trace_shows_end_none_of_those_that_it_shows,
-      the_slice_of_a_task_that_was_given_up_ends_with_its_thread,
+      what_a_thread_leaves_open_ends_with_it,
+      the_slice_of_a_task_that_was_given_up_ends_with_its_run,
       a_write_that_is_interrupted_is_made_again,
       a_full_disk_costs_what_would_be_written_and_nothing_else,
       a_loop_that_froze_has_a_slice_that_says_for_how_long,

@@ -164,6 +164,25 @@ describe("the watcher", function()
     end)
   end)
 
+  it("writes to stderr what a state that does not turn has no room for", function()
+    local output = program.run([[
+      local pool = assert(weir.pool { threads = 20 })
+      local leave, told, wrong = require "support.pool".fill(pool, 20), 0, nil
+      weir.watch { task = 0.005, log = function(text)
+        told = told + 1
+        wrong = wrong or not text:match "^a task has run for .* on %S+/%d+$" and text
+      end }
+      local until_ = os.clock() + 0.2
+      while os.clock() < until_ do end
+      while told < 16 do weir.sleep(0.001) end
+      weir.watch()
+      leave()
+      pool:close()
+      assert(not wrong, wrong)]], true)
+    assert.is_truthy(output:match "weir: a task has run for %S+ m?s on weir/%d+\n")
+    assert.is_truthy(output:match "exit 0\n$")
+  end)
+
   it("goes on when the function raises", function()
     with_pool({ threads = 1 }, function(pool)
       local n = 0
@@ -207,6 +226,23 @@ describe("the watcher", function()
       pool:close()]], true)
     assert.is_truthy(output:match "weir: task 'import' has run for %S+ m?s on db/0\n")
     assert.is_truthy(output:match "weir: the loop has not turned for %S+ m?s\n")
+    assert.is_truthy(output:match "exit 0\n$")
+  end)
+
+  it("writes to stderr at once that a loop does not turn, whoever is told of tasks", function()
+    local output = program.run([[
+      local name = gate.new()
+      local pool = assert(weir.pool { threads = 1 })
+      local future = pool:run(function(n) require "support.gate".pass(n) end, name)
+      assert(weir.watch { loop = 0.05, log = function(text) io.stderr:write("told: ", text, "\n") end })
+      local until_ = os.clock() + 0.3
+      while os.clock() < until_ do end
+      gate.open_last(name)
+      future:get()
+      weir.watch()
+      pool:close()]], true)
+    assert.is_truthy(output:match "weir: the loop has not turned for %S+ m?s\n")
+    assert.is_nil(output:match "told:")
     assert.is_truthy(output:match "exit 0\n$")
   end)
 end)

@@ -7,6 +7,7 @@
  * it, and finds either its own text or one more to pass by. A fork finds the table whole at any
  * moment.
  */
+#include "base/platform.h"
 #include "base/stack.h"
 
 #include <string.h>
@@ -62,6 +63,7 @@ const char *weir_label(const char *text)
     weir_link  *newest = wi_stack_newest(row);
     const char *found = find(newest, text);
     label      *made = found ? NULL : store(text);
+    wi_yield();
     while (made && !wi_stack_push_onto(row, newest, &made->link)) {
         newest = wi_stack_newest(row);
         if ((found = find(newest, text)))

@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,11 +46,22 @@ TEST(when_there_is_no_room_for_a_label_there_is_none)
 enum { TEXTS = 300 };
 static const char *found[2][TEXTS];
 
+/* Both threads are here for the n-th time. */
+static void meet(unsigned n)
+{
+    static _Atomic unsigned came;
+    atomic_fetch_add(&came, 1);
+    for (unsigned looks = 1; came < 2 * n; looks++)
+        if (looks % 1000 == 0)
+            sched_yield();
+}
+
 static void labels_all(void *row)
 {
     for (int i = 0; i < TEXTS; i++) {
         char text[32];
         snprintf(text, sizeof text, "raced %d", i);
+        meet((unsigned)i + 1);
         ((const char **)row)[i] = weir_label(text);
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * answerer: replies and kept dead letters out, confirms in.
+ * answerer: replies and kept dead letters out, confirms in. Its ready and unconfirmed are
+ * guarded by wire_lock, because a worker sends the reply of what it has run.
  */
 #include "taken.h"
 
@@ -27,9 +28,19 @@ static int answerer_connected(wr_io *io)
 
 static void replies_lost(wr_io *io)
 {
+    pthread_mutex_lock(&io->wire_lock);
     for (wr_node *n = io->unconfirmed.next; n != &io->unconfirmed; n = n->next)
         memset(of_node(n)->published, 0, sizeof of_node(n)->published);
     wr_list_prepend(&io->ready, &io->unconfirmed);
+    pthread_mutex_unlock(&io->wire_lock);
+}
+
+static wr_taken *next_ready(wr_io *io)
+{
+    pthread_mutex_lock(&io->wire_lock);
+    wr_node *n = wr_list_pop(&io->ready);
+    pthread_mutex_unlock(&io->wire_lock);
+    return n ? of_node(n) : NULL;
 }
 
 /* A farm that closes without a server does not wait for one: the server runs the jobs again,
@@ -39,9 +50,9 @@ static void drop_all(wr_io *io)
     pthread_mutex_lock(&io->farm->lock);
     bool closes = io->farm->phase != WR_OPEN;
     pthread_mutex_unlock(&io->farm->lock);
-    for (wr_node *n; closes && (n = wr_list_pop(&io->ready));) {
-        of_node(n)->verb = WR_AGAIN;
-        wr_taken_to_taker(of_node(n));
+    for (wr_taken *t; closes && (t = next_ready(io));) {
+        t->verb = WR_AGAIN;
+        wr_taken_to_taker(t);
     }
 }
 
@@ -131,12 +142,9 @@ static bool is_whole(wr_taken *t, const wr_event *event)
     return !rest;
 }
 
-/* A reply that its queue does not take is nobody's any more. A dead letter that is not kept
- * stays where it is. */
-static int take_confirm(wr_io *io, const wr_event *event)
+/* Those of which now all is confirmed. */
+static void confirmed_locked(wr_io *io, const wr_event *event, wr_node *whole)
 {
-    if (event->kind != WR_ACKED && event->kind != WR_NACKED)
-        return 0;
     for (wr_node *n = io->unconfirmed.next, *after; n != &io->unconfirmed; n = after) {
         wr_taken *t = of_node(n);
         after = n->next;
@@ -144,12 +152,26 @@ static int take_confirm(wr_io *io, const wr_event *event)
             t->verb = WR_AGAIN;
         if (is_whole(t, event)) {
             wr_list_remove(n);
-            wr_taken_to_taker(t);
+            wr_list_push(whole, n);
         }
     }
+}
+
+/* A reply that its queue does not take is nobody's any more. A dead letter that is not kept
+ * stays where it is. */
+static int take_confirm(wr_io *io, const wr_event *event)
+{
+    wr_node whole;
+    if (event->kind != WR_ACKED && event->kind != WR_NACKED)
+        return 0;
+    wr_list_init(&whole);
+    pthread_mutex_lock(&io->wire_lock);
+    confirmed_locked(io, event, &whole);
+    pthread_mutex_unlock(&io->wire_lock);
+    wr_taken_let_go(io->farm, &whole);
     return 0;
 }
 
-const wr_kind wr_answerer = {"worker (replies)", always_locked, at_once_locked,
-                             answerer_connected, send_replies,  take_confirm,
-                             replies_lost,       drop_all,      NULL};
+const wr_kind wr_answerer = {"worker (replies)", always_locked, at_once_locked, answerer_connected,
+                             send_replies,       send_replies,  take_confirm,   replies_lost,
+                             drop_all,           NULL};

@@ -213,18 +213,12 @@ static int publish_next(wr_io *io, bool *more)
     return code;
 }
 
-/* Several go in as few packets as they fill. */
 static int publish_jobs(wr_io *io)
 {
-    bool more = true, held = false;
+    bool more = true;
     int  code = 0;
-    for (int i = 0; !code && more && i < BATCH && !io->blocked; i++) {
+    for (int i = 0; !code && more && i < BATCH && !io->blocked; i++)
         code = publish_next(io, &more);
-        if (!code && more && !held)
-            wr_wire_hold(io->wire, held = true);
-    }
-    if (held)
-        wr_wire_hold(io->wire, false);
     io->more = more && !io->blocked;
     return code;
 }
@@ -342,7 +336,6 @@ static void delivered(wr_io *io, const wr_event *event)
     if (!f)
         free(answer);
     io->ack = event->tag;
-    io->more = true;
 }
 
 static int take_of_client(wr_io *io, const wr_event *event)
@@ -364,8 +357,8 @@ static void forget_unwanted(wr_io *io)
         wr_flight_unref(f);
 }
 
-static const wr_kind client = {"client",         wants_locked, may_end_locked,
-                               client_connected, send_jobs,    take_of_client,
-                               client_lost,      NULL,         forget_unwanted};
+static const wr_kind client = {"client",  wants_locked,   may_end_locked, client_connected,
+                               send_jobs, publish_jobs,   take_of_client, client_lost,
+                               NULL,      forget_unwanted};
 
 int wr_client_start(weir_remote *farm) { return wr_io_start(farm, WR_CLIENT, &client); }

@@ -143,7 +143,6 @@ int weir_remote_close(weir_remote *farm, unsigned how, weir_main *main, int64_t 
     if (code)
         return code;
     weir_close(farm->pool, WEIR_CLOSE);
-    wr_io_free(farm);
     wr_farm_unref(farm);
     return 0;
 }

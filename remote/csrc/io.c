@@ -19,13 +19,24 @@ static void set_fd(wr_io *io, int fd)
     pthread_mutex_unlock(&io->farm->lock);
 }
 
+/* From now on others send too; or they do not any more. */
+static void set_up(wr_io *io, bool up)
+{
+    if (up)
+        wr_wire_buffer(io->wire);
+    pthread_mutex_lock(&io->wire_lock);
+    io->up = io->more = up; /* more: what waited for the connection */
+    io->blocked = io->broken = false;
+    pthread_mutex_unlock(&io->wire_lock);
+}
+
 static void close_wire(wr_io *io, bool politely)
 {
+    set_up(io, false);
     set_fd(io, -1);
     wr_socket_remove(&io->socket);
     wr_wire_close(io->wire, politely);
     io->wire = NULL;
-    io->blocked = io->broken = false;
     io->kind->lost(io);
 }
 
@@ -45,7 +56,10 @@ static void back_off(wr_io *io, const char *why, bool had)
 static void lose(wr_io *io)
 {
     char why[300];
+    pthread_mutex_lock(&io->wire_lock);
+    io->broken = true;
     snprintf(why, sizeof why, "%s", wr_wire_why(io->wire));
+    pthread_mutex_unlock(&io->wire_lock);
     close_wire(io, false);
     back_off(io, why, true);
 }
@@ -78,30 +92,97 @@ static void connect_now(wr_io *io)
     }
     io->wait = 0;
     io->looked = 0;
-    io->more = true; /* what waited for the connection */
+    set_up(io, true);
     count_connect(io);
 }
 
-/* ---- a turn ------------------------------------------------------------------------------ */
+/* ---- out ---------------------------------------------------------------------------------- */
+
+static void wake_thread(wr_io *io)
+{
+    wr_debts debts;
+    wr_lock(io->farm, &debts);
+    wr_want_locked(io->farm, io->which, &debts);
+    wr_unlock(io->farm, &debts);
+}
+
+/* Unless the socket is full. */
+static int send_locked(wr_io *io, int (*send)(wr_io *io))
+{
+    int code = wr_wire_flush(io->wire);
+    if (code || wr_wire_is_full(io->wire))
+        return code;
+    io->more = false;
+    code = send(io);
+    return code ? code : wr_wire_flush(io->wire);
+}
+
+static bool may_send_locked(const wr_io *io)
+{
+    return io->up && !io->broken && !io->blocked && wr_wire_is_buffered(io->wire) &&
+           !wr_wire_is_full(io->wire);
+}
+
+void wr_io_send_unlocks(wr_io *io)
+{
+    bool may = may_send_locked(io);
+    if (may)
+        io->broken = send_locked(io, io->kind->send_now) != 0;
+    bool rest = !may || io->broken || io->more || wr_wire_is_full(io->wire);
+    pthread_mutex_unlock(&io->wire_lock);
+    if (rest)
+        wake_thread(io);
+}
+
+void wr_io_send(wr_io *io)
+{
+    if (pthread_mutex_trylock(&io->wire_lock) == 0)
+        wr_io_send_unlocks(io);
+    else
+        wake_thread(io);
+}
+
+/* The wire's own thread, once a turn. */
+static int send_all(wr_io *io)
+{
+    pthread_mutex_lock(&io->wire_lock);
+    int code = io->broken ? -1 : send_locked(io, io->kind->send);
+    code = code ? code : wr_wire_beat(io->wire, io->readable);
+    pthread_mutex_unlock(&io->wire_lock);
+    return code;
+}
+
+/* ---- in ----------------------------------------------------------------------------------- */
 
 static int handle(wr_io *io, const wr_event *event)
 {
-    if (event->kind == WR_BLOCKED || event->kind == WR_UNBLOCKED) {
-        io->blocked = event->kind == WR_BLOCKED;
-        io->more = true;
-        wr_tell(io->farm, io->blocked ? WEIR_EFULL : 0, "%s of %s: the server takes %s",
-                io->kind->name, io->farm->url.shown,
-                io->blocked ? "no messages: memory or disk is short" : "messages again");
-        return 0;
-    }
-    return io->kind->take(io, event);
+    bool blocks = event->kind == WR_BLOCKED;
+    if (!blocks && event->kind != WR_UNBLOCKED)
+        return io->kind->take(io, event);
+    pthread_mutex_lock(&io->wire_lock);
+    io->blocked = blocks;
+    pthread_mutex_unlock(&io->wire_lock);
+    wr_tell(io->farm, blocks ? WEIR_EFULL : 0, "%s of %s: the server takes %s", io->kind->name,
+            io->farm->url.shown,
+            blocks ? "no messages: memory or disk is short" : "messages again");
+    return 0;
 }
 
-/* Heartbeats go out and are looked for while the wire is asked, so it is asked often enough. */
+/* Over TLS heartbeats go out and are looked for while the wire is asked, so it is asked often
+ * enough. */
 static bool must_look(const wr_io *io)
 {
     return io->readable || wr_wire_has_more(io->wire) ||
            weir_now() - io->looked >= io->farm->options.heartbeat_ns / 4;
+}
+
+/* It may have to answer. */
+static int next(wr_io *io, wr_event *event)
+{
+    pthread_mutex_lock(&io->wire_lock);
+    int code = wr_wire_next(io->wire, event);
+    pthread_mutex_unlock(&io->wire_lock);
+    return code;
 }
 
 static int take_all(wr_io *io)
@@ -112,7 +193,7 @@ static int take_all(wr_io *io)
         return 0;
     io->looked = weir_now();
     do {
-        code = wr_wire_next(io->wire, &event);
+        code = next(io, &event);
         if (!code && event.kind != WR_NOTHING)
             code = handle(io, &event);
     } while (!code && event.kind != WR_NOTHING && wr_wire_has_more(io->wire));
@@ -120,13 +201,13 @@ static int take_all(wr_io *io)
     return code;
 }
 
+/* ---- a turn ------------------------------------------------------------------------------ */
+
+/* What comes may bring something to send, so it is taken first. */
 static void one_turn(wr_io *io)
 {
-    io->more = false;
-    int code = io->broken ? -1 : io->kind->send(io);
-    if (!code)
-        code = take_all(io);
-    if (code || io->broken)
+    int code = take_all(io);
+    if (code || send_all(io) != 0)
         lose(io);
 }
 
@@ -139,10 +220,10 @@ static bool wants(wr_io *io)
 }
 
 /* Milliseconds until there is something to do without being woken; -1: never. */
-static int patience(wr_io *io, bool wanted)
+static int patience(wr_io *io, bool wanted, bool more)
 {
     if (io->wire)
-        return io->more || wr_wire_has_more(io->wire)
+        return more || wr_wire_has_more(io->wire)
                    ? 0
                    : (int)(io->farm->options.heartbeat_ns / 4000000) + 1;
     if (!wanted)
@@ -151,12 +232,17 @@ static int patience(wr_io *io, bool wanted)
     return left > 0 ? (int)(left / 1000000) + 1 : 0;
 }
 
+/* Whoever changes what this reads wakes us. */
 static void sleep_until_more(wr_io *io)
 {
     struct pollfd p[2] = {{.fd = weir_main_fd(io->main), .events = POLLIN}, {.events = POLLIN}};
+    pthread_mutex_lock(&io->wire_lock);
+    bool full = io->wire && wr_wire_is_full(io->wire), more = io->more && !full;
+    pthread_mutex_unlock(&io->wire_lock);
     p[1].fd = io->wire ? wr_wire_fd(io->wire) : -1;
-    poll(p, 2, patience(io, wants(io)));
-    io->readable = p[1].revents != 0;
+    p[1].events |= full ? POLLOUT : 0;
+    poll(p, 2, patience(io, wants(io), more));
+    io->readable = p[1].revents & ~POLLOUT;
 }
 
 static bool may_end(wr_io *io)
@@ -231,6 +317,7 @@ int wr_io_start(weir_remote *farm, enum wr_which which, const wr_kind *kind)
     io->fd = -1;
     wr_list_init(&io->ready);
     wr_list_init(&io->unconfirmed);
+    pthread_mutex_init(&io->wire_lock, NULL);
     pthread_mutex_lock(&farm->lock);
     farm->io[which] = io;
     pthread_mutex_unlock(&farm->lock);
@@ -249,6 +336,9 @@ void wr_io_cut_locked(weir_remote *farm)
 
 void wr_io_free(weir_remote *farm)
 {
-    for (unsigned i = 0; i < WR_IOS; i++)
+    for (unsigned i = 0; i < WR_IOS; i++) {
+        if (farm->io[i])
+            pthread_mutex_destroy(&farm->io[i]->wire_lock);
         free(farm->io[i]);
+    }
 }

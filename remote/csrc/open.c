@@ -21,6 +21,7 @@ static void destroy(weir_remote *farm)
     for (size_t i = 0; i < farm->n_handlers; i++)
         free(farm->handlers[i].name);
     free(farm->handlers);
+    wr_io_free(farm);              /* not earlier: whoever has run a job may be about to send it */
     weir_pool_release(farm->pool); /* not earlier: whoever owes an unpark needs the handle */
     wr_hub_leave(farm->hub);
     wr_ids_clear(&farm->ids);

@@ -4,6 +4,7 @@
  */
 #include "client.h"
 #include "hub.h"
+#include "io.h"
 
 #include <string.h>
 
@@ -143,7 +144,6 @@ static void enter_locked(weir_remote *farm, wr_flight *f, wr_debts *debts)
         wr_client_wait_locked(farm, debts);
     if (farm->phase == WR_CANCELLING)
         wr_settle_locked(f, WEIR_ECLOSED, "the farm is closed", NULL, debts);
-    wr_want_locked(farm, WR_CLIENT, debts);
 }
 
 static int expect(weir_remote *farm, wr_flight *f, weir_main *main)
@@ -172,6 +172,8 @@ static int let_in(weir_remote *farm, wr_flight *f, weir_main *main)
     wr_unlock(farm, &debts);
     if (!code && farm->hub)
         wr_hub_send(f);
+    else if (!code)
+        wr_io_send(farm->io[WR_CLIENT]);
     wr_flight_unref(f);
     return code;
 }

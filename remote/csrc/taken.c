@@ -11,22 +11,51 @@
 
 static wr_taken *of_request(weir_request *r) { return wr_of(r, wr_taken, request); }
 
+/* ---- to the answerer ---------------------------------------------------------------------- */
+
+static void hop(wr_taken *t, enum wr_which to, void (*fn)(weir_notice *, int))
+{
+    t->hop = (weir_notice){.fn = fn};
+    if (weir_notice_expect(&t->hop, t->request.farm->io[to]->main) == 0)
+        weir_notice_post(&t->hop, 0);
+}
+
+static void at_answerer(weir_notice *notice, int outcome)
+{
+    wr_taken *t = wr_of(notice, wr_taken, hop);
+    wr_io    *io = t->request.farm->io[WR_ANSWERER];
+    (void)outcome;
+    pthread_mutex_lock(&io->wire_lock);
+    wr_list_push(&io->ready, &t->at);
+    io->more = true;
+    pthread_mutex_unlock(&io->wire_lock);
+}
+
+void wr_taken_to_answerer(wr_taken *t) { hop(t, WR_ANSWERER, at_answerer); }
+
 /* ---- the route of its request ------------------------------------------------------------ */
 
-/* On the answerer's thread, by its notice, which comes before its end does. */
-static void tell_started(weir_notice *notice, int outcome)
+static int publish_started(wr_io *io, const wr_taken *t)
 {
-    wr_taken  *t = wr_of(notice, wr_taken, begun);
-    wr_io     *io = t->request.farm->io[WR_ANSWERER];
     uint64_t   tag;
     wr_message m = {.key = t->reply_to,
                     .type = wr_slice_of(WR_REPLY_TYPE),
                     .content_type = wr_slice_of(WR_REPLY_CONTENT),
                     .id = wr_slice_of(t->request.id),
                     .outcome = wr_slice_of("started")};
+    return wr_wire_publish(io->wire, &m, &tag);
+}
+
+/* On the answerer's thread, by its notice, which comes before its end does. */
+static void tell_started(weir_notice *notice, int outcome)
+{
+    wr_taken *t = wr_of(notice, wr_taken, begun);
+    wr_io    *io = t->request.farm->io[WR_ANSWERER];
     (void)outcome;
-    if (io->wire && !io->blocked && wr_wire_publish(io->wire, &m, &tag) != 0)
-        io->broken = true;
+    pthread_mutex_lock(&io->wire_lock);
+    if (io->up && !io->blocked && !io->broken)
+        io->broken = publish_started(io, t) != 0;
+    pthread_mutex_unlock(&io->wire_lock);
 }
 
 static void taken_begun(weir_request *r)
@@ -37,20 +66,32 @@ static void taken_begun(weir_request *r)
         weir_notice_post(&t->begun, 0);
 }
 
-/* On the answerer's thread. */
+/* What tells its start goes the way that the start went, because it must come after it. */
+static void answer(wr_taken *t)
+{
+    weir_remote *farm = t->request.farm;
+    wr_io       *io = farm->io[WR_ANSWERER];
+    if (t->tell_start || pthread_mutex_trylock(&io->wire_lock) != 0) {
+        wr_taken_to_answerer(t);
+        return;
+    }
+    wr_farm_ref(farm); /* the request may be over as soon as its reply is out */
+    wr_list_push(&io->ready, &t->at);
+    wr_io_send_unlocks(io);
+    wr_farm_unref(farm);
+}
+
+/* On a worker, or who else ends the request. */
 static void taken_over(weir_request *r, wr_verdict verdict)
 {
     wr_taken *t = of_request(r);
-    wr_io    *io = r->farm->io[WR_ANSWERER];
     t->verdict = verdict;
     t->verb =
         verdict == WR_RETRY || verdict == WR_HUNG || verdict == WR_UNSERVED ? WR_AGAIN : WR_ACK;
-    if (t->verb == WR_AGAIN || verdict == WR_STOPPED || !t->reply_to) {
+    if (t->verb == WR_AGAIN || verdict == WR_STOPPED || !t->reply_to)
         wr_taken_to_taker(t);
-        return;
-    }
-    wr_list_push(&io->ready, &t->at);
-    io->more = true;
+    else
+        answer(t);
 }
 
 static void free_taken(weir_request *r) { free(of_request(r)); }
@@ -100,38 +141,56 @@ wr_taken *wr_taken_copy(const wr_event *event, const wr_handler *handler)
     return t;
 }
 
-/* ---- from thread to thread ------------------------------------------------------------------ */
-
-static void hop(wr_taken *t, enum wr_which to, void (*fn)(weir_notice *, int))
-{
-    t->hop = (weir_notice){.fn = fn};
-    if (weir_notice_expect(&t->hop, t->request.farm->io[to]->main) == 0)
-        weir_notice_post(&t->hop, 0);
-}
-
-static void at_answerer(weir_notice *notice, int outcome)
-{
-    wr_taken *t = wr_of(notice, wr_taken, hop);
-    wr_io    *io = t->request.farm->io[WR_ANSWERER];
-    (void)outcome;
-    wr_list_push(&io->ready, &t->at);
-    io->more = true;
-}
-
-void wr_taken_to_answerer(wr_taken *t) { hop(t, WR_ANSWERER, at_answerer); }
+/* ---- to the taker -------------------------------------------------------------------------- */
 
 /* A tag of an earlier connection says nothing: the server has queued that message again. */
+static void tell_server_locked(wr_io *io, const wr_taken *t)
+{
+    if (!io->up || io->broken || t->generation != io->generation)
+        return;
+    int code = t->verb == WR_ACK ? wr_wire_ack(io->wire, t->tag, false)
+                                 : wr_wire_give_back(io->wire, t->tag, t->verb == WR_AGAIN);
+    io->broken = code != 0;
+}
+
 static void at_taker(weir_notice *notice, int outcome)
 {
     wr_taken *t = wr_of(notice, wr_taken, hop);
     wr_io    *io = t->request.farm->io[WR_TAKER];
     (void)outcome;
-    if (io->wire && !io->broken && t->generation == io->generation) {
-        int code = t->verb == WR_ACK ? wr_wire_ack(io->wire, t->tag, false)
-                                     : wr_wire_give_back(io->wire, t->tag, t->verb == WR_AGAIN);
-        io->broken = code != 0;
-    }
+    pthread_mutex_lock(&io->wire_lock);
+    tell_server_locked(io, t);
+    pthread_mutex_unlock(&io->wire_lock);
     wr_request_end(&t->request);
 }
 
 void wr_taken_to_taker(wr_taken *t) { hop(t, WR_TAKER, at_taker); }
+
+/* Whether the calling thread has the taker's wire now, and can write to it without waiting. */
+static bool may_tell(wr_io *io)
+{
+    if (pthread_mutex_trylock(&io->wire_lock) != 0)
+        return false;
+    if (io->up && wr_wire_is_buffered(io->wire))
+        return true;
+    pthread_mutex_unlock(&io->wire_lock);
+    return false;
+}
+
+/* The requests end after the unlock, because the last one may end the farm. */
+void wr_taken_let_go(weir_remote *farm, wr_node *list)
+{
+    wr_io *io = farm->io[WR_TAKER];
+    bool   here = !wr_list_empty(list) && may_tell(io);
+    for (wr_node *n = list->next; here && n != list; n = n->next)
+        tell_server_locked(io, wr_of(n, wr_taken, at));
+    if (here)
+        wr_io_send_unlocks(io);
+    for (wr_node *n; (n = wr_list_pop(list));) {
+        wr_taken *t = wr_of(n, wr_taken, at);
+        if (here)
+            wr_request_end(&t->request);
+        else
+            wr_taken_to_taker(t);
+    }
+}

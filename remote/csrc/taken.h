@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: ISC
  *
  * taken: a message that the taker has and the server still keeps. The taker hands a job to
- * the served pool and a dead letter to the answerer; the answerer publishes what there is to
- * say, and when the server has confirmed that, sends it back to the taker, which lets the
- * server forget the message. It belongs to the thread that has it.
+ * the served pool and a dead letter to the answerer. The reply goes out on the answerer's wire,
+ * by the thread that ran the job if it can. When the server has confirmed it, the answerer has
+ * the server forget the message, on the taker's wire. Where a thread finds a wire in use, it
+ * sends the taken to that wire's thread. It belongs to the thread that has it, and on ready
+ * and unconfirmed to who has the wire.
  */
 #ifndef WR_TAKEN_H
 #define WR_TAKEN_H
@@ -32,8 +34,10 @@ wr_taken *wr_taken_copy(const wr_event *event, const wr_handler *handler);
 
 /* To the answerer: has a dead letter published. The taker's thread. */
 void wr_taken_to_answerer(wr_taken *t);
-/* To the taker: has the server told by t->verb, and ends the request. The answerer's thread. */
+/* To the taker: has the server told by t->verb, and ends the request. */
 void wr_taken_to_taker(wr_taken *t);
+/* The same for all of the list, here if the taker's wire is free. Nobody else has the list. */
+void wr_taken_let_go(weir_remote *farm, wr_node *list);
 
 extern const wr_kind wr_taker, wr_answerer;
 

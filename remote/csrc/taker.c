@@ -87,7 +87,21 @@ static int send_stops(wr_io *io)
     return closes && !io->stopped ? stop_all(io) : 0;
 }
 
+static int send_nothing(wr_io *io)
+{
+    (void)io;
+    return 0;
+}
+
 /* ---- what comes ---------------------------------------------------------------------------- */
+
+static int acknowledge(wr_io *io, uint64_t tag)
+{
+    pthread_mutex_lock(&io->wire_lock);
+    int code = wr_wire_ack(io->wire, tag, false);
+    pthread_mutex_unlock(&io->wire_lock);
+    return code;
+}
 
 static int refuse_message(wr_io *io, const wr_event *event, const char *why)
 {
@@ -96,7 +110,10 @@ static int refuse_message(wr_io *io, const wr_event *event, const char *why)
     pthread_mutex_unlock(&io->farm->lock);
     wr_tell(io->farm, WEIR_EINVAL, "worker of %s: a message of queue %.*s was refused: %s",
             io->farm->url.shown, (int)event->message.queue.size, event->message.queue.bytes, why);
-    return wr_wire_give_back(io->wire, event->tag, false);
+    pthread_mutex_lock(&io->wire_lock);
+    int code = wr_wire_give_back(io->wire, event->tag, false);
+    pthread_mutex_unlock(&io->wire_lock);
+    return code;
 }
 
 static const wr_handler *handler_of(wr_io *io, const wr_event *event, unsigned *level)
@@ -123,11 +140,23 @@ static int run(wr_io *io, const wr_event *event, const wr_handler *handler, unsi
     if (!t || !take_in(io, t))
         return 0;
     t->request.level = level;
-    if (wr_request_run(&t->request, io->farm->io[WR_ANSWERER]->main) != 0) {
+    if (wr_request_run(&t->request, NULL) != 0) {
         t->verb = WR_AGAIN;
         wr_taken_to_taker(t);
     }
     return 0;
+}
+
+/* Others cannot tell the server meanwhile, and send what they have to this thread. */
+static int look_for_client(wr_io *io, const wr_event *event, bool *there)
+{
+    char queue[WR_ID + 12];
+    snprintf(queue, sizeof queue, "%.*s", (int)event->message.reply_to.size,
+             event->message.reply_to.bytes);
+    pthread_mutex_lock(&io->wire_lock);
+    int code = wr_wire_exists(io->wire, queue, there);
+    pthread_mutex_unlock(&io->wire_lock);
+    return code;
 }
 
 static int take_job(wr_io *io, const wr_event *event)
@@ -138,21 +167,16 @@ static int take_job(wr_io *io, const wr_event *event)
     bool              wanted = true;
     if (!handler || fault)
         return refuse_message(io, event, handler ? fault : "nobody consumes it");
-    if (event->message.only_if_wanted) {
-        char queue[WR_ID + 12];
-        snprintf(queue, sizeof queue, "%.*s", (int)event->message.reply_to.size,
-                 event->message.reply_to.bytes);
-        if (wr_wire_exists(io->wire, queue, &wanted) != 0)
-            return -1;
-    }
-    return wanted ? run(io, event, handler, level) : wr_wire_ack(io->wire, event->tag, false);
+    if (event->message.only_if_wanted && look_for_client(io, event, &wanted) != 0)
+        return -1;
+    return wanted ? run(io, event, handler, level) : acknowledge(io, event->tag);
 }
 
 /* What expired has settled at its client. */
 static int take_dead(wr_io *io, const wr_event *event)
 {
     if (wr_slice_is(event->message.reason, "expired"))
-        return wr_wire_ack(io->wire, event->tag, false);
+        return acknowledge(io, event->tag);
     wr_taken *t = wr_taken_copy(event, io->farm->handlers);
     if (!t || !take_in(io, t))
         return 0;
@@ -186,9 +210,9 @@ static int take_delivery(wr_io *io, const wr_event *event)
     return 0;
 }
 
-const wr_kind wr_taker = {"worker",        always_locked, at_once_locked,
-                          taker_connected, send_stops,    take_delivery,
-                          nothing_lost,    NULL,          NULL};
+const wr_kind wr_taker = {"worker",   always_locked, at_once_locked, taker_connected,
+                          send_stops, send_nothing,  take_delivery,  nothing_lost,
+                          NULL,       NULL};
 
 int wr_worker_start(weir_remote *farm)
 {

@@ -3,47 +3,33 @@
  * wire: one connection, by librabbitmq.
  *
  * librabbitmq reads without waiting, and writes until all is written: a write may last as long
- * as the server takes no bytes. It keeps the heartbeats while its frames are asked for. So
- * this belongs to a thread of its own, and what must not wait is elsewhere.
+ * as the server takes no bytes. So what a buffered connection writes goes by the outbox, and so
+ * do its heartbeats, because librabbitmq would put its own into a frame that is half written.
+ * It still writes what it has an answer to, when the outbox is empty.
  */
-#include "wire.h"
-
-#include "parcel.h"
+#include "wire_own.h"
 
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-
-enum { JOBS = 1, ASIDE = 2, ASKING = 3, CHANNELS = 4 };
 
 static const char default_ca[] = "/etc/ssl/certs/ca-certificates.crt";
-
-struct wr_wire {
-    amqp_connection_state_t connection;
-    bool                    open[CHANNELS];
-    bool                    tls, drains; /* drains: there was something, so there may be more */
-    uint64_t                published;
-    wr_parcel               parcel[CHANNELS];
-    char                    why[300];
-};
 
 static amqp_bytes_t bytes_of(wr_slice s)
 {
     return (amqp_bytes_t){.len = s.size, .bytes = (void *)(uintptr_t)s.bytes};
 }
 
-static amqp_bytes_t text(const char *t) { return amqp_cstring_bytes(t ? t : ""); }
+amqp_bytes_t wr_wire_text(const char *t) { return amqp_cstring_bytes(t ? t : ""); }
 
 /* ---- reasons --------------------------------------------------------------------------- */
 
-static int fail(wr_wire *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int fail(wr_wire *w, const char *format, ...)
+int wr_wire_fail(wr_wire *w, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -54,46 +40,120 @@ static int fail(wr_wire *w, const char *format, ...)
 
 static int status(wr_wire *w, int code)
 {
-    return code == AMQP_STATUS_OK ? 0 : fail(w, "%s", amqp_error_string2(code));
+    return code == AMQP_STATUS_OK ? 0 : wr_wire_fail(w, "%s", amqp_error_string2(code));
 }
 
 static int closed_by_server(wr_wire *w, const amqp_method_t *method)
 {
     if (method->id == AMQP_CHANNEL_CLOSE_METHOD) {
         const amqp_channel_close_t *m = method->decoded;
-        return fail(w, "the server says %d %.*s", m->reply_code, (int)m->reply_text.len,
-                    (const char *)m->reply_text.bytes);
+        return wr_wire_fail(w, "the server says %d %.*s", m->reply_code, (int)m->reply_text.len,
+                            (const char *)m->reply_text.bytes);
     }
     if (method->id == AMQP_CONNECTION_CLOSE_METHOD) {
         const amqp_connection_close_t *m = method->decoded;
-        return fail(w, "the server says %d %.*s", m->reply_code, (int)m->reply_text.len,
-                    (const char *)m->reply_text.bytes);
+        return wr_wire_fail(w, "the server says %d %.*s", m->reply_code, (int)m->reply_text.len,
+                            (const char *)m->reply_text.bytes);
     }
-    return fail(w, "the server sent the method 0x%08x", (unsigned)method->id);
+    return wr_wire_fail(w, "the server sent the method 0x%08x", (unsigned)method->id);
 }
 
-static int reply(wr_wire *w, amqp_rpc_reply_t r)
+int wr_wire_reply(wr_wire *w, amqp_rpc_reply_t r)
 {
     switch (r.reply_type) {
     case AMQP_RESPONSE_NORMAL: return 0;
     case AMQP_RESPONSE_LIBRARY_EXCEPTION: return status(w, r.library_error);
     case AMQP_RESPONSE_SERVER_EXCEPTION: return closed_by_server(w, &r.reply);
-    default: return fail(w, "the server did not answer");
+    default: return wr_wire_fail(w, "the server did not answer");
     }
 }
 
-static int answered(wr_wire *w) { return reply(w, amqp_get_rpc_reply(w->connection)); }
+int wr_wire_answered(wr_wire *w) { return wr_wire_reply(w, amqp_get_rpc_reply(w->connection)); }
 
 const char *wr_wire_why(const wr_wire *wire) { return wire->why; }
 
+/* ---- what is written --------------------------------------------------------------------- */
+
+void wr_wire_buffer(wr_wire *wire)
+{
+    amqp_connection_state_t c = wire->connection;
+    if (wire->tls)
+        return;
+    wire->buffered = true;
+    wire->outbox.frame_max = (size_t)amqp_get_frame_max(c);
+    wire->beat = amqp_get_heartbeat(c) * INT64_C(1000000000);
+    wire->wrote = wire->heard = weir_now();
+    amqp_tune_connection(c, amqp_get_channel_max(c), amqp_get_frame_max(c), 0);
+}
+
+bool wr_wire_is_buffered(const wr_wire *wire) { return wire->buffered; }
+bool wr_wire_is_full(const wr_wire *wire) { return wr_outbox_waits(&wire->outbox); }
+
+int wr_wire_flush(wr_wire *wire)
+{
+    if (!wr_wire_is_full(wire))
+        return 0;
+    wire->wrote = weir_now();
+    return wr_outbox_write(&wire->outbox, wr_wire_fd(wire)) == 0
+               ? 0
+               : wr_wire_fail(wire, "the connection does not take bytes: %s", strerror(errno));
+}
+
+/* Before librabbitmq writes. */
+int wr_wire_flush_all(wr_wire *w)
+{
+    int     code = wr_wire_flush(w);
+    int64_t until = weir_now() + w->within;
+    while (!code && wr_wire_is_full(w)) {
+        struct pollfd p = {.fd = wr_wire_fd(w), .events = POLLOUT};
+        int64_t       left = until - weir_now();
+        if (left <= 0)
+            return wr_wire_fail(w, "the server takes no bytes");
+        poll(&p, 1, (int)(left / 1000000) + 1);
+        code = wr_wire_flush(w);
+    }
+    return code;
+}
+
+static int put_method(wr_wire *w, amqp_channel_t channel, amqp_method_number_t id, void *method)
+{
+    return status(w, w->buffered ? wr_outbox_method(&w->outbox, channel, id, method)
+                                 : amqp_send_method(w->connection, channel, id, method));
+}
+
+static int put_message(wr_wire *w, amqp_channel_t channel, amqp_basic_publish_t *how,
+                       amqp_basic_properties_t *p, wr_slice body)
+{
+    return status(w, w->buffered ? wr_outbox_message(&w->outbox, channel, how, p, body)
+                                 : amqp_basic_publish(w->connection, channel, how->exchange,
+                                                      how->routing_key, how->mandatory, 0, p,
+                                                      bytes_of(body)));
+}
+
+int wr_wire_beat(wr_wire *wire, bool heard)
+{
+    int64_t now = weir_now();
+    if (heard)
+        wire->heard = now;
+    if (!wire->buffered || !wire->beat)
+        return 0;
+    if (now - wire->heard > 2 * wire->beat)
+        return wr_wire_fail(wire, "the server has sent nothing for two heartbeats");
+    if (now - wire->wrote < wire->beat / 2 || wr_wire_is_full(wire))
+        return 0;
+    return status(wire, wr_outbox_heartbeat(&wire->outbox)) ? -1 : wr_wire_flush(wire);
+}
+
 /* ---- channels --------------------------------------------------------------------------- */
 
-static int open_channel(wr_wire *w, amqp_channel_t channel)
+int wr_wire_open_channel(wr_wire *w, amqp_channel_t channel)
 {
     if (w->open[channel])
         return 0;
+    if (wr_wire_flush_all(w) != 0)
+        return -1;
     amqp_channel_open(w->connection, channel);
-    int code = answered(w);
+    int code = wr_wire_answered(w);
     w->open[channel] = code == 0;
     return code;
 }
@@ -104,17 +164,17 @@ static int channel_closed(wr_wire *w, amqp_channel_t channel)
     amqp_channel_close_ok_t ok = {0};
     w->open[channel] = false;
     wr_parcel_clear(&w->parcel[channel]);
-    return status(w, amqp_send_method(w->connection, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok));
+    return put_method(w, channel, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
 }
 
 /* The last call asked by channel: *done is false if the server closed only that channel. */
-static int asked(wr_wire *w, amqp_channel_t channel, bool *done)
+int wr_wire_asked(wr_wire *w, amqp_channel_t channel, bool *done)
 {
     amqp_rpc_reply_t r = amqp_get_rpc_reply(w->connection);
     *done = r.reply_type == AMQP_RESPONSE_NORMAL;
     if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && r.reply.id == AMQP_CHANNEL_CLOSE_METHOD)
         return channel_closed(w, channel);
-    return reply(w, r);
+    return wr_wire_reply(w, r);
 }
 
 /* ---- opening ---------------------------------------------------------------------------- */
@@ -131,7 +191,7 @@ static amqp_socket_t *make_socket(wr_wire *w, const wr_url *url, const weir_remo
     amqp_socket_t *s = amqp_ssl_socket_new(w->connection);
     const char    *ca = o->ca_file ? o->ca_file : default_ca;
     if (s && amqp_ssl_socket_set_cacert(s, ca) != AMQP_STATUS_OK) {
-        fail(w, "the certificates of %s cannot be read", ca);
+        wr_wire_fail(w, "the certificates of %s cannot be read", ca);
         return NULL;
     }
     if (s) {
@@ -146,7 +206,7 @@ static int connect_to(wr_wire *w, const wr_url *url, const weir_remote_options *
     struct timeval within = timeval_of(o->connect_within_ns);
     amqp_socket_t *s = make_socket(w, url, o);
     if (!s)
-        return *w->why ? -1 : fail(w, "no memory");
+        return *w->why ? -1 : wr_wire_fail(w, "no memory");
     amqp_set_handshake_timeout(w->connection, &within);
     amqp_set_rpc_timeout(w->connection, &within);
     return status(w, amqp_socket_open_noblock(s, url->host, (int)url->port, &within));
@@ -158,7 +218,7 @@ static amqp_table_entry_t boolean(const char *key, bool value)
                                 .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = value}};
 }
 
-static amqp_table_entry_t string(const char *key, wr_slice value)
+amqp_table_entry_t wr_wire_string(const char *key, wr_slice value)
 {
     return (amqp_table_entry_t){
         .key = amqp_cstring_bytes(key),
@@ -172,17 +232,18 @@ static int log_in(wr_wire *w, const wr_url *url, const weir_remote_options *o, c
     amqp_table_entry_t all[] = {{.key = amqp_cstring_bytes("capabilities"),
                                  .value = {.kind = AMQP_FIELD_KIND_TABLE,
                                            .value.table = {.num_entries = 2, .entries = able}}},
-                                string("connection_name", wr_slice_of(what))};
+                                wr_wire_string("connection_name", wr_slice_of(what))};
     amqp_table_t       properties = {.num_entries = 2, .entries = all};
-    return reply(w, amqp_login_with_properties(w->connection, url->vhost, CHANNELS, 131072,
-                                               (int)(o->heartbeat_ns / 1000000000), &properties,
-                                               AMQP_SASL_METHOD_PLAIN, url->user, url->password));
+    return wr_wire_reply(w, amqp_login_with_properties(w->connection, url->vhost, CHANNELS, 131072,
+                                                       (int)(o->heartbeat_ns / 1000000000),
+                                                       &properties, AMQP_SASL_METHOD_PLAIN,
+                                                       url->user, url->password));
 }
 
 static int confirm_mode(wr_wire *w)
 {
     amqp_confirm_select(w->connection, JOBS);
-    return answered(w);
+    return wr_wire_answered(w);
 }
 
 int wr_wire_open(wr_wire **out, const wr_url *url, const weir_remote_options *options,
@@ -195,10 +256,11 @@ int wr_wire_open(wr_wire **out, const wr_url *url, const weir_remote_options *op
     for (int i = 0; i < CHANNELS; i++)
         w->parcel[i].limit = options->message_limit;
     w->tls = url->tls;
+    w->within = options->connect_within_ns;
     w->connection = amqp_new_connection();
-    int code = w->connection ? connect_to(w, url, options) : fail(w, "no memory");
+    int code = w->connection ? connect_to(w, url, options) : wr_wire_fail(w, "no memory");
     code = code ? code : log_in(w, url, options, what);
-    code = code ? code : open_channel(w, JOBS);
+    code = code ? code : wr_wire_open_channel(w, JOBS);
     code = code ? code : confirm_mode(w);
     if (code) {
         snprintf(why, room, "%s", w->why);
@@ -211,12 +273,13 @@ int wr_wire_open(wr_wire **out, const wr_url *url, const weir_remote_options *op
 
 void wr_wire_close(wr_wire *wire, bool politely)
 {
-    if (wire->connection && politely)
+    if (wire->connection && politely && wr_wire_flush_all(wire) == 0)
         amqp_connection_close(wire->connection, AMQP_REPLY_SUCCESS);
     if (wire->connection)
         amqp_destroy_connection(wire->connection);
     for (int i = 0; i < CHANNELS; i++)
         wr_parcel_clear(&wire->parcel[i]);
+    wr_outbox_clear(&wire->outbox);
     free(wire);
 }
 
@@ -236,13 +299,13 @@ static int headers_of(amqp_table_entry_t *to, const wr_message *m)
 {
     int n = 0;
     if (m->outcome.bytes)
-        to[n++] = string("weir-outcome", m->outcome);
+        to[n++] = wr_wire_string("weir-outcome", m->outcome);
     if (m->result_type.bytes)
-        to[n++] = string("weir-type", m->result_type);
+        to[n++] = wr_wire_string("weir-type", m->result_type);
     if (m->reason.bytes)
-        to[n++] = string("x-first-death-reason", m->reason);
+        to[n++] = wr_wire_string("x-first-death-reason", m->reason);
     if (m->queue.bytes)
-        to[n++] = string("x-first-death-queue", m->queue);
+        to[n++] = wr_wire_string("x-first-death-queue", m->queue);
     if (m->tell_start)
         to[n++] = boolean("weir-start", true);
     if (m->only_if_wanted)
@@ -264,153 +327,40 @@ int wr_wire_publish(wr_wire *wire, const wr_message *m, uint64_t *tag)
     p.headers = (amqp_table_t){.num_entries = headers_of(headers, m), .entries = headers};
     if (p.headers.num_entries)
         p._flags |= AMQP_BASIC_HEADERS_FLAG;
+    amqp_basic_publish_t how = {.exchange = wr_wire_text(m->exchange),
+                                .routing_key = wr_wire_text(m->key),
+                                .mandatory = m->mandatory};
     *tag = ++wire->published;
-    return status(wire, amqp_basic_publish(wire->connection, JOBS, text(m->exchange), text(m->key),
-                                           m->mandatory, 0, &p, bytes_of(m->body)));
-}
-
-void wr_wire_hold(wr_wire *wire, bool hold)
-{
-#ifdef TCP_CORK
-    int on = hold;
-    setsockopt(wr_wire_fd(wire), IPPROTO_TCP, TCP_CORK, &on, sizeof on);
-#else
-    (void)wire;
-    (void)hold;
-#endif
+    return put_message(wire, JOBS, &how, &p, m->body);
 }
 
 uint64_t wr_wire_published(const wr_wire *wire) { return wire->published; }
 
 int wr_wire_missing(wr_wire *wire, const char *queue)
 {
-    return fail(wire, "the server has no queue %s: weir-remote-setup declares it", queue);
+    return wr_wire_fail(wire, "the server has no queue %s: weir-remote-setup declares it", queue);
 }
 
 int wr_wire_broadcast(wr_wire *wire, const char *exchange, const char *id)
 {
     amqp_basic_properties_t p = {._flags = AMQP_BASIC_CORRELATION_ID_FLAG,
-                                 .correlation_id = text(id)};
-    if (open_channel(wire, ASIDE) != 0)
+                                 .correlation_id = wr_wire_text(id)};
+    amqp_basic_publish_t    how = {.exchange = wr_wire_text(exchange)};
+    if (wr_wire_open_channel(wire, ASIDE) != 0)
         return -1;
-    return status(wire, amqp_basic_publish(wire->connection, ASIDE, text(exchange), text(""), 0, 0,
-                                           &p, amqp_empty_bytes));
+    return put_message(wire, ASIDE, &how, &p, (wr_slice){0});
 }
 
 int wr_wire_ack(wr_wire *wire, uint64_t tag, bool multiple)
 {
-    return status(wire, amqp_basic_ack(wire->connection, JOBS, tag, multiple));
+    amqp_basic_ack_t ack = {.delivery_tag = tag, .multiple = multiple};
+    return put_method(wire, JOBS, AMQP_BASIC_ACK_METHOD, &ack);
 }
 
 int wr_wire_give_back(wr_wire *wire, uint64_t tag, bool again)
 {
-    return status(wire, amqp_basic_reject(wire->connection, JOBS, tag, again));
-}
-
-/* ---- queues -------------------------------------------------------------------------------- */
-
-int wr_wire_look(wr_wire *wire, const char *queue, bool *exists, unsigned *waiting,
-                 unsigned *consumers)
-{
-    if (open_channel(wire, ASKING) != 0)
-        return -1;
-    amqp_queue_declare_ok_t *ok =
-        amqp_queue_declare(wire->connection, ASKING, text(queue), 1, 0, 0, 0, amqp_empty_table);
-    *waiting = ok ? ok->message_count : 0;
-    *consumers = ok ? ok->consumer_count : 0;
-    return asked(wire, ASKING, exists);
-}
-
-int wr_wire_exists(wr_wire *wire, const char *queue, bool *exists)
-{
-    unsigned waiting, consumers;
-    return wr_wire_look(wire, queue, exists, &waiting, &consumers);
-}
-
-/* The answer to a get is the method that a parcel begins with. */
-int wr_wire_get(wr_wire *wire, const char *queue, bool *there)
-{
-    amqp_rpc_reply_t r = amqp_basic_get(wire->connection, JOBS, text(queue), 0);
-    amqp_frame_t     frame = {.frame_type = AMQP_FRAME_METHOD, .channel = JOBS};
-    *there = false;
-    if (reply(wire, r) != 0)
-        return -1;
-    if (r.reply.id != AMQP_BASIC_GET_OK_METHOD)
-        return 0;
-    frame.payload.method = r.reply;
-    *there = true;
-    if (wr_parcel_add(&wire->parcel[JOBS], &frame) != 0)
-        return fail(wire, "a message while another one arrives");
-    return 0;
-}
-
-static int declare(wr_wire *w, const char *queue, amqp_table_entry_t *argument)
-{
-    amqp_queue_declare(w->connection, JOBS, text(queue), 0, 1, 0, 0,
-                       (amqp_table_t){.num_entries = 1, .entries = argument});
-    return answered(w);
-}
-
-int wr_wire_declare_reply(wr_wire *wire, const char *queue, int64_t life_ns)
-{
-    int64_t            ms = life_ns / 1000000;
-    amqp_table_entry_t expires = {
-        .key = amqp_cstring_bytes("x-expires"),
-        .value = {.kind = AMQP_FIELD_KIND_I64, .value.i64 = ms > 0 ? ms : 1}};
-    return declare(wire, queue, &expires);
-}
-
-int wr_wire_declare(wr_wire *wire, const char *queue)
-{
-    amqp_table_entry_t quorum = string("x-queue-type", wr_slice_of("quorum"));
-    return declare(wire, queue, &quorum);
-}
-
-int wr_wire_declare_cancel(wr_wire *wire)
-{
-    amqp_exchange_declare(wire->connection, JOBS, text(WR_CANCEL_EXCHANGE), text("fanout"), 0, 1, 0,
-                          0, amqp_empty_table);
-    return answered(wire);
-}
-
-int wr_wire_prefetch(wr_wire *wire, unsigned n)
-{
-    amqp_basic_qos(wire->connection, JOBS, 0, (uint16_t)(n > 65535 ? 65535 : n), 0);
-    return answered(wire);
-}
-
-int wr_wire_consume(wr_wire *wire, const char *queue, const char *consumer)
-{
-    amqp_basic_consume(wire->connection, JOBS, text(queue), text(consumer), 0, 0, 0,
-                       amqp_empty_table);
-    return answered(wire);
-}
-
-int wr_wire_stop(wr_wire *wire, const char *consumer)
-{
-    amqp_basic_cancel(wire->connection, JOBS, text(consumer));
-    return answered(wire);
-}
-
-int wr_wire_hear_cancels(wr_wire *wire, const char *consumer, bool *there)
-{
-    amqp_connection_state_t c = wire->connection;
-    *there = false;
-    if (open_channel(wire, ASIDE) != 0)
-        return -1;
-    amqp_queue_declare_ok_t *q =
-        amqp_queue_declare(c, ASIDE, amqp_empty_bytes, 0, 0, 1, 1, amqp_empty_table);
-    if (!q)
-        return answered(wire);
-    amqp_bytes_t name = amqp_bytes_malloc_dup(q->queue);
-    amqp_queue_bind(c, ASIDE, name, text(WR_CANCEL_EXCHANGE), text(""), amqp_empty_table);
-    int code = asked(wire, ASIDE, there);
-    if (!code && *there) {
-        amqp_basic_consume(c, ASIDE, name, text(consumer), 0, 1, 1, amqp_empty_table);
-        code = answered(wire);
-    }
-    amqp_bytes_free(name);
-    return code;
+    amqp_basic_reject_t reject = {.delivery_tag = tag, .requeue = again};
+    return put_method(wire, JOBS, AMQP_BASIC_REJECT_METHOD, &reject);
 }
 
 /* ---- what comes ---------------------------------------------------------------------------- */
@@ -437,9 +387,10 @@ static int of_channel(wr_wire *w, const amqp_frame_t *frame, wr_event *event)
     if (id == AMQP_CHANNEL_CLOSE_METHOD)
         return closed_by_server(w, &frame->payload.method);
     if (id == AMQP_BASIC_CANCEL_METHOD)
-        return fail(w, "the server ended a consumer: its queue is gone");
+        return wr_wire_fail(w, "the server ended a consumer: its queue is gone");
     if (wr_parcel_add(p, frame) != 0)
-        return fail(w, "a frame out of its order on channel %d, or no memory", frame->channel);
+        return wr_wire_fail(w, "a frame out of its order on channel %d, or no memory",
+                            frame->channel);
     if (p->stage == WR_PARCEL_DONE)
         *event = p->event;
     return 0;
@@ -468,7 +419,7 @@ int wr_wire_next(wr_wire *wire, wr_event *event)
         if (code != AMQP_STATUS_OK)
             return status(wire, code);
         if (frame.channel >= CHANNELS)
-            return fail(wire, "a frame of channel %d, which is not open", frame.channel);
+            return wr_wire_fail(wire, "a frame of channel %d, which is not open", frame.channel);
         code = frame.channel ? of_channel(wire, &frame, event) : of_connection(wire, &frame, event);
         if (code)
             return code;

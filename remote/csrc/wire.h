@@ -6,8 +6,12 @@
  * closes a channel (a queue or exchange that is not there) goes by channels 2 and 3, which
  * are opened again.
  *
- * All functions belong to the connection's I/O thread. Those that return int return 0, or -1
- * if the connection is of no more use: wr_wire_why says why.
+ * At first librabbitmq writes all, at once, and may wait for the server. After wr_wire_buffer,
+ * what is published, acknowledged and given back waits in memory for wr_wire_flush, which never
+ * waits; the functions under "queues" go on to wait for an answer.
+ *
+ * Used by one thread at a time. Functions that return int return 0, or -1 if the connection is
+ * of no more use: wr_wire_why says why.
  */
 #ifndef WR_WIRE_H
 #define WR_WIRE_H
@@ -68,6 +72,17 @@ const char *wr_wire_why(const wr_wire *wire);
 /* -1, because a queue is not there that somebody must declare. */
 int wr_wire_missing(wr_wire *wire, const char *queue);
 
+/* Over TLS nothing is buffered, because librabbitmq alone can write there. */
+void wr_wire_buffer(wr_wire *wire);
+bool wr_wire_is_buffered(const wr_wire *wire);
+/* Writes what waits, as far as the server takes it now. */
+int wr_wire_flush(wr_wire *wire);
+/* Something waits still, until the descriptor is writable. */
+bool wr_wire_is_full(const wr_wire *wire);
+/* The heartbeats of a connection that is buffered, to be called four times in each: sends what
+ * is due, and fails if none has come for two. heard: the descriptor was readable. */
+int wr_wire_beat(wr_wire *wire, bool heard);
+
 /* How often something was published. */
 uint64_t wr_wire_published(const wr_wire *wire);
 /* tag: its number in WR_ACKED and WR_NACKED, 1 for the first. */
@@ -76,6 +91,8 @@ int wr_wire_publish(wr_wire *wire, const wr_message *message, uint64_t *tag);
 int wr_wire_broadcast(wr_wire *wire, const char *exchange, const char *id);
 int wr_wire_ack(wr_wire *wire, uint64_t tag, bool multiple);
 int wr_wire_give_back(wr_wire *wire, uint64_t tag, bool again); /* again: to the queue */
+
+/* ---- queues ---- */
 
 /* *exists: whether the server has a queue of that name. */
 int wr_wire_exists(wr_wire *wire, const char *queue, bool *exists);
@@ -101,7 +118,5 @@ int wr_wire_next(wr_wire *wire, wr_event *event);
 bool wr_wire_has_more(const wr_wire *wire);
 /* The last event's bytes are not needed any more. */
 void wr_wire_forget(wr_wire *wire);
-/* While it holds, what is written waits for a full packet; then the rest goes. */
-void wr_wire_hold(wr_wire *wire, bool hold);
 
 #endif

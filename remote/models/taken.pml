@@ -2,7 +2,9 @@
  *
  * taken.pml: two jobs at a worker, from their deliveries to their acks, while each of its two
  * connections is lost and made again (remote/csrc/taker.c, taken.c, answerer.c). The number
- * of a delivery is good for one connection. What a connection carries is lost with it.
+ * of a delivery is good for one connection. What a connection carries is lost with it. A step
+ * is what happens under one hold of a wire's lock: a worker of the pool publishes a reply, or
+ * leaves it to the answerer; the answerer acknowledges a job, or leaves it to the taker.
  */
 //! ok    both-stay            -DTAKER_LOSSES=0 -DANSWERER_LOSSES=0
 //! ok    taker-lost           -DTAKER_LOSSES=2 -DANSWERER_LOSSES=0
@@ -49,6 +51,7 @@ inline ack(t)
     fi
 }
 
+/* An ack on a connection that is lost and not yet seen to be is lost with it. */
 inline end(i)
 {
     at[i] = OVER; n_over++;
@@ -78,18 +81,7 @@ end_turn:
     od
 }
 
-active proctype pool()
-{
-end_pool:
-    do
-    :: atomic { at[0] == RUNS -> at[0] = READY }
-    :: atomic { at[1] == RUNS -> at[1] = READY }
-    :: atomic { at[2] == RUNS -> at[2] = READY }
-    :: atomic { at[3] == RUNS -> at[3] = READY }
-    :: atomic { at[4] == RUNS -> at[4] = READY }
-    :: atomic { at[5] == RUNS -> at[5] = READY }
-    od
-}
+#define can(i) (at[i] == READY && answerer_up && answerer_seen)
 
 inline answer(i)
 {
@@ -104,6 +96,25 @@ inline answer(i)
     :: at[i] == UNCONFIRMED && confirm[i] -> confirm[i] = false; at[i] = CONFIRMED
     :: else
     fi
+}
+
+active proctype pool()
+{
+end_pool:
+    do
+    :: atomic { at[0] == RUNS -> at[0] = READY }
+    :: atomic { at[1] == RUNS -> at[1] = READY }
+    :: atomic { at[2] == RUNS -> at[2] = READY }
+    :: atomic { at[3] == RUNS -> at[3] = READY }
+    :: atomic { at[4] == RUNS -> at[4] = READY }
+    :: atomic { at[5] == RUNS -> at[5] = READY }
+    :: atomic { can(0) -> answer(0) }
+    :: atomic { can(1) -> answer(1) }
+    :: atomic { can(2) -> answer(2) }
+    :: atomic { can(3) -> answer(3) }
+    :: atomic { can(4) -> answer(4) }
+    :: atomic { can(5) -> answer(5) }
+    od
 }
 
 inline again(i)
@@ -130,6 +141,12 @@ end_turn:
     :: atomic { answerer_up && answerer_seen && has(3) -> answer(3) }
     :: atomic { answerer_up && answerer_seen && has(4) -> answer(4) }
     :: atomic { answerer_up && answerer_seen && has(5) -> answer(5) }
+    :: atomic { at[0] == CONFIRMED -> end(0) }
+    :: atomic { at[1] == CONFIRMED -> end(1) }
+    :: atomic { at[2] == CONFIRMED -> end(2) }
+    :: atomic { at[3] == CONFIRMED -> end(3) }
+    :: atomic { at[4] == CONFIRMED -> end(4) }
+    :: atomic { at[5] == CONFIRMED -> end(5) }
     :: atomic { !answerer_up ->
            again(0); again(1); again(2); again(3); again(4); again(5);
            answerer_seen = true; answerer_up = true }

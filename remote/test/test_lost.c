@@ -39,6 +39,33 @@ TEST(a_job_whose_worker_is_killed_runs_at_another)
     client_close(&c);
 }
 
+/* The others are prefetched beside it, and go back to their queue with each worker. */
+TEST(a_job_that_kills_every_worker_takes_no_other_along)
+{
+    enum { OTHERS = 50 };
+    static errand others[OTHERS];
+    client        c;
+    worker        w;
+    errand        poison = ERRAND;
+    client_open(&c, NULL);
+    submit(c.farm, &poison, c.m, "poison", "x");
+    for (int i = 0; i < OTHERS; i++) {
+        others[i] = (errand)ERRAND;
+        submit(c.farm, &others[i], c.m, "echo", "x");
+    }
+    for (int i = 1; i <= 3; i++) {
+        worker_start(&w, "echo,poison", NULL);
+        expect_eq(attempt_of(worker_says(&w, "poison")), i);
+        expect(WIFSIGNALED(worker_reap(&w)));
+    }
+    worker_start(&w, "echo,poison", NULL);
+    expect_eq(outcome_of(c.m, &poison), WEIR_REMOTE_ELOST);
+    for (int i = 0; i < OTHERS; i++)
+        expect_eq(outcome_of(c.m, &others[i]), 0);
+    worker_stop(&w);
+    client_close(&c);
+}
+
 /* The policy of the tests' server lets it be delivered three times. */
 TEST(a_job_that_kills_every_worker_is_lost_and_kept)
 {
@@ -148,6 +175,37 @@ TEST(a_worker_that_was_cut_off_connects_again)
     proxy_end(&p);
 }
 
+/* No byte passes and nobody hangs up: the server gives the job to another worker when it misses
+ * heartbeats, the worker connects again when it misses the server's. */
+TEST(a_worker_in_silence_loses_its_job_and_connects_again)
+{
+    client c;
+    worker a, b;
+    proxy  p;
+    errand e = ERRAND, after = ERRAND;
+    client_open(&c, NULL);
+    proxy_start(&p);
+    worker_start(&a, "holds", p.url);
+    submit(c.farm, &e, c.m, "holds", "x");
+    expect_eq(attempt_of(worker_says(&a, "holds")), 1);
+    proxy_freeze(&p, "*");
+    worker_start(&b, "holds", NULL);
+    expect_eq(attempt_of(worker_says(&b, "holds")), 2);
+    worker_go_on(&b);
+    expect_eq(outcome_of(c.m, &e), 0);
+    worker_stop(&b);
+    proxy_freeze(&p, "");
+    submit(c.farm, &after, c.m, "holds", "y"); /* a alone is left */
+    worker_go_on(&a);                          /* the late answer finds nobody */
+    worker_says(&a, "holds");
+    worker_go_on(&a);
+    expect_eq(outcome_of(c.m, &after), 0);
+    worker_stop(&a);
+    client_close(&c);
+    proxy_end(&p);
+    expect_eq(e.dones, 1);
+}
+
 static bool is_confirmed(client *c, errand *e)
 {
     pthread_mutex_lock(&c->farm->lock);
@@ -160,18 +218,25 @@ static void until_confirmed(client *c, errand *e) { TURN_UNTIL(*c, is_confirmed(
 
 /* ---- clients ------------------------------------------------------------------------------- */
 
+/* A client that goes by the proxy, and a worker that does not. life: of the reply queue. */
+static void open_by_proxy(client *c, proxy *p, worker *w, const char *names, int64_t life)
+{
+    weir_remote_options o = server_options();
+    proxy_start(p);
+    o.url = p->url;
+    o.reply_life_ns = life;
+    client_open(c, &o);
+    worker_start(w, names, NULL);
+}
+
 /* Nobody can know whether the server has it, so it is published again, under the same id. */
 TEST(a_job_that_was_not_confirmed_is_published_again)
 {
-    client              c;
-    worker              w;
-    proxy               p;
-    errand              first = ERRAND, e = ERRAND;
-    weir_remote_options o = server_options();
-    proxy_start(&p);
-    o.url = p.url;
-    client_open(&c, &o);
-    worker_start(&w, "echo", NULL);
+    client c;
+    worker w;
+    proxy  p;
+    errand first = ERRAND, e = ERRAND;
+    open_by_proxy(&c, &p, &w, "echo", 0);
     expect_eq(ask(c.farm, &first, c.m, "echo", "x"), 0);
     proxy_freeze(&p, "client");
     submit(c.farm, &e, c.m, "echo", "y");
@@ -189,15 +254,11 @@ TEST(a_job_that_was_not_confirmed_is_published_again)
 
 TEST(a_client_that_was_cut_off_gets_its_answers_later)
 {
-    client              c;
-    worker              w;
-    proxy               p;
-    errand              e = ERRAND;
-    weir_remote_options o = server_options();
-    proxy_start(&p);
-    o.url = p.url;
-    client_open(&c, &o);
-    worker_start(&w, "holds", NULL);
+    client c;
+    worker w;
+    proxy  p;
+    errand e = ERRAND;
+    open_by_proxy(&c, &p, &w, "holds", 0);
     submit(c.farm, &e, c.m, "holds", "x");
     worker_says(&w, "holds");
     until_confirmed(&c, &e); /* else it would be published again */
@@ -209,6 +270,25 @@ TEST(a_client_that_was_cut_off_gets_its_answers_later)
     proxy_freeze(&p, "");
     expect_eq(outcome_of(c.m, &e), 0);
     expect_eq(stats(c.farm).republished, 0);
+    client_close(&c);
+    proxy_end(&p);
+}
+
+TEST(a_client_in_silence_connects_again)
+{
+    client c;
+    worker w;
+    proxy  p;
+    errand first = ERRAND, e = ERRAND;
+    open_by_proxy(&c, &p, &w, "echo", 0);
+    expect_eq(ask(c.farm, &first, c.m, "echo", "x"), 0);
+    proxy_freeze(&p, "client");
+    submit(c.farm, &e, c.m, "echo", "y");
+    TURN_UNTIL(c, !stats(c.farm).connected); /* nobody hangs up */
+    proxy_freeze(&p, "");
+    expect_eq(outcome_of(c.m, &e), 0);
+    expect_eq(e.dones, 1);
+    worker_stop(&w);
     client_close(&c);
     proxy_end(&p);
 }
@@ -234,16 +314,11 @@ static void until_gone(const char *queue)
 
 TEST(a_client_away_for_longer_than_its_reply_queue_has_lost_its_jobs)
 {
-    client              c;
-    worker              w;
-    proxy               p;
-    errand              e = ERRAND, after = ERRAND;
-    weir_remote_options o = server_options();
-    proxy_start(&p);
-    o.url = p.url;
-    o.reply_life_ns = MILLIS(50);
-    client_open(&c, &o);
-    worker_start(&w, "holds", NULL);
+    client c;
+    worker w;
+    proxy  p;
+    errand e = ERRAND, after = ERRAND;
+    open_by_proxy(&c, &p, &w, "holds", MILLIS(50));
     submit(c.farm, &e, c.m, "holds", "x");
     worker_says(&w, "holds");
     until_confirmed(&c, &e); /* else it would be published again */
@@ -399,11 +474,14 @@ TEST(a_wrong_password_is_told_and_never_shown)
 }
 
 SUITE(lost, a_job_whose_worker_is_killed_runs_at_another,
+      a_job_that_kills_every_worker_takes_no_other_along,
       a_job_that_kills_every_worker_is_lost_and_kept,
       a_handler_that_hangs_is_given_up_and_the_job_runs_again,
       a_worker_that_stands_still_loses_its_job_to_another,
       a_worker_killed_after_its_reply_makes_the_job_run_twice_and_one_answer_count,
-      a_worker_that_was_cut_off_connects_again, a_job_that_was_not_confirmed_is_published_again,
+      a_worker_that_was_cut_off_connects_again,
+      a_worker_in_silence_loses_its_job_and_connects_again, a_client_in_silence_connects_again,
+      a_job_that_was_not_confirmed_is_published_again,
       a_client_that_was_cut_off_gets_its_answers_later,
       a_client_away_for_longer_than_its_reply_queue_has_lost_its_jobs,
       jobs_are_published_again_if_the_server_loses_the_reply_queue,

@@ -248,8 +248,20 @@ bool wr_wire_has_more(const wr_wire *wire)
     return more;
 }
 
-void wr_wire_hold(wr_wire *wire, bool hold)
+/* Any thread sends; the socket takes all. */
+void wr_wire_buffer(wr_wire *wire) { (void)wire; }
+bool wr_wire_is_buffered(const wr_wire *wire) { return wire != NULL; }
+bool wr_wire_is_full(const wr_wire *wire) { return wire == NULL; }
+
+int wr_wire_flush(wr_wire *wire)
 {
-    (void)wire;
-    (void)hold;
+    begin(wire);
+    return end(wire);
+}
+
+int wr_wire_beat(wr_wire *wire, bool heard)
+{
+    (void)heard;
+    begin(wire);
+    return end(wire);
 }

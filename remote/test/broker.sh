@@ -5,6 +5,7 @@
 #
 #   start DIR   makes DIR if needed, starts the server, waits until it listens; a second
 #               start of the same DIR goes on with what the first one had
+#   plain DIR   the same without our settings, to see whether any server starts here
 #   kill DIR    as a crash (kill -9)
 #   stop DIR    ends the server and its epmd
 #   alarm DIR on|off [disk]    a memory alarm, or one of the disk
@@ -121,6 +122,11 @@ end_by() { # SIGNAL
 
 case $command in
 start) start ;;
+plain)
+    make
+    echo "listeners.tcp.default = 127.0.0.1:$amqp" >"$dir/rabbitmq.conf"
+    start
+    ;;
 kill) end_by KILL ;;
 stop)
     end_by KILL
@@ -135,5 +141,5 @@ alarm)
     ;;
 manage) server rabbitmq-plugins -q enable rabbitmq_management >/dev/null ;;
 list) server rabbitmqctl -q --silent list_queues name messages ;;
-*) echo "usage: broker.sh start|kill|stop|alarm|manage|list DIR" >&2; exit 2 ;;
+*) echo "usage: broker.sh start|plain|kill|stop|alarm|manage|list DIR" >&2; exit 2 ;;
 esac

@@ -19,8 +19,9 @@
 
 extern char **environ;
 
-static const char *const names[] = {"echo",  "raises", "silent",  "holds", "dies_once", "poison",
-                                    "stops", "hangs",  "retries", "small", "slow",      "late"};
+static const char *const names[] = {"echo",   "raises", "silent",    "holds",   "dies_once",
+                                    "poison", "stops",  "hangs",     "retries", "small",
+                                    "slow",   "late",   "gives_back"};
 
 /* ---- the server ---------------------------------------------------------------------------- */
 
@@ -284,6 +285,13 @@ static int w_retries(weir_request *r, void *state)
     return weir_request_attempt(r) < 3 ? weir_request_retry(r) : echo(r, state);
 }
 
+static int w_gives_back(weir_request *r, void *state)
+{
+    says("gives_back", r);
+    until_a_byte();
+    return weir_request_attempt(r) < 2 ? weir_request_retry(r) : echo(r, state);
+}
+
 /* Work of about a millisecond. */
 static int w_slow(weir_request *r, void *state)
 {
@@ -302,6 +310,7 @@ static const weir_handler handlers[] = {{"echo", echo, 0},
                                         {"stops", w_stops, 0},
                                         {"hangs", w_hangs, MILLIS(50)},
                                         {"retries", w_retries, 0},
+                                        {"gives_back", w_gives_back, 0},
                                         {"small", w_holds, 0},
                                         {"slow", w_slow, 0},
                                         {"late", echo, 0}};

@@ -110,7 +110,30 @@ static void an_alarm(const char *of)
 TEST(a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts) { an_alarm("memory"); }
 TEST(nor_does_a_server_short_of_disk) { an_alarm("disk"); }
 
+/* Acknowledgements have a connection of their own, and it does not publish. */
+TEST(a_job_is_given_back_while_the_server_is_short_of_memory)
+{
+    client      c;
+    worker      w;
+    errand      e = ERRAND;
+    const char *line;
+    client_open(&c, NULL);
+    worker_start(&w, "gives_back", NULL);
+    submit(c.farm, &e, c.m, "gives_back", "x");
+    worker_says(&w, "gives_back");
+    server_alarm("on", "memory");
+    worker_go_on(&w);
+    line = worker_says(&w, "gives_back");
+    expect_eq(atoi(strrchr(line, ' ')), 2);
+    expect_eq(e.dones, 0);
+    server_alarm("off", "memory");
+    worker_go_on(&w);
+    expect_eq(outcome_of(c.m, &e), 0);
+    worker_stop(&w);
+    client_close(&c);
+}
+
 SUITE(restart, jobs_survive_a_server_that_is_killed_and_started_again,
       confirmed_jobs_wait_in_a_server_that_was_killed,
       a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts,
-      nor_does_a_server_short_of_disk)
+      nor_does_a_server_short_of_disk, a_job_is_given_back_while_the_server_is_short_of_memory)

@@ -68,7 +68,7 @@ uint64_t weir_times_percentile(const uint64_t counts[WEIR_TIMES], double percent
     uint64_t all = 0, seen = 0;
     for (unsigned i = 0; i < WEIR_TIMES; i++)
         all += counts[i];
-    double   share = percent < 0 ? 0 : percent > 100 ? 1 : percent / 100;
+    double   share = !(percent > 0) ? 0 : percent > 100 ? 1 : percent / 100; /* also of none */
     uint64_t rank = (uint64_t)(share * (double)all);
     rank += (double)rank < share * (double)all || rank == 0;
     for (unsigned i = 0; all && i < WEIR_TIMES; i++)

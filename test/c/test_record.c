@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <math.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -396,6 +397,7 @@ TEST(a_percentile_is_too_long_by_at_most_a_quarter)
     expect_eq(weir_times_percentile(counts, 50), weir_times_below(69));
     expect_eq(weir_times_percentile(counts, 0), weir_times_below(20));
     expect_eq(weir_times_percentile(counts, 100), weir_times_below(119));
+    expect_eq(weir_times_percentile(counts, (double)NAN), weir_times_below(20)); /* as below 0 */
 }
 
 TEST(fine_and_coarse_histograms_count_the_same)

@@ -35,6 +35,9 @@ describe("a restricted state", function()
     local make = "mkdir -p '%s/in' && printf secret-value > '%s/file' && printf x > '%s/in/file'"
     os.execute(make:format(base, base, base))
     os.execute(("printf 'worker.message(...)' > '%s/in/child.lua'"):format(base))
+    os.execute(("printf 'worker.peek()' > '%s/in/waits.lua'"):format(base))
+    local stays = "local other = worker.create(...) worker.message(1) worker.receive_within(3, other)"
+    os.execute(("printf '%s' > '%s/in/stays.lua'"):format(stays, base))
   end)
   after_each(function()
     os.execute("rm -r '" .. base .. "'")

@@ -34,7 +34,7 @@ static struct caught {
     _Atomic int      rfd, wfd, pid; /* the pipe, and whose it is: a child makes its own */
     _Atomic int      held, untaken;
     struct sigaction before;
-} caught[N_SIGNALS];
+} caught[N_SIGNALS] = {{.rfd = -1, .wfd = -1}}; /* 0 is no signal: a catcher's that was released */
 
 static void on_signal(int number)
 {

@@ -296,14 +296,14 @@ void wl_api_add(lua_State *L, const char *name, lua_CFunction fn)
     lua_setfield(L, -2, name);
 }
 
-/* -> api */
+/* -> lightuserdata api */
 static void push_api(lua_State *L)
 {
-    wl_api *t = lua_newuserdata(L, sizeof *t);
-    *t = (wl_api){.self = wl_lus_of(L)->actor};
+    wl_lus *s = wl_lus_of(L);
     wl_actor_metatable(L);
-    t->metatable = lua_topointer(L, -1);
+    s->api = (wl_api){.self = s->actor, .metatable = lua_topointer(L, -1)};
     lua_pop(L, 1);
+    lua_pushlightuserdata(L, &s->api);
 }
 
 /* -> wl_api wrap functions */

@@ -17,8 +17,16 @@ typedef struct wl_actor  wl_actor;
 typedef struct wl_family wl_family;
 typedef struct wl_rights wl_rights;
 
+/* For the functions of weir.worker. */
+typedef struct {
+    wl_actor   *self;      /* NULL: the state is no actor's */
+    const void *last;      /* the worker last served: a name, never followed */
+    const void *metatable; /* of handles */
+} wl_api;
+
 /* In the registry, from the first use to lua_close. */
 typedef struct {
+    wl_api     api;     /* its functions and ops may point to it, because it stays */
     wl_actor  *actor;   /* whose state it is, or NULL; outlives it */
     wl_family *family;  /* of the actors that were made here */
     bool       ended;   /* no more are */

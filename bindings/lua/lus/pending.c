@@ -47,7 +47,7 @@ void wl_pending_disarm(wl_pending *op)
 /* op -> */
 static int op_gc(lua_State *L)
 {
-    wl_pending *op = wl_pending_check(L, 1);
+    wl_pending *op = luaL_checkudata(L, 1, OP);
     wl_pending_disarm(op);
     for (int i = 0; i < op->n; i++)
         wl_actor_unref(op->at[i].actor);
@@ -76,7 +76,13 @@ void wl_pending_add(wl_pending *op, wl_actor *a)
     op->at[op->n++].actor = a;
 }
 
-wl_pending *wl_pending_check(lua_State *L, int index) { return luaL_checkudata(L, index, OP); }
+/* What was collected holds no actor. */
+wl_pending *wl_pending_check(lua_State *L, int index)
+{
+    wl_pending *op = luaL_checkudata(L, index, OP);
+    luaL_argcheck(L, op->n > 0, index, "the operation was collected");
+    return op;
+}
 
 static bool send_is_over(const wl_pending *op)
 {
@@ -282,10 +288,13 @@ int wl_pending_expire(lua_State *L, wl_pending *op)
     return push_at(L, 0, op->n);
 }
 
-/* In every state that pushes one, before the first: else none is collected. */
+/* In every state that pushes one, before the first: else none is collected. A suspender gets ops,
+ * but no finalizer. */
 void wl_pending_class_make(lua_State *L)
 {
     luaL_newmetatable(L, OP);
     wl_function(L, "__gc", op_gc);
+    lua_pushliteral(L, "weir");
+    lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
 }

@@ -8,13 +8,6 @@
 
 #pragma GCC visibility push(hidden)
 
-/* A state's. */
-typedef struct {
-    wl_actor   *self;      /* NULL: the state is no actor's */
-    const void *last;      /* the worker last served: a name, never followed */
-    const void *metatable; /* of handles */
-} wl_api;
-
 enum wl_pending_kind { WL_PEEK, WL_RECEIVE, WL_SEND };
 
 struct wl_pending {

@@ -211,12 +211,15 @@ static int job_traceback(lua_State *L)
     return 1;
 }
 
-/* A failure that no future tells, see wl_job_is_untold; once.
+/* A failure that no future tells, see wl_job_is_untold; once. Until it has failed, its result is
+ * another thread's.
  *
  * future -> error value, traceback | nil */
 static int job_failure(lua_State *L)
 {
     wl_job *j = wl_job_check(L, 1);
+    bool    failed = atomic_load(&j->settled) && j->outcome == WL_FAILED;
+    luaL_argcheck(L, failed || atomic_load(&j->failed_late), 1, "it has not failed");
     j->read = true;
     push_failure(L, j);
     lua_pushstring(L, j->traceback);

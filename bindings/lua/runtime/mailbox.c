@@ -179,6 +179,7 @@ static int tell_other(lua_State *L, wl_main *m)
 static int tell(lua_State *L, wl_main *m)
 {
     int n = 0;
+    luaL_checktype(L, 1, LUA_TTABLE);
     give_back_told(m);
     while (n < WL_MOST_TOLD && tell_next(L, m))
         lua_rawseti(L, 1, ++n);

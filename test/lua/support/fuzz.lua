@@ -2,14 +2,42 @@
 --
 -- fuzz.lua: a worker's script that calls every C function that it can reach, after a pledge, with
 -- everything that it can reach. Arguments: seed, calls, a folder that it may use, a path that it
--- may not, names of functions to leave alone, whether weir is loaded first.
+-- may not, names of functions to leave alone, whether weir is loaded and used first.
 --
 -- It sends the seed when it is done, or a string when it got what lies at that path.
 
 local seed, calls, folder, secret, skipped, with_weir = ...
+local objects = {} -- what a state may have kept from before its pledge
+
 if with_weir then
-  require "weir"
+  local weir, core = require "weir", require "weir.core"
   require "weir.lus.actor"
+  local pool, mutex = weir.pool { threads = 1, measure = true }, weir.mutex()
+  mutex:lock()
+  local function add(...) objects[#objects + 1] = ... end
+  add(pool)
+  add(mutex)
+  add(core.list)
+  add(core.slot())
+  add(weir.pack(1, {}))
+  add(weir.progress(function() end))
+  add(core.owner_new "owner")
+  for _, f in ipairs { function() return 1, {} end, function() error "failed" end,
+    function() return require("weir").run_in_main(function() return 2 end) end,
+    function(m) m:lock() m:unlock() end, function() end } do
+    add((pool:run(f, mutex)))
+    core.watch(objects[#objects])
+  end
+  add((pool:close_async()))
+  local stays = _G.worker.create({ path = folder .. "/stays.lua", limit = 1 }, folder .. "/waits.lua")
+  _G.worker.receive(stays)
+  _G.worker.send(stays, 1)
+  require("weir.lus.core").set_suspender(function(op)
+    add(op)
+    error("it waits", 0)
+  end)
+  pcall(coroutine.wrap(_G.worker.send), stays, {})
+  add(stays)
 end
 
 -- Whatever the calls do to the library, this goes on.
@@ -59,6 +87,7 @@ local makers = {
   function() return function(...) return ... end end,
   function() return create(function(...) return ... end) end,
   function() return stdout end,
+  function() return #objects > 0 and objects[random(#objects)] or nil end,
   function() return (open(folder .. "/file", "a+")) end,
   function() local ok, w = pcall(spawn, folder .. "/child.lua", 1) return ok and w or nil end,
   function() return globals[({ "string", "io", "os", "table", "package", "worker", "coroutine", "_G" })[random(8)]] end,

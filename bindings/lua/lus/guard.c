@@ -29,6 +29,78 @@ static int run_foreign(lua_State *L, const wl_guard *g)
     return n;
 }
 
+static int run(lua_State *L, const wl_guard *g)
+{
+    if (!g->state || !g->state->rights)
+        return g->place->foreign && g->state ? run_foreign(L, g) : g->original(L);
+    int results = g->place->check(L, g);
+    return results < 0 ? g->original(L) : results;
+}
+
+/* ---- of functions without upvalues ----------------------------------------------------------- */
+
+/* Most originals are the same function in each state. Each has a slot for the life of the process,
+ * and a guard of its own without upvalues, which costs a state no memory (on 5.1 little).
+ *
+ * A slot is free, taken, or ready; who makes it taken fills it. Nobody waits for that: meanwhile
+ * another slot serves, or a closure. */
+enum { SLOTS = 128 };
+
+typedef struct {
+    _Atomic(const wl_place *) place; /* NULL: free; taken: being filled */
+    lua_CFunction             original;
+} slot;
+
+static slot           slots[SLOTS];
+static const wl_place taken;
+
+/* It may have crossed to a state that has no record here, and then is the function. */
+static int run_slot(lua_State *L, slot *s)
+{
+    /* relaxed: who made this guard has seen the place, in fits */
+    wl_guard g = {.place = atomic_load_explicit(&s->place, memory_order_relaxed),
+                  .original = s->original,
+                  .state = wl_lus_of(L)};
+    return run(L, &g);
+}
+
+/* clang-format off */
+#define G1(n) static int slot_##n(lua_State *L) { return run_slot(L, &slots[0x##n]); }
+#define N1(n) slot_##n,
+#define EACH(X, n) \
+    X(n##0) X(n##1) X(n##2) X(n##3) X(n##4) X(n##5) X(n##6) X(n##7) \
+    X(n##8) X(n##9) X(n##A) X(n##B) X(n##C) X(n##D) X(n##E) X(n##F)
+#define ALL(X) EACH(X, 0) EACH(X, 1) EACH(X, 2) EACH(X, 3) EACH(X, 4) EACH(X, 5) EACH(X, 6) EACH(X, 7)
+
+ALL(G1)
+static const lua_CFunction slot_guards[SLOTS] = {ALL(N1)};
+/* clang-format on */
+
+static bool fits(slot *s, const wl_place *p, lua_CFunction original)
+{
+    const wl_place *none = NULL, *is = atomic_load(&s->place);
+    if (is == p)
+        return s->original == original;
+    if (is || !atomic_compare_exchange_strong(&s->place, &none, &taken))
+        return false;
+    s->original = original;
+    atomic_store(&s->place, p);
+    return true;
+}
+
+/* NULL: there is none. */
+static lua_CFunction slot_guard(const wl_place *p, lua_CFunction original)
+{
+    uintptr_t at = (uintptr_t)p / sizeof *p + (uintptr_t)original / 16;
+    for (int i = 0; i < SLOTS; i++)
+        if (fits(&slots[(at + (uintptr_t)i) % SLOTS], p, original))
+            return slot_guards[(at + (uintptr_t)i) % SLOTS];
+    return NULL;
+}
+
+/* ---- of functions with some --------------------------------------------------------------------
+ */
+
 /* After the n upvalues of the original: what it is, its place and the state. */
 static int run_guard(lua_State *L, int n)
 {
@@ -36,10 +108,7 @@ static int run_guard(lua_State *L, int n)
                   .state = lua_touserdata(L, lua_upvalueindex(n + 3))};
     void    *original = lua_touserdata(L, lua_upvalueindex(n + 1));
     memcpy(&g.original, &original, sizeof original);
-    if (g.place->foreign && !g.state->rights)
-        return run_foreign(L, &g);
-    int results = g.state->rights ? g.place->check(L, &g) : -1;
-    return results < 0 ? g.original(L) : results;
+    return run(L, &g);
 }
 
 static int guard0(lua_State *L) { return run_guard(L, 0); }
@@ -68,13 +137,27 @@ static void push_place(lua_State *L, const wl_place *p, wl_lus *s)
     lua_pushlightuserdata(L, s);
 }
 
+/* function, its upvalues... -> the same, guard */
+static void push_guard(lua_State *L, const wl_place *p, wl_lus *s, lua_CFunction original, int n)
+{
+    static const lua_CFunction by_count[] = {guard0, guard1, guard2, guard3, guard4};
+    lua_CFunction              by_slot = n == 0 ? slot_guard(p, original) : NULL;
+    void                      *address;
+    if (by_slot) {
+        lua_pushcfunction(L, by_slot);
+        return;
+    }
+    memcpy(&address, &original, sizeof address);
+    lua_pushlightuserdata(L, address);
+    push_place(L, p, s);
+    lua_pushcclosure(L, by_count[n], n + 3);
+}
+
 /* function -> function */
 static void wrap_function(lua_State *L, const wl_place *p, wl_lus *s)
 {
-    static const lua_CFunction by_count[] = {guard0, guard1, guard2, guard3, guard4};
-    int                        at = lua_gettop(L), n = 0;
-    lua_CFunction              original = lua_tocfunction(L, at);
-    void                      *address;
+    int           at = lua_gettop(L), n = 0;
+    lua_CFunction original = lua_tocfunction(L, at);
     while (n <= MOST_UPVALUES && lua_getupvalue(L, at, n + 1))
         n++;
     if (!original || n > MOST_UPVALUES) {
@@ -83,10 +166,7 @@ static void wrap_function(lua_State *L, const wl_place *p, wl_lus *s)
         push_place(L, p, s);
         lua_pushcclosure(L, refuse, 3);
     } else {
-        memcpy(&address, &original, sizeof address);
-        lua_pushlightuserdata(L, address);
-        push_place(L, p, s);
-        lua_pushcclosure(L, by_count[n], n + 3);
+        push_guard(L, p, s, original, n);
 #if LUA_VERSION_NUM < 502
         lua_getfenv(L, at);
         lua_setfenv(L, -2);

@@ -128,11 +128,7 @@ describe("without memory", function()
     assert.are.equal("true\nexit 0\n", program.run_failing(INNER))
   end)
 
-  -- Found here, and not mended: what such a wait has of its pool may stay for good.
-  local function is_known(name, where, row) return name == "full" and where == "lua" and row < 0 end
-
   local function attempts(name, where, row)
-    if is_known(name, where, row) then skip "a wait for space that runs out of memory may keep its pool" end
     if leaks and where == "lua" then skip "LuaJIT itself leaks then, and asserts that it does not" end
     local output = sweep(name, where, row)
     local failures, refused = output:match "^ok (%d+) (%d+)\n$"

@@ -164,6 +164,14 @@ function mailbox.deliver(loop)
   let_go()
 end
 
+local function call_deeper(n) return n == 0 and 0 or 1 + call_deeper(n - 1) end
+
+--- Collects garbage where memory is short. Lua loses a finalizer that it has no memory to call, and
+-- what the object held then stays for good; so nothing is collected unless there is room for calls.
+function mailbox.collect()
+  if pcall(call_deeper, 40) then collectgarbage() end -- the collector takes three quarters of it
+end
+
 -- Tries again after an error (of memory or of a loop), because the descriptor does not become
 -- readable again for deliveries that the error has left behind, and because a loop would drop
 -- a watch that raises.
@@ -172,7 +180,7 @@ local function deliver_surely(loop, deliver)
     local ok, problem = pcall(deliver, loop)
     if ok then return end
     io.stderr:write("weir: a delivery failed: ", tostring(problem), "\n")
-    collectgarbage()
+    mailbox.collect()
     deliver = mailbox.deliver
   end
   stop_turning()

@@ -72,7 +72,7 @@ function serve(queue)
   if ok then return end
   for _ = 1, 3 do -- the others still wait
     if pcall(let_try, queue) then break end
-    collectgarbage()
+    mailbox.collect()
   end
   forget_gone(queue)
   error(problem, 0)

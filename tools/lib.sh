@@ -45,6 +45,12 @@ perform() { # NAME COMMAND...: its exit code and seconds come to stand beside it
     echo "$? $((SECONDS - start))" >"$log.end"
 }
 
+# What a log says of failures, which may stand far above its end.
+complaints() { # LOG
+    grep -nE '^[^ ]+:[0-9]+:([EF]:| .*expected)|^(Failure|Error) -> |\[FAIL\]|^FAIL|^suite .* ended|(ERROR|WARNING): \w+Sanitizer' "$1" |
+        head -n 50
+}
+
 report() { # NAME; one at a time
     local name=$1 log rc=1 seconds=0 passed failed skipped verdict=ok
     log=$(log_of "$name")
@@ -63,7 +69,8 @@ report() { # NAME; one at a time
     printf '%-24s %4d s  %-6s %s\n' "$name" "$seconds" "$verdict" \
         "$(tally "$passed" "$failed" "$skipped")"
     if [ "$verdict" = FAILED ]; then
-        tail -n 150 "$log" | sed 's/^/    | /'
+        complaints "$log" | sed 's/^/    | /'
+        tail -n 100 "$log" | sed 's/^/    | /'
     elif [ "$skipped" != 0 ]; then
         sed -n 's/^skipped: /    skipped: /p' "$log"
     fi

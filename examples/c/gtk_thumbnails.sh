@@ -18,8 +18,8 @@ image() { # RED GREEN BLUE, as octal
     for ((i = 0; i < 60; i++)); do printf "%720s" '' | sed "s/   /$1$2$3/g"; done
     for ((i = 0; i < 120; i++)); do printf "%720s" '' | sed "s/   /$3$1$2/g"; done
 }
-wait_for() { # WORD: the program's next line has it
-    read -r line <&3
+wait_for() { # WORD: the program's next line has it, but for clicks that came late
+    while read -r line <&3 && [ "$line" = pressed ]; do :; done
     echo "$line"
     [[ $line == *$1* ]]
 }
@@ -30,8 +30,12 @@ pid=$!
 exec 3<out
 wait_for first.ppm
 window=$(xdotool search --sync --onlyvisible --name '^Thumbnails$' | head -n 1)
-xdotool mousemove --window "$window" 240 15 click 1
-wait_for pressed
+# A window that is there may have no button yet. Then the click is lost.
+for _ in {1..50}; do
+    xdotool mousemove --window "$window" 240 15 click 1
+    ! read -rt 2 line <&3 || break
+done
+echo "$line"
 [ -z "$shot" ] || import -window "$window" "${shot%.png}-while.png"
 image z A o >second.ppm
 wait_for second.ppm

@@ -8,7 +8,7 @@ use warnings;
 use POSIX qw(ceil);
 
 my ($seconds, $clients) = @ARGV;
-my ($left, $wide, $high) = (70, 900, 150); # of a plot, in units of the picture
+my ($left, $wide, $high) = (110, 900, 190); # of a plot, in units of the picture
 my ($least, $most) = (0.05, $seconds * 1000); # milliseconds on the plot's axis
 my (@runs, %lines_of);
 
@@ -30,6 +30,7 @@ for my $run (@runs) {
 sub escape { $_[0] =~ s/&/&amp;/gr =~ s/</&lt;/gr =~ s/>/&gt;/gr }
 sub largest { my $max = 0; $_ > $max and $max = $_ for @_; $max }
 sub p99 { my @sorted = sort { $a <=> $b } @_; @sorted ? $sorted[ ceil(0.99 * @sorted) - 1 ] : undef }
+sub count { my ($n, $what) = @_; $n == 1 ? "1 $what" : "$n ${what}s" }
 sub time_of { my ($ms) = @_; !defined $ms ? "no answer" : $ms < 1000 ? sprintf("%.3g ms", $ms) : sprintf("%.1f s", $ms / 1000) }
 
 sub across { sprintf "%.1f", $left + $wide * ($_[0] < 0 ? 0 : $_[0] > $seconds ? 1 : $_[0] / $seconds) }
@@ -50,7 +51,7 @@ sub plot {
     my $svg = "";
     for my $ms (grep { $_ <= $most } 0.1, 1, 10, 100, 1000, 10000) {
         my $y = up($ms);
-        $svg .= qq(<line class="grid" x1="$left" x2="@{[$left + $wide]}" y1="$y" y2="$y"/><text x="0" y="@{[$y + 4]}">@{[time_of($ms)]}</text>\n);
+        $svg .= qq(<line class="grid" x1="$left" x2="@{[$left + $wide]}" y1="$y" y2="$y"/><text x="0" y="@{[$y + 4]}">@{[$ms < 1000 ? "$ms ms" : $ms / 1000 . " s"]}</text>\n);
     }
     for (my $s = 0; $s <= $seconds; $s += 2) {
         $svg .= sprintf qq(<text class="second" x="%s" y="%d">%d s</text>\n), across($s), 40 + $high + 20, $s;
@@ -65,11 +66,11 @@ sub plot {
 sub picture {
     my ($run) = @_;
     my @times = map { $$_[1] } @{ $$run{pings} };
-    my $pings = @times;
+    my $answered = @times - @{ $$run{waiting} // [] };
     my $stood = largest(map { $$_[1] } @{ $$run{gaps} });
-    my $said = sprintf "%d searches answered, %d pings. 99 %% of the pings took at most %s. The loop stood still for %s.",
-        $$run{searches}, $pings, time_of(p99(@times)), $stood ? "up to " . time_of($stood) : "no 10 ms";
-    my ($width, $height) = ($left + $wide + 20, 40 + $high + 30);
+    my $said = sprintf "%s and %s answered. 99 %% of the pings took at most %s. The loop stood still for %s.",
+        count($$run{searches}, "search") =~ s/hs$/hes/r, count($answered, "ping"), time_of(p99(@times)), $stood ? "up to " . time_of($stood) : "no 10 ms";
+    my ($width, $height) = ($left + $wide + 45, 40 + $high + 30);
     return <<"END";
 <figure>
 <figcaption><b>$$run{title}</b>: $said</figcaption>
@@ -115,7 +116,7 @@ body { margin: 0 auto; max-width: 62rem; padding: 1rem 1.2rem 4rem; color: var(-
 h3 { overflow-wrap: anywhere; }
 .said { font-size: 1.3rem; font-weight: 600; }
 figure { margin: 1.5rem 0; overflow-x: auto; }
-svg { display: block; width: 100%; min-width: 40rem; height: auto; margin-top: .4rem; font-size: 13px; }
+svg { display: block; width: 100%; height: auto; margin-top: .4rem; font-size: 14px; }
 text { fill: var(--ink); }
 .second { text-anchor: middle; }
 .grid { stroke: var(--line); }
@@ -123,6 +124,7 @@ text { fill: var(--ink); }
 .stands { fill: var(--stands); }
 line.ping { stroke: var(--ping); stroke-width: 1.5; }
 circle.ping { fill: var(--ping); }
+\@media (max-width: 45rem) { svg { font-size: 27px; } circle.ping { r: 4px; } line.ping { stroke-width: 4; } pre { font-size: .74rem; } }
 pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .8rem 1rem; overflow-x: auto; font-size: .84rem; }
 .key { display: inline-block; width: .9em; height: .9em; vertical-align: -.1em; }
 </style>
@@ -134,7 +136,7 @@ pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px
 which needs no search, 10 ms after the last answer. In each picture the strip shows the loop:
 <span class="key" style="background: var(--turns)"></span> it turns, <span class="key" style="background: var(--stands)"></span>
 it stands still for more than 10 ms, so that nobody is served. Below it each ping runs
-<span class="key" style="background: var(--ping)"></span> from its sending to its answer, at the height of the time that it took.</p>
+<span class="key" style="background: var(--ping)"></span> from its sending to its answer, at the height of the time that it took, on a logarithmic scale. What was not answered by the end counts until then.</p>
 $body</main>
 </body>
 </html>

@@ -6,6 +6,8 @@
 use strict;
 use warnings;
 use File::Basename qw(dirname);
+use List::Util qw(max min);
+use POSIX qw(ceil floor);
 use lib dirname(__FILE__);
 use figures;
 
@@ -64,7 +66,9 @@ for my $row (@rows) {
     }
 }
 
-my $height = 200 + 15 * $line;
+my @times = map { (split)[0] } map { split /\n/ } values %points; # all panels have their scale in common
+my ($least, $most) = map { 10**$_ } floor(log(min(@times)) / log(10)), ceil(log(max(@times)) / log(10));
+my $height = 215 + 15 * $line;
 my ($plots, $data) = ("", "");
 for my $panel ("pinned", "free") {
     my @series;
@@ -77,17 +81,21 @@ for my $panel ("pinned", "free") {
             "\$${name}_medians using 1:2 with points pt '|' lc rgb '$colour' title 'the median'";
     }
     my $title = $panel eq "free" ? "free to use every CPU" : "pinned to one CPU";
-    $plots .= "set title '$title'\n" . ($panel eq "free" ? "set key at screen 0.98,@{[10 / $height]} right bottom\nunset ytics\n" : "unset key\n") . "plot " . join(", ", @series) . "\n";
+    $plots .= "set title '$title, microseconds'\n" . ($panel eq "free" ? "set key at screen 0.98,@{[10 / $height]} right bottom\nunset ytics\n" : "unset key\n") . "plot " . join(", ", @series) . "\n";
 }
 
 open my $gnuplot, "|-", "gnuplot" or die "picture: gnuplot: $!\n";
 print $gnuplot <<"END";
 set terminal svg size 1200,$height enhanced font 'sans-serif,11' background rgb 'white'
 $data
-set multiplot layout 1,2 title "weir and other libraries: the time of a task, left is better\\n@{[$where =~ s/_/\\\\_/gr]}" margins 0.22,0.98,@{[130 / $height]},@{[1 - 80 / $height]} spacing 0.03
+set multiplot layout 1,2 title "weir and other libraries: the time of a task, left is better\\n@{[$where =~ s/_/\\\\_/gr]}" margins 0.22,0.98,@{[130 / $height]},@{[1 - 95 / $height]} spacing 0.03
 set logscale x
-set xlabel 'microseconds'
+set logscale x2
+set xrange [$least:$most]
+set x2range [$least:$most]
+set x2tics
 set format x '%g'
+set format x2 '%g'
 set yrange [@{[$line + 1]}:0]
 set ytics scale 0 (@{[join ", ", @tics]})
 set grid x

@@ -51,7 +51,8 @@
   function extract(text, words) {
     const at = words.map(word => text.toLowerCase().indexOf(word)).find(place => place >= 0) ?? 0;
     const from = at < BEFORE ? 0 : text.indexOf(" ", at - BEFORE) + 1;
-    return (from ? "… " : "") + text.slice(from, at + AFTER).trim() + (at + AFTER < text.length ? " …" : "");
+    const cut = at + AFTER < text.length ? text.lastIndexOf(" ", at + AFTER) : text.length;
+    return (from ? "… " : "") + text.slice(from, cut).trim() + (cut < text.length ? " …" : "");
   }
   function entry(page, words) {
     const li = document.createElement("li"), a = make("a", page.title);

@@ -124,9 +124,9 @@ text { fill: var(--ink); }
 .stands { fill: var(--stands); }
 line.ping { stroke: var(--ping); stroke-width: 1.5; }
 circle.ping { fill: var(--ping); }
-\@media (max-width: 45rem) { svg { font-size: 27px; } circle.ping { r: 4px; } line.ping { stroke-width: 4; } pre { font-size: .74rem; } }
 pre { background: var(--soft); border: 1px solid var(--line); border-radius: 6px; padding: .8rem 1rem; overflow-x: auto; font-size: .84rem; }
 .key { display: inline-block; width: .9em; height: .9em; vertical-align: -.1em; }
+\@media (max-width: 45rem) { svg { font-size: 27px; } circle.ping { r: 4px; } line.ping { stroke-width: 4; } pre { font-size: .74rem; } }
 </style>
 </head>
 <body>

@@ -5,6 +5,7 @@ local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luachec
 local core = require "weir.core"
 local loops = require "weir.loop"
 local signal = require "weir.signal"
+local weir = require "weir"
 
 local function send(name)
   io.popen("kill -" .. name .. " $PPID"):close()
@@ -38,6 +39,58 @@ describe("weir.signal", function()
     collectgarbage()
     collectgarbage()
     assert(signal.catch "USR1"):release()
+  end)
+
+  it("is no descriptor and is not waited for once it is released", function()
+    local catcher = assert(signal.catch "USR1")
+    catcher:release()
+    local function refuses(call, expected)
+      local ok, problem = pcall(call)
+      local line = debug.getinfo(call, "S").linedefined
+      assert.are.same({ false, ("test/lua/test_signal.lua:%d: %s"):format(line, expected) }, { ok, problem })
+    end
+    refuses(function() assert(catcher:fd()) end, "fd: the signal was released")
+    refuses(function() assert(catcher:wait()) end, "wait: the signal was released")
+    refuses(function() assert(catcher:wait(0)) end, "wait: the signal was released")
+    catcher:drain()
+    assert.is_false(catcher:take())
+    assert.are.equal(0, select("#", catcher:release()))
+  end)
+
+  it("ends a wait without a loop when it is released", function()
+    local pool = assert(weir.pool { threads = 1 })
+    local catcher = assert(signal.catch "USR1")
+    local release = weir.progress(function() catcher:release() end)
+    pool:run(function() release() end)
+    assert.are.same({ false, "released" }, { catcher:wait(60) })
+    pool:close()
+  end)
+
+  it("that came, but was released first, did not come for who waits", function()
+    local pool = assert(weir.pool { threads = 1 })
+    local catcher = assert(signal.catch "USR1")
+    local come = weir.progress(function()
+      send "USR1"
+      catcher:release()
+    end)
+    pool:run(function() come() end)
+    assert.are.same({ false, "released" }, { catcher:wait(60) })
+    pool:close()
+  end)
+
+  it("leaves who waits for another catcher of the same signal", function()
+    local pool = assert(weir.pool { threads = 1 })
+    local first = assert(signal.catch "USR1")
+    first:release()
+    local second = assert(signal.catch "USR1")
+    local come = weir.progress(function()
+      first:release()
+      send "USR1"
+    end)
+    pool:run(function() come() end)
+    assert.is_true(second:wait(60))
+    second:release()
+    pool:close()
   end)
 
   it("says what it does not know", function()

@@ -88,11 +88,17 @@ static int catcher_release(lua_State *L)
     return 0;
 }
 
+/* catcher -> whether it still catches: it was not released */
+static int catcher_held(lua_State *L) { return wl_boolean(L, *check_catcher(L) != 0); }
+
 /* catcher -> descriptor; readable once the signal has come */
 static int catcher_fd(lua_State *L)
 {
     wl_no_argument(L, "fd");
-    return wl_integer(L, atomic_load(&caught[*check_catcher(L)].rfd));
+    int number = *check_catcher(L);
+    if (number == 0)
+        return luaL_error(L, "fd: the signal was released");
+    return wl_integer(L, atomic_load(&caught[number].rfd));
 }
 
 /* catcher -> ; the descriptor is not readable any more */
@@ -191,6 +197,7 @@ void wl_signal_register(lua_State *L)
     wl_class(L, CATCHER, "signal", catcher_gc);
     wl_method(L, "catch", catch);
     wl_method(L, "signal_release", catcher_release);
+    wl_method(L, "signal_held", catcher_held);
     wl_method(L, "signal_fd", catcher_fd);
     wl_method(L, "signal_drain", catcher_drain);
     wl_method(L, "signal_take", catcher_take);

@@ -6,6 +6,8 @@
 local check = require "weir.check"
 local core = require "weir.core"
 
+local held = core.signal_held
+
 local signal = {}
 
 local name_kind = check.word("HUP", "INT", "TERM", "USR1", "USR2", "WINCH")
@@ -15,8 +17,9 @@ local name_kind = check.word("HUP", "INT", "TERM", "USR1", "USR2", "WINCH")
 -- ^C ends a program that does not look at the first. (timeout of coreutils sends each signal
 -- twice, timeout --foreground once.)
 -- @tparam string name "HUP", "INT", "TERM", "USR1", "USR2" or "WINCH"
--- @treturn ?weir.signal nil if a state of the process catches that signal already
--- @treturn ?string then why
+-- @treturn ?weir.signal nil if a state of the process catches that signal already, or the system
+--   refuses
+-- @treturn ?string then "busy", or what the system said
 function signal.catch(name, ...)
   check.none("weir.signal.catch", 2, ...)
   check.is(name_kind, "weir.signal.catch: argument 1", name)
@@ -70,25 +73,43 @@ end
 local catcher = {}
 catcher.__index = catcher
 
---- Waits for the signal as future:get waits, under every loop or none, and takes it.
+-- catcher -> the set of futures by which its waiters wait. release cancels them, after the catcher
+-- lets its signal go: so a waiter that goes on finds it released, also if the signal came first.
+local polls = setmetatable({}, { __mode = "k" })
+
+-- Suspends until the descriptor is readable: true; or until the timeout or a release: false.
+local function await(self, timeout)
+  local future = assert(waiters():run(poll, self:fd()))
+  local mine = polls[self] or {}
+  polls[self], mine[future] = mine, true
+  local is_over = future:wait(timeout)
+  mine[future] = nil
+  if not is_over then future:cancel() end
+  return is_over
+end
+
+--- Waits for the signal as future:get waits, under every loop or none, and takes it. If several
+-- coroutines wait, one of them takes it. Raises if the signal was released before.
 -- @tparam ?number timeout seconds; nil: without an end
--- @treturn boolean false if it has not come by then
+-- @treturn boolean false if it has not come by then, or was released meanwhile
+-- @treturn ?string then "released", or nil after the timeout
 -- @function signal:wait
 function catcher:wait(timeout, ...)
   check.none("wait", 2, ...)
   if timeout ~= nil then check.is(check.kinds.seconds, "wait: argument 1 (timeout)", timeout) end
+  if not held(self) then error("wait: the signal was released", 2) end
   local deadline = timeout and core.clock() + timeout
+  local came
   repeat
     self:drain()
     if self:take() then return true end
-    local future = assert(waiters():run(poll, self:fd()))
-    local came = future:wait(deadline and math.max(0, deadline - core.clock()))
-    if not came then future:cancel() end
+    came = await(self, deadline and math.max(0, deadline - core.clock()))
+    if not held(self) then return false, "released" end
   until not came
   return self:take()
 end
 
---- A descriptor that is readable once the signal has come.
+--- A descriptor that is readable once the signal has come. Raises if the signal was released.
 -- @function signal:fd
 catcher.fd = core.signal_fd
 
@@ -96,13 +117,20 @@ catcher.fd = core.signal_fd
 -- @function signal:drain
 catcher.drain = core.signal_drain
 
---- Whether the signal has come since the last take.
+--- Whether the signal has come since the last take; false once it is released.
 -- @function signal:take
 catcher.take = core.signal_take
 
---- Restores the handler that was there before.
+--- Restores the handler that was there before, and ends every wait. A signal that has come and
+-- that nobody has taken is dropped. Does nothing if it was released before.
 -- @function signal:release
-catcher.release = core.signal_release
+function catcher:release(...)
+  check.none("release", 1, ...)
+  core.signal_release(self)
+  local futures = polls[self]
+  polls[self] = nil
+  for future in pairs(futures or {}) do future:cancel() end -- luv resumes the waiter in here
+end
 
 for name, value in pairs(catcher) do core.signal[name] = value end
 

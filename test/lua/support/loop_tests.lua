@@ -86,6 +86,21 @@ return function(name, drive)
       end)
     end)
 
+    it("a released signal ends every wait for it", function()
+      local signal = require "weir.signal"
+      local catcher, ended = assert(signal.catch "USR1"), 0
+      local function waiter(...)
+        assert.are.same({ false, "released" }, { catcher:wait(...) })
+        assert.has_error(function() catcher:wait() end, "wait: the signal was released")
+        ended = ended + 1
+      end
+      inside(function() waiter() end, function() waiter(60) end, function()
+        drive.pause()
+        catcher:release()
+        while ended < 2 do drive.pause() end
+      end)
+    end)
+
     it("cancel releases who waits", function()
       local future, here, go = nil, gate.new(), gate.new()
       inside(function()

@@ -25,6 +25,7 @@ function signal.wait(name, timeout) end
 
 ---@param timeout? number
 ---@return boolean came
+---@return "released"? why
 function catcher:wait(timeout) end
 
 function catcher:drain() end

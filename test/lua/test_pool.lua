@@ -285,11 +285,13 @@ describe("close", function()
   it("waits for tasks that run and closes those that are queued", function()
     local pool, future, leave = busy_pool {}
     local queued = pool:run(function() end)
+    assert(pool:post(function() end)) -- has no future; is counted
     local closing = pool:close_async()
     gate.open_last(leave)
     assert.are.same({ true }, { closing:get() })
     assert.are.same({ true, "left" }, { future:get() })
     assert.are.same({ false, "closed" }, { queued:get() })
+    assert.are.equal(2, pool:stats().closed)
     assert.are.same({ nil, "closed" }, { pool:run(function() end) })
   end)
 

@@ -92,21 +92,29 @@ describe("a full queue", function()
     pool:close()
   end)
 
-  it("that makes run wait tells of a close", function()
+  local function closes_while_run_waits(how, queued_ends)
     local pool, future, leave = busy_pool { queue_limit = 1, on_full = "wait" }
     local closer = assert(weir.pool { threads = 1 })
     local queued = assert(pool:run(function() end))
     closer:run(function(p, name)
       require("weir").run_in_main(function() end) -- so the main is inside its run
-      p:close_async()
+      p:close_async(how)
       require("support.gate").open(name)
     end, pool, leave)
     assert.are.same({ nil, "closed" }, { pool:run(function() end) })
-    assert.are.same({ false, "closed" }, { queued:get() })
+    assert.are.same(queued_ends, { queued:get() })
     future:get()
     pool:close()
     closer:close()
     os.remove(leave)
+  end
+
+  it("that makes run wait tells of a close", function()
+    closes_while_run_waits({}, { false, "closed" })
+  end)
+
+  it("that makes run wait tells of a close that drains", function()
+    closes_while_run_waits({ drain = true }, { true })
   end)
 
   it("that makes run wait loses nothing", function()

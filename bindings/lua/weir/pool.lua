@@ -118,7 +118,7 @@ end
 -- @tparam[opt] int given.stack_size bytes
 -- @tparam[opt=0] int given.nice 0 to 19: on Linux the pool's threads, and the commands that
 --   they start, are so many steps nicer than the thread that opens the pool. Then the loop's
---   timers fire in time even if tasks compute on every CPU
+--   timers fire in time even if tasks compute on every CPU, unless other processes take the CPUs
 -- @tparam[opt=false] boolean given.measure keeps how long tasks are queued and run, for
 --   pool:times and pool:percentile
 -- @tparam[opt=5] number given.cancel_timeout seconds; math.huge: never. A cancelled task that
@@ -375,7 +375,8 @@ local function closed(ok, problem)
 end
 
 --- Closes the pool and waits until its threads have ended. Running tasks finish. Queued tasks
--- end with false, "closed"; with drain they run first.
+-- end with false, "closed"; with drain they run first. Posted tasks that do not run any more are
+-- only counted, in stats().closed. Calls that wait for space get nil, "closed", also with drain.
 -- Raises in a task of the same pool, because the task would wait for itself.
 -- Without a loop, ^C takes effect only when the close has ended. If a task may be stuck, give
 -- close a timeout, or use close_async():get(), which ^C ends.

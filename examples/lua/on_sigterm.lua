@@ -52,6 +52,7 @@ copas.addthread(function()
   print "serving"
   io.stdout:flush()
   term:wait()
+  term:release() -- from here on a second SIGTERM ends the program at once
   serving = false
   print("closed", db:close { drain = true, timeout = 10 })
 end)

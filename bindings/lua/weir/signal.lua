@@ -73,18 +73,24 @@ end
 local catcher = {}
 catcher.__index = catcher
 
--- catcher -> the set of futures by which its waiters wait. release cancels them, after the catcher
--- lets its signal go: so a waiter that goes on finds it released, also if the signal came first.
+-- catcher -> {future =, n =}: the poll that its waiters share, and their number. release cancels it
+-- after the catcher let its signal go: so a waiter that goes on finds it released, also if the
+-- signal came first.
 local polls = setmetatable({}, { __mode = "k" })
 
--- Suspends until the descriptor is readable: true; or until the timeout or a release: false.
+local function poll_of(self)
+  polls[self] = polls[self] or { future = assert(waiters():run(poll, self:fd())), n = 0 }
+  return polls[self]
+end
+
+-- Suspends until the descriptor is readable or the catcher released: true; or false after the timeout.
 local function await(self, timeout)
-  local future = assert(waiters():run(poll, self:fd()))
-  local mine = polls[self] or {}
-  polls[self], mine[future] = mine, true
-  local is_over = future:wait(timeout)
-  mine[future] = nil
-  if not is_over then future:cancel() end
+  local mine = poll_of(self)
+  mine.n = mine.n + 1
+  local is_over = mine.future:wait(timeout)
+  mine.n = mine.n - 1
+  if polls[self] == mine and (is_over or mine.n == 0) then polls[self] = nil end
+  if not is_over and mine.n == 0 then mine.future:cancel() end
   return is_over
 end
 
@@ -127,9 +133,9 @@ catcher.take = core.signal_take
 function catcher:release(...)
   check.none("release", 1, ...)
   core.signal_release(self)
-  local futures = polls[self]
+  local mine = polls[self]
   polls[self] = nil
-  for future in pairs(futures or {}) do future:cancel() end -- luv resumes the waiter in here
+  if mine then mine.future:cancel() end -- luv resumes the waiters in here
 end
 
 for name, value in pairs(catcher) do core.signal[name] = value end

@@ -96,9 +96,34 @@ return function(name, drive)
       end
       inside(function() waiter() end, function() waiter(60) end, function()
         drive.pause()
+        assert.is_false(catcher:wait(0.01)) -- ends no wait but its own
         catcher:release()
         while ended < 2 do drive.pause() end
       end)
+    end)
+
+    it("any number of coroutines wait for a signal, and others for another", function()
+      local signal = require "weir.signal"
+      local crowded, other = assert(signal.catch "USR1"), assert(signal.catch "USR2")
+      local functions, took = {}, 0
+      for i = 1, 20 do
+        functions[i] = function()
+          if crowded:wait() then took = took + 1 end
+        end
+      end
+      functions[21] = function()
+        assert.is_true(other:wait(60))
+        io.popen("kill -USR1 $PPID"):close()
+        while took == 0 do drive.pause() end
+        crowded:release()
+        other:release()
+      end
+      functions[22] = function()
+        drive.pause()
+        io.popen("kill -USR2 $PPID"):close()
+      end
+      inside((table.unpack or unpack)(functions)) -- luacheck: ignore
+      assert.are.equal(1, took)
     end)
 
     it("cancel releases who waits", function()

@@ -32,11 +32,7 @@ value weir_ml_main_fd(value m) { return Val_int(weir_main_fd(Main_val(m))); }
 value weir_ml_main_pending(value m) { return Val_long((intnat)weir_main_pending(Main_val(m))); }
 
 /* main -> unit: its descriptor is readable if something waits, also while a delivery lasts */
-value weir_ml_main_rearm(value m)
-{
-    weir_main_quiet(Main_val(m), false);
-    return Val_unit;
-}
+value weir_ml_main_rearm(value m) { return weir_main_quiet(Main_val(m), false), Val_unit; }
 
 /* main, detach -> code. Releases the runtime, because a lend that comes while the main
  * closes is answered inside this call. */

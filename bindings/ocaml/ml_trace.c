@@ -68,18 +68,10 @@ static void replace_ring(noted *r, size_t n)
 }
 
 /* label -> unit */
-value weir_ml_trace_begin(value label)
-{
-    weir_trace_begin(String_val(label));
-    return Val_unit;
-}
+value weir_ml_trace_begin(value label) { return weir_trace_begin(String_val(label)), Val_unit; }
 
 /* unit -> unit */
-value weir_ml_trace_end(value unit)
-{
-    weir_trace_end();
-    return unit;
-}
+value weir_ml_trace_end(value unit) { return weir_trace_end(), unit; }
 
 /* capacity -> bool: false when out of memory */
 value weir_ml_trace_start(value n)

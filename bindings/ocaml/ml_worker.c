@@ -138,29 +138,13 @@ value weir_ml_worker_leave(value lost, value code)
 /* pool -> bool: does the calling thread serve it? */
 value weir_ml_serves(value v) { return Val_bool(weir_pool_current() == Pool_val(v)); }
 
-value weir_ml_blocking_begin(value unit)
-{
-    weir_blocking_begin();
-    return unit;
-}
+value weir_ml_blocking_begin(value unit) { return weir_blocking_begin(), unit; }
 
-value weir_ml_blocking_end(value unit)
-{
-    weir_blocking_end();
-    return unit;
-}
+value weir_ml_blocking_end(value unit) { return weir_blocking_end(), unit; }
 
-value weir_ml_spawning_begin(value unit)
-{
-    weir_spawning_begin();
-    return unit;
-}
+value weir_ml_spawning_begin(value unit) { return weir_spawning_begin(), unit; }
 
-value weir_ml_spawning_end(value unit)
-{
-    weir_spawning_end();
-    return unit;
-}
+value weir_ml_spawning_end(value unit) { return weir_spawning_end(), unit; }
 
 value weir_ml_cancel_requested(value unit)
 {

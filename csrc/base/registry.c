@@ -14,11 +14,7 @@ static void make_registry(void)
     wi_list_init(&the.pools);
 }
 
-struct wi_registry *wi_registry(void)
-{
-    pthread_once(&once, make_registry);
-    return &the;
-}
+struct wi_registry *wi_registry(void) { return pthread_once(&once, make_registry), &the; }
 
 void wi_unregister(weir_link *element)
 {

@@ -118,11 +118,7 @@ static int core_pending(lua_State *L)
     return 1;
 }
 
-static int core_turn(lua_State *L)
-{
-    wb_turn(state_of(L)->desk);
-    return 0;
-}
+static int core_turn(lua_State *L) { return wb_turn(state_of(L)->desk), 0; }
 
 static void push_request(lua_State *L, weir_request *request)
 {
@@ -405,11 +401,7 @@ static int core_fail(lua_State *L)
 static int core_retry(lua_State *L) { return done(L, weir_request_retry(check_request(L))); }
 
 /* fn request */
-static int core_release(lua_State *L)
-{
-    check_request(L);
-    return request_gc(L);
-}
+static int core_release(lua_State *L) { return check_request(L), request_gc(L); }
 
 /* ---- the module ---------------------------------------------------------------------- */
 

@@ -388,11 +388,7 @@ static int pack_all(lua_State *L)
     return 0;
 }
 
-static int fail(lua_State *L, const char *why)
-{
-    lua_pushstring(L, why);
-    return LUA_ERRMEM;
-}
+static int fail(lua_State *L, const char *why) { return lua_pushstring(L, why), LUA_ERRMEM; }
 
 static const void *globals_of(lua_State *L)
 {

@@ -180,11 +180,7 @@ static int poll_fds(lua_State *L)
     return wl_boolean(L, poll_for(fds, n, seconds < 0 ? -1 : wl_nanoseconds(seconds)) > 0);
 }
 
-static int catcher_gc(lua_State *L)
-{
-    release(lua_touserdata(L, 1));
-    return 0;
-}
+static int catcher_gc(lua_State *L) { return release(lua_touserdata(L, 1)), 0; }
 
 /* module -> module */
 void wl_signal_register(lua_State *L)

@@ -257,11 +257,7 @@ static int worker_close(lua_State *L)
 #if WL_WRAPPED
 
 /* -> suspender */
-static int get_suspender(lua_State *L)
-{
-    wl_push_suspender(L);
-    return 1;
-}
+static int get_suspender(lua_State *L) { return wl_push_suspender(L), 1; }
 
 /* get_suspender -> function that makes the function around another one */
 static const char wrapper[] =

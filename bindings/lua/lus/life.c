@@ -413,11 +413,7 @@ static void push_functions(lua_State *L)
 }
 
 /* -> functions */
-static int functions(lua_State *L)
-{
-    push_functions(L);
-    return 1;
-}
+static int functions(lua_State *L) { return push_functions(L), 1; }
 
 /* So that states that are made later find this very file.
  *

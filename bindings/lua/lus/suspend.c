@@ -247,11 +247,7 @@ static bool push_suspender(lua_State *L, const wl_pending *op)
 #if WL_WRAPPED
 
 /* op suspender -> nil op */
-static int suspend(lua_State *L)
-{
-    lua_pop(L, 1);
-    return wl_nil_and(L);
-}
+static int suspend(lua_State *L) { return lua_pop(L, 1), wl_nil_and(L); }
 
 #else
 

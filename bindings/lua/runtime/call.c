@@ -185,11 +185,7 @@ static int call_finish(lua_State *L)
 /* For where there is no memory to finish it otherwise; once.
  *
  * call -> */
-static int call_fail(lua_State *L)
-{
-    finish(check_call(L), WEIR_ENOMEM);
-    return 0;
-}
+static int call_fail(lua_State *L) { return finish(check_call(L), WEIR_ENOMEM), 0; }
 
 /* function(call) -> ; runs a call that is served inside a blocking one */
 static int on_call(lua_State *L)

@@ -29,11 +29,7 @@ static int progress_new(lua_State *L)
 }
 
 /* -> handle of nothing, whose collection tells that garbage is being collected */
-static int progress_sentinel(lua_State *L)
-{
-    wl_counted_slot(L, &class);
-    return 1;
-}
+static int progress_sentinel(lua_State *L) { return wl_counted_slot(L, &class), 1; }
 
 /* handle -> lightuserdata, the same for all handles of the function */
 static int progress_key(lua_State *L)

@@ -257,11 +257,7 @@ static int pool_stats(lua_State *L)
 }
 
 /* handle -> string */
-static int pool_name(lua_State *L)
-{
-    lua_pushstring(L, wl_pool_check(L, 1)->name);
-    return 1;
-}
+static int pool_name(lua_State *L) { return lua_pushstring(L, wl_pool_check(L, 1)->name), 1; }
 
 static void has_space(weir_notice *notice, int outcome)
 {

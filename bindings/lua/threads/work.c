@@ -221,11 +221,7 @@ static int call_works(lua_State *L)
 }
 
 /* -> slot */
-static int make_slot(lua_State *L)
-{
-    wl_future_push(L);
-    return 1;
-}
+static int make_slot(lua_State *L) { return wl_future_push(L), 1; }
 
 /* works failed -> call_works; a restricted state may call it, with whatever it likes */
 static int make_call_works(lua_State *L)

@@ -9,18 +9,7 @@ local event = require "weir.event"
 local openos = require "support.openos"
 local thread = require "weir.thread"
 
-local function program(f, ...)
-  local out, code, problems = openos.run(f, ...)
-  assert.are.equal("", problems)
-  assert.are.equal(0, code)
-  return out
-end
-
-local function problem_of(f, ...)
-  local ok, problem = pcall(f, ...)
-  assert.is_false(ok)
-  return problem
-end
+local program, problem_of = openos.runs, openos.problem_of
 
 describe("weir.event", function()
   before_each(function() openos.fake() end)

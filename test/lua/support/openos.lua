@@ -63,10 +63,7 @@ end
 
 --- Asserts what a program prints, and that it ends well.
 function openos.prints(expected, program, ...)
-  local out, code, problems = openos.run(program, ...)
-  assert.are.equal("", problems)
-  assert.are.equal(expected, out)
-  assert.are.equal(0, code)
+  assert.are.equal(expected, openos.runs(program, ...))
 end
 
 --- Runs a program that must end well: its output and the exit code. What it raises is
@@ -75,6 +72,20 @@ function openos.program(f, ...)
   local out, code, problems = openos.run(f, ...)
   assert.are.equal("", problems)
   return out, code
+end
+
+--- The same of a program whose code is 0: its output.
+function openos.runs(f, ...)
+  local out, code = openos.program(f, ...)
+  assert.are.equal(0, code)
+  return out
+end
+
+--- What f(...) raises.
+function openos.problem_of(f, ...)
+  local ok, problem = pcall(f, ...)
+  assert.is_false(ok)
+  return problem
 end
 
 --- A thread that sleeps for a second.

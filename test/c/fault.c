@@ -29,7 +29,7 @@ static _Atomic long countdown;
 static long         burst_length;
 static void (*when_refused)(void);
 static _Atomic bool injected;
-static _Atomic long live, writes;
+static _Atomic long writes;
 
 void fault_arm(enum fault kind, unsigned n, unsigned burst)
 {
@@ -53,7 +53,6 @@ bool fault_disarm(void)
 }
 
 bool fault_injected(void) { return atomic_load(&injected); }
-long fault_live_blocks(void) { return atomic_load(&live); }
 long fault_writes(void) { return atomic_load(&writes); }
 
 static bool fails(enum fault kind)
@@ -71,60 +70,12 @@ static bool fails(enum fault kind)
 
 /* ---- memory ------------------------------------------------------------- */
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void  __real_free(void *p);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-char *__wrap_strdup(const char *s);
-void  __wrap_free(void *p);
+#define GIVEN(f) __wrap_##f
+#define REAL(f) __real_##f
+static bool memory_refused(void) { return fails(FAULT_ALLOC); }
+#include "counted.h"
 
-static void *counted(void *p)
-{
-    if (p)
-        atomic_fetch_add(&live, 1);
-    return p;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails(FAULT_ALLOC) ? NULL : counted(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails(FAULT_ALLOC) ? NULL : counted(__real_calloc(n, size));
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    if (fails(FAULT_ALLOC))
-        return NULL;
-    return p ? __real_realloc(p, size) : counted(__real_realloc(p, size));
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    return fails(FAULT_ALLOC) ? NULL : counted(__real_aligned_alloc(alignment, size));
-}
-
-char *__wrap_strdup(const char *s)
-{
-    size_t size = strlen(s) + 1;
-    char  *copy = __wrap_malloc(size);
-    return copy ? memcpy(copy, s, size) : NULL;
-}
-
-void __wrap_free(void *p)
-{
-    if (p)
-        atomic_fetch_sub(&live, 1);
-    __real_free(p);
-}
+long fault_live_blocks(void) { return atomic_load(&live); }
 
 void *real_zalloc(size_t size) { return counted(__real_calloc(1, size)); }
 

@@ -21,59 +21,23 @@
 
 /* ---- memory ------------------------------------------------------------------- */
 
-void *__real_malloc(size_t);
-void *__real_calloc(size_t, size_t);
-void *__real_realloc(void *, size_t);
-void  __real_free(void *);
-void *__wrap_malloc(size_t);
-void *__wrap_calloc(size_t, size_t);
-void *__wrap_realloc(void *, size_t);
-void  __wrap_free(void *);
-
-static _Atomic long alive;
 static _Atomic long left = -1; /* allocations before all fail; negative: never */
 
-static bool may_allocate(void)
+static bool memory_refused(void)
 {
-    if (left < 0)
-        return true;
-    if (left == 0)
-        return false;
-    left--;
-    return true;
+    long before = left;
+    left -= before > 0;
+    return before == 0;
 }
 
-void *__wrap_malloc(size_t n)
-{
-    void *p = may_allocate() ? __real_malloc(n) : NULL;
-    alive += p != NULL;
-    return p;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    void *p = may_allocate() ? __real_calloc(n, size) : NULL;
-    alive += p != NULL;
-    return p;
-}
-
-void *__wrap_realloc(void *old, size_t n)
-{
-    void *p = may_allocate() ? __real_realloc(old, n) : NULL;
-    alive += p != NULL && old == NULL;
-    return p;
-}
-
-void __wrap_free(void *p)
-{
-    alive -= p != NULL;
-    __real_free(p);
-}
+#define GIVEN(f) __wrap_##f
+#define REAL(f) __real_##f
+#include "../c/counted.h"
 
 /* -> blocks that the codec holds */
 static int peer_alive(lua_State *L)
 {
-    lua_pushnumber(L, (lua_Number)alive);
+    lua_pushnumber(L, (lua_Number)live);
     return 1;
 }
 

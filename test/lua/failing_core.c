@@ -25,18 +25,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-void *__real_malloc(size_t);
-void *__real_calloc(size_t, size_t);
-void *__real_realloc(void *, size_t);
-void  __real_free(void *);
-void *__wrap_malloc(size_t);
-void *__wrap_calloc(size_t, size_t);
-void *__wrap_realloc(void *, size_t);
-void  __wrap_free(void *);
-void *__real_aligned_alloc(size_t, size_t);
-void *__wrap_aligned_alloc(size_t, size_t);
-char *__wrap_strdup(const char *);
-
 /* After `left` requests `row` of them are refused; negative: none is, and all are. */
 typedef struct {
     _Atomic long left, row;
@@ -45,7 +33,7 @@ typedef struct {
 static _Thread_local fault own = {-1, -1};
 static fault               everywhere = {-1, -1}, threads = {-1, -1}, descriptors = {-1, -1};
 static fault               lua = {-1, -1}, there = {-1, -1}; /* of states that were told */
-static _Atomic long        alive, injected;
+static _Atomic long        injected;
 
 static bool passes(_Atomic long *count)
 {
@@ -63,48 +51,10 @@ static bool refuses(fault *f)
     return true;
 }
 
-static bool may_allocate(void) { return !refuses(&own) && !refuses(&everywhere); }
-
-void *__wrap_malloc(size_t n)
-{
-    void *p = may_allocate() ? __real_malloc(n) : NULL;
-    alive += p != NULL;
-    return p;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    void *p = may_allocate() ? __real_calloc(n, size) : NULL;
-    alive += p != NULL;
-    return p;
-}
-
-void *__wrap_realloc(void *old, size_t n)
-{
-    void *p = may_allocate() ? __real_realloc(old, n) : NULL;
-    alive += p != NULL && old == NULL;
-    return p;
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-    void *p = may_allocate() ? __real_aligned_alloc(alignment, size) : NULL;
-    alive += p != NULL;
-    return p;
-}
-
-char *__wrap_strdup(const char *s)
-{
-    size_t size = strlen(s) + 1;
-    char  *copy = __wrap_malloc(size);
-    return copy ? memcpy(copy, s, size) : NULL;
-}
-
-void __wrap_free(void *p)
-{
-    alive -= p != NULL;
-    __real_free(p);
-}
+static bool memory_refused(void) { return refuses(&own) || refuses(&everywhere); }
+#define GIVEN(f) __wrap_##f
+#define REAL(f) __real_##f
+#include "../c/counted.h"
 
 /* ---- a thread that stands still ------------------------------------------------- */
 
@@ -268,7 +218,7 @@ static int count_injected(lua_State *L)
 /* -> blocks */
 static int count(lua_State *L)
 {
-    lua_pushnumber(L, (lua_Number)alive);
+    lua_pushnumber(L, (lua_Number)live);
     return 1;
 }
 

@@ -22,7 +22,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -32,7 +31,7 @@
 enum { MEMORY, THREADS, DESCRIPTORS };
 
 static _Atomic int  kind = -1;
-static _Atomic long left, row, injected, alive;
+static _Atomic long left, row, injected;
 
 static bool passes(_Atomic long *count)
 {
@@ -50,54 +49,15 @@ static bool refuses(int what)
     return true;
 }
 
-static void *counted(void *p)
-{
-    alive += p != NULL;
-    return p;
-}
+static bool memory_refused(void) { return refuses(MEMORY); }
+#define GIVEN(f) refuse_##f
+#define REAL(f) f
+#include "counted.h"
 
-void *refuse_malloc(size_t size);
-void *refuse_calloc(size_t n, size_t size);
-void *refuse_realloc(void *old, size_t size);
-void *refuse_aligned_alloc(size_t alignment, size_t size);
-char *refuse_strdup(const char *s);
-void  refuse_free(void *p);
-int   refuse_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *),
-                            void *arg);
-int   refuse_eventfd(unsigned n, int flags);
-int   refuse_pipe2(int fds[2], int flags);
-
-void *refuse_malloc(size_t size) { return refuses(MEMORY) ? NULL : counted(malloc(size)); }
-
-void *refuse_calloc(size_t n, size_t size)
-{
-    return refuses(MEMORY) ? NULL : counted(calloc(n, size));
-}
-
-void *refuse_realloc(void *old, size_t size)
-{
-    if (refuses(MEMORY))
-        return NULL;
-    return old ? realloc(old, size) : counted(realloc(old, size));
-}
-
-void *refuse_aligned_alloc(size_t alignment, size_t size)
-{
-    return refuses(MEMORY) ? NULL : counted(aligned_alloc(alignment, size));
-}
-
-char *refuse_strdup(const char *s)
-{
-    size_t size = strlen(s) + 1;
-    char  *copy = refuse_malloc(size);
-    return copy ? memcpy(copy, s, size) : NULL;
-}
-
-void refuse_free(void *p)
-{
-    alive -= p != NULL;
-    free(p);
-}
+int refuse_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *),
+                          void *arg);
+int refuse_eventfd(unsigned n, int flags);
+int refuse_pipe2(int fds[2], int flags);
 
 int refuse_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *),
                           void *arg)
@@ -147,5 +107,5 @@ value weir_refuse_disarm(value unit)
 value weir_refuse_alive(value unit)
 {
     (void)unit;
-    return Val_long(alive);
+    return Val_long(live);
 }

@@ -41,8 +41,7 @@ static int metrics(lua_State *L)
     }
     if (length < 0)
         return luaL_error(L, "weir: %s", wl_word(length));
-    lua_pushlstring(L, buffer, (size_t)length);
-    return 1;
+    return lua_pushlstring(L, buffer, (size_t)length), 1;
 }
 
 /* What a task has begun and not ended, its thread ends.
@@ -101,8 +100,7 @@ static int c_function(lua_State *L)
     if (!fn || lua_getupvalue(L, 1, 1))
         return 0;
     wl_stay_loaded(fn);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)fn);
-    return 1;
+    return lua_pushlightuserdata(L, (void *)(uintptr_t)fn), 1;
 }
 
 #define WL_ABI_ENTRY(name) .name = name,

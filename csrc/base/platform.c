@@ -37,12 +37,14 @@ const char *wi_asked(const char *variable)
 #endif
 }
 
-int64_t weir_now(void)
+static inline int64_t now_of(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
+
+int64_t weir_now(void) { return now_of(CLOCK_MONOTONIC); }
 
 #if defined(CLOCK_MONOTONIC_COARSE)
 #define COARSE CLOCK_MONOTONIC_COARSE
@@ -52,12 +54,7 @@ int64_t weir_now(void)
 #define COARSE CLOCK_MONOTONIC
 #endif
 
-int64_t wi_now_coarse(void)
-{
-    struct timespec t;
-    clock_gettime(COARSE, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
+int64_t wi_now_coarse(void) { return now_of(COARSE); }
 
 int64_t wi_age(int64_t since)
 {

@@ -48,8 +48,7 @@ static int done(lua_State *L, int code)
 {
     if (code)
         return fail(L, code);
-    lua_pushboolean(L, 1);
-    return 1;
+    return lua_pushboolean(L, 1), 1;
 }
 
 /* ---- the desk ------------------------------------------------------------------------ */
@@ -106,16 +105,14 @@ static state *state_of(lua_State *L)
 /* -> descriptor */
 static int core_fd(lua_State *L)
 {
-    lua_pushinteger(L, weir_main_fd(wb_main(state_of(L)->desk)));
-    return 1;
+    return lua_pushinteger(L, weir_main_fd(wb_main(state_of(L)->desk))), 1;
 }
 
 /* -> whether an answer is still to come or to be taken */
 static int core_pending(lua_State *L)
 {
     state *s = find_state(L);
-    lua_pushboolean(L, s && s->desk && wb_pending(s->desk));
-    return 1;
+    return lua_pushboolean(L, s && s->desk && wb_pending(s->desk)), 1;
 }
 
 static int core_turn(lua_State *L) { return wb_turn(state_of(L)->desk), 0; }
@@ -250,8 +247,7 @@ static int core_close(lua_State *L)
         return fail(L, code);
     if (!code && f->farm)
         has_closed(f);
-    lua_pushboolean(L, !code);
-    return 1;
+    return lua_pushboolean(L, !code), 1;
 }
 
 /* The strings of the list at index; a full userdata that the stack keeps. */
@@ -319,16 +315,14 @@ static int core_run(lua_State *L)
 static int core_id(lua_State *L)
 {
     wb_job **job = luaL_checkudata(L, 1, JOB);
-    lua_pushstring(L, wb_id(*job));
-    return 1;
+    return lua_pushstring(L, wb_id(*job)), 1;
 }
 
 /* fn job -> whether it was cancelled */
 static int core_cancel(lua_State *L)
 {
     wb_job **job = luaL_checkudata(L, 1, JOB);
-    lua_pushboolean(L, *job && wb_cancel(*job) == 0);
-    return 1;
+    return lua_pushboolean(L, *job && wb_cancel(*job) == 0), 1;
 }
 
 /* ---- requests ------------------------------------------------------------------------ */

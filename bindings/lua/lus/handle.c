@@ -49,8 +49,7 @@ static int handle_gc(lua_State *L)
 /* handle -> string */
 static int handle_tostring(lua_State *L)
 {
-    lua_pushfstring(L, "worker: %p", *(void **)luaL_checkudata(L, 1, WORKER));
-    return 1;
+    return lua_pushfstring(L, "worker: %p", *(void **)luaL_checkudata(L, 1, WORKER)), 1;
 }
 
 static void *handle_retain(void *userdata)

@@ -201,8 +201,7 @@ static int handle(lua_State *L)
 static int make_handler(lua_State *L)
 {
     lua_settop(L, 1);
-    lua_pushcclosure(L, handle, 1);
-    return 1;
+    return lua_pushcclosure(L, handle, 1), 1;
 }
 
 static int check(lua_State *L)

@@ -296,8 +296,7 @@ static int op_arm(lua_State *L)
     wl_pending *op = wl_pending_check(L, 1);
     if (!wl_pending_arm(L, op, WL_MAILS))
         return 0;
-    lua_pushlightuserdata(L, &op->waker->ping);
-    return 1;
+    return lua_pushlightuserdata(L, &op->waker->ping), 1;
 }
 
 /* op -> whether it is the main program that waits */
@@ -335,8 +334,7 @@ static int op_block(lua_State *L)
     if (goes_on)
         return 0;
     wl_pending_disarm(op);
-    lua_pushliteral(L, "cancelled");
-    return 1;
+    return lua_pushliteral(L, "cancelled"), 1;
 }
 
 /* module -> module */

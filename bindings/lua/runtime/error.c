@@ -30,8 +30,7 @@ static int describe(lua_State *L)
     }
     if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
         return 1;
-    lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-    return 1;
+    return lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1)), 1;
 }
 
 /* -> text of the value at index, or why it has none */

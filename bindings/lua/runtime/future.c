@@ -207,8 +207,7 @@ static int job_traceback(lua_State *L)
     bool    tells = j && atomic_load(&j->settled) && !j->ended;
     if (tells)
         j->read = true;
-    lua_pushstring(L, tells ? j->traceback : NULL);
-    return 1;
+    return lua_pushstring(L, tells ? j->traceback : NULL), 1;
 }
 
 /* A failure that no future tells, see wl_job_is_untold; once. Until it has failed, its result is

@@ -407,8 +407,7 @@ static int mutex_holder(lua_State *L)
     if (m->owner)
         snprintf(name, sizeof name, "%s", m->owner->name);
     unlock_all();
-    lua_pushstring(L, *name ? name : NULL);
-    return 1;
+    return lua_pushstring(L, *name ? name : NULL), 1;
 }
 
 /* value -> whether it is a mutex */

@@ -36,8 +36,7 @@ static int progress_key(lua_State *L)
 {
     wl_counted **slot = wl_check(L, 1, progress_class);
     luaL_argcheck(L, *slot, 1, "the handle was collected");
-    lua_pushlightuserdata(L, *slot);
-    return 1;
+    return lua_pushlightuserdata(L, *slot), 1;
 }
 
 /* peg -> whether there are handles beside it; none when it was collected with the state */

@@ -146,8 +146,7 @@ static int push(lua_State *L, value v)
     case PACKED: return wl_packed_push(L, v.packed);
     case ABSENT: break;
     }
-    lua_pushnil(L);
-    return 1;
+    return lua_pushnil(L), 1;
 }
 
 /* key -> value, version */

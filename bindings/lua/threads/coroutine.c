@@ -130,8 +130,7 @@ static int wrap(lua_State *L)
     lua_xmove(L, co, 1);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, -2);
-    lua_pushcclosure(L, resume_wrapped, 2);
-    return 1;
+    return lua_pushcclosure(L, resume_wrapped, 2), 1;
 }
 
 /* What is closed runs in the coroutine. Upvalue 2 is the original coroutine.close.

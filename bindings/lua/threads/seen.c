@@ -230,8 +230,7 @@ static int sighting(lua_State *L)
     pthread_mutex_unlock(&found.lock);
     if (!any)
         return 0;
-    lua_pushstring(L, text);
-    return 1;
+    return lua_pushstring(L, text), 1;
 }
 
 /* The program's own, in a trace. What f raises passes.

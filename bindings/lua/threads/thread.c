@@ -95,11 +95,7 @@ static void keep_require(lua_State *L)
 /* package -> package; those of the program's stand where they stood there */
 static void add_searchers(lua_State *L)
 {
-    lua_getfield(L, -1, "searchers");
-    if (!lua_istable(L, -1)) {
-        lua_pop(L, 1);
-        lua_getfield(L, -1, "loaders");
-    }
+    lua_getfield(L, -1, LUA_VERSION_NUM < 502 ? "loaders" : "searchers");
     int to = lua_gettop(L), given = (int)lua_rawlen(L, SEARCHERS);
     for (int i = 1; i <= given; i++) {
         lua_rawgeti(L, SEARCHERS, i);

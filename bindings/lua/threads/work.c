@@ -26,8 +26,7 @@ static int with_upvalues(lua_State *L, lua_CFunction fn, int n)
         lua_pushvalue(L, lua_upvalueindex(i));
         lua_insert(L, i);
     }
-    lua_pushcclosure(L, fn, WL_UPVALUES + n);
-    return 1;
+    return lua_pushcclosure(L, fn, WL_UPVALUES + n), 1;
 }
 
 /* ---- queueing ------------------------------------------------------------- */

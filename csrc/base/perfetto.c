@@ -106,14 +106,15 @@ static size_t open_packet(wi_perfetto *f)
 
 /* ---- tracks ------------------------------------------------------------- */
 
+/* A track, or an event. */
 typedef struct {
-    size_t packet, track;
-} opened_track;
+    size_t packet, part;
+} opened;
 
-static opened_track open_track(wi_perfetto *f, uint64_t uuid, uint64_t parent, const char *name)
+static opened open_track(wi_perfetto *f, uint64_t uuid, uint64_t parent, const char *name)
 {
-    size_t       packet = open_packet(f);
-    opened_track t = {packet, wi_proto_open(&f->out, PACKET_TRACK)};
+    size_t packet = open_packet(f);
+    opened t = {packet, wi_proto_open(&f->out, PACKET_TRACK)};
     wi_proto_int(&f->out, TRACK_UUID, uuid);
     if (parent)
         wi_proto_int(&f->out, TRACK_PARENT, parent);
@@ -121,34 +122,34 @@ static opened_track open_track(wi_perfetto *f, uint64_t uuid, uint64_t parent, c
     return t;
 }
 
-static void close_track(wi_perfetto *f, opened_track t)
+static void close_part(wi_perfetto *f, opened o)
 {
-    wi_proto_close(&f->out, t.track);
-    wi_proto_close(&f->out, t.packet);
+    wi_proto_close(&f->out, o.part);
+    wi_proto_close(&f->out, o.packet);
 }
 
 static void process_track(wi_perfetto *f)
 {
     char name[64] = "weir";
     wi_thread_read_name(name, sizeof name);
-    opened_track t = open_track(f, PROCESS_TRACK, 0, name);
-    size_t       process = wi_proto_open(&f->out, TRACK_PROCESS);
+    opened t = open_track(f, PROCESS_TRACK, 0, name);
+    size_t process = wi_proto_open(&f->out, TRACK_PROCESS);
     wi_proto_int(&f->out, PROCESS_PID, (uint64_t)getpid());
     wi_proto_text(&f->out, PROCESS_NAME, name);
     wi_proto_close(&f->out, process);
-    close_track(f, t);
+    close_part(f, t);
 }
 
 static uint64_t thread_track(wi_perfetto *f, const weir_record *r)
 {
-    uint64_t     uuid = ++f->tracks;
-    opened_track t = open_track(f, uuid, PROCESS_TRACK, r->thread_name);
-    size_t       of = wi_proto_open(&f->out, TRACK_THREAD);
+    uint64_t uuid = ++f->tracks;
+    opened   t = open_track(f, uuid, PROCESS_TRACK, r->thread_name);
+    size_t   of = wi_proto_open(&f->out, TRACK_THREAD);
     wi_proto_int(&f->out, THREAD_PID, (uint64_t)getpid());
     wi_proto_int(&f->out, THREAD_TID, r->thread);
     wi_proto_text(&f->out, THREAD_NAME, r->thread_name);
     wi_proto_close(&f->out, of);
-    close_track(f, t);
+    close_part(f, t);
     return uuid;
 }
 
@@ -157,7 +158,7 @@ static uint64_t loop_track(wi_perfetto *f, const weir_record *r)
     char     name[WI_PROTO_TEXT];
     uint64_t uuid = ++f->tracks;
     snprintf(name, sizeof name, "loop of %s", r->thread_name ? r->thread_name : "a thread");
-    close_track(f, open_track(f, uuid, PROCESS_TRACK, name));
+    close_part(f, open_track(f, uuid, PROCESS_TRACK, name));
     return uuid;
 }
 
@@ -166,32 +167,22 @@ static uint64_t counter_track(wi_perfetto *f, const char *pool, const char *what
     char     name[WI_PROTO_TEXT];
     uint64_t uuid = ++f->tracks;
     snprintf(name, sizeof name, "%.180s: %s", pool, what);
-    opened_track t = open_track(f, uuid, PROCESS_TRACK, name);
+    opened t = open_track(f, uuid, PROCESS_TRACK, name);
     wi_proto_close(&f->out, wi_proto_open(&f->out, TRACK_COUNTER));
-    close_track(f, t);
+    close_part(f, t);
     return uuid;
 }
 
 /* ---- events ------------------------------------------------------------- */
 
-typedef struct {
-    size_t packet, event;
-} opened_event;
-
-static opened_event open_event(wi_perfetto *f, int64_t at, unsigned type, uint64_t track)
+static opened open_event(wi_perfetto *f, int64_t at, unsigned type, uint64_t track)
 {
-    opened_event e = {.packet = open_packet(f)};
+    opened e = {.packet = open_packet(f)};
     wi_proto_int(&f->out, PACKET_TIME, (uint64_t)at);
-    e.event = wi_proto_open(&f->out, PACKET_EVENT);
+    e.part = wi_proto_open(&f->out, PACKET_EVENT);
     wi_proto_int(&f->out, EVENT_TYPE, type);
     wi_proto_int(&f->out, EVENT_TRACK, track);
     return e;
-}
-
-static void close_event(wi_perfetto *f, opened_event e)
-{
-    wi_proto_close(&f->out, e.event);
-    wi_proto_close(&f->out, e.packet);
 }
 
 static void note_text(wi_perfetto *f, const char *name, const char *text)
@@ -257,7 +248,7 @@ static void begin_slice(wi_perfetto *f, thread *t, const weir_record *r, slice k
         t->deeper += kind == A_STEP;
         return;
     }
-    opened_event e = open_event(f, t->last, SLICE_BEGIN, t->track);
+    opened e = open_event(f, t->last, SLICE_BEGIN, t->track);
     name_event(f, kind == A_BLOCK && !r->label ? "blocking" : verbs[kind], r,
                kind == A_STEP ? "step" : "task");
     if (kind != A_BLOCK && r->task)
@@ -266,7 +257,7 @@ static void begin_slice(wi_perfetto *f, thread *t, const weir_record *r, slice k
     note_text(f, "pool", r->pool);
     if (kind == A_DONE)
         note_text(f, "outcome", outcome_word(r->value));
-    close_event(f, e);
+    close_part(f, e);
     t->open[t->depth].kind = kind;
     t->open[t->depth++].number = r->task;
 }
@@ -284,12 +275,12 @@ static bool end_slice(wi_perfetto *f, thread *t, slice kind, const weir_record *
         return false;
     t->deeper = 0;
     while (t->depth >= at) {
-        opened_event e = open_event(f, t->last, SLICE_END, t->track);
+        opened e = open_event(f, t->last, SLICE_END, t->track);
         if (t->depth == at && kind == A_TASK) {
             note_text(f, "outcome", outcome_word(r->value));
             note_int(f, "code", r->value);
         }
-        close_event(f, e);
+        close_part(f, e);
         t->depth--;
     }
     return true;
@@ -297,7 +288,7 @@ static bool end_slice(wi_perfetto *f, thread *t, slice kind, const weir_record *
 
 static void instant(wi_perfetto *f, thread *t, const weir_record *r, const char *name)
 {
-    opened_event e = open_event(f, t->last, INSTANT, t->track);
+    opened e = open_event(f, t->last, INSTANT, t->track);
     name_event(f, name, r, "");
     if (r->task)
         wi_proto_fixed(&f->out, EVENT_FLOW, r->task);
@@ -306,7 +297,7 @@ static void instant(wi_perfetto *f, thread *t, const weir_record *r, const char 
         note_text(f, "outcome", outcome_word(r->value));
     if (r->by)
         note_int(f, "by", r->by);
-    close_event(f, e);
+    close_part(f, e);
 }
 
 static void turned(wi_perfetto *f, thread *t, const weir_record *r)
@@ -316,19 +307,19 @@ static void turned(wi_perfetto *f, thread *t, const weir_record *r)
         t->loop = loop_track(f, r);
     if (r->value < LATE_US)
         return;
-    opened_event e = open_event(f, from > t->loop_last ? from : t->loop_last, SLICE_BEGIN, t->loop);
+    opened e = open_event(f, from > t->loop_last ? from : t->loop_last, SLICE_BEGIN, t->loop);
     wi_proto_text(&f->out, EVENT_NAME, "has not turned");
     wi_proto_text(&f->out, EVENT_CATEGORY, "weir");
     note_int(f, "ms", r->value / 1000);
-    close_event(f, e);
+    close_part(f, e);
     t->loop_last = r->at > t->loop_last ? r->at : t->loop_last;
-    close_event(f, open_event(f, t->loop_last, SLICE_END, t->loop));
+    close_part(f, open_event(f, t->loop_last, SLICE_END, t->loop));
 }
 
 static void thread_ends(wi_perfetto *f, thread *t)
 {
     for (; t->depth; t->depth--) /* of steps that were left open */
-        close_event(f, open_event(f, t->last, SLICE_END, t->track));
+        close_part(f, open_event(f, t->last, SLICE_END, t->track));
     t->deeper = 0;
 }
 
@@ -367,9 +358,9 @@ void wi_perfetto_put(wi_perfetto *f, const weir_record *r)
 
 static void put_count(wi_perfetto *f, int64_t at, uint64_t track, uint64_t value)
 {
-    opened_event e = open_event(f, at, COUNTER, track);
+    opened e = open_event(f, at, COUNTER, track);
     wi_proto_int(&f->out, EVENT_COUNT, value);
-    close_event(f, e);
+    close_part(f, e);
 }
 
 static struct wi_perfetto_pool *tracks_of(wi_perfetto *f, uint64_t serial, const char *name)

@@ -135,24 +135,17 @@ static const struct row {
     size_t      at, size;
     bool        seconds; /* the field is in nanoseconds */
 } rows[] = {
-#define FIELD(field) offsetof(weir_pool_stats, field), sizeof((weir_pool_stats *)0)->field
-#define GAUGE(name, field, help)                                                                   \
+#define ROW(name, label, type, help, field, seconds)                                               \
     {                                                                                              \
-        "weir_pool_" name, "", "gauge", help, FIELD(field), false                                  \
+        "weir_pool_" name, label, type, help, offsetof(weir_pool_stats, field),                    \
+            sizeof((weir_pool_stats *)0)->field, seconds                                           \
     }
-#define AGE(name, field, help)                                                                     \
-    {                                                                                              \
-        "weir_pool_" name "_seconds", "", "gauge", help, FIELD(field), true                        \
-    }
-#define COUNTER(name, field, help)                                                                 \
-    {                                                                                              \
-        "weir_pool_" name "_total", "", "counter", help, FIELD(field), false                       \
-    }
+#define GAUGE(name, field, help) ROW(name, "", "gauge", help, field, false)
+#define AGE(name, field, help) ROW(name "_seconds", "", "gauge", help, field, true)
+#define COUNTER(name, field, help) ROW(name "_total", "", "counter", help, field, false)
 #define OUTCOME(field)                                                                             \
-    {                                                                                              \
-        "weir_pool_tasks_settled_total", ",outcome=\"" #field "\"", "counter",                     \
-            "Tasks that have ended, by their outcome.", FIELD(field), false                        \
-    }
+    ROW("tasks_settled_total", ",outcome=\"" #field "\"", "counter",                               \
+        "Tasks that have ended, by their outcome.", field, false)
     GAUGE("threads", threads, "Threads that serve the pool."),
     GAUGE("threads_idle", idle, "Threads without a task."),
     GAUGE("threads_blocked", blocked, "Threads that wait for another task of the pool."),

@@ -10,8 +10,10 @@
  */
 #include "lus/checks.h"
 #include "lus/core.h"
+#include "runtime/util.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_UPVALUES = 4 };
@@ -200,6 +202,27 @@ static void guard_field(lua_State *L, wl_lus *s, const wl_place *p)
     }
 }
 
+/* Two tables that no global names. */
+static const char METHODS[] = "file:", PRELOAD[] = "package.preload";
+
+/* -> table, NULL: of the globals; or something else */
+static void push_table(lua_State *L, const char *table)
+{
+    if (!table) {
+        lua_pushglobaltable(L);
+    } else if (table == METHODS) {
+        luaL_getmetatable(L, LUA_FILEHANDLE);
+        lua_getfield(L, -1, "__index");
+        lua_remove(L, -2);
+    } else if (table == PRELOAD) {
+        lua_getglobal(L, "package");
+        lua_getfield(L, -1, "preload");
+        lua_remove(L, -2);
+    } else {
+        lua_getglobal(L, table);
+    }
+}
+
 /* table or something else -> ; the places, up to one of another table. How many they are. */
 static size_t guard_table(lua_State *L, wl_lus *s, const wl_place *places, size_t n)
 {
@@ -215,10 +238,7 @@ static size_t guard_table(lua_State *L, wl_lus *s, const wl_place *places, size_
 static void guard_places(lua_State *L, wl_lus *s)
 {
     for (size_t i = 0; i < wl_n_places;) {
-        if (wl_places[i].table)
-            lua_getglobal(L, wl_places[i].table);
-        else
-            lua_pushglobaltable(L);
+        push_table(L, wl_places[i].table);
         i += guard_table(L, s, &wl_places[i], wl_n_places - i);
     }
 }
@@ -231,21 +251,23 @@ static void guard_searchers(lua_State *L, wl_lus *s)
         lua_pushinteger(L, i + 2);
         guard_at(L, s, &wl_searcher_places[i]);
     }
-    lua_pop(L, 1);
-    lua_getfield(L, -1, "preload");
+    lua_pop(L, 2);
+}
+
+static void guard_preload(lua_State *L, wl_lus *s)
+{
+    push_table(L, PRELOAD);
     for (size_t i = 0; lua_istable(L, -1) && i < wl_n_library_places; i++) {
         lua_pushstring(L, wl_library_places[i].name);
         guard_at(L, s, &wl_library_places[i]);
     }
-    lua_pop(L, 2);
+    lua_pop(L, 1);
 }
 
 static void guard_files(lua_State *L, wl_lus *s)
 {
-    luaL_getmetatable(L, LUA_FILEHANDLE);
-    lua_getfield(L, -1, "__index");
+    push_table(L, METHODS);
     guard_table(L, s, wl_file_places, wl_n_file_places);
-    lua_pop(L, 1);
 }
 
 /* table -> table: all its functions but traceback */
@@ -274,7 +296,173 @@ static void guard_loaded(lua_State *L, wl_lus *s, const char *name, const wl_pla
     lua_pop(L, 2);
 }
 
-void wl_guards_install(lua_State *L)
+/* LuaJIT's. */
+static void guard_rare(lua_State *L, wl_lus *s)
+{
+    guard_loaded(L, s, "jit.opt", &wl_jit_place);
+    guard_loaded(L, s, "jit.util", &wl_jit_place);
+    guard_loaded(L, s, "ffi", &wl_jit_place);
+}
+
+static void guard_all(lua_State *L, wl_lus *s)
+{
+    guard_places(L, s);
+    guard_files(L, s);
+    guard_searchers(L, s);
+    guard_preload(L, s);
+    guard_loaded(L, s, "debug", &wl_debug_place);
+    guard_loaded(L, s, "jit", &wl_jit_place);
+    guard_rare(L, s);
+}
+
+/* ---- of new states, which are all alike ------------------------------------------------------ */
+
+enum { MOST_PLANNED = 100 };
+
+/* What stands where in a new state when all is guarded. It is found out once in the process. */
+typedef struct {
+    const char     *table, *name; /* see push_table */
+    lua_CFunction   guard;        /* NULL: each state needs one of its own */
+    const wl_place *place;
+} planned;
+
+typedef struct {
+    bool    is_jit;
+    size_t  n;
+    planned at[MOST_PLANNED];
+} plan;
+
+static _Atomic(plan *) the_plan;
+
+/* function -> function: its guard, if that is the same in each state; before 5.2 each function has
+ * an environment, which is that of the globals then */
+static lua_CFunction common_guard(lua_State *L)
+{
+    lua_CFunction fn = lua_tocfunction(L, -1);
+    int           i = 0;
+    while (i < SLOTS && slot_guards[i] != fn)
+        i++;
+#if LUA_VERSION_NUM < 502
+    lua_getfenv(L, -1);
+    lua_pushglobaltable(L);
+    bool own = !lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    if (own)
+        return NULL;
+#endif
+    return i < SLOTS ? fn : NULL;
+}
+
+/* function -> function: what stands there. Takes a name that is no place's. False: no room. */
+static bool add_planned(lua_State *L, plan *p, const char *table, const char *name,
+                        const wl_place *place)
+{
+    if (!lua_isfunction(L, -1))
+        return true;
+    if (p->n == MOST_PLANNED)
+        return false;
+    p->at[p->n++] = (planned){table, name, common_guard(L), place};
+    return true;
+}
+
+static bool plan_places(lua_State *L, plan *p, const char *table, const wl_place *places, size_t n)
+{
+    bool ok = true;
+    push_table(L, table);
+    for (size_t i = 0; ok && i < n && lua_istable(L, -1); i++) {
+        lua_getfield(L, -1, places[i].name);
+        ok = add_planned(L, p, table, places[i].name, &places[i]);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return ok;
+}
+
+/* All functions of a library but traceback. Their names are in no list of ours. */
+static bool plan_library(lua_State *L, plan *p, const char *table, const wl_place *place)
+{
+    int  top = lua_gettop(L);
+    bool ok = true;
+    push_table(L, table);
+    if (lua_istable(L, -1))
+        for (lua_pushnil(L); ok && lua_next(L, -2); lua_pop(L, 1)) {
+            if (lua_type(L, -2) != LUA_TSTRING || !lua_isfunction(L, -1) ||
+                strcmp(lua_tostring(L, -2), "traceback") == 0)
+                continue;
+            char *name = wl_strdup(lua_tostring(L, -2));
+            ok = name && add_planned(L, p, table, name, place);
+            if (!ok)
+                free(name);
+        }
+    lua_settop(L, top);
+    return ok;
+}
+
+static bool fill(lua_State *L, plan *p)
+{
+    bool ok = true;
+    lua_getglobal(L, "jit");
+    p->is_jit = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+    for (size_t i = 0; ok && i < wl_n_places; i++)
+        ok = plan_places(L, p, wl_places[i].table, &wl_places[i], 1);
+    return ok && plan_places(L, p, METHODS, wl_file_places, wl_n_file_places) &&
+           plan_places(L, p, PRELOAD, wl_library_places, wl_n_library_places) &&
+           plan_library(L, p, "debug", &wl_debug_place) && plan_library(L, p, "jit", &wl_jit_place);
+}
+
+/* Of several states that are the first, one's stays. */
+static void make_plan(lua_State *L)
+{
+    plan *none = NULL, *p = calloc(1, sizeof *p);
+    if (!p || (fill(L, p) && atomic_compare_exchange_strong(&the_plan, &none, p)))
+        return;
+    for (size_t i = 0; i < p->n; i++)
+        if (!p->at[i].place->name)
+            free((void *)(uintptr_t)p->at[i].name);
+    free(p);
+}
+
+/* table -> table */
+static void follow_one(lua_State *L, wl_lus *s, const planned *at)
+{
+    if (at->guard) {
+        lua_pushcfunction(L, at->guard);
+        lua_setfield(L, -2, at->name);
+    } else {
+        lua_pushstring(L, at->name);
+        guard_at(L, s, at->place);
+    }
+}
+
+static void follow(lua_State *L, wl_lus *s, const plan *p)
+{
+    int top = lua_gettop(L);
+    for (size_t i = 0; i < p->n; i++) {
+        if (i == 0 || p->at[i].table != p->at[i - 1].table) {
+            lua_settop(L, top);
+            push_table(L, p->at[i].table);
+        }
+        follow_one(L, s, &p->at[i]);
+    }
+    lua_settop(L, top);
+    guard_searchers(L, s);
+    if (p->is_jit)
+        guard_rare(L, s);
+}
+
+static void guard_new(lua_State *L, wl_lus *s)
+{
+    const plan *p = atomic_load(&the_plan);
+    if (p) {
+        follow(L, s, p);
+    } else {
+        guard_all(L, s);
+        make_plan(L);
+    }
+}
+
+void wl_guards_install(lua_State *L, bool is_new)
 {
     wl_lus *s = wl_lus_of(L);
     if (s->guarded)
@@ -282,12 +470,8 @@ void wl_guards_install(lua_State *L)
     s->guarded = true;
     wl_streams_prepare(L);
     wl_files_prepare(L);
-    guard_places(L, s);
-    guard_files(L, s);
-    guard_searchers(L, s);
-    guard_loaded(L, s, "debug", &wl_debug_place);
-    guard_loaded(L, s, "jit", &wl_jit_place);
-    guard_loaded(L, s, "jit.opt", &wl_jit_place);
-    guard_loaded(L, s, "jit.util", &wl_jit_place);
-    guard_loaded(L, s, "ffi", &wl_jit_place);
+    if (is_new)
+        guard_new(L, s);
+    else
+        guard_all(L, s);
 }

@@ -403,7 +403,8 @@ static void push_functions(lua_State *L)
     lua_pop(L, 1);
     wl_api_push(L);
     wl_api_add(L, "create", worker_create);
-    wl_guards_install(L);
+    wl_actor *a = wl_lus_of(L)->actor; /* before its script has begun */
+    wl_guards_install(L, a && !a->limits);
     wl_pledge_push(L);
     lua_setfield(L, -2, "pledge");
     lua_replace(L, -3);

@@ -76,8 +76,9 @@ void wl_deny(lua_State *L, const char *function, enum wl_right right, const char
 /* Raise, naming the function, when the state does not have the right. */
 void wl_need(lua_State *L, const char *function, enum wl_right right, const char *value);
 
-void wl_pledge_push(lua_State *L);    /* -> pledge */
-void wl_guards_install(lua_State *L); /* once per state */
+void wl_pledge_push(lua_State *L); /* -> pledge */
+/* Once per state. A new one is as luaL_openlibs makes it, and as each actor's without limits is. */
+void wl_guards_install(lua_State *L, bool is_new);
 
 /* Foreign code, by the names of its modules: noted when it comes into the state, refused by the
  * first pledge unless somebody vouches for it. */

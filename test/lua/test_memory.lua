@@ -116,12 +116,39 @@ local INNER = [[
   os.exit(0)
 ]]
 
+-- Workers that end with a failure which nobody has read, and which the function for such cannot be told.
+local UNTOLD = [[
+  local core = assert(package.cpath:match "^(.-)/%?%.so") .. "/weir/core.so"
+  local failing = assert(package.loadlib(core, "luaopen_weir_core_failing"))()
+  local worker = require "weir.worker"
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w"))
+  file:write "local weir, core = require 'weir', require 'weir.core' local pool = weir.pool { threads = 1 }"
+  file:write "future = pool:run(function() error 'failed' end) future:wait() core.on_unhandled(error) pool:close()"
+  file:close()
+  local function held(n)
+    for _ = 1, n do assert(worker.receive(worker.create(path)) == nil) end
+    for _ = 1, 3 do collectgarbage() end
+    return failing.alive()
+  end
+  held(10)
+  local before = held(10)
+  local more = held(40) - before
+  os.remove(path)
+  print(more < 20 or more)
+  os.exit(0)
+]]
+
 local leaks = rawget(_G, "jit") and os.getenv "WEIR_LUA_VARIANT" == "checked"
 
 describe("without memory", function()
   it("a send to a full worker keeps no message", function()
     if leaks then skip "LuaJIT itself leaks then, and asserts that it does not" end
     assert.are.equal("true\ttrue\nexit 0\n", program.run_failing(FULL))
+  end)
+
+  it("a failure goes with its state, also where nobody can be told of it", function()
+    assert.are.equal("true\nexit 0\n", program.run_failing(UNTOLD))
   end)
 
   it("a job that is kept for the next task goes with its mailbox", function()

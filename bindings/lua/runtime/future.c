@@ -235,22 +235,23 @@ static int job_cancel(lua_State *L)
     return wl_boolean(L, j && wl_job_end(j, WEIR_ECANCELED, abandon_ns));
 }
 
-/* Lets go of the job itself: in a state that closes, new objects are not finalized.
+/* Lets go of the job itself, whatever the function does: in a state that closes, new objects are
+ * not finalized.
  *
  * lightuserdata job -> */
 static int report(lua_State *L)
 {
     wl_job    *j = lua_touserdata(L, 1);
     wl_future *f = wl_future_push(L);
-    wl_job_ref(f->job = j);
     luaL_getmetatable(L, wl_future_class);
     lua_getfield(L, -1, "unhandled");
     lua_pushvalue(L, 2);
-    lua_call(L, 1, 0);
+    wl_job_ref(f->job = j);
+    int rc = lua_pcall(L, 1, 0, 0);
     if (f->job)
         wl_job_unref(j);
     f->job = NULL;
-    return 0;
+    return rc != 0 ? lua_error(L) : 0;
 }
 
 /* future -> */

@@ -398,7 +398,7 @@ static bool plan_library(lua_State *L, plan *p, const char *table, const wl_plac
     return ok;
 }
 
-static bool fill(lua_State *L, plan *p)
+static bool plan_all(lua_State *L, plan *p)
 {
     bool ok = true;
     lua_getglobal(L, "jit");
@@ -415,7 +415,7 @@ static bool fill(lua_State *L, plan *p)
 static void make_plan(lua_State *L)
 {
     plan *none = NULL, *p = calloc(1, sizeof *p);
-    if (!p || (fill(L, p) && atomic_compare_exchange_strong(&the_plan, &none, p)))
+    if (!p || (plan_all(L, p) && atomic_compare_exchange_strong(&the_plan, &none, p)))
         return;
     for (size_t i = 0; i < p->n; i++)
         if (!p->at[i].place->name)

@@ -340,7 +340,10 @@ TEST(a_child_of_fork_records_nothing_until_it_starts_a_trace)
         expect(rig_open(&s, 1));
         t = (probe)PROBE;
         run_one(&s, &t, NULL);
+        for (unsigned i = 0; i <= WEIR_RECORDS; i++)
+            weir_trace_begin("step");
         expect_eq(weir_trace_read(kept, MOST), 0);
+        expect_eq(weir_trace_lost(), 0); /* the ring that it has of its parent was not filled */
         start();
         t = (probe)PROBE;
         run_one(&s, &t, "child");

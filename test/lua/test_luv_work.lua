@@ -203,6 +203,35 @@ describe("weir.luv_work", function()
     assert.are.same({ n = 2, nil, "closed" }, pack(work:queue()))
   end)
 
+  it("keeps nothing of one that is refused", function()
+    local core = require "weir.core"
+    local pool, held, go = pools.busy { queue_limit = 1 }
+    local spare = assert(weir.pool { threads = 1 })
+    local kept = setmetatable({}, { __mode = "v" })
+    local function key()
+      local future = spare:run(function() end)
+      local number = core.watch(future)
+      assert(future:get())
+      return number
+    end
+    local function is_refused()
+      local work = door.new_work(function() end, function() end, { pool = pool })
+      kept[#kept + 1] = work
+      assert.are.same({ n = 2, nil, "full" }, pack(work:queue()))
+    end
+    assert(door.new_work(function() end, function() end, { pool = pool }):queue()) -- and the loop watches
+    local before = key()
+    for _ = 1, 5 do is_refused() end
+    assert.are.equal(before, key())
+    require("support.gate").open_last(go)
+    assert(held:get())
+    uv.run()
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(next(kept))
+    assert(pool:close() and spare:close())
+  end)
+
   it("names what takes the place of a uv_async_t", function()
     local async = uv.new_async(function() end)
     local _, text = pcall(function() return (door.queue_work(door.new_work(print, print), async)) end)

@@ -26,12 +26,14 @@ static void pass(int64_t ns)
 TEST(a_lot_that_was_put_in_order_is_as_late_as_it_was)
 {
     rig   r;
-    probe first[LOT], next[1];
+    probe first[LOT], next[LOT];
     expect(rig_open(&r, 1));
     settle_undelivered(&r, first, LOT);
     pass(MILLIS(30));
-    settle_undelivered(&r, next, 1);
-    expect_op(of_main(r.m).lag_ns, >=, MILLIS(20));
+    for (int i = 0; i < LOT; i++) { /* one of them ends a lot, and leaves nothing behind it */
+        settle_undelivered(&r, &next[i], 1);
+        expect_op(of_main(r.m).lag_ns, >=, MILLIS(20));
+    }
     rig_close(&r);
 }
 

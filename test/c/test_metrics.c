@@ -244,11 +244,12 @@ TEST(more_than_64_pools_of_one_name_have_a_number_each)
 TEST(a_name_is_escaped_and_what_is_no_utf8_becomes_a_question_mark)
 {
     rig               r;
-    weir_pool_options opts = named("a\"b\\c\nd \xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa3 \xe9 \xc3");
+    weir_pool_options opts =
+        named("a\"b\\c\nd \xc3\xa9 \xe2\x82\xac \xf0\x9f\x9a\xa3 \xe9 \xc3\xc3");
     expect(rig_open_with(&r, &opts));
     metrics();
     expect(has_line("weir_pool_threads{pool=\"a\\\"b\\\\c\\nd \xc3\xa9 \xe2\x82\xac "
-                    "\xf0\x9f\x9a\xa3 ? ?\"} 1"));
+                    "\xf0\x9f\x9a\xa3 ? ??\"} 1"));
     rig_close(&r);
 }
 
@@ -338,6 +339,23 @@ TEST(a_buffer_that_is_too_small_gets_the_start_and_the_length_is_told)
     rig_close(&r);
 }
 
+TEST(a_buffer_that_ends_anywhere_is_not_written_past)
+{
+    static char part[sizeof text];
+    rig         r;
+    expect(rig_open(&r, 1));
+    metrics();
+    size_t whole = strlen(text);
+    for (size_t size = whole / 2; size < whole / 2 + 100; size++) {
+        memset(part, 'x', sizeof part);
+        expect_eq(weir_metrics(part, size), (int)whole);
+        expect_eq(strlen(part), size - 1);
+        for (size_t i = size; i < sizeof part; i++)
+            expect_eq(part[i], 'x');
+    }
+    rig_close(&r);
+}
+
 TEST(no_buffer_of_some_size_is_refused) { expect_eq(weir_metrics(NULL, 1), WEIR_EINVAL); }
 
 TEST(a_closed_pool_keeps_its_numbers_until_its_release)
@@ -392,5 +410,6 @@ SUITE(metrics, the_text_names_each_pool_with_its_numbers,
       the_sum_of_a_histogram_is_no_shorter_than_its_tasks,
       a_pool_that_does_not_measure_has_no_histogram,
       a_buffer_that_is_too_small_gets_the_start_and_the_length_is_told,
-      no_buffer_of_some_size_is_refused, a_closed_pool_keeps_its_numbers_until_its_release,
+      a_buffer_that_ends_anywhere_is_not_written_past, no_buffer_of_some_size_is_refused,
+      a_closed_pool_keeps_its_numbers_until_its_release,
       pools_may_come_and_go_while_the_text_is_written)

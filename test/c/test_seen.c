@@ -324,6 +324,37 @@ TEST(what_is_visited_lives_until_the_visit_ends)
     expect_eq(look().n_pools + look().n_mains, 0);
 }
 
+static _Atomic bool comes_and_goes;
+
+static void opens_and_releases(void *arg)
+{
+    weir_pool_options opts = pool_of(1);
+    (void)arg;
+    while (comes_and_goes) {
+        weir_pool *p = NULL;
+        expect_eq(weir_pool_open(&p, &opts), 0);
+        pool_end(p);
+    }
+}
+
+static void looks_at(void *arg, weir_pool *p)
+{
+    weir_pool_stats s = {.size = sizeof s};
+    (void)arg;
+    expect_eq(weir_pool_get_stats(p, &s), 0);
+}
+
+TEST(pools_may_come_and_go_while_others_are_visited)
+{
+    helper h;
+    comes_and_goes = true;
+    helper_start(&h, opens_and_releases, NULL);
+    for (unsigned i = 0; i < scaled(10000); i++)
+        expect_eq(weir_each_pool(looks_at, NULL), 0);
+    comes_and_goes = false;
+    helper_join(&h);
+}
+
 static void forks(void *arg, weir_pool *p)
 {
     pid_t child = child_begin();
@@ -443,6 +474,7 @@ SUITE(seen, a_snapshot_tells_how_long_the_oldest_tasks_have_been_queued_and_have
       a_task_in_a_blocking_section_is_listed_as_blocking,
       a_task_that_its_submitter_runs_is_listed_without_a_thread,
       who_is_told_what_runs_may_call_anything, without_memory_nothing_is_listed,
-      each_pool_and_each_main_is_visited_once, what_is_visited_lives_until_the_visit_ends,
-      a_fork_inside_a_visit_leaves_both_processes_whole, a_main_tells_how_long_what_came_has_waited,
-      a_main_tells_how_long_its_round_has_lasted, a_delivery_that_lasts_keeps_its_main_from_turning)
+      each_pool_and_each_main_is_visited_once, pools_may_come_and_go_while_others_are_visited,
+      what_is_visited_lives_until_the_visit_ends, a_fork_inside_a_visit_leaves_both_processes_whole,
+      a_main_tells_how_long_what_came_has_waited, a_main_tells_how_long_its_round_has_lasted,
+      a_delivery_that_lasts_keeps_its_main_from_turning)

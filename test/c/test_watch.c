@@ -186,10 +186,15 @@ static weir_main *of_a_worker;
 static int run_owns_a_main(weir_task *task, void *state)
 {
     weir_main *m;
+    probe      inner = PROBE;
     (void)state;
+    inner.leave = ((probe *)task)->leave;
     expect_eq(weir_main_open(&m), 0);
+    expect_eq(weir_run(weir_pool_current(), &inner.task, m), 0);
     of_a_worker = m;
     int code = probe_run(task, NULL);
+    while (inner.dones == 0)
+        weir_main_wait(m, -1);
     expect_eq(weir_main_close(m, 0), 0);
     return code;
 }
@@ -202,7 +207,7 @@ TEST(a_worker_that_owns_a_main_is_no_loop)
     ear   e = EAR;
     probe t = {.task = {.run = run_owns_a_main, .done = probe_done}};
     t.entered = &entered, t.leave = &leave;
-    open_db(&r, 1);
+    open_db(&r, 2);
     expect_eq(weir_run(r.p, &t.task, r.m), 0); /* so this thread's has something pending */
     gate_wait(&entered);
     watch(&e, 0, MILLIS(10));

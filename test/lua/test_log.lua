@@ -53,6 +53,23 @@ describe("weir.log", function()
     assert.is_truthy(output:find("me: from a task\nexit 0", 1, true), output)
   end)
 
+  it("keeps no descriptor, and writes to no file that has another name", function()
+    local name = os.tmpname()
+    local function open_files()
+      local pipe = io.popen "ls /proc/$PPID/fd | wc -l"
+      local n = pipe:read "*n"
+      pipe:close()
+      return n
+    end
+    local before = open_files()
+    for _ = 1, 10 do assert(log.to(name) "x") end
+    assert.is_true(open_files() < before + 5) -- popen's own end may still be open, or not
+    assert(os.execute(("ln %s %s.other"):format(name, name)))
+    assert.are.same({ nil, "has other names" }, { log.to(name) "y" })
+    os.remove(name .. ".other")
+    assert.are.equal(10, #lines_of(name))
+  end)
+
   it("says why it cannot write, and names wrong arguments", function()
     local ok, why = log.to "/nowhere/log" "x"
     assert.is_nil(ok)

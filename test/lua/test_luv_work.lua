@@ -398,6 +398,48 @@ describe("weir.luv_work", function()
     pool:close()
   end)
 
+  it("lines up behind who waits for space, also where there is some", function()
+    local gate = require "support.gate"
+    if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then return end -- no coroutine waits below pcall
+    local pool, held, go = pools.busy { queue_limit = 1, on_full = "wait" }
+    local here, leave, order = gate.new(), gate.new(), {}
+    local first = door.new_work(function(a, b)
+      local g = require "support.gate"
+      g.open(a)
+      g.pass(b)
+    end, function() end, { pool = pool })
+    local work = door.new_work(function(n) return n end, function(n) order[#order + 1] = n end, { pool = pool })
+    local function queues(n)
+      return coroutine.create(function() assert(work:queue(n)) end)
+    end
+    assert(first:queue(here, leave))
+    local one, two = queues(1), queues(2)
+    assert(coroutine.resume(one))
+    assert.are.equal("suspended", coroutine.status(one))
+    gate.open_last(go)
+    gate.pass(here) -- the first has left the queue, and this loop has not turned
+    assert(coroutine.resume(two))
+    assert.are.equal("suspended", coroutine.status(two))
+    os.remove(here)
+    gate.open_last(leave)
+    uv.run()
+    assert(held:get())
+    assert.are.same({ 1, 2 }, order)
+    pool:close()
+  end)
+
+  it("survives an on_error that raises", function()
+    weir.on_unhandled(function() end)
+    local work = door.new_work(function() error("of the work", 0) end, function() end,
+      { on_error = function() error("of on_error", 0) end })
+    for _ = 1, 20 do
+      assert(work:queue())
+      uv.run()
+      collectgarbage()
+    end
+    weir.on_unhandled(nil)
+  end)
+
   it("lets go of works that are over", function()
     local kept = setmetatable({}, { __mode = "v" })
     for n = 1, 5 do

@@ -7,6 +7,8 @@ local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luachec
 local folder = require "support.folder"
 local worker = require "weir.worker"
 
+local unpack = table.unpack or unpack -- luacheck: ignore
+
 local base
 
 local function shell(text) return os.execute("cd '" .. base .. "' && " .. text) end
@@ -190,6 +192,32 @@ describe("a restricted path", function()
       worker.message(read(base .. "/out/file"))
       worker.message(read(base .. "/in/file"))
       worker.message(try(os.remove, base .. "/in/link"))]])
+  end)
+end)
+
+describe("what is denied or over", function()
+  it("keeps no descriptor", function()
+    local function open_files()
+      local pipe = io.popen "ls /proc/$PPID/fd | wc -l"
+      local n = pipe:read "*n"
+      pipe:close()
+      return n
+    end
+    run "worker.message(1)" -- the workers' threads are there now
+    local before = open_files()
+    local list = run [[
+      for i = 1, 50 do io.open(base .. "/in/" .. i, "w"):close() end
+      pledge("fs=" .. base .. "/in/*")
+      for i = 1, 50 do
+        worker.message(try(os.remove, base .. "/out/file"))
+        worker.message(try(os.rename, base .. "/in/file", base .. "/out/new"))
+        worker.message(try(io.open, base .. "/out/file"))
+        worker.message(try(os.remove, base .. "/in/" .. i) and "gone")
+        worker.message(try(os.rename, base .. "/in/file", base .. "/in/file") and "moved")
+      end]]
+    assert.are.equal(250, #list)
+    assert.are.same({ "denied", "denied", "denied", "gone", "moved" }, { unpack(list, 246) })
+    assert.is_true(open_files() < before + 5) -- popen's own end may still be open, or not
   end)
 end)
 

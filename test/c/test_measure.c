@@ -53,6 +53,60 @@ TEST(a_measured_pool_knows_how_long_its_tasks_waited_and_ran)
     rig_close(&r);
 }
 
+static void pass(int64_t ns)
+{
+    int64_t until = now_ns() + ns;
+    while (now_ns() < until)
+        sched_yield();
+}
+
+/* The bounds of the shortest and of the longest time that it has. */
+static void bounds(weir_pool *p, weir_histogram which, uint64_t *least, uint64_t *most)
+{
+    uint64_t counts[WEIR_TIMES];
+    *least = *most = 0;
+    expect_eq(weir_pool_get_times(p, which, counts), 0);
+    for (unsigned i = WEIR_TIMES; i-- > 1;)
+        if (counts[i]) {
+            *most = *most ? *most : weir_times_below(i);
+            *least = weir_times_below(i - 1);
+        }
+}
+
+static int64_t begun;
+
+static int run_notes_when(weir_task *task, void *state)
+{
+    (void)task, (void)state;
+    begun = now_ns();
+    return 0;
+}
+
+TEST(a_time_is_in_its_bucket_and_no_other_time_is_in_it)
+{
+    rig               r;
+    plug              p;
+    probe             t = {.task = {.run = run_notes_when}};
+    uint64_t          least, most;
+    weir_pool_options opts = pool_of(1);
+    opts.measure = true;
+    int64_t before = now_ns();
+    expect(rig_open_with(&r, &opts) && plug_in(&p, r.p, r.m));
+    expect_eq(weir_run(r.p, &t.task, NULL), 0);
+    pass(MILLIS(50));
+    plug_pull(&p);
+    expect_eq(weir_wait(&t.task, -1), 0);
+    expect_eq(weir_close(r.p, WEIR_DRAIN), 0);
+    int64_t after = now_ns();
+    bounds(r.p, WEIR_RUN_TIME, &least, &most);
+    expect_op(most, >, MILLIS(50));
+    expect_op(most, <=, (after - before) / 4 * 5 + 8);
+    expect_op(least, <=, after - begun); /* it has not run while it was queued */
+    bounds(r.p, WEIR_QUEUE_TIME, &least, &most);
+    expect_op(most, >, MILLIS(50));
+    rig_close(&r);
+}
+
 TEST(a_pool_that_does_not_measure_says_so)
 {
     rig               r;
@@ -348,8 +402,8 @@ TEST(workers_run_on_the_cpus_that_were_named)
 }
 
 SUITE(measure, a_measured_pool_knows_how_long_its_tasks_waited_and_ran,
-      a_pool_that_does_not_measure_says_so, every_event_is_traced_once,
-      what_a_closing_main_settles_is_traced,
+      a_time_is_in_its_bucket_and_no_other_time_is_in_it, a_pool_that_does_not_measure_says_so,
+      every_event_is_traced_once, what_a_closing_main_settles_is_traced,
       what_a_task_has_the_pool_ask_for_is_traced_and_what_a_resize_asks_for_is_not,
       a_hook_is_called_with_its_own_argument,
       a_task_that_its_caller_ran_is_traced_as_queued_and_then_settled,

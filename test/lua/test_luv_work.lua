@@ -420,11 +420,16 @@ describe("weir.luv_work", function()
     gate.pass(here) -- the first has left the queue, and this loop has not turned
     assert(coroutine.resume(two))
     assert.are.equal("suspended", coroutine.status(two))
+    local three
+    local co = coroutine.create(function() three = pool:run(function() return 3 end) end)
+    assert(coroutine.resume(co))
+    assert.are.equal(0, pool:stats().queued) -- neither has taken the place
     os.remove(here)
     gate.open_last(leave)
     uv.run()
     assert(held:get())
     assert.are.same({ 1, 2 }, order)
+    assert.are.same({ true, 3 }, { three:get() })
     pool:close()
   end)
 

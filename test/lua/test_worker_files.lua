@@ -195,6 +195,17 @@ describe("a restricted path", function()
   end)
 end)
 
+describe("a device of memory", function()
+  it("is out of reach", function()
+    local device = "/dev/shm/weir-" .. base:match "[^/]+$"
+    local made = os.execute(("mknod %s c 1 1 2>/dev/null"):format(device))
+    if made ~= true and made ~= 0 then return end -- who may not make one
+    assert.are.same({ "denied" }, run(([[
+      pledge "fs" worker.message(try(io.open, %q))]]):format(device)))
+    os.remove(device)
+  end)
+end)
+
 describe("what is denied or over", function()
   it("keeps no descriptor", function()
     local function open_files()

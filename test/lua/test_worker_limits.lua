@@ -120,6 +120,22 @@ describe("a limit", function()
       child))[1])
   end)
 
+  it("of time ends what reached it on its way into a wait", function()
+    assert.matches("its limit of time is reached", last(create({ time = 0.01 }, [[
+      local s = ("x"):rep(50000000):upper():lower():upper() -- no hook comes in between
+      worker.peek()]])))
+  end)
+
+  it("of memory charges its worker nothing for what another had, or was refused", function()
+    local child = folder.script "worker.message(#('x'):rep(100000)) pcall(string.rep, 'x', 10000000)"
+    assert.are.same({ "all" }, all(create({ memory = 3000000 }, [[
+      for _ = 1, 50 do
+        local child, ok, v = worker.create(...), nil, nil
+        repeat ok, v = pcall(worker.receive, child) until not ok or v == nil
+      end
+      worker.message "all"]], child)))
+  end)
+
   it("of time does not count waits", function()
     local w = create({ time = 0.3 }, "worker.message(1) worker.peek() worker.message(2)")
     assert.are.equal(1, worker.receive(w))

@@ -37,6 +37,19 @@ describe("a future that nobody holds", function()
   end)
 end)
 
+describe("what was posted", function()
+  it("is the pool's alone", function()
+    local pool = assert(weir.pool { threads = 1 })
+    for _ = 1, 200 do
+      assert.is_true(pool:post(function() end))
+      collect()
+    end
+    assert.is_true(pool:close { drain = true })
+    collect()
+    assert.are.equal(200, pool:stats().ok)
+  end)
+end)
+
 describe("what is told", function()
   local reports
   before_each(function()

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * rates URL [SECONDS [IN_FLIGHT US]]: jobs per second of weir-remote beside the same program on
- * librabbitmq alone, in turn, against one server; queues must be there: weir-remote-setup URL bench
+ * rates URL [SECONDS [IN_FLIGHT US [bare|ours]]]: jobs per second of weir-remote beside the same
+ * program on librabbitmq alone, in turn, against one server, or one of them once, to be counted by
+ * strace -c or perf stat; queues must be there: weir-remote-setup URL bench
  *
  * Both give the same guarantees: persistent messages, confirms of jobs and replies, mandatory
  * jobs, a durable reply queue with acks, a worker with two connections that acknowledges a job
@@ -339,10 +340,19 @@ int main(int argc, char **argv)
 {
     double seconds = argc > 2 ? atof(argv[2]) : 2;
     need(argc > 1 && sscanf(argv[1], "amqp://%99[^:]:%d", host, &port) == 2,
-         "usage: rates amqp://HOST:PORT [SECONDS [IN_FLIGHT US]]");
+         "usage: rates amqp://HOST:PORT [SECONDS [IN_FLIGHT US [bare|ours]]]");
     snprintf(url, sizeof url, "%s", argv[1]);
     printf("%9s %4s  %-20s  %-20s  medians of 5, least-most; CPU per job of both programs\n", "job",
            "in flight", "librabbitmq alone", "weir-remote");
+    if (argc > 5) {
+        bool   is_ours = !strcmp(argv[5], "ours");
+        double cpu;
+        work_ns = atoi(argv[4]) * INT64_C(1000);
+        double rate = measure(is_ours ? our_worker : bare_worker,
+                              is_ours ? our_client : bare_client, atoi(argv[3]), seconds, &cpu);
+        printf("%s: %.0f jobs/s, %.0f us of CPU each\n", argv[5], rate, cpu * 1e6);
+        return 0;
+    }
     if (argc > 4) {
         compare(atoi(argv[3]), atoi(argv[4]) * INT64_C(1000), seconds);
         return 0;

@@ -117,35 +117,56 @@ static int send_locked(wr_io *io, int (*send)(wr_io *io))
     return code ? code : wr_wire_flush(io->wire);
 }
 
-static bool may_send_locked(const wr_io *io)
+/* Sends; whether its own thread has something to do. */
+static bool leaves_some_locked(wr_io *io)
 {
-    return io->up && !io->broken && !io->blocked && wr_wire_is_buffered(io->wire) &&
-           !wr_wire_is_full(io->wire);
+    atomic_store(&io->asked, false);
+    if (!io->up || io->broken || io->blocked || !wr_wire_is_buffered(io->wire))
+        return true;
+    io->broken = send_locked(io, io->kind->send_now) != 0;
+    return io->broken || io->more || wr_wire_is_full(io->wire);
 }
 
+/* After an unlock: whether somebody found the wire in use. */
+static bool was_asked(wr_io *io)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* partner: try_wire's */
+    return atomic_load(&io->asked);
+}
+
+/* Tried again after asking, because who had the wire may have looked before that. */
+static bool try_wire(wr_io *io)
+{
+    if (pthread_mutex_trylock(&io->wire_lock) == 0)
+        return true;
+    atomic_store(&io->asked, true);
+    atomic_thread_fence(memory_order_seq_cst); /* partner: was_asked's */
+    return pthread_mutex_trylock(&io->wire_lock) == 0;
+}
+
+/* Where the last try finds the wire in use, its user looks. */
 void wr_io_send_unlocks(wr_io *io)
 {
-    bool may = may_send_locked(io);
-    if (may)
-        io->broken = send_locked(io, io->kind->send_now) != 0;
-    bool rest = !may || io->broken || io->more || wr_wire_is_full(io->wire);
-    pthread_mutex_unlock(&io->wire_lock);
+    bool rest;
+    do {
+        rest = leaves_some_locked(io);
+        pthread_mutex_unlock(&io->wire_lock);
+    } while (!rest && was_asked(io) && pthread_mutex_trylock(&io->wire_lock) == 0);
     if (rest)
         wake_thread(io);
 }
 
 void wr_io_send(wr_io *io)
 {
-    if (pthread_mutex_trylock(&io->wire_lock) == 0)
+    if (try_wire(io))
         wr_io_send_unlocks(io);
-    else
-        wake_thread(io);
 }
 
 /* The wire's own thread, once a turn. */
 static int send_all(wr_io *io)
 {
     pthread_mutex_lock(&io->wire_lock);
+    atomic_store(&io->asked, false);
     int code = io->broken ? -1 : send_locked(io, io->kind->send);
     code = code ? code : wr_wire_beat(io->wire, io->readable);
     pthread_mutex_unlock(&io->wire_lock);
@@ -232,7 +253,7 @@ static int patience(wr_io *io, bool wanted, bool more)
     return left > 0 ? (int)(left / 1000000) + 1 : 0;
 }
 
-/* Whoever changes what this reads wakes us. */
+/* Whoever changes what this reads wakes us; who found the wire in use was seen by now. */
 static void sleep_until_more(wr_io *io)
 {
     struct pollfd p[2] = {{.fd = weir_main_fd(io->main), .events = POLLIN}, {.events = POLLIN}};
@@ -241,6 +262,7 @@ static void sleep_until_more(wr_io *io)
     pthread_mutex_unlock(&io->wire_lock);
     p[1].fd = io->wire ? wr_wire_fd(io->wire) : -1;
     p[1].events |= full ? POLLOUT : 0;
+    more |= was_asked(io);
     poll(p, 2, patience(io, wants(io), more));
     io->readable = p[1].revents & ~POLLOUT;
 }

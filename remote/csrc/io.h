@@ -9,9 +9,10 @@
  *
  * A thread that brings something to send need not wake the I/O thread, which would cost more
  * than the sending: if `up`, and if nobody else has the wire, it sends by itself what there is
- * and what the socket takes (wr_io_send). Otherwise it wakes the I/O thread. So nothing stays:
- * whoever has the wire may have looked for what to send before this came, but the I/O thread
- * looks after it is woken. Over TLS a write may wait, so only the I/O thread writes.
+ * and what the socket takes (wr_io_send). It wakes the I/O thread for the rest. If somebody else
+ * has the wire, it sets `asked`; whoever has had the wire looks at that after the unlock, the
+ * I/O thread before it sleeps, and sends once more. Over TLS a write may wait, so only the
+ * I/O thread writes.
  *
  * The order of locks is: that of a wire, then the farm's. Nobody has two wires.
  *
@@ -63,6 +64,7 @@ struct wr_io {
     wr_wire        *wire;       /* NULL: not connected */
     uint64_t        generation; /* counts connections: a delivery's tag is good for one */
     bool            up, blocked;
+    _Atomic bool    asked; /* who looks clears it first, under wire_lock */
     /* Guarded by wire_lock. */
     bool    more; /* to send */
     bool    broken;

@@ -173,7 +173,7 @@ static bool may_tell(wr_io *io)
         return false;
     if (io->up && wr_wire_is_buffered(io->wire))
         return true;
-    pthread_mutex_unlock(&io->wire_lock);
+    wr_io_send_unlocks(io);
     return false;
 }
 

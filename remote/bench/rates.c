@@ -226,8 +226,8 @@ static struct {
     weir_remote *farm;
     weir_main   *m;
     unsigned     back;
-    int          in_flight;
-    bool         ends;
+    int64_t      begin, until;
+    double       rate; /* once it is known no more is run */
 } ours;
 
 static void run_one(weir_job *job)
@@ -235,15 +235,16 @@ static void run_one(weir_job *job)
     weir_job_options how = {.size = sizeof how, .deliver_to = ours.m};
     need(!weir_remote_run(ours.farm, job, "bench", "0123456789abcdef", 16, &how),
          weir_remote_error());
-    ours.in_flight++;
 }
 
 static void done(weir_job *job)
 {
+    int64_t now = weir_now();
     need(job->outcome == 0, job->error_text ? job->error_text : "outcome");
     ours.back++;
-    ours.in_flight--;
-    if (!ours.ends)
+    if (!ours.rate && now >= ours.until)
+        ours.rate = ours.back / ((double)(now - ours.begin) / 1e9);
+    if (!ours.rate)
         run_one(job);
 }
 
@@ -255,25 +256,21 @@ static double our_client(int window, double seconds)
     memset(jobs, 0, sizeof jobs);
     need(!weir_main_open(&ours.m) && !weir_remote_open(&ours.farm, &o), weir_remote_error());
     jobs[0].done = done;
-    ours.ends = true; /* one alone first: the connection is not measured for the bare one */
-    run_one(&jobs[0]);
+    run_one(&jobs[0]); /* one alone first: the connection is not measured for the bare one */
     weir_main_wait(ours.m, -1);
-    ours.ends = false;
     ours.back = 0;
-    int64_t begin = weir_now(), until = begin + (int64_t)(seconds * 1e9);
+    ours.rate = 0;
+    ours.begin = weir_now();
+    ours.until = ours.begin + (int64_t)(seconds * 1e9);
     for (int i = 0; i < window; i++) {
         jobs[i].done = done;
         run_one(&jobs[i]);
     }
-    while (weir_now() < until)
-        weir_main_wait(ours.m, 1000000);
-    double rate = ours.back / ((double)(weir_now() - begin) / 1e9);
-    ours.ends = true;
-    weir_remote_close(ours.farm, WEIR_REMOTE_DRAIN, ours.m, -1);
-    while (ours.in_flight)
+    while (weir_main_pending(ours.m) > 0) /* until all are back */
         weir_main_wait(ours.m, -1);
+    weir_remote_close(ours.farm, WEIR_REMOTE_DRAIN, ours.m, -1);
     weir_main_close(ours.m, 0);
-    return rate;
+    return ours.rate;
 }
 
 /* ---- in turn --------------------------------------------------------------------------------- */
@@ -302,12 +299,12 @@ static double measure(void (*worker)(void), double (*client)(int, double), int w
         rate = client(window, seconds);
         _exit(write(out[1], &rate, sizeof rate) != sizeof rate);
     }
+    close(out[1]);
     need(read(out[0], &rate, sizeof rate) == sizeof rate, "the client failed");
     *cpu = cpu_of(c);
     kill(w, SIGKILL);
     *cpu = (*cpu + cpu_of(w)) / (rate * seconds);
     close(out[0]);
-    close(out[1]);
     return rate;
 }
 

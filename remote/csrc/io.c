@@ -128,19 +128,15 @@ static bool leaves_some_locked(wr_io *io)
 }
 
 /* After an unlock: whether somebody found the wire in use. */
-static bool was_asked(wr_io *io)
-{
-    atomic_thread_fence(memory_order_seq_cst); /* partner: try_wire's */
-    return atomic_load(&io->asked);
-}
+static bool was_asked(wr_io *io) { return atomic_load(&io->asked); }
 
-/* Tried again after asking, because who had the wire may have looked before that. */
+/* Tried again after asking, because who had the wire may have looked before that. The store is
+ * seq_cst, so that the second try comes after it; its partner is was_asked. */
 static bool try_wire(wr_io *io)
 {
     if (pthread_mutex_trylock(&io->wire_lock) == 0)
         return true;
     atomic_store(&io->asked, true);
-    atomic_thread_fence(memory_order_seq_cst); /* partner: was_asked's */
     return pthread_mutex_trylock(&io->wire_lock) == 0;
 }
 

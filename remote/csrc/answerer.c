@@ -117,7 +117,7 @@ static int publish_kept(wr_io *io, wr_taken *t)
 static int send_replies(wr_io *io)
 {
     int code = 0;
-    while (!code && !io->blocked && !wr_list_empty(&io->ready)) {
+    while (!code && !io->blocked && !wr_list_empty(&io->ready) && !wr_wire_has_much(io->wire)) {
         wr_taken *t = of_node(wr_list_pop(&io->ready));
         wr_list_push(&io->unconfirmed, &t->at);
         if (t->reply_to)
@@ -125,6 +125,7 @@ static int send_replies(wr_io *io)
         if (!code && t->is_dead)
             code = publish_kept(io, t);
     }
+    io->more = !io->blocked && !wr_list_empty(&io->ready);
     return code;
 }
 

@@ -217,7 +217,7 @@ static int publish_jobs(wr_io *io)
 {
     bool more = true;
     int  code = 0;
-    for (int i = 0; !code && more && i < BATCH && !io->blocked; i++)
+    for (int i = 0; !code && more && i < BATCH && !io->blocked && !wr_wire_has_much(io->wire); i++)
         code = publish_next(io, &more);
     io->more = more && !io->blocked;
     return code;

@@ -140,12 +140,13 @@ static bool try_wire(wr_io *io)
     return pthread_mutex_trylock(&io->wire_lock) == 0;
 }
 
-/* Where the last try finds the wire in use, its user looks. */
+/* Where the last try finds the wire in use, its user looks. Nobody sends for others for ever. */
 void wr_io_send_unlocks(wr_io *io)
 {
+    int  turns = 8;
     bool rest;
     do {
-        rest = leaves_some_locked(io);
+        rest = leaves_some_locked(io) || --turns == 0;
         pthread_mutex_unlock(&io->wire_lock);
     } while (!rest && was_asked(io) && pthread_mutex_trylock(&io->wire_lock) == 0);
     if (rest)

@@ -104,7 +104,7 @@ static int add_body(wr_outbox *o, amqp_channel_t channel, wr_slice body)
 int wr_outbox_message(wr_outbox *o, amqp_channel_t channel, amqp_basic_publish_t *how,
                       amqp_basic_properties_t *properties, wr_slice body)
 {
-    size_t waited = o->end - o->begin;
+    size_t waited = wr_outbox_waits(o);
     int    code = wr_outbox_method(o, channel, AMQP_BASIC_PUBLISH_METHOD, how);
     code = code ? code : add_properties(o, channel, properties, body.size);
     code = code ? code : add_body(o, channel, body);
@@ -122,7 +122,7 @@ int wr_outbox_heartbeat(wr_outbox *o)
     return 0;
 }
 
-bool wr_outbox_waits(const wr_outbox *o) { return o->begin < o->end; }
+size_t wr_outbox_waits(const wr_outbox *o) { return o->end - o->begin; }
 
 int wr_outbox_write(wr_outbox *o, int fd)
 {

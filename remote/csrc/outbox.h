@@ -19,11 +19,11 @@ typedef struct {
     size_t frame_max;
 } wr_outbox;
 
-int  wr_outbox_method(wr_outbox *o, amqp_channel_t channel, amqp_method_number_t id, void *method);
-int  wr_outbox_message(wr_outbox *o, amqp_channel_t channel, amqp_basic_publish_t *how,
-                       amqp_basic_properties_t *properties, wr_slice body);
-int  wr_outbox_heartbeat(wr_outbox *o);
-bool wr_outbox_waits(const wr_outbox *o);
+int wr_outbox_method(wr_outbox *o, amqp_channel_t channel, amqp_method_number_t id, void *method);
+int wr_outbox_message(wr_outbox *o, amqp_channel_t channel, amqp_basic_publish_t *how,
+                      amqp_basic_properties_t *properties, wr_slice body);
+int wr_outbox_heartbeat(wr_outbox *o);
+size_t wr_outbox_waits(const wr_outbox *o); /* so many bytes */
 /* As much as the socket takes now. 0, or -1 and errno. */
 int  wr_outbox_write(wr_outbox *o, int fd);
 void wr_outbox_clear(wr_outbox *o);

@@ -87,7 +87,13 @@ void wr_wire_buffer(wr_wire *wire)
 }
 
 bool wr_wire_is_buffered(const wr_wire *wire) { return wire->buffered; }
-bool wr_wire_is_full(const wr_wire *wire) { return wr_outbox_waits(&wire->outbox); }
+bool wr_wire_is_full(const wr_wire *wire) { return wr_outbox_waits(&wire->outbox) > 0; }
+
+bool wr_wire_has_much(const wr_wire *wire)
+{
+    enum { MUCH = 1 << 17 };
+    return wr_outbox_waits(&wire->outbox) > MUCH;
+}
 
 int wr_wire_flush(wr_wire *wire)
 {

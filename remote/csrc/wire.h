@@ -79,6 +79,8 @@ bool wr_wire_is_buffered(const wr_wire *wire);
 int wr_wire_flush(wr_wire *wire);
 /* Something waits still, until the descriptor is writable. */
 bool wr_wire_is_full(const wr_wire *wire);
+/* So much waits that it had better be flushed before there is more. */
+bool wr_wire_has_much(const wr_wire *wire);
 /* The heartbeats of a connection that is buffered, to be called four times in each: sends what
  * is due, and fails if none has come for two. heard: the descriptor was readable. */
 int wr_wire_beat(wr_wire *wire, bool heard);

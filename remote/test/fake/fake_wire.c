@@ -252,6 +252,7 @@ bool wr_wire_has_more(const wr_wire *wire)
 void wr_wire_buffer(wr_wire *wire) { (void)wire; }
 bool wr_wire_is_buffered(const wr_wire *wire) { return wire != NULL; }
 bool wr_wire_is_full(const wr_wire *wire) { return wire == NULL; }
+bool wr_wire_has_much(const wr_wire *wire) { return wire == NULL; }
 
 int wr_wire_flush(wr_wire *wire)
 {

@@ -89,16 +89,27 @@ TEST(a_job_that_the_server_does_not_take_is_refused_as_full)
     fake_end();
 }
 
+static void hears_of_block(void *arg, int code, const char *sentence)
+{
+    if (code == WEIR_EFULL && has(sentence, "client"))
+        gate_open(arg);
+}
+
 /* Jobs wait meanwhile, and their timeouts pass; after it they go on. */
 TEST(a_server_that_takes_nothing_for_a_while_stops_no_timeout)
 {
-    yard             y;
-    errand           first = ERRAND, timed = ERRAND, waits = ERRAND;
-    weir_job_options how;
+    yard                y;
+    gate                blocked = GATE;
+    errand              first = ERRAND, timed = ERRAND, waits = ERRAND;
+    weir_job_options    how;
+    weir_remote_options o = fake_options();
+    o.on_event = hears_of_block;
+    o.arg = &blocked;
     begin(NULL);
-    fake_yard_open(&y, NULL);
+    fake_yard_open(&y, &o);
     expect_eq(ask(y.farm, &first, y.m, "echo", ""), 0);
     fake_block(true);
+    gate_wait(&blocked); /* what is sent before that, the fake takes */
     how = to(y.m);
     how.timeout_ns = MILLIS(20);
     expect_eq(weir_remote_run(y.farm, &timed.job, "holds", "", 0, &how), 0);

@@ -104,7 +104,7 @@ start() {
     rm -f "$dir/pid"
     server rabbitmq-server </dev/null >"$dir/out" 2>&1 &
     local starter=$!
-    for _ in $(seq 600); do
+    for _ in $(seq 1800); do
         if is_up; then return; fi
         kill -0 $starter 2>/dev/null || break
         sleep 0.1

@@ -138,6 +138,34 @@ TEST(an_answer_within_run_within_stays)
     yard_close(&y);
 }
 
+static int answers_and_stays(weir_request *r, void *state)
+{
+    int code = echo(r, state);
+    gate_open(&entered);
+    gate_wait(&leave);
+    return code;
+}
+
+/* The other job's timeout rings after run_within, because alarms ring in the order of their times.
+ */
+TEST(an_answer_stays_though_its_handler_goes_on_past_run_within)
+{
+    yard                y;
+    errand              e = ERRAND, later = ERRAND;
+    weir_handler        h = {"stays", answers_and_stays, MILLIS(500)};
+    weir_remote_options o = options_of("local:");
+    expect(yard_open(&y, &o, &h, 1));
+    weir_job_options how = to(y.m);
+    how.timeout_ns = MILLIS(600);
+    submit(y.farm, &e, y.m, "stays", "x");
+    gate_wait(&entered);
+    expect_eq(weir_remote_run(y.farm, &later.job, "stays", "x", 1, &how), 0);
+    expect_eq(outcome_of(y.m, &later), WEIR_ETIMEDOUT);
+    gate_open(&leave);
+    expect_eq(outcome_of(y.m, &e), 0);
+    yard_close(&y);
+}
+
 TEST(bad_handlers_are_refused_by_name)
 {
     yard                y;
@@ -183,4 +211,5 @@ TEST(a_pool_that_would_block_or_run_jobs_here_is_refused)
 SUITE(handlers, a_retry_counts_the_attempts, a_job_that_is_given_back_for_ever_is_lost,
       a_handler_sees_its_job_and_answers_once, a_running_handler_hears_of_the_cancel,
       a_handler_that_hangs_is_given_up_and_its_thread_replaced, an_answer_within_run_within_stays,
-      bad_handlers_are_refused_by_name, a_pool_that_would_block_or_run_jobs_here_is_refused)
+      an_answer_stays_though_its_handler_goes_on_past_run_within, bad_handlers_are_refused_by_name,
+      a_pool_that_would_block_or_run_jobs_here_is_refused)

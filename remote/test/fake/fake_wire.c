@@ -256,13 +256,13 @@ bool wr_wire_has_much(const wr_wire *wire) { return wire == NULL; }
 
 int wr_wire_flush(wr_wire *wire)
 {
-    begin(wire);
-    return end(wire);
+    fake_enter(wire);
+    return fake_leave(wire);
 }
 
 int wr_wire_beat(wr_wire *wire, bool heard)
 {
     (void)heard;
-    begin(wire);
-    return end(wire);
+    fake_enter(wire);
+    return fake_leave(wire);
 }

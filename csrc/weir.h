@@ -89,7 +89,7 @@ enum {
     WEIR_ENOTSUP = -13,   /* an option that this library or system does not know */
     WEIR_EPERM = -14,     /* not allowed on this thread, or in this callback */
     WEIR_EFORKED = -15,   /* the pool's threads stayed behind in the parent process */
-    WEIR_PARK = -16       /* not an error: a task's run returns it to park */
+    WEIR_PARK = -1000016  /* not an error: a task's run returns it to park. No -errno is it */
 };
 
 /* The error's English sentence; never NULL, even if code is none of weir's. Any thread;
@@ -118,9 +118,10 @@ typedef enum {
  *
  * run: on a worker, with that thread's state. Returns 0 (ok), WEIR_ECANCELED (honoured a
  *      request to cancel), WEIR_PARK (see weir_task_unpark), or anything else (failed; the
- *      value is kept as the outcome). It must return: if it calls pthread_exit, or its
- *      thread is ended by pthread_cancel, the task stays running, and every wait for it and
- *      every close of the pool lasts for ever.
+ *      value is kept as the outcome). Return codes of your own above 0, errno and not -errno,
+ *      because done takes one below 0 for weir's. It must return: if it calls pthread_exit, or
+ *      its thread is ended by pthread_cancel, the task stays running, and every wait for it
+ *      and every close of the pool lasts for ever.
  * done: exactly once per accepted run; may be NULL. It runs
  *      - on the thread of the main given to weir_run(), inside dispatch;
  *      - without a main: on a worker of the pool;
@@ -225,7 +226,8 @@ WEIR_API const char *weir_task_label(const weir_task *task);
 WEIR_API int weir_cancel(weir_task *task);
 
 /* Whether weir_cancel() was called since task started: run polls it. Any thread while the
- * pool owns the task. Costs one load. */
+ * pool owns the task. Costs one load. NULL: false, for a callback that asks for
+ * weir_task_current() and may be called outside a task. */
 WEIR_API bool weir_cancel_requested(const weir_task *task);
 
 /* Waits until a task without done settles. Returns 0 (see weir_task_outcome), or
@@ -791,7 +793,8 @@ WEIR_API int weir_main_close(weir_main *main, unsigned flags);
 /* Runs fn(call, arg) on the thread of main, inside its dispatch, and waits until
  * weir_call_finish. With main NULL it takes the main of the task that the caller runs,
  * otherwise the first of the process that is still open. If no loop runs yet, it waits for
- * one. Returns the code that weir_call_finish was given, and with 0 its result in *result; or
+ * one. Returns the code that weir_call_finish was given, and with 0 its result in *result
+ * (unless result is NULL); or
  *   WEIR_ECLOSED  the main closed first, or there is none
  *   WEIR_EDEADLK  on main's own thread; or the call is not finished and the loop does not
  *                 run: fn, served by a blocking call on that thread, returned before it was
@@ -871,6 +874,8 @@ WEIR_API void weir_spawning_end(void);
 /* In a child of fork every pool that was not closed is, and its unsettled tasks settle as
  * WEIR_ECLOSED; a task that forked in its run does when that run returns, whatever it
  * returns. The mains of the thread that forked stay open, those of other threads are closed.
+ * What a dispatch delivers there is delivered in the parent too: a child that must answer
+ * nobody twice calls exec or _exit without one.
  * A notice that was expected and not posted may be posted there, and pends from then on. Of
  * what the parent's pools were to tell, a notice without a main, or with another thread's, is
  * told in the parent alone, because no thread that it is promised to is left in the child. */

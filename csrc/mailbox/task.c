@@ -146,7 +146,7 @@ void wi_task_let_go(weir_task *t)
 
 /* ---- what anyone may ask ------------------------------------------------ */
 
-bool        weir_cancel_requested(const weir_task *t) { return wi_task_flags(t) & WI_CANCEL; }
+bool        weir_cancel_requested(const weir_task *t) { return t && wi_task_flags(t) & WI_CANCEL; }
 bool        weir_task_orphaned(const weir_task *t) { return wi_task_flags(t) & WI_ORPHANED; }
 int         weir_task_outcome(const weir_task *t) { return t->weir.outcome; }
 const char *weir_task_label(const weir_task *t) { return t->weir.label; }

@@ -298,6 +298,25 @@ TEST(cancel_asks_a_running_task_whose_return_decides)
     rig_close(&r);
 }
 
+enum { ERRNOS = 200 }; /* more than any system has */
+
+TEST(every_negative_errno_that_run_returns_is_delivered)
+{
+    rig   r;
+    probe t = PROBE;
+    expect(rig_open(&r, 1));
+    for (t.code = -1; t.code >= -ERRNOS; t.code--) {
+        t.dones = 0;
+        expect_eq(weir_run(r.p, &t.task, r.m), 0);
+        while (t.dones == 0)
+            weir_main_wait(r.m, -1);
+        expect_eq(t.outcome, t.code);
+    }
+    expect_eq(stats_of(r.p).failed, ERRNOS - 1);
+    expect_eq(stats_of(r.p).cancelled, 1); /* the one that is WEIR_ECANCELED */
+    rig_close(&r);
+}
+
 TEST(cancel_of_an_idle_task_is_refused)
 {
     rig   r;
@@ -305,6 +324,7 @@ TEST(cancel_of_an_idle_task_is_refused)
     expect(rig_open(&r, 1));
     expect_eq(weir_cancel(&t.task), WEIR_EINVAL);
     expect_eq(weir_cancel(NULL), WEIR_EINVAL);
+    expect(!weir_cancel_requested(NULL));
     expect_eq(weir_run(r.p, &t.task, r.m), 0);
     rig_close(&r);
     expect_eq(weir_cancel(&t.task), WEIR_EINVAL);
@@ -312,9 +332,9 @@ TEST(cancel_of_an_idle_task_is_refused)
 
 TEST(every_error_has_its_sentence)
 {
-    for (int code = 0; code >= WEIR_PARK; code--) {
+    for (int code = 0; code >= WEIR_EFORKED; code--) {
         const char *sentence = weir_strerror(code);
-        expect(sentence && *sentence);
+        expect(sentence && *sentence && strcmp(sentence, weir_strerror(WEIR_PARK)) != 0);
         for (int other = 0; other > code; other--)
             expect(strcmp(sentence, weir_strerror(other)) != 0);
     }
@@ -355,5 +375,6 @@ SUITE(task, a_task_runs_once_on_a_worker_and_is_done_in_the_main, the_outcome_is
       a_run_without_pool_task_or_run_function_is_refused,
       a_cancelled_queued_task_never_runs_and_is_done_later,
       a_cancelled_task_without_main_is_done_on_a_worker, a_cancel_wakes_an_idle_worker_for_the_done,
-      cancel_asks_a_running_task_whose_return_decides, cancel_of_an_idle_task_is_refused,
+      cancel_asks_a_running_task_whose_return_decides,
+      every_negative_errno_that_run_returns_is_delivered, cancel_of_an_idle_task_is_refused,
       every_error_has_its_sentence, a_done_on_a_worker_keeps_no_task_waiting)

@@ -37,6 +37,23 @@ stopped_by_sigterm() {
     cat <&"${COPROC[0]}"
 }
 
+# Who opens `slow`, a pipe, waits for the cat below: until then the thread is busy, the queue full.
+drained() { # SIGNALS
+    local folder from pid line=
+    folder=$(mktemp -d) && mkfifo "$folder/slow" && cp input/reach.txt input/pool.txt "$folder" || return
+    coproc { cd "$folder" && exec timeout --foreground 120 "$build/example_epoll" slow reach.txt missing.txt pool.txt; }
+    pid=$COPROC_PID
+    exec {from}<&"${COPROC[0]}" # bash forgets both when the program ends
+    while [ "$line" != "reach.txt: accepted" ] && read -r line <&"$from"; do echo "$line"; done
+    for _ in $(seq "$1"); do kill -TERM "$pid" && read -r line <&"$from" && echo "$line"; done
+    timeout 120 tee "$folder/slow" <input/reach.txt >/dev/null
+    LC_ALL=C sort <&"$from" # it still submits while others end
+    exec {from}<&-
+    wait "$pid" && rm -r "$folder"
+}
+
+drained_each() { for n in 0 1 2; do echo "$n signals:" && drained $n || return; done; }
+
 # What it made is what came in.
 gzipped() {
     local folder
@@ -47,13 +64,16 @@ gzipped() {
 }
 
 example sqlite
-example timeout
+database=$(mktemp)
+example timeout "$database"
+rm "$database"
 example limits
 example stats
 example seen
 compare gzip gzipped
 example library
 compare sigterm stopped_by_sigterm
+[ -x "$build/example_epoll" ] && compare epoll drained_each # on Linux
 example poll localhost 127.0.0.1 no-such-host.invalid
 example libuv input/reach.txt input/pool.txt input/empty.txt input/missing.txt
 example uv_work input/reach.txt input/pool.txt input/empty.txt input/missing.txt

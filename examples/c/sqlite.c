@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * sqlite.c: queries on threads that have a connection each. Without a loop:
- * weir_main_wait delivers.
+ * sqlite.c: queries on threads that have a connection each, here each to an empty database of
+ * its own. Without a loop: weir_main_wait delivers.
  */
 #include <sqlite3.h>
 #include <stdio.h>
@@ -50,7 +50,7 @@ static void answered(weir_task *task) /* on the loop's thread */
     int           outcome = weir_task_outcome(task);
     if (outcome == 0)
         printf("%s is %d\n", q->sql, q->answer);
-    else /* below 0 it never ran; above 0 is what run returned */
+    else /* below 0: why it did not end by itself; above 0: what run returned */
         printf("%s: %s\n", q->sql, outcome < 0 ? weir_strerror(outcome) : q->problem);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC
  *
- * timeout.c: queries that may take so long each, from a loop over poll(2). The loop asks one
- * that is late to stop, and SQLite looks now and then whether it was asked.
+ * timeout.c FILE: queries that may take so long each, from a loop over poll(2). The loop asks one
+ * that is late to stop, and SQLite looks now and then whether it was asked, also while the
+ * database in FILE is locked.
  */
 #include <poll.h>
 #include <sqlite3.h>
@@ -9,35 +10,39 @@
 #include <stdio.h>
 #include <weir.h>
 
-static int  connect_db(void *file, void **state) { return sqlite3_open(file, (sqlite3 **)state); }
-static void disconnect_db(void *file, void *state) { sqlite3_close(state); }
-
 struct query {
     weir_task   task; /* first: a task is its query */
     const char *sql;
     int64_t     within, until; /* until is a time of weir_now; 0: it is not under way */
 };
 
-static int was_asked_to_stop(void *task) { return weir_cancel_requested(task); }
+static int was_asked(void *unused) { return weir_cancel_requested(weir_task_current()); }
+
+/* While another connection has the lock: 0 gives up. */
+static int wait_on(void *unused, int times) { return !was_asked(NULL) && sqlite3_sleep(10); }
+
+static int connect_db(void *file, void **state) /* on a worker */
+{
+    int rc = sqlite3_open(file, (sqlite3 **)state);
+    sqlite3_progress_handler(*state, 1000, was_asked, NULL);
+    sqlite3_busy_handler(*state, wait_on, NULL);
+    return rc;
+}
+
+static void disconnect_db(void *file, void *state) { sqlite3_close(state); }
 
 static int ask(weir_task *task, void *db) /* on a worker */
 {
-    struct query *q = (struct query *)task;
-    sqlite3_progress_handler(db, 1000, was_asked_to_stop, task);
-    int rc = sqlite3_exec(db, q->sql, NULL, NULL, NULL);
-    sqlite3_progress_handler(db, 0, NULL, NULL);
-    return rc == SQLITE_INTERRUPT ? WEIR_ECANCELED : rc;
+    int rc = sqlite3_exec(db, ((struct query *)task)->sql, NULL, NULL, NULL);
+    return rc != SQLITE_OK && weir_cancel_requested(task) ? WEIR_ECANCELED : rc;
 }
 
-static void answered(weir_task *task) /* on the loop's thread */
-{
-    struct query *q = (struct query *)task;
-    q->until = 0;
-}
+static void answered(weir_task *task) { ((struct query *)task)->until = 0; }
 
 #define ENDLESS "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT sum(i) FROM n"
-enum { N = 2 };
+enum { N = 3 };
 static struct query queries[N] = {{.sql = ENDLESS, .within = 50000000 /* 50 ms */},
+                                  {.sql = "CREATE TABLE t (i)", .within = 50000000},
                                   {.sql = "SELECT 6 * 7", .within = 3600000000000 /* 1 h */}};
 
 static int stop_late(void) /* returns for how many ms the loop may sleep */
@@ -53,12 +58,14 @@ static int stop_late(void) /* returns for how many ms the loop may sleep */
     return next == INT64_MAX ? -1 : (int)((next - now) / 1000000 + 1);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     weir_pool_options opts = {.size = sizeof opts, .name = "db", .threads = 2};
     weir_main        *loop;
     weir_pool        *db;
-    opts.arg = ":memory:", opts.init = connect_db, opts.at_exit = disconnect_db;
+    sqlite3          *other; /* its lock keeps the second query waiting */
+    sqlite3_open(argv[1], &other), sqlite3_exec(other, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    opts.arg = argv[1], opts.init = connect_db, opts.at_exit = disconnect_db;
     if (weir_main_open(&loop) != 0 || weir_pool_open(&db, &opts) != 0)
         return 1;
     for (struct query *q = queries; q < queries + N; q++) {
@@ -72,10 +79,10 @@ int main(void)
         weir_main_dispatch(loop, 0);
     }
     for (struct query *q = queries; q < queries + N; q++) {
-        int outcome = weir_task_outcome(&q->task);
-        printf("%.24s: %s\n", q->sql,
-               outcome > 0 ? sqlite3_errstr(outcome) : weir_strerror(outcome));
+        int rc = weir_task_outcome(&q->task);
+        printf("%.24s: %s\n", q->sql, rc > 0 ? sqlite3_errstr(rc) : weir_strerror(rc));
     }
+    sqlite3_close(other);
     weir_close(db, WEIR_CLOSE);
     weir_pool_release(db);
     return weir_main_close(loop, 0) != 0;

@@ -11,11 +11,16 @@ if(TARGET weir-top)
   install(TARGETS weir-top DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
 
-# For gdb: by hand, and found by itself when it loads the library, if the prefix is its own.
+# For gdb: by hand, and found by itself when it loads the library, if the prefix is its own. The
+# folder has the library's in its name, which `cmake --install --prefix` may choose anew.
 install(FILES inspect/weir-gdb.py DESTINATION ${CMAKE_INSTALL_DATADIR}/weir)
 if(TARGET weir AND UNIX AND NOT APPLE)
-  install(FILES inspect/weir-gdb.py RENAME libweir.so.${PROJECT_VERSION}-gdb.py
-    DESTINATION ${CMAKE_INSTALL_DATADIR}/gdb/auto-load/${CMAKE_INSTALL_FULL_LIBDIR})
+  install(CODE "
+    get_filename_component(prefix \"\${CMAKE_INSTALL_PREFIX}\" ABSOLUTE)
+    get_filename_component(lib \"${CMAKE_INSTALL_LIBDIR}\" ABSOLUTE BASE_DIR \"\${prefix}\")
+    get_filename_component(data \"${CMAKE_INSTALL_DATADIR}\" ABSOLUTE BASE_DIR \"\${prefix}\")
+    file(INSTALL \"${PROJECT_SOURCE_DIR}/inspect/weir-gdb.py\" DESTINATION \"\${data}/gdb/auto-load\${lib}\"
+      RENAME libweir.so.${PROJECT_VERSION}-gdb.py)")
 endif()
 
 set(_package ${CMAKE_INSTALL_LIBDIR}/cmake/weir)

@@ -293,7 +293,8 @@ WEIR_API int weir_task_abandon(weir_task *task);
 typedef enum {
     WEIR_REFUSE = 0,  /* weir_run returns WEIR_EFULL */
     WEIR_BLOCK,       /* weir_run waits for space */
-    WEIR_CALLER_RUNS, /* weir_run runs the task, with a NULL state; done comes as always */
+    WEIR_CALLER_RUNS, /* weir_run runs the task on its own thread, with a state of NULL even if the
+                         pool has an init; done comes as always */
     WEIR_DROP_OLDEST  /* the oldest task of the lowest level at or below the new task's
                          settles as WEIR_EFULL; if all queued tasks are of higher levels,
                          weir_run returns WEIR_EFULL */

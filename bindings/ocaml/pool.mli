@@ -146,7 +146,11 @@ val on_cancel : (unit -> unit) -> (unit -> 'a) -> 'a
     [sqlite3_interrupt] or by closing a socket. [on_cancel] does not return while [stop] runs,
     so what [f] used may be freed afterwards. Sections may be nested: the inner one is stopped
     first, the outer one when the inner one has ended. What [stop] raises is printed. Elsewhere
-    it is just [f ()]. *)
+    it is just [f ()].
+
+    It is not called again if [f] goes on, because a second close could end another's socket. So
+    a request must not get lost: sqlite forgets an interrupt that comes while no statement runs,
+    so [f] keeps one running all the while, as the guide for OCaml does. *)
 
 val blocking : (unit -> 'a) -> 'a
 (** [blocking f] is [f ()]. Use it in a task, around a wait for another task of its pool:

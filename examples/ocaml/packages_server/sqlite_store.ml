@@ -3,13 +3,16 @@
 
 external interrupt : Sqlite3.db -> unit = "packages_interrupt" [@@noalloc]
 
-(* A cancel or a timeout ends the call of SQLite that [f] is in. SQLite ignores an interrupt
-   while no statement runs, so one that came before is looked for; an instant between the look
-   and the first step of the statement remains. *)
+(* A cancel or a timeout ends what [f] does with [db]. SQLite forgets an interrupt that comes
+   while no statement of the connection runs, so one runs all the while: it has a second row. *)
 let interruptible db f =
-  Weir.Pool.on_cancel
-    (fun () -> interrupt db)
-    (fun () -> if Weir.Pool.cancel_requested () then raise Weir.Canceled else f ())
+  let held = Sqlite3.prepare db "VALUES (1), (2)" in
+  Fun.protect
+    ~finally:(fun () -> ignore (Sqlite3.finalize held))
+    (fun () ->
+      if Sqlite3.step held <> Sqlite3.Rc.ROW then failwith (Sqlite3.errmsg db);
+      try Weir.Pool.on_cancel (fun () -> interrupt db) f
+      with Sqlite3.Error _ when Weir.Pool.cancel_requested () -> raise Weir.Canceled)
 
 let check db code =
   if code = Sqlite3.Rc.INTERRUPT then raise Weir.Canceled;

@@ -29,8 +29,14 @@ static _Atomic bool has_looked; /* whether the environment asks for it */
 
 static void complain(const char *asked, int rc)
 {
-    if (*asked != '/' && rc == WEIR_EINVAL && !getenv("XDG_RUNTIME_DIR"))
-        fprintf(stderr, "weir: WEIR_TOP=%s: there is no $XDG_RUNTIME_DIR; name a folder\n", asked);
+    bool is_bad = rc == WEIR_EINVAL, is_folder = strchr(asked, '/') != NULL;
+    if (is_bad && is_folder && *asked != '/')
+        fprintf(stderr, "weir: WEIR_TOP=%s: name the folder by its absolute path\n", asked);
+    else if (is_bad && !is_folder && !getenv("XDG_RUNTIME_DIR"))
+        fprintf(
+            stderr,
+            "weir: WEIR_TOP=%s: there is no $XDG_RUNTIME_DIR; name a folder by its absolute path\n",
+            asked);
     else
         fprintf(stderr, "weir: WEIR_TOP=%s: no socket there for weir-top: %s\n", asked,
                 weir_strerror(rc));
@@ -43,7 +49,7 @@ void wi_publish_if_asked(void)
     const char *asked = wi_asked("WEIR_TOP");
     if (!asked || !*asked || strcmp(asked, "0") == 0)
         return;
-    int rc = weir_publish(*asked == '/' ? asked : NULL);
+    int rc = weir_publish(strchr(asked, '/') ? asked : NULL);
     if (rc != 0 && rc != WEIR_EBUSY) /* the program has done it by itself */
         complain(asked, rc);
 }

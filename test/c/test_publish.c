@@ -299,31 +299,41 @@ TEST(the_first_pool_publishes_where_the_environment_asks_for_it)
     expect_eq(rmdir(folder), 0);
 }
 
-static void child_is_told(void *value)
+typedef struct {
+    const char *value, *said;
+} told;
+
+static void child_is_told(void *arg)
 {
-    rig   r;
-    char  said[400] = "";
-    FILE *caught = tmpfile();
-    unsetenv("XDG_RUNTIME_DIR");
-    setenv("WEIR_TOP", value, 1);
+    const told *t = arg;
+    rig         r;
+    char        said[400] = "";
+    FILE       *caught = tmpfile();
+    setenv("XDG_RUNTIME_DIR", folder, 1);
+    if (strcmp(t->value, "1") == 0)
+        unsetenv("XDG_RUNTIME_DIR");
+    setenv("WEIR_TOP", t->value, 1);
     expect(caught && dup2(fileno(caught), STDERR_FILENO) == STDERR_FILENO);
     expect(rig_open(&r, 1));
     expect(pread(fileno(caught), said, sizeof said - 1, 0) > 0);
-    expect(strstr(said, *(char *)value == '/' ? ": no socket there for weir-top: "
-                                              : ": there is no $XDG_RUNTIME_DIR; name a folder\n"));
+    expect(strstr(said, t->said));
     rig_close(&r);
     fclose(caught);
 }
 
 TEST(what_the_environment_asks_for_in_vain_is_said)
 {
-    char one[] = "1", nowhere[] = "/no/such/folder";
+    told one = {"1",
+                "WEIR_TOP=1: there is no $XDG_RUNTIME_DIR; name a folder by its absolute path\n"};
+    told nowhere = {"/no/such/folder", ": no socket there for weir-top: "};
+    told relative = {"./x", "weir: WEIR_TOP=./x: name the folder by its absolute path\n"};
     if (under_tsan())
         return;
     make_folder();
     expect_eq(weir_publish(folder), 0); /* a child forgets what this process has done */
-    child_reap(child_start(child_is_told, one));
-    child_reap(child_start(child_is_told, nowhere));
+    child_reap(child_start(child_is_told, &one));
+    child_reap(child_start(child_is_told, &nowhere));
+    child_reap(child_start(child_is_told, &relative));
     weir_unpublish();
     expect_eq(rmdir(folder), 0);
 }

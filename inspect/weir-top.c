@@ -9,11 +9,7 @@
 #include <stdio.h>
 
 #ifndef __linux__
-int main(void)
-{
-    fputs("weir-top: processes can be looked at on Linux only\n", stderr);
-    return 1;
-}
+int main(void) { return fputs("weir-top: processes can be looked at on Linux only\n", stderr), 1; }
 #else
 #include <errno.h>
 #include <poll.h>
@@ -202,6 +198,15 @@ static bool ask(const char *path, picture *w)
     return w->whole;
 }
 
+/* The same. A process that lives, and has no socket, may just have begun: it gets two seconds. */
+static bool ask_when_there(long pid, const char *path, picture *w)
+{
+    for (int left = 100; !ask(path, w) && left > 0; left--, poll(NULL, 0, 20))
+        if ((errno != ENOENT && errno != ECONNREFUSED) || (kill((pid_t)pid, 0) && errno != EPERM))
+            break;
+    return w->whole;
+}
+
 /* ---- drawing -------------------------------------------------------------------- */
 
 typedef struct {
@@ -356,9 +361,8 @@ static void leave_screen(void)
 
 static void enter_screen(void)
 {
-    struct termios raw;
     tcgetattr(STDIN_FILENO, &cooked);
-    raw = cooked;
+    struct termios raw = cooked;
     raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
     tcsetattr(STDIN_FILENO, TCSANOW, &raw);
     is_raw = 1;
@@ -374,13 +378,12 @@ static void on_signal(int sig)
 /* They come while it waits, and never while it asks, which they would cut off. */
 static void catch_signals(void)
 {
-    struct sigaction a = {.sa_handler = on_signal};
-    const int        signals[] = {SIGWINCH, SIGINT, SIGTERM, SIGHUP};
-    sigset_t         ours;
+    const int signals[] = {SIGWINCH, SIGINT, SIGTERM, SIGHUP};
+    sigset_t  ours;
     sigemptyset(&ours);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         sigaddset(&ours, signals[i]);
-        sigaction(signals[i], &a, NULL);
+        sigaction(signals[i], &(struct sigaction){.sa_handler = on_signal}, NULL);
     }
     sigprocmask(SIG_BLOCK, &ours, &others);
 }
@@ -462,7 +465,7 @@ int main(int argc, char **argv)
 {
     const char    *folder = getenv("XDG_RUNTIME_DIR");
     static picture now, before;
-    char           path[4096], *end = NULL;
+    char           path[4096], absolute[4096], *end = NULL;
     double         seconds = 1;
     bool           once = !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO);
     for (int option; (option = getopt(argc, argv, "1s:d:h")) != -1;)
@@ -474,27 +477,22 @@ int main(int argc, char **argv)
         default: fputs(usage, stderr); return 2;
         }
     long pid = optind + 1 == argc ? strtol(argv[optind], &end, 10) : 0;
-    if (pid <= 0 || *end || !(seconds >= 0.1 && seconds <= 3600)) {
-        fputs(usage, stderr);
-        return 2;
-    }
+    if (pid <= 0 || *end || !(seconds >= 0.1 && seconds <= 3600))
+        return fputs(usage, stderr), 2;
     if (!folder)
-        refuse(
-            "there is no $XDG_RUNTIME_DIR: start the program with WEIR_TOP=FOLDER, then -d FOLDER");
+        refuse("no $XDG_RUNTIME_DIR: start the program with WEIR_TOP=FOLDER, then -d FOLDER");
     snprintf(path, sizeof path, "%s/weir-%ld", folder, pid);
     if (strlen(path) >= sizeof((struct sockaddr_un *)0)->sun_path)
         refuse("%s: too long a path for a socket", path);
-    if (!ask(path, &now) && errno == EACCES)
-        refuse("%s: its own user alone may look at that process", path);
-    if (!now.whole && access(folder, F_OK) != 0)
+    if (access(folder, F_OK) != 0 && errno != EACCES)
         refuse("%s: %s", folder, strerror(errno));
+    if (!ask_when_there(pid, path, &now) && errno == EACCES)
+        refuse("%s: its own user alone may look at that process", path);
     if (!now.whole)
         refuse("no process %ld can be looked at in %s: start it with WEIR_TOP=%s", pid, folder,
-               folder);
+               realpath(folder, absolute) ? absolute : folder);
     if (!once)
         return live(pid, path, &now, &before, seconds);
-    screen s = {stdout, 0, 0, 0};
-    draw_all(&s, pid, &now, &before);
-    return 0;
+    return draw_all(&(screen){stdout, 0, 0, 0}, pid, &now, &before), 0;
 }
 #endif

@@ -87,7 +87,7 @@ val run :
     backtrace. After a close the promise is rejected with {!Closed}, and at the [queue_limit]
     with {!Full}, unless [when_full] has another answer. [Lwt.cancel] takes a queued task back.
     A running task goes on, and its value is discarded. What a task raises after its promise
-    has ended goes to {!Weir.on_unhandled}.
+    has ended goes to {!Weir.on_unhandled}, unless it is {!Weir.Canceled}.
 
     [f] runs beside the loop and must not use Lwt: no promise may be made, bound or resolved
     there, because Lwt has no locks. It may call {!run_in_main}.

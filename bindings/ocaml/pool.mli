@@ -78,7 +78,7 @@ val create :
       it after this time, in ms (default: after 50 ms, as the runtime has it). There is one
       clock for the process, and the shortest time holds. A thread with a main (a loop's) does
       not wait that long: a task is interrupted at once for it, and again, within 1 ms and then
-      every 0.15 ms, until it is in.
+      every 0.15 ms, until it is in. OCaml 4.13 heeds an interrupt only where code allocates.
     @param kind [`Domains] (OCaml 5) runs tasks in parallel, at two costs. Once a domain was
       started, [Unix.fork] fails for the rest of the process, and with it [Lwt_process]; a
       lazy pool starts no domain before its first task. And tasks that allocate much slow

@@ -7,7 +7,9 @@ let print fmt = Lwt_io.printlf fmt
 
 let connect () =
   let db = Sqlite3.db_open ":memory:" in
-  Sqlite3.busy_timeout db 5_000;
+  Sqlite3.busy_timeout db 1_000;
+  if Sqlite3.exec db "SELECT 1 FROM sqlite_master" <> Sqlite3.Rc.OK then
+    failwith (Sqlite3.errmsg db);
   db
 
 let disconnect db = if not (Sqlite3.db_close db) then failwith "a statement is open"
@@ -76,28 +78,53 @@ let stop db =
   let* in_time = Weir_lwt.close_within ~mode:`Drain db 5. in
   print "%b" in_time
 
-(* A server: SIGTERM ends it when its tasks have run. A second exit would not wait for that. *)
+(* A server: SIGTERM or ^C ends it when what it was asked is answered, a second ^C at once. *)
 
-let exit_once =
-  let exits = ref false in
-  fun _ ->
-    if not !exits then begin
-      exits := true;
-      exit 0
-    end
+let told_to_stop () =
+  let stop, wake = Lwt.wait () in
+  let tell _ = if Lwt.is_sleeping stop then Lwt.wakeup_later wake () in
+  let tell_or_leave signal = if Lwt.is_sleeping stop then tell signal else Unix._exit 130 in
+  ignore (Lwt_unix.on_signal Sys.sigterm tell);
+  ignore (Lwt_unix.on_signal Sys.sigint tell_or_leave);
+  stop
+
+let under_way = ref 0
+let answered = Lwt_condition.create ()
+
+let counted request =
+  incr under_way;
+  Lwt.finalize request (fun () ->
+      decr under_way;
+      Lwt.return (Lwt_condition.signal answered ()))
+
+let rec all_answered () =
+  if !under_way = 0 then Lwt.return_unit
+  else
+    let* () = Lwt_condition.wait answered in
+    all_answered ()
+
+let finish db =
+  let* () = Lwt.pick [ all_answered (); Lwt_unix.sleep 30. ] in
+  Weir_lwt.close_within db 5.
+
+let wrote = ref 0
+
+let request db () =
+  let* _ = Weir_lwt.run db (one_int "SELECT 6 * 7") in
+  let* () = Lwt_unix.sleep 0.01 in
+  Lwt.return (incr wrote)
 
 let server () =
-  ignore (Lwt_unix.on_signal Sys.sigterm exit_once);
-  let* db =
-    Weir_lwt.create ~name:"db" ~threads:1 ~close_at_exit:`Drain ~exit_within:30. ~init:connect
-      ~at_exit:disconnect ()
-  in
-  for n = 1 to 3 do
-    Lwt.async (fun () -> Weir_lwt.run db (fun _ -> Printf.printf "saved %d\n%!" n))
+  let stop = told_to_stop () in
+  let* db = Weir_lwt.create ~name:"db" ~threads:1 ~init:connect ~at_exit:disconnect () in
+  for _ = 1 to 3 do
+    Lwt.async (fun () -> counted (request db))
   done;
   Unix.kill (Unix.getpid ()) Sys.sigterm;
   Unix.kill (Unix.getpid ()) Sys.sigterm;
-  fst (Lwt.wait ())
+  let* () = stop in
+  let* in_time = finish db in
+  print "wrote %d, %b" !wrote in_time
 
 let main () =
   Weir.Watch.start ~task:30. ~loop:2. ();

@@ -30,6 +30,8 @@
 #if defined(__has_attribute)
 #if __has_attribute(disable_sanitizer_instrumentation)
 #define WI_AT_UNLOAD __attribute__((destructor, disable_sanitizer_instrumentation))
+#elif __has_attribute(no_sanitize_thread) /* gcc */
+#define WI_AT_UNLOAD __attribute__((destructor, no_sanitize_thread))
 #endif
 #endif
 #ifndef WI_AT_UNLOAD

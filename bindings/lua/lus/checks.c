@@ -94,6 +94,8 @@ const wl_place wl_library_places[] = {
     {"package.preload", "jit.util", "jit.util", closed, WL_FOREIGN},
     {"package.preload", "jit.profile", "jit.profile", closed, WL_FOREIGN},
     {"package.preload", "string.buffer", "string.buffer", closed, WL_FOREIGN},
+    {"package.preload", "thread.exdata", "thread.exdata", closed, WL_FOREIGN},
+    {"package.preload", "thread.exdata2", "thread.exdata2", closed, WL_FOREIGN},
     {"package.preload", "weir.core", "weir.core", closed, WL_NOT_FOREIGN},
     {"package.preload", "weir.lus.core", "weir.lus.core", closed, WL_NOT_FOREIGN},
 };

@@ -121,7 +121,7 @@ int wl_runs_file(lua_State *L, const wl_guard *g)
 static bool is_closed(const char *name)
 {
     return strcmp(name, "ffi") == 0 || strcmp(name, "string.buffer") == 0 ||
-           strncmp(name, "jit.", 4) == 0;
+           strncmp(name, "jit.", 4) == 0 || strncmp(name, "thread.", 7) == 0;
 }
 
 int wl_requires(lua_State *L, const wl_guard *g)

@@ -132,7 +132,7 @@
 -- that states share: no pools, no run_in_main, no shared or packed values, no mutexes (those that
 -- it holds it can unlock), no signals. `network` can only be given up.
 --
--- No right binds a C module, nor LuaJIT's ffi, string.buffer, jit.util and jit.profile. So the
+-- No right binds a C module, nor LuaJIT's ffi, string.buffer, thread.exdata, jit.util and jit.profile. So the
 -- first pledge raises, naming the module, when one was loaded after `require "weir.worker"`; in
 -- a worker that is any. `vouch=NAME` lets it stay, with all its powers (an addition to Lus):
 -- pledge("vouch=lfs", "load"). In LuaJIT a literal like 1LL loads ffi.

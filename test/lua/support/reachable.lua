@@ -25,11 +25,12 @@ return {
     debug.getregistry debug.getupvalue debug.getuservalue debug.setcstacklimit debug.setfenv
     debug.sethook debug.setlocal debug.setmetatable debug.setupvalue debug.setuservalue debug.upvalueid
     debug.upvaluejoin
-    jit.attach jit.flush jit.off jit.on jit.opt.start jit.security jit.status
+    jit.attach jit.flush jit.off jit.on jit.opt.start jit.prngstate jit.security jit.status
     package.preload.weir.core package.preload.weir.lus.core
     registry._PRELOAD.weir.core registry._PRELOAD.weir.lus.core
     registry._PRELOAD.ffi registry._PRELOAD.jit.profile registry._PRELOAD.jit.util
-    registry._PRELOAD.string.buffer ]],
+    registry._PRELOAD.string.buffer
+    registry._PRELOAD.thread.exdata registry._PRELOAD.thread.exdata2 ]],
 
   -- They reach values of their own state only: they take and give what Lua code could make itself.
   -- string.dump gives bytecode, which a restricted state cannot load; setfenv and getfenv refuse C
@@ -55,7 +56,8 @@ return {
     string:.__unm
     table.concat table.foreach table.foreachi table.getn table.insert table.maxn table.move table.pack
     table.remove table.setn table.sort table.unpack table.create
-    registry._PRELOAD.table.clear registry._PRELOAD.table.new
+    registry._PRELOAD.table.clear registry._PRELOAD.table.clone registry._PRELOAD.table.isarray
+    registry._PRELOAD.table.isempty registry._PRELOAD.table.new registry._PRELOAD.table.nkeys
     utf8.char utf8.codepoint utf8.codes utf8.len utf8.offset ]],
 
   -- They tell the time, which no right binds; they tell what a file is, or let go of it.
@@ -101,7 +103,8 @@ return {
     percentile progress_is_wanted progress_key progress_sentinel queue register run_in_main running sighting slot
     space stats take times told traceback
     turn turned unpack wait waits watch
-    functions op_arm op_block op_in_main op_left op_try set_suspender ]],
+    functions op_arm op_block op_in_main op_left op_try set_suspender
+    signal_held signal_release ]],
 
   -- Methods, in registry.weir.*
   own_methods = words [[ packed.size signal.drain signal.fd signal.release signal.take packed.unpack ]],

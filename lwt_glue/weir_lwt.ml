@@ -57,7 +57,9 @@ let run ?priority ?start_within ?timeout ?label pool f =
   | future -> promise_of ?timeout ?label pool future
   | exception ((Closed | Full | Failure _ | Out_of_memory | Sys_error _) as exn) -> Lwt.fail exn
 
-let map_p pool f xs = Lwt_list.map_p (fun x -> run pool (fun state -> f state x)) xs
+(* Lwt_list.map_p would not wait for all when one has failed. *)
+let map_p pool f xs =
+  Lwt.all (List.map (Lwt.apply (fun x -> run pool (fun state -> f state x))) xs)
 
 (* Opening and closing *)
 

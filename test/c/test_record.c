@@ -101,6 +101,24 @@ TEST(the_records_of_a_task_tell_its_way)
     rig_close(&r);
 }
 
+TEST(a_dispatch_records_what_it_delivers_as_a_wait_does)
+{
+    rig              r;
+    probe            t = PROBE;
+    weir_run_options o;
+    start();
+    expect(rig_open(&r, 1));
+    o = labelled("import", r.m);
+    expect_eq(weir_run_with(r.p, &t.task, &o), 0);
+    while (weir_main_dispatch(r.m, 0) == 0)
+        sched_yield();
+    keep();
+    expect(strcmp(find(WEIR_TRACE_DELIVERED, 0)->label, "import") == 0);
+    expect_eq(count(WEIR_TRACE_DONE), 1);
+    weir_trace_stop();
+    rig_close(&r);
+}
+
 static rig outer;
 
 static int run_submits(weir_task *task, void *state)
@@ -431,8 +449,10 @@ TEST(fine_and_coarse_histograms_count_the_same)
     rig_close(&r);
 }
 
-SUITE(record, the_records_of_a_task_tell_its_way, they_tell_who_submitted_a_task_and_who_waits,
-      they_tell_of_calls_and_of_blocking_sections, a_task_that_parks_is_told_to_have_run,
+SUITE(record, the_records_of_a_task_tell_its_way,
+      a_dispatch_records_what_it_delivers_as_a_wait_does,
+      they_tell_who_submitted_a_task_and_who_waits, they_tell_of_calls_and_of_blocking_sections,
+      a_task_that_parks_is_told_to_have_run,
       a_task_that_its_submitter_runs_starts_and_has_run_on_that_thread,
       a_loop_that_turns_late_says_how_late, what_finds_its_ring_full_is_lost_and_counted,
       one_trace_at_a_time_and_a_new_one_forgets_the_old,

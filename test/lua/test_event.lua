@@ -12,10 +12,7 @@ local thread = require "weir.thread"
 local program, problem_of = openos.runs, openos.problem_of
 
 describe("weir.event", function()
-  before_each(function()
-    openos.fake()
-    program(function() while event.pull(0) do end end) -- a run carries on what one before it left
-  end)
+  before_each(openos.fresh)
   after_each(function() openos.fake(false) end)
 
   describe("push(name, ...)", function()

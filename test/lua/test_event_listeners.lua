@@ -12,7 +12,7 @@ local thread = require "weir.thread"
 local program, problem_of = openos.runs, openos.problem_of
 
 describe("weir.event", function()
-  before_each(function() openos.fake() end)
+  before_each(openos.fresh)
   after_each(function() openos.fake(false) end)
 
   describe("listen(name, fn)", function()

@@ -218,7 +218,7 @@ describe("a signal that comes before or during future:get()", function()
 end)
 
 describe("a suspended thread", function()
-  before_each(function() openos.fake() end)
+  before_each(openos.fresh)
   after_each(function() openos.fake(false) end)
 
   it("misses a signal also when that is still queued as it is resumed", function()

@@ -55,4 +55,12 @@ function folder.run(text, files)
   return output
 end
 
+--- How many descriptors this process has open.
+function folder.open_files()
+  local pipe = io.popen "ls /proc/$PPID/fd | wc -l"
+  local n = pipe:read "*n"
+  pipe:close()
+  return n
+end
+
 return folder

@@ -61,6 +61,13 @@ function openos.run(program, ...)
   return out, code, problems
 end
 
+--- Before a test: the clock is in place, and no signal is left of a run before, which the next
+-- one would carry on.
+function openos.fresh()
+  openos.fake()
+  openos.runs(function() while event.pull(0) do end end)
+end
+
 --- Asserts what a program prints, and that it ends well.
 function openos.prints(expected, program, ...)
   assert.are.equal(expected, openos.runs(program, ...))

@@ -5,7 +5,7 @@ package figures;
 use strict;
 use warnings;
 use Exporter qw(import);
-our @EXPORT = qw(read_rows median quartile typical short);
+our @EXPORT = qw(read_rows peers_of called median quartile typical short);
 
 # In the file's order: the columns up to `figure`, key => them all, peers => [names],
 # runs => {name => [values]}, undef for a round that was left out
@@ -26,6 +26,15 @@ sub read_rows {
     }
     return @rows;
 }
+
+# The peers of some rows, each once, in the rows' order.
+sub peers_of {
+    my %seen;
+    return grep { !$seen{$_}++ } map { @{$_->{peers}} } @_;
+}
+
+# What a table calls a row's figure.
+sub called { $_[0]{figure} =~ s/^(late|calls|gap)_/$_[0]{measure}_/r }
 
 # undef of nothing
 sub median {

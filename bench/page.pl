@@ -34,14 +34,13 @@ sub best {
 
 for my $group (@groups) {
     my @group = grep { $_->{group} eq $group } @rows or die "page.pl: no group $group\n";
-    my %seen;
-    my @peers = grep { !$seen{$_}++ } map { @{$_->{peers}} } @group;
+    my @peers = peers_of(@group);
     my $runs = (sort { $b <=> $a } map { scalar @$_ } map { values %{$_->{runs}} } @group)[0];
     print "\nGroup `$group`, $runs runs.\n\n| CPU | figure | threads | producers | in flight |",
         map(" $_ |", @peers), "\n|", " --- |" x (5 + @peers), "\n";
     for my $row (@group) {
-        my $figure = $row->{figure} =~ s/^(late|calls|gap)_/$row->{measure}_/r;
-        print "| $row->{pin} | $figure | $row->{threads} | $row->{producers} | $row->{in_flight} |",
-            map(" " . cell($row, $_, best($row)) . " |", @peers), "\n";
+        my $best = best($row);
+        print "| $row->{pin} | @{[called($row)]} | $row->{threads} | $row->{producers} | $row->{in_flight} |",
+            map(" " . cell($row, $_, $best) . " |", @peers), "\n";
     }
 }

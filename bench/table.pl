@@ -21,14 +21,11 @@ sub medians {
     my ($group) = @_;
     my @group = grep { $_->{group} eq $group } @rows or return;
     my $ours = $ours{$group} // "weir";
-    my %seen = ($ours => 1);
-    my @peers = grep { !$seen{$_}++ } map { @{$_->{peers}} } @group;
+    my @peers = grep { $_ ne $ours } peers_of(@group);
     my $line = "%-4s %-22s %3s %4s %8s" . " %10s" x (1 + @peers) . "  " . " %10s" x @peers . "\n";
     printf "\n$line", qw(cpu figure thr prod inflight), $ours, @peers, map { "/$_" } @peers;
     for my $row (@group) {
-        my $name = $row->{figure};
-        $name =~ s/^(late|calls|gap)_/$row->{measure}_/;
-        printf $line, $row->{pin}, $name, @$row{qw(threads producers in_flight)},
+        printf $line, $row->{pin}, called($row), @$row{qw(threads producers in_flight)},
             map({ short(typical($row, $_)) } $ours, @peers),
             map({ short(ratio($row, $ours, $_)) } @peers);
     }

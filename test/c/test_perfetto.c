@@ -82,17 +82,23 @@ TEST(a_file_has_every_task_with_its_flow_on_named_tracks)
     rig_close(&r);
 }
 
+/* Traced into a file, a task is inside p. */
+static void stick(rig *r, plug *p)
+{
+    fresh_path();
+    expect_eq(weir_trace_file(path), 0);
+    expect(rig_open(r, 1));
+    p->probe.entered = &p->entered, p->probe.leave = &p->leave;
+    run_labelled(r, &p->probe, "stuck here");
+    gate_wait(&p->entered);
+}
+
 TEST(a_task_that_is_stuck_is_an_open_slice_of_its_name)
 {
     rig      r;
     plug     p = {.probe = PROBE, .entered = GATE, .leave = GATE};
     uint64_t began;
-    fresh_path();
-    expect_eq(weir_trace_file(path), 0);
-    expect(rig_open(&r, 1));
-    p.probe.entered = &p.entered, p.probe.leave = &p.leave;
-    run_labelled(&r, &p.probe, "stuck here");
-    gate_wait(&p.entered);
+    stick(&r, &p);
     expect_eq(weir_trace_file(NULL), 0);
     tracks_load(&file, path);
     uint64_t track = proto_get(tracks_event(&file, 1, "stuck here", 0, &began), 11).number;
@@ -218,12 +224,8 @@ TEST(the_slice_of_a_task_that_was_given_up_ends_with_its_run)
     rig      r;
     plug     p = {.probe = PROBE, .entered = GATE, .leave = GATE};
     uint64_t began;
-    fresh_path();
-    expect_eq(weir_trace_file(path), 0);
-    expect(rig_open(&r, 1));
-    p.probe.entered = &p.entered, p.probe.leave = &p.leave, p.probe.task.release = given_up;
-    run_labelled(&r, &p.probe, "stuck here");
-    gate_wait(&p.entered);
+    p.probe.task.release = given_up;
+    stick(&r, &p);
     gate_shut(&p.entered);
     expect_eq(weir_task_abandon(&p.probe.task), 0);
     while (p.probe.dones == 0)

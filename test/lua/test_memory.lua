@@ -43,14 +43,18 @@ local function choose(scenario)
   return i, i
 end
 
--- A worker that never reads; its mailbox is full from "x" on. A send waits in a coroutine
--- that is dropped, or fails for each number of allocations that succeed before.
-local FULL = [[
+-- Before the text of a worker goes into the file.
+local BEGIN = [[
   local core = assert(package.cpath:match "^(.-)/%?%.so") .. "/weir/core.so"
   local failing = assert(package.loadlib(core, "luaopen_weir_core_failing"))()
   local worker = require "weir.worker"
   local path = os.tmpname()
   local file = assert(io.open(path, "w"))
+]]
+
+-- A worker that never reads; its mailbox is full from "x" on. A send waits in a coroutine
+-- that is dropped, or fails for each number of allocations that succeed before.
+local FULL = BEGIN .. [[
   file:write "worker.message 'here' worker.receive(worker.create(...))"
   file:close()
   local waits = path .. ".waits"
@@ -117,12 +121,7 @@ local INNER = [[
 ]]
 
 -- Workers that end with a failure which nobody has read, and which the function for such cannot be told.
-local UNTOLD = [[
-  local core = assert(package.cpath:match "^(.-)/%?%.so") .. "/weir/core.so"
-  local failing = assert(package.loadlib(core, "luaopen_weir_core_failing"))()
-  local worker = require "weir.worker"
-  local path = os.tmpname()
-  local file = assert(io.open(path, "w"))
+local UNTOLD = BEGIN .. [[
   file:write "local weir, core = require 'weir', require 'weir.core' local pool = weir.pool { threads = 1 }"
   file:write "future = pool:run(function() error 'failed' end) future:wait() core.on_unhandled(error) pool:close()"
   file:close()

@@ -324,7 +324,14 @@ typedef struct {
      * submit, a deadline or a resize. Where the system refuses to set a value, the new
      * thread keeps that of the causing thread. A user without the right to lower a nice
      * value, or to leave SCHED_IDLE, should open the pool with all its threads, or cause
-     * them from a thread that is not nicer. */
+     * them from a thread that is not nicer.
+     *
+     * Linux: while many tasks come between two sleeps of a thread, it has SCHED_BATCH in place
+     * of SCHED_OTHER, so that waking it does not interrupt whoever submits. Threads of weir,
+     * forked children and what is started between weir_spawning_begin and _end do not inherit
+     * that; a thread that a task makes does. A thread with any other policy keeps it: one that
+     * sets SCHED_OTHER | SCHED_RESET_ON_FORK in on_start stays as it is. Nothing is changed in a
+     * process that filters its system calls (seccomp). */
     const uint64_t *cpus;   /* owned threads run on these CPUs only: a bit per CPU, lowest first */
     unsigned        n_cpus; /* bits in cpus; 0: the CPUs of the thread that opens */
     bool            borrowed; /* the host lends `threads` threads: weir_worker_enter() */
@@ -864,9 +871,10 @@ WEIR_API void weir_blocking_end(void);
 /* Around a call on a worker that starts a command without fork, as posix_spawn, popen and
  * system of glibc do: meanwhile the thread has the signal mask of the thread that opened its
  * pool, and the command inherits that mask. Otherwise the command would ignore SIGTERM,
- * because a worker blocks it. Signals that come meanwhile may be handled on the worker. A
- * forked child has that mask by itself. May nest; ends with the task. Without effect
- * elsewhere, also on a borrowed thread before weir_worker_enter. Partners. */
+ * because a worker blocks it. It also has its own scheduling policy (see `cpus`). Signals that come
+ * meanwhile may be handled on the worker. A forked child has that mask by itself. May nest; ends
+ * with the task. Without effect elsewhere, also on a borrowed thread before weir_worker_enter.
+ * Partners. */
 WEIR_API void weir_spawning_begin(void);
 WEIR_API void weir_spawning_end(void);
 

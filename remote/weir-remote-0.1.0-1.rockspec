@@ -33,6 +33,7 @@ build = {
         "csrc/base/label.c",
         "csrc/base/linger.c",
         "csrc/base/park.c",
+        "csrc/base/patience.c",
         "csrc/base/perfetto.c",
         "csrc/base/platform.c",
         "csrc/base/proto.c",

@@ -13,6 +13,7 @@
 #include "base/at_fork.h"
 
 #include "base/list.h"
+#include "base/patience.h"
 #include "base/platform.h"
 #include "base/stack.h"
 
@@ -34,6 +35,7 @@ static void call(void (*fn)(void))
 
 static void before(void)
 {
+    wi_patience_set(false); /* the child would inherit it */
     wi_mutex_lock(&forking);
     found = wi_stack_newest(&hooks);
     found_cores = atomic_load(&cores);

@@ -7,6 +7,8 @@
 #endif
 #include "base/platform.h"
 
+#include "base/patience.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
@@ -128,6 +130,7 @@ static int create(pthread_t *out, const pthread_attr_t *attr, const wi_thread_ki
 int wi_thread_start(pthread_t *out, const wi_thread_kind *kind, void *(*fn)(void *), void *arg)
 {
     pthread_attr_t attr;
+    wi_patience_set(false); /* the new thread would inherit it */
     if (pthread_attr_init(&attr) != 0)
         return WEIR_ENOMEM;
     int rc = set_kind(&attr, kind);
@@ -221,6 +224,7 @@ static void start_afresh(wi_nature *n)
 
 void wi_nature_note(wi_nature *n)
 {
+    wi_patience_set(false);
     read_own(n);
     start_afresh(n);
 }

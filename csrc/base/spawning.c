@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: ISC
  *
- * spawning.c: the signal mask of commands that a task starts.
+ * spawning.c: the signal mask and the policy of commands that a task starts.
  *
  * A pool's thread blocks nearly every signal, and a command inherits that: SIGTERM
  * would not end it. So a forked child, and a worker between weir_spawning_begin and
- * _end, have the mask of the thread that opened the pool. A pool that is opened
- * inside a task passes on the mask of the outer pool.
+ * _end, have the mask of the thread that opened the pool, and are patient no more. A pool that is
+ * opened inside a task passes on the mask of the outer pool.
  */
 #include "base/spawning.h"
+
+#include "base/patience.h"
 
 #include "weir.h"
 
@@ -60,6 +62,8 @@ void wi_spawning_forked(void)
 
 void weir_spawning_begin(void)
 {
+    if (here.serves)
+        wi_patience_set(false);
     if (here.serves && depth++ == 0)
         pthread_sigmask(SIG_SETMASK, &here.commands, &here.own);
 }

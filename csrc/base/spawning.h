@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC
  *
- * spawning.h: the signal mask of commands that a thread of a pool starts.
+ * spawning.h: the signal mask and the policy of commands that a pool's thread starts.
  */
 #pragma once
 

@@ -40,6 +40,7 @@ static inline weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w)
         t->weir.since = wi_now_coarse();
     wi_task_move(t, WEIR_TASK_RUNNING);
     w->runs = t;
+    w->patience.handled++;
     wi_pool_wake_space_locked(p);
     return t;
 }

@@ -8,6 +8,7 @@
 
 #include "base/heap.h"
 #include "base/linger.h"
+#include "base/patience.h"
 #include "base/record.h"
 #include "base/spawning.h"
 #include "mailbox/call.h"
@@ -129,15 +130,16 @@ struct weir_worker {
     weir_task *task;     /* between next and settle */
     unsigned  *spawning; /* its depth of weir_spawning_begin */
     /* Guarded by the pool's lock. */
-    weir_link  of_workers, of_idle;
-    weir_task *runs;  /* picked, not settled, not abandoned */
-    bool       woken; /* woken to take a task: it is the searcher */
-    bool       lost;  /* its task was abandoned */
-    bool       timed; /* idle, and counted in pool.timed */
-    bool       leaving;
-    weir_task *awaited; /* by the wait that counts in pool.in_wait, the innermost, or NULL */
-    unsigned   blocked; /* depth of weir_blocking_begin */
-    unsigned   visits;  /* tasks that it runs as the caller of a full queue, nested */
+    weir_link   of_workers, of_idle;
+    weir_task  *runs;  /* picked, not settled, not abandoned */
+    bool        woken; /* woken to take a task: it is the searcher */
+    bool        lost;  /* its task was abandoned */
+    bool        timed; /* idle, and counted in pool.timed */
+    bool        leaving;
+    wi_patience patience;
+    weir_task  *awaited; /* by the wait that counts in pool.in_wait, the innermost, or NULL */
+    unsigned    blocked; /* depth of weir_blocking_begin */
+    unsigned    visits;  /* tasks that it runs as the caller of a full queue, nested */
 };
 
 /* ---- references --------------------------------------------------------- */

@@ -286,7 +286,9 @@ void wi_pool_sleep_relocks(weir_pool *p, weir_worker *w)
         not_idle_locked(p, w); /* offered before it could be seen that we sleep */
         return;
     }
+    bool patient = wi_patience_pays(&w->patience);
     wi_unlock(&p->lock);
+    wi_patience_set(patient);
     bool woken = wi_park(&w->parker, timed ? wi_deadline(idle_ns) : -1);
     wi_lock(&p->lock);
     if (!woken)

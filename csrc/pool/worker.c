@@ -374,6 +374,7 @@ void weir_worker_leave(weir_worker *w, bool lost, int code)
     sigset_t mask = w->old_mask;
     bool     owned = w->owned;
     int      unfit = lost || w->task ? 0 : code;
+    wi_patience_set(false);
     if (lost)
         ask_for_replacement(w);
     if (w->task)
@@ -417,6 +418,7 @@ static void serve_until_told(weir_pool *p, weir_worker *w)
     enter(p, w);
     while ((t || weir_worker_next(w, true, &t) == 0) && turn(w, t, t->run(t, w->state), &t) == 0) {
     }
+    wi_patience_set(false);
     if (p->opts.at_exit && !p->forked) /* a child has no right to the parent's state */
         p->opts.at_exit(p->opts.arg, w->state);
 }

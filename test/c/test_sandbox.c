@@ -22,18 +22,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* From here on call `number` ends with `error`, for this process and its children. */
-static void refuse(long number, int error)
+/* From here on that is what comes of call `number`, for this process and its children. */
+static void answer(long number, unsigned action)
 {
     struct sock_filter steps[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+        BPF_STMT(BPF_RET | BPF_K, action), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
     struct sock_fprog filter = {.len = sizeof steps / sizeof *steps, .filter = steps};
     expect_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
     expect_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
 }
+
+static void refuse(long number, int error) { answer(number, SECCOMP_RET_ERRNO | (unsigned)error); }
 
 static void in_child(void (*fn)(void *), int error) { child_reap(child_start(fn, &error)); }
 
@@ -172,10 +173,35 @@ TEST(a_wait_of_300_years_ends_with_its_task)
     rig_close(&r);
 }
 
+/* Many at once, again and again: then a worker would change its policy. */
+static void serves_lots(void *error)
+{
+    enum { LOTS = 8, LOT = 64 };
+    rig   r;
+    tally settled = TALLY;
+    (void)error;
+    answer(SYS_sched_setscheduler, SECCOMP_RET_TRAP); /* kills it */
+    expect(rig_open(&r, 1));
+    for (int lot = 0; lot < LOTS; lot++) {
+        probe t[LOT];
+        expect_eq(weir_pool_pause(r.p), 0);
+        for (int i = 0; i < LOT; i++) {
+            t[i] = (probe){.task = {.run = probe_run, .done = probe_done}, .settled = &settled};
+            expect_eq(weir_run(r.p, &t[i].task, r.m), 0);
+        }
+        expect_eq(weir_pool_resume(r.p), 0);
+        main_until(r.m, &settled, (lot + 1) * LOT);
+    }
+    rig_close(&r);
+}
+
+TEST(a_worker_leaves_its_policy_alone_where_calls_are_filtered) { in_child(serves_lots, 0); }
+
 SUITE(sandbox, TIME64_TESTS a_main_wakes_by_a_pipe_where_eventfd_is_refused,
       a_main_takes_no_pipe_when_descriptors_are_out,
       a_child_in_a_sandbox_keeps_the_number_of_its_descriptor,
-      a_wait_of_300_years_ends_with_its_task)
+      a_wait_of_300_years_ends_with_its_task,
+      a_worker_leaves_its_policy_alone_where_calls_are_filtered)
 
 #else
 

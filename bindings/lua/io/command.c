@@ -13,9 +13,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "runtime/burst.h"
-#include "runtime/state.h"
 #include "io/io.h"
+#include "weir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -109,8 +108,11 @@ static int start_command(lua_State *L, const char *command, int from, int to, pi
             rc = posix_spawn_file_actions_adddup2(&actions, from, to);
         if (rc == 0)
             rc = close_others(&actions);
-        if (rc == 0)
+        if (rc == 0) {
+            weir_spawning_begin(); /* nor shall it be patient, as a pool's thread may be */
             rc = posix_spawn(pid, SHELL, &actions, &attributes, arguments, environ);
+            weir_spawning_end();
+        }
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
@@ -175,7 +177,6 @@ static int run_command(lua_State *L, const char *command)
  * [command] -> as os.execute */
 static int execute(lua_State *L)
 {
-    wl_burst_end(wl_thread_of(L));
     const char *command = luaL_optstring(L, 1, NULL);
     bool        like_52 = lua_toboolean(L, lua_upvalueindex(1));
     if (command && like_52)
@@ -257,7 +258,6 @@ static void check_mode(lua_State *L, const char *mode)
 /* command [mode] -> as io.popen */
 static int popen_clean(lua_State *L)
 {
-    wl_burst_end(wl_thread_of(L));
     const char *command = luaL_checkstring(L, 1), *mode = luaL_optstring(L, 2, "r");
     check_mode(L, mode);
     command_file *c = lua_newuserdata(L, sizeof *c);
@@ -319,7 +319,6 @@ static int close_file(lua_State *L)
  * command [mode] -> as io.popen */
 static int popen_clean(lua_State *L)
 {
-    wl_burst_end(wl_thread_of(L));
     const char *command = luaL_checkstring(L, 1), *mode = luaL_optstring(L, 2, "r");
     errno = EINVAL;
     if (*mode != 'r' && *mode != 'w')

@@ -194,8 +194,6 @@ void wl_job_gone(wl_job *j)
     j->gone = true;
     wl_key_give(j->main->state, j->key);
     j->key = 0;
-    if (j->kind == WL_TASK)
-        wl_main_count(j->main, -1);
 }
 
 /* What the system, or an init, did to it is a failure as one of its own is: nobody must

@@ -125,13 +125,6 @@ int wl_main_open(lua_State *L)
 
 wl_main *wl_main_get(lua_State *L) { return wl_main_of(L, wl_state_of(L)); }
 
-/* Partner: wl_burst_look, which wants a hint only; hence relaxed. */
-void wl_main_count(wl_main *m, int n)
-{
-    unsigned before = atomic_load_explicit(&m->in_flight, memory_order_relaxed);
-    atomic_store_explicit(&m->in_flight, before + (unsigned)n, memory_order_relaxed);
-}
-
 /* ---- what is told to it ------------------------------------------------- */
 
 /* Takes a reference of j. */

@@ -26,8 +26,6 @@ struct wl_ping {
 
 struct wl_main {
     _Atomic unsigned refs;
-    /* Tasks that were submitted and were not told. Written by the owner's thread. */
-    _Atomic unsigned in_flight;
     wl_state        *state; /* its owner's, while it is not closed */
     /* Set before the mailbox closes: what is delivered from then on, here or on a
      * worker, only settles. Set under lock, which other threads hold while they post. */
@@ -71,7 +69,6 @@ void     wl_main_tell(wl_main *m, wl_job *j);
 bool     wl_main_post(wl_main *m, weir_notice *n); /* from any thread; false: it is closed */
 void     wl_main_tell_ping(wl_main *m, wl_ping *p);
 void     wl_main_quieten(wl_main *m);         /* whether to write to its descriptor has changed */
-void     wl_main_count(wl_main *m, int n);    /* in_flight; its thread */
 int      wl_mains_here(int more);             /* of this thread, with so many more */
 void wl_main_polled(wl_main *m, bool polled); /* whether its thread is about to poll it itself */
 bool wl_main_has_told(const wl_main *m);      /* something that an error kept from being taken */

@@ -29,7 +29,6 @@ struct wl_thread {
     bool                  has_state; /* init was given: its value is every task's first argument */
     bool                  failed;    /* to begin */
     unsigned              blocking;  /* depth of weir.blocking in the task that runs */
-    bool                  patient;   /* see runtime/burst.c */
 };
 
 #pragma GCC visibility pop

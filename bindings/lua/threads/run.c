@@ -93,13 +93,11 @@ int wl_task_submit(wl_job *j, weir_run_options *o)
     o->deliver_to = j->main->weir;
     wl_job_ref(j);
     j->submitted = true;
-    wl_main_count(j->main, 1);
     int rc = weir_run_with(j->pool->weir, &j->u.task, o);
     if (rc == 0) {
         wl_job_list(j);
     } else {
         j->submitted = false;
-        wl_main_count(j->main, -1);
         wl_job_unref(j);
     }
     return rc;

@@ -12,7 +12,6 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include "runtime/burst.h"
 #include "runtime/cancel.h"
 #include "runtime/error.h"
 #include "runtime/job.h"
@@ -422,7 +421,6 @@ static int serve_protected(wl_thread *w)
 static void run_job(wl_thread *w, wl_job *j)
 {
     w->code = 0;
-    wl_burst_look(w, j->main);
     if (wl_cancel_begin(w, j) && serve_protected(w) != 0) { /* no memory for anything else */
         j->failure = "not enough memory";
         w->code = is_stop(w->L, -1) ? WEIR_ECANCELED : WL_FAILED;

@@ -17,4 +17,5 @@ val stop : unit -> unit
 val report : (string -> unit) option ref
 (** Set it before {!start}: each text goes to this function in place of stderr, on a thread of
     its own, which can run when no other thread keeps the runtime. What it raises is printed.
-    The library [weir.logs] sets it to a warning of [Logs]. *)
+    The library [weir.logs] sets it to a warning of [Logs], or to stderr while [Logs] has no
+    reporter. *)

@@ -27,4 +27,17 @@ let logged () =
   Weir.Future.await held;
   Weir.Pool.close pool
 
-let () = main "logs" [ ("the watcher", [ test "warns through Logs" logged ]) ]
+let unreported () = Option.get !Weir.Watch.report "task 'import' has run for 30 s on db/0"
+
+let () =
+  main
+    ~scenarios:[ ("unreported", unreported) ]
+    "logs"
+    [
+      ( "the watcher",
+        [
+          test "warns through Logs" logged;
+          scenario_test "writes to stderr while Logs has no reporter" "unreported"
+            [ "weir: task 'import' has run for 30 s on db/0" ];
+        ] );
+    ]

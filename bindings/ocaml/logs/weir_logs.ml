@@ -3,5 +3,9 @@
 
 let src = Logs.Src.create "weir" ~doc:"What the watcher of weir finds"
 
-let () =
-  Weir.Watch.report := Some (fun text -> Logs.warn ~src (fun message -> message "%s" text))
+(* Without a reporter Logs drops every message. *)
+let tell text =
+  if Logs.reporter () == Logs.nop_reporter then prerr_endline ("weir: " ^ text)
+  else Logs.warn ~src (fun message -> message "%s" text)
+
+let () = Weir.Watch.report := Some tell

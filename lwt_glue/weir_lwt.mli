@@ -57,7 +57,8 @@ val create :
     @param queue_limit most queued tasks (default: no limit).
     @param when_full what {!run} does at the [queue_limit]; without a limit no queue is full.
       [`Reject] (default) rejects with [Full]. [`Wait] keeps the promise pending, in order,
-      until there is a thread, as [Lwt_preemptive.detach] does. [`Run_here state] runs the
+      until there is a thread, as [Lwt_preemptive.detach] does. Then the limit bounds nothing,
+      because calls that wait are queued; a drain runs them. [`Run_here state] runs the
       task on the loop, which stands still meanwhile. [`Drop_oldest] rejects the oldest
       queued task with [Full].
     @param tick_ms how long a CPU-bound OCaml task may keep the runtime from other threads, in
@@ -98,8 +99,9 @@ val run :
       asked to stop ([Weir.Pool.cancel_requested]), and counts as running until it returns.
       A call that does not ask, for example a query of sqlite, is interrupted by
       [Weir.Pool.on_cancel], by [Lwt.cancel] as well.
-    @param label what the task is called in {!running}, by [Weir.Watch] and weir-top: the same
-      for all tasks of a kind. For [priority] and more of [label] see [Weir.Pool.run]. *)
+    @param label names a kind of task, such as ["import"], in {!running}, by [Weir.Watch] and
+      weir-top. All texts of the process share 256 kB, and a task whose new text finds no room
+      has no label. For [priority] see [Weir.Pool.run]. *)
 
 val map_p : 'state t -> ('state -> 'a -> 'b) -> 'a list -> 'b list Lwt.t
 (** [map_p pool f xs] runs [f state x] for each [x] as a task of its own, and resolves to the
@@ -117,8 +119,9 @@ val close : ?mode:mode -> _ t -> unit Lwt.t
     queue up. *)
 
 val close_within : ?mode:mode -> _ t -> float -> bool Lwt.t
-(** The same with a limit in seconds. After it, what is still queued is rejected with {!Closed}
-    and the promise resolves to [false]; the close goes on.
+(** The same with a limit in seconds. [true] says that every thread has ended, and with
+    [`Drain] that every queued task has run. After the limit, what is still queued is rejected
+    with {!Closed} and the promise resolves to [false]; the close goes on.
     @raise Invalid_argument unless the time is at least 0 *)
 
 val close_async : ?mode:mode -> _ t -> unit
@@ -126,7 +129,9 @@ val close_async : ?mode:mode -> _ t -> unit
 
 val run_in_main : (unit -> 'a Lwt.t) -> 'a
 (** On a thread that does not run the loop: runs [f ()] on the loop's thread, waits for its
-    promise, and returns its value or raises its exception.
+    promise, and returns its value or raises its exception. A cancel or a timeout of the task
+    that waits so does not end the wait; where that promise may stay pending, cancel it in
+    [Weir.Pool.on_cancel], as the guide for OCaml does.
 
     [f] may wait for another task of the caller's pool if a thread is left for that task, or
     comes: see {!Weir.Pool.blocking}. If [f] runs a task there and returns a pending promise,

@@ -78,7 +78,9 @@ val create :
       it after this time, in ms (default: after 50 ms, as the runtime has it). There is one
       clock for the process, and the shortest time holds. A thread with a main (a loop's) does
       not wait that long: a task is interrupted at once for it, and again, within 1 ms and then
-      every 0.15 ms, until it is in. OCaml 4.13 heeds an interrupt only where code allocates.
+      every 0.15 ms, until it is in. OCaml code heeds an interrupt where it allocates and at
+      each turn of a loop or of a tail call. A recursion that does neither, such as
+      [let rec fib n = if n < 2 then 1 else fib (n - 1) + fib (n - 2)], does not before its end.
     @param kind [`Domains] (OCaml 5) runs tasks in parallel, at two costs. Once a domain was
       started, [Unix.fork] fails for the rest of the process, and with it [Lwt_process]; a
       lazy pool starts no domain before its first task. And tasks that allocate much slow
@@ -127,8 +129,9 @@ val run :
       lowest
     @param start_within in seconds: if no thread has started the task by then, it settles as
       expired, on time even when every thread is stuck
-    @param label what the task is called in {!running}, by {!Weir.Watch} and in traces. Each
-      text is kept for good, so it should not differ from run to run
+    @param label names a kind of task, such as ["import"], in {!running}, by {!Weir.Watch} and
+      in traces. Each text is kept for good, and all of the process share 256 kB. A task whose
+      new text finds no room has no label, so no text should name one task (["import 4711"])
     @raise Weir.Closed after a close
     @raise Weir.Full at the queue limit, see {!when_full}
     @raise Invalid_argument with [`Block], at the limit, on a thread of the pool
@@ -173,8 +176,9 @@ val close : ?mode:mode -> _ t -> unit
     @raise Invalid_argument on a thread of the pool *)
 
 val close_within : ?mode:mode -> _ t -> float -> bool
-(** The same with a limit in seconds. After it, what is still queued settles as closed and
-    the function returns [false]; the close goes on.
+(** The same with a limit in seconds. [true] says that every thread has ended, and with
+    [`Drain] that every queued task has run. After the limit, what is still queued settles as
+    closed and the function returns [false]; the close goes on.
     @raise Invalid_argument unless the time is at least 0 *)
 
 val close_async : ?who:string -> ?mode:mode -> ?main:Main.t -> _ t -> (unit -> unit) -> unit

@@ -174,6 +174,14 @@ let closes_within () =
   running >>= fun () ->
   Weir_lwt.close_within pool 20. >|= fun in_time -> check_bool "in time" true in_time
 
+let closes_in_time () =
+  held () >>= fun (pool, hold, running) ->
+  let queued = Weir_lwt.run pool ignore in
+  let in_time = Weir_lwt.close_within pool 20. in
+  check_rejected "at once" (is Weir_lwt.Closed) queued >>= fun () ->
+  Hold.let_go hold;
+  running >>= fun () -> in_time >|= check_bool "in time" true
+
 let purges () =
   held () >>= fun (pool, hold, running) ->
   let queued = List.init 5 (fun _ -> Weir_lwt.run pool ignore) in
@@ -228,6 +236,7 @@ let () =
       ( "ends and looks",
         [
           test "close_within gives the queue up when the time has passed" closes_within;
+          test "its true says that the threads ended, not that the queue ran" closes_in_time;
           test "an exit waits while tasks start and end" patience;
           test "purge rejects what is queued" purges;
           test "histograms and options are at hand" looks;

@@ -319,8 +319,26 @@ let traced_under_load () =
   Trace.stop ();
   if !noted > 3 * 5_000 + 10 then Alcotest.failf "%d events" !noted
 
+(* A scenario, because the texts stay for good. *)
+let many_labels () =
+  let pool = plain 1 in
+  let own () = match Pool.running pool with [ task ] -> task.label | _ -> None in
+  let labelled text = Future.await (Pool.run ~label:text pool own) = Some text in
+  let first = String.make 1000 'a' in
+  let rec fill n =
+    let text = Printf.sprintf "%.1000d" n in
+    if labelled text then fill (n + 1) else n
+  in
+  let known = labelled first in
+  let n = fill 1 in
+  say "left out after 256 kB: %b" (n > 200 && n < 262);
+  say "the first is still one: %b" (known && labelled first);
+  Pool.close pool
+
 let () =
-  main "seen"
+  main
+    ~scenarios:[ ("labels", many_labels) ]
+    "seen"
     [
       ( "the snapshot",
         [
@@ -340,7 +358,12 @@ let () =
           test "know percentiles" percentiles;
           test "are wide by a quarter at most" fine;
         ] );
-      ( "what runs", [ test "is listed by label, thread and age" lists ] );
+      ( "what runs",
+        [
+          test "is listed by label, thread and age" lists;
+          scenario_test "has no label whose text found no room" "labels"
+            [ "left out after 256 kB: true"; "the first is still one: true" ];
+        ] );
       ( "the watcher",
         [
           test "tells a function, which may raise" watched;

@@ -115,6 +115,19 @@ let told_late ?timeout ?label ~timed_out end_early =
     Alcotest.(check (option string)) "by its label" label given
   | told -> Alcotest.failf "told %d times" (List.length told)
 
+let cancel_in_a_call () =
+  weir 1 >>= fun pool ->
+  let begun, begin_ = Lwt.wait () and answer, wake = Lwt.wait () in
+  let got = ref 0 in
+  let call () = Weir_lwt.run_in_main (fun () -> Lwt.wakeup begin_ (); answer) in
+  let running = Weir_lwt.run pool (fun () -> got := call ()) in
+  begun >>= fun () ->
+  Lwt.cancel running;
+  check_rejected "at once" (is Lwt.Canceled) running >>= fun () ->
+  check_int "it goes on" 1 (Weir_lwt.stats pool).running;
+  Lwt.wakeup wake 7;
+  Weir_lwt.close pool >|= fun () -> check_int "its answer" 7 !got
+
 let fails_after_timeout () = told_late ~timeout:0.001 ~label:"import" ~timed_out:1 ignore
 let fails_after_cancel () = told_late ~timed_out:0 Lwt.cancel
 
@@ -139,10 +152,12 @@ let full_waits () =
   let one i = Weir_lwt.run pool (fun () -> order := i :: !order) in
   let all = List.init 5 one in
   check_bool "pending" true (List.for_all (fun p -> Lwt.state p = Lwt.Sleep) all);
+  check_int "queued, above the limit" 5 (Weir_lwt.stats pool).queued;
+  let closed = Weir_lwt.close ~mode:`Drain pool in
   Hold.let_go hold;
   Lwt.join (running :: all) >>= fun () ->
   Alcotest.(check (list int)) "in order" [ 0; 1; 2; 3; 4 ] (List.rev !order);
-  Weir_lwt.close pool
+  closed
 
 let close_rejects () =
   held () >>= fun (pool, hold, running) ->
@@ -347,6 +362,7 @@ let () =
           test "a timeout takes a queued task back" timeout_queued;
           test "a timeout rejects a running task's promise" timeout_running;
           test "a task that has ended by its timeout keeps its outcome" ended_at_the_limit;
+          test "a cancel does not end a task's call to the loop" cancel_in_a_call;
           test "an error that comes after a timeout is told once" fails_after_timeout;
           test "an error that comes after a cancel is told once" fails_after_cancel;
           test "a start deadline passes although every thread is stuck" start_deadline;

@@ -59,6 +59,40 @@ let progress cpu =
   let* () = Weir_lwt.run cpu (fun () -> for _ = 1 to 10 do step () done) in
   print "%d steps" !done_
 
+(* Streaming: a task waits for the loop until it is asked to stop. *)
+
+let on_loop f =
+  let stopped = ref false and cancel = ref ignore in
+  let stop () =
+    stopped := true;
+    !cancel ()
+  in
+  let start () =
+    let promise = if !stopped then Lwt.fail Lwt.Canceled else f () in
+    cancel := (fun () -> Lwt.cancel promise);
+    promise
+  in
+  try Weir.Pool.on_cancel stop (fun () -> Weir_lwt.run_in_main start)
+  with Lwt.Canceled when Weir.Pool.cancel_requested () -> raise Weir.Canceled
+
+let send client () =
+  for i = 1 to 100_000 do
+    on_loop (fun () -> Lwt_io.fprintlf client "row %d" i)
+  done
+
+let stream cpu client =
+  Lwt.catch
+    (fun () -> Weir_lwt.run ~timeout:0.05 cpu (send client))
+    (function
+      | Weir_lwt.Timeout -> Lwt_io.abort client (* a close would wait for the client *)
+      | other -> Lwt.fail other)
+
+let stalled cpu =
+  let _nobody_reads, client = Lwt_io.pipe () in
+  let* () = stream cpu client in
+  let* () = Weir_lwt.run cpu ignore in
+  print "the thread is free"
+
 (* What is my pool doing? *)
 
 let show (task : Weir.Control.running) =
@@ -97,34 +131,61 @@ let counted request =
       decr under_way;
       Lwt.return (Lwt_condition.signal answered ()))
 
+let refusal = function
+  | Weir_lwt.Full | Weir_lwt.Closed -> "503 try again later"
+  | Weir_lwt.Timeout -> "504 took too long"
+  | exn ->
+    prerr_endline (Printexc.to_string exn);
+    "500 failed"
+
+(* Never rejected, because Lwt.async ends the program for a promise that is. *)
+let serve request write =
+  counted (fun () ->
+      let* answer = Lwt.catch request (fun exn -> Lwt.return (refusal exn)) in
+      Lwt.catch (fun () -> write answer) (fun _the_client_left -> Lwt.return_unit))
+
 let rec all_answered () =
   if !under_way = 0 then Lwt.return_unit
   else
     let* () = Lwt_condition.wait answered in
     all_answered ()
 
-let finish db =
-  let* () = Lwt.pick [ all_answered (); Lwt_unix.sleep 30. ] in
-  Weir_lwt.close_within db 5.
+(* Whether all requests were answered, and all threads have ended. *)
+let finish ?(within = 30.) db =
+  let all = Lwt.map (fun () -> true) (all_answered ()) in
+  let limit = Lwt.map (fun () -> false) (Lwt_unix.sleep within) in
+  let* answered = Lwt.pick [ all; limit ] in
+  let* ended = Weir_lwt.close_within db 5. in
+  Lwt.return (answered && ended)
 
-let wrote = ref 0
-
-let request db () =
-  let* _ = Weir_lwt.run db (one_int "SELECT 6 * 7") in
+let question db i () =
+  let* n = Weir_lwt.run db (one_int (Printf.sprintf "SELECT 7 * %d" i)) in
   let* () = Lwt_unix.sleep 0.01 in
-  Lwt.return (incr wrote)
+  Lwt.return (string_of_int n)
 
+let open_db () =
+  Weir_lwt.create ~name:"db" ~threads:1 ~queue_limit:2 ~init:connect ~at_exit:disconnect ()
+
+(* Paused while three ask, so that the third is refused. *)
 let server () =
   let stop = told_to_stop () in
-  let* db = Weir_lwt.create ~name:"db" ~threads:1 ~init:connect ~at_exit:disconnect () in
-  for _ = 1 to 3 do
-    Lwt.async (fun () -> counted (request db))
+  let* db = open_db () in
+  Weir_lwt.pause db;
+  for i = 1 to 3 do
+    Lwt.async (fun () -> serve (question db i) (print "%s"))
   done;
+  Weir_lwt.resume db;
   Unix.kill (Unix.getpid ()) Sys.sigterm;
   Unix.kill (Unix.getpid ()) Sys.sigterm;
   let* () = stop in
-  let* in_time = finish db in
-  print "wrote %d, %b" !wrote in_time
+  let* well = finish db in
+  print "ended well: %b" well
+
+let unanswered () =
+  let* db = open_db () in
+  Lwt.async (fun () -> serve (fun () -> fst (Lwt.wait ())) (print "%s"));
+  let* well = finish ~within:0.05 db in
+  print "ended well: %b" well
 
 let main () =
   Weir.Watch.start ~task:30. ~loop:2. ();
@@ -137,9 +198,11 @@ let main () =
   let* () = squares db in
   let* () = limit cpu in
   let* () = progress cpu in
+  let* () = stalled cpu in
   let* () = import cpu in
   let* () = stop db in
   let* () = Weir_lwt.close cpu in
-  server ()
+  let* () = server () in
+  unanswered ()
 
 let () = Lwt_main.run (main ())

@@ -1,6 +1,7 @@
 (* SPDX-License-Identifier: ISC *)
 (* A query without an end is ended by its timeout whenever that comes, and its thread is free
-   again: one that is lost would leave the one thread in the query for ever. *)
+   again: one that is lost would leave the one thread in the query for ever. A connection does not
+   stay in a transaction whose task was ended, and such an end is told nobody as a failure. *)
 
 open Lwt.Syntax
 
@@ -21,9 +22,9 @@ let ask ?(before = ignore) query db =
             Sqlite_store.check db code;
             failwith "no row"))
 
-let times_out pool seconds =
+let times_out ?(task = ask endless) pool seconds =
   Lwt.try_bind
-    (fun () -> Weir_lwt.run ~timeout:seconds pool (ask endless))
+    (fun () -> Weir_lwt.run ~timeout:seconds pool task)
     (fun _ -> Lwt.return_false)
     (fun exn -> Lwt.return (exn = Weir_lwt.Timeout))
 
@@ -44,6 +45,26 @@ let rec all_time_out pool = function
     let* one = times_out pool (Random.float 0.0006) in
     if one then all_time_out pool (n - 1) else Lwt.return_false
 
+(* Sqlite3.exec returns a code, of which most programs make a Failure. *)
+let exec_endless db =
+  Sqlite_store.interruptible db (fun () ->
+      if Sqlite3.exec db endless <> Sqlite3.Rc.OK then failwith (Sqlite3.errmsg db);
+      0)
+
+let insert_then f db =
+  Sqlite_store.transaction db (fun () ->
+      Sqlite_store.exec db "INSERT INTO t VALUES (1)";
+      f db)
+
+let failures = ref 0
+let () = Weir.on_unhandled := fun _ -> incr failures
+
+let is_rolled_back pool =
+  let* () = Weir_lwt.run pool (fun db -> Sqlite_store.exec db "CREATE TABLE t(x)") in
+  let* one = times_out ~task:(insert_then (ask endless)) pool 0.05 in
+  let* rows = Weir_lwt.run pool (insert_then (ask "SELECT count(*) FROM t")) in
+  Lwt.return (one && rows = 1)
+
 let main () =
   let disconnect db = assert (Sqlite3.db_close db) in
   let created =
@@ -53,7 +74,10 @@ let main () =
       let* one = times_out pool 0.05 in
       let* between = is_canceled_before pool in
       let* many = all_time_out pool 3000 in
+      let* exec = times_out ~task:exec_endless pool 0.05 in
+      let* rolled_back = is_rolled_back pool in
       let* n = Weir_lwt.run pool (ask answer) in
-      Lwt_io.printlf "timed out: %b, between: %b, 3000 times: %b, then %d" one between many n)
+      let* () = Lwt_io.printf "timed out: %b, between: %b, 3000 times: %b, " one between many in
+      Lwt_io.printlf "exec: %b, rolled back: %b, failures: %d, then %d" exec rolled_back !failures n)
 
 let () = Lwt_main.run (main ())

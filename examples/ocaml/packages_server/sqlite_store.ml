@@ -3,8 +3,9 @@
 
 external interrupt : Sqlite3.db -> unit = "packages_interrupt" [@@noalloc]
 
-(* A cancel or a timeout ends what [f] does with [db]. SQLite forgets an interrupt that comes
-   while no statement of the connection runs, so one runs all the while: it has a second row. *)
+(* A cancel or a timeout ends what [f] does with [db], whatever [f] raises then. SQLite forgets
+   an interrupt that comes while no statement of the connection runs, so one runs all the while:
+   it has a second row. *)
 let interruptible db f =
   let held = Sqlite3.prepare db "VALUES (1), (2)" in
   Fun.protect
@@ -12,13 +13,26 @@ let interruptible db f =
     (fun () ->
       if Sqlite3.step held <> Sqlite3.Rc.ROW then failwith (Sqlite3.errmsg db);
       try Weir.Pool.on_cancel (fun () -> interrupt db) f
-      with Sqlite3.Error _ when Weir.Pool.cancel_requested () -> raise Weir.Canceled)
+      with _ when Weir.Pool.cancel_requested () -> raise Weir.Canceled)
 
 let check db code =
   if code = Sqlite3.Rc.INTERRUPT then raise Weir.Canceled;
   if not (Sqlite3.Rc.is_success code) then failwith ("SQLite: " ^ Sqlite3.errmsg db)
 
 let exec db sql = check db (Sqlite3.exec db sql)
+
+(* All that [f] does, or nothing. It goes around [interruptible], because an interrupt ends
+   each statement inside that, a ROLLBACK as well. *)
+let transaction db f =
+  exec db "BEGIN IMMEDIATE";
+  try
+    let result = f () in
+    exec db "COMMIT";
+    result
+  with exn ->
+    let trace = Printexc.get_raw_backtrace () in
+    ignore (Sqlite3.exec db "ROLLBACK") (* fails where SQLite has rolled back already *);
+    Printexc.raise_with_backtrace exn trace
 
 let connect ?mode path =
   let db = Sqlite3.db_open ?mode path in

@@ -220,7 +220,8 @@ fails_clearly() {
 
 # beside a server that build.sh built
 if interrupts=$(dirname "$server")/interrupt_test.exe && [ -x "$interrupts" ]; then
-  check "a timeout interrupts a query whenever it comes" "timed out: true, between: true, 3000 times: true, then 42" \
+  check "a timeout interrupts a query whenever it comes" \
+    "timed out: true, between: true, 3000 times: true, exec: true, rolled back: true, failures: 0, then 42" \
     "$(timeout 120 "$interrupts" 2>&1)"
 else
   skip "a timeout that interrupts a query: no interrupt_test.exe beside the server"

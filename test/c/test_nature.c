@@ -400,7 +400,7 @@ static void become_fifo(int flags)
 static void become_real(void) { become_fifo(0); }
 static void become_one_that_resets(void) { become_fifo(SCHED_RESET_ON_FORK); }
 
-/* A thread that resets its children gives them nice 0 where its own is lower. */
+/* A real-time thread that resets its children gives them nice 0, whatever its own is. */
 static void opened_by(void (*become)(void), int policy)
 {
     scene s;
@@ -408,7 +408,7 @@ static void opened_by(void (*become)(void), int policy)
     on_thread(become, opens, &s);
     on_thread(become_odd, brings, &s);
     s.opener.policy = policy;
-    if (become == become_one_that_resets && s.opener.nice < 0)
+    if (become == become_one_that_resets)
         s.opener.nice = 0;
     for (int i = 0; i < SPIES && !refused; i++)
         expect_like_opener(&s, &s.spies[i].seen, s.spies[i].brought);

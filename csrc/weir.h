@@ -123,13 +123,14 @@ typedef enum {
  *      its thread is ended by pthread_cancel, the task stays running, and every wait for it
  *      and every close of the pool lasts for ever.
  * done: exactly once per accepted run; may be NULL. It runs
- *      - on the thread of the main given to weir_run(), inside dispatch;
+ *      - on the thread of the main given to weir_run(), inside dispatch; if that main was closed
+ *        with WEIR_DETACH first, on a worker of the pool, see weir_task_orphaned;
  *      - without a main: on a worker of the pool;
  *      - without a main and without a thread in the pool: on the thread that settles the
  *        task, inside the weir function called there. That may be weir_run, if a lazy pool
  *        is refused its thread: a done that at once runs its task again nests one level
  *        deeper at each refusal.
- * release: only for weir_task_abandon(). */
+ * release: called only if weir_task_abandon() has given the task up, and then once. */
 struct weir_task {
     int (*run)(weir_task *task, void *state);
     void (*done)(weir_task *task);
@@ -251,7 +252,12 @@ WEIR_API int weir_wait(weir_task *task, int64_t timeout_ns);
  * WEIR_EFULL (dropped), the code of a lazy pool that has no thread (see its option), or
  * what run returned. Any thread that knows that the task has settled: inside done, or after
  * weir_wait. */
-WEIR_API int             weir_task_outcome(const weir_task *task);
+WEIR_API int weir_task_outcome(const weir_task *task);
+
+/* The state at this moment; another thread may change it at once, also of a task that is queued or
+ * runs. Idle inside done, but an abandoned task stays settled until its release; without done a
+ * task stays settled until it is run again. Any thread, at any time while the task's memory
+ * lives: on the thread of its main that is at least until its done. */
 WEIR_API weir_task_state weir_task_get_state(const weir_task *task);
 
 /* Inside done: whether the task's main was closed with WEIR_DETACH, or its thread stayed
@@ -275,12 +281,14 @@ WEIR_API int weir_task_unpark(weir_task *task);
  * own thread. */
 WEIR_API int weir_task_park_within(weir_task *task, int64_t timeout_ns);
 
-/* Gives up on a running task whose thread is stuck. The task settles now as WEIR_ECANCELED
- * and its done is delivered, but the lost thread still has the struct: neither free it nor
- * run it again until its release hook is called. The hook is called when both run and done
- * have returned, on the thread where the later of the two returned. The pool replaces the
- * lost thread, and a close does not wait for it. When the lost thread wakes, it runs at_exit
- * and ends. Returns 0, or
+/* Gives up on a running task whose thread is stuck. The task settles now as WEIR_ECANCELED and
+ * its done is delivered, but the lost thread still has the struct: neither free it nor run it
+ * again until its release hook is called, and in done read nothing that run may write. The hook
+ * is called when both run and done have returned, on the thread where the later of the two
+ * returned, and may free the struct. On the thread of the task's main this returns before done
+ * begins, so that what it returned can tell done to leave the struct to release. The pool
+ * replaces the lost thread, and a close does not wait for it. When the lost thread wakes, it
+ * runs at_exit and ends. Returns 0, or
  *   WEIR_EINVAL   the task is not running, or has no release
  *   WEIR_EAGAIN   the replacement was refused, and the pool would be left without a thread:
  *                 nothing is changed. A lazy pool may be left without one.
@@ -372,7 +380,8 @@ typedef struct {
 /* Tells a program that something has ended: fn runs inside the main's dispatch or, without a
  * main, on the thread that ended it. Zero-fill the struct except for fn; without fn, the
  * function that takes the notice returns WEIR_EINVAL. The caller keeps the memory until fn
- * begins. */
+ * begins, and until then gives the notice to no function again, because it stands in a list:
+ * weir does not check that. Inside fn it may be given again. */
 struct weir_notice {
     void (*fn)(weir_notice *notice, int outcome);
     struct {
@@ -745,9 +754,9 @@ WEIR_API void weir_delivery_run(weir_delivery *delivery);
  * thread. */
 WEIR_API void weir_delivery_end(weir_delivery *delivery);
 
-/* How many deliveries are still to come or to be delivered: accepted tasks, run_in_main
- * calls that are not finished, notices. Lends are not counted, nor are finished calls. A
- * loop may end when this is 0. Any thread. */
+/* How many deliveries are still to come or to be delivered: accepted tasks that have a done,
+ * run_in_main calls that are not finished, notices. Not counted are tasks without done, lends and
+ * finished calls. A loop may end when this is 0. Any thread. */
 WEIR_API size_t weir_main_pending(const weir_main *main);
 
 typedef struct {
@@ -789,9 +798,9 @@ enum { WEIR_DETACH = 1 };
  *   - queued and parked tasks aimed at it settle as WEIR_ECLOSED and are delivered;
  *     submitters that wait for their space in the queue are told;
  *   - posted and begun run_in_main calls fail with WEIR_ECLOSED.
- * If tasks aimed at it still run or notices are to come, it returns WEIR_EBUSY: all this was
- * done, but the main stays open. With WEIR_DETACH it closes nevertheless, and their done and
- * fn run on the worker, see weir_task_orphaned. WEIR_EPERM on a foreign thread; WEIR_EBUSY
+ * If tasks aimed at it that have a done still run, or notices are to come, it returns WEIR_EBUSY:
+ * all this was done, but the main stays open. With WEIR_DETACH it closes nevertheless, and their
+ * done and fn run on the worker, see weir_task_orphaned. WEIR_EPERM on a foreign thread; WEIR_EBUSY
  * inside its own dispatch, or in a call that it serves. The descriptor closes after its last
  * writer has let go. NULL is allowed. */
 WEIR_API int weir_main_close(weir_main *main, unsigned flags);

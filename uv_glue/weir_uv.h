@@ -37,7 +37,8 @@ extern "C" {
  * UV_EBUSY (it would wait for itself, see WEIR_EDEADLK); UV_ESHUTDOWN (the pool is closed, or
  * stayed behind in a fork). After an error after is not called. The loop's thread. It blocks
  * only with WEIR_BLOCK on a full queue. req is the pool's until after begins; after may be
- * NULL. In a child of fork, requests of before never come back, as with uv_queue_work. */
+ * NULL. In a child of fork, requests of before never come back, and keep uv_run going for ever,
+ * as with uv_queue_work. */
 WEIR_UV_FN int weir_uv_queue_work(weir_pool *pool, uv_loop_t *loop, uv_work_t *req, uv_work_cb work,
                                   uv_after_work_cb after);
 
@@ -64,7 +65,11 @@ WEIR_UV_FN int weir_uv_attach(uv_loop_t *loop, weir_uv_watch **out);
 /* Closes the main and its handle; the watch is freed in the loop's next turn, before which
  * uv_loop_close returns UV_EBUSY. Returns 0, or UV_EBUSY (inside a delivery, or tasks with this
  * main still run; see weir_main_close) and UV_EPERM (a foreign thread), which leave it
- * attached. NULL is allowed. The loop's thread. */
+ * attached. NULL is allowed. The loop's thread.
+ *
+ * To end the process though a task still runs, call weir_main_close(watch->main, WEIR_DETACH)
+ * outside a delivery instead, and exit: from then on neither turn the loop nor detach, because
+ * the watch still polls the main's descriptor. */
 WEIR_UV_FN int weir_uv_detach(weir_uv_watch *watch);
 
 /* A code of weir's as libuv's. Any thread. */

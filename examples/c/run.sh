@@ -54,6 +54,14 @@ drained() { # SIGNALS
 
 drained_each() { for n in 0 1 2; do echo "$n signals:" && drained $n || return; done; }
 
+# The thread that replaces the lost one may answer before the loop hears of the other.
+abandoned() { timeout 120 "$build/example_abandon" | LC_ALL=C sort && [ "${PIPESTATUS[0]}" = 0 ]; }
+
+refused_file() { ! timeout 120 "$build/example_sqlite" input/reach.txt; }
+
+# The rest of the text has times, which differ from run to run.
+metrics_of_tasks() { timeout 120 "$build/example_metrics" | grep '^weir_pool_tasks' && [ "${PIPESTATUS[0]}" = 0 ]; }
+
 # What it made is what came in.
 gzipped() {
     local folder
@@ -64,12 +72,15 @@ gzipped() {
 }
 
 example sqlite
+compare sqlite_refuses refused_file
 database=$(mktemp)
 example timeout "$database"
 rm "$database"
 example limits
+compare abandon abandoned
 example stats
 example seen
+compare metrics metrics_of_tasks
 compare gzip gzipped
 example library
 compare sigterm stopped_by_sigterm

@@ -21,7 +21,7 @@ static void print_running(void *pool, const weir_running *task)
 {
     weir_pool_options opts = {.size = sizeof opts};
     weir_pool_get_options(pool, &opts);
-    printf("%s runs on %s/%d\n", task->label, opts.name, task->thread);
+    printf("%s runs on %s/%d\n", task->label ? task->label : "a task", opts.name, task->thread);
 }
 
 static void look(weir_pool *pool)
@@ -37,7 +37,7 @@ static void tell(void *arg, const weir_sighting *s) /* on the watcher's thread *
 {
     static _Atomic int told;
     if (told++ == 0) { /* s->text: "task 'import' has run for 50 ms on db/0" */
-        printf("stuck: %s on %s/%d\n", s->label, s->pool, s->thread);
+        printf("stuck: %s on %s/%d\n", s->label ? s->label : "a task", s->pool, s->thread);
         weir_notice_post(&seen, 0);
     }
 }

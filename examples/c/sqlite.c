@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: ISC
  *
- * sqlite.c: queries on threads that have a connection each, here each to an empty database of
- * its own. Without a loop: weir_main_wait delivers.
+ * sqlite.c [FILE]: queries on threads that have a connection each; without FILE each to an empty
+ * database of its own. Without a loop: weir_main_wait delivers.
  */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <weir.h>
 
-static int connect_db(void *file, void **state)
+static int connect_db(void *file, void **state) /* on a worker */
 {
     sqlite3 *db;
     int      rc = sqlite3_open(file, &db);
-    if (rc == SQLITE_OK)
-        sqlite3_busy_timeout(db, 5000);
-    else
+    if (rc == SQLITE_OK && (rc = sqlite3_busy_timeout(db, 5000)) == SQLITE_OK)
+        rc = sqlite3_exec(db, "PRAGMA schema_version", NULL, NULL, NULL); /* reads the file */
+    if (rc != SQLITE_OK)
         sqlite3_close(db);
     return *state = db, rc;
 }
@@ -59,14 +59,15 @@ static const char *why(int rc) /* there is no pool: connect_db's code, or weir's
     return rc == WEIR_EINIT ? sqlite3_errstr(weir_pool_init_error(NULL)) : weir_strerror(rc);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     weir_pool_options opts = {.size = sizeof opts, .threads = 2, .queue_limit = 1000};
     struct query      all[] = {{.sql = "SELECT 6 * 7"}, {.sql = "SELECT sum FROM nowhere"}};
     weir_main        *loop;
     weir_pool        *db;
     int               rc = weir_main_open(&loop);
-    opts.arg = ":memory:", opts.init = connect_db, opts.at_exit = disconnect_db;
+    opts.arg = argc > 1 ? argv[1] : ":memory:", opts.init = connect_db,
+    opts.at_exit = disconnect_db;
     if (rc != 0 || (rc = weir_pool_open(&db, &opts)) != 0)
         return fprintf(stderr, "no pool: %s\n", why(rc)), 1;
     for (int i = 0; i < 2; i++) {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: ISC
  *
- * timeout.c FILE: queries that may take so long each, from a loop over poll(2). The loop asks one
- * that is late to stop, and SQLite looks now and then whether it was asked, also while the
- * database in FILE is locked.
+ * timeout.c FILE: queries that may take so long each, from a loop over poll(2). The loop asks a
+ * late one to stop, and SQLite looks now and then, also while the database in FILE is locked.
  */
 #include <poll.h>
 #include <sqlite3.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <weir.h>
 
@@ -24,9 +22,11 @@ static int wait_on(void *unused, int times) { return !was_asked(NULL) && sqlite3
 static int connect_db(void *file, void **state) /* on a worker */
 {
     int rc = sqlite3_open(file, (sqlite3 **)state);
+    if (rc != SQLITE_OK)
+        return sqlite3_close(*state), rc;
     sqlite3_progress_handler(*state, 1000, was_asked, NULL);
     sqlite3_busy_handler(*state, wait_on, NULL);
-    return rc;
+    return SQLITE_OK;
 }
 
 static void disconnect_db(void *file, void *state) { sqlite3_close(state); }

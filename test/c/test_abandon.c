@@ -15,6 +15,7 @@ static void release_notes(weir_task *task)
 {
     stuck *s = (stuck *)task;
     expect(s->p.task.done == NULL || s->p.dones == 1); /* run and done have returned */
+    expect_eq(weir_task_get_state(task), task->done ? WEIR_TASK_IDLE : WEIR_TASK_SETTLED);
     s->released_on = pthread_self();
     atomic_fetch_add(&s->releases, 1);
     gate_open(&s->released);
@@ -42,9 +43,11 @@ TEST(an_abandoned_task_settles_now_and_its_thread_is_replaced)
     expect(rig_open(&r, 1));
     stick(&s, r.p, r.m);
     expect_eq(weir_task_abandon(&s.p.task), 0);
+    expect_eq(s.p.dones, 0); /* not inside the abandon: this thread owns the main */
     expect_eq(weir_main_wait(r.m, -1), 1);
     expect_eq(s.p.outcome, WEIR_ECANCELED);
     expect_eq(s.releases, 0);
+    expect_eq(weir_task_get_state(&s.p.task), WEIR_TASK_SETTLED);
     expect(weir_cancel_requested(&s.p.task));
     weir_pool_stats st = stats_of(r.p);
     expect_eq(st.abandoned, 1);

@@ -179,12 +179,12 @@ static void in_child(void)
     _exit(came != 1);
 }
 static void came_well(uv_work_t *req, int status) { MUST(status == 0), came += 100; }
-static void fork_one_child(void)
+static void fork_and_run(void (*child)(void))
 {
     int   status;
     pid_t pid = fork();
     if (pid == 0)
-        in_child();
+        child();
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
 }
@@ -195,7 +195,7 @@ START_TEST(child_of_a_fork_misses_what_was_queued)
     ck_assert_int_eq(queue_work(&loop, &req[0], held, came_well), 0);
     ck_assert_int_eq(queue_work(&loop, &req[1], nothing, came_well), 0);
     gate_await(&entered, 1);
-    fork_one_child();
+    fork_and_run(in_child);
     gate_add(&leave);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(came, 200);
@@ -220,7 +220,7 @@ START_TEST(child_of_a_fork_misses_what_was_on_its_way_and_nothing_else)
     ck_assert_int_eq(poll(&poll_loop, 1, -1), 1);
     uv_mutex_lock(&loop.wq_mutex); /* the thread that woke the loop has let go of it */
     uv_mutex_unlock(&loop.wq_mutex);
-    fork_one_child();
+    fork_and_run(in_child);
     gate_add(&leave);
     uv_run(&loop, UV_RUN_DEFAULT);
     ck_assert_int_eq(came, 600);
@@ -282,6 +282,28 @@ START_TEST(work_calls_into_the_loop)
 }
 END_TEST
 
+static void done_elsewhere(weir_task *task)
+{
+    if (weir_task_orphaned(task))
+        gate_add(&entered);
+}
+static void end_with_a_task(void)
+{
+    static weir_task task = {.run = wait_for_leave, .done = done_elsewhere};
+    one_thread(0);
+    bool fine = weir_uv_attach(&loop, &watch) == 0 && weir_run(pool, &task, watch->main) == 0;
+    gate_await(&entered, 1);
+    fine = fine && weir_main_close(watch->main, WEIR_DETACH) == 0 && !uv_loop_alive(&loop);
+    gate_add(&leave);
+    gate_await(&entered, 2);
+    _exit(fine ? 0 : 1);
+}
+START_TEST(process_may_end_with_a_task_once_its_main_is_closed_with_detach)
+{
+    fork_and_run(end_with_a_task);
+}
+END_TEST
+
 START_TEST(detach_of_nothing_is_fine) { ck_assert_int_eq(weir_uv_detach(NULL), 0); }
 END_TEST
 
@@ -302,6 +324,7 @@ int main(void)
     tcase_add_test(tests, child_of_a_fork_misses_what_was_on_its_way_and_nothing_else);
     tcase_add_test(tests, main_survives_a_walk_and_holds_the_loop_while_busy);
     tcase_add_test(tests, work_calls_into_the_loop);
+    tcase_add_test(tests, process_may_end_with_a_task_once_its_main_is_closed_with_detach);
     tcase_add_test(tests, detach_of_nothing_is_fine);
     return uv_run_suite(tests);
 }

@@ -254,10 +254,10 @@ WEIR_API int weir_wait(weir_task *task, int64_t timeout_ns);
  * weir_wait. */
 WEIR_API int weir_task_outcome(const weir_task *task);
 
-/* The state at this moment; another thread may change it at once, also of a task that is queued or
- * runs. Idle inside done, but an abandoned task stays settled until its release; without done a
- * task stays settled until it is run again. Any thread, at any time while the task's memory
- * lives: on the thread of its main that is at least until its done. */
+/* The state at this moment, which another thread may change at once. Idle inside done, but an
+ * abandoned task stays settled until its release; without done a task stays settled until it is
+ * run again. Any thread, at any time while the task's memory lives: on the thread of its main
+ * that is at least until its done. */
 WEIR_API weir_task_state weir_task_get_state(const weir_task *task);
 
 /* Inside done: whether the task's main was closed with WEIR_DETACH, or its thread stayed

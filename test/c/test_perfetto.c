@@ -67,7 +67,8 @@ TEST(a_file_has_every_task_with_its_flow_on_named_tracks)
     tracks_load(&file, path);
     tracks_expect_closed(&file);
     tracks_expect_flows(&file);
-    expect(tracks_have(&file, "db/0") && tracks_have(&file, "db: queued"));
+    expect(tracks_have(&file, "db/0") || tracks_have(&file, "db/1")); /* one may have run all */
+    expect(tracks_have(&file, "db: queued"));
     expect(tracks_have(&file, "db: running"));
     for (int i = 0; i < 10; i++) {
         proto_bytes submit = tracks_event(&file, 3, "submit import", i, &submitted);

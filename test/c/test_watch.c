@@ -145,8 +145,8 @@ TEST(a_loop_that_turns_and_a_task_that_is_young_are_not_told)
     }
     expect_eq(weir_watch(NULL), 0);
     expect_eq(tally_get(&e.loops), 0);
-    for (long i = 0; i < tally_get(&e.tasks) && i < 16; i++)
-        expect(strstr(e.task[i], "'import'") != NULL); /* and none of the short ones */
+    for (long i = 0; i < tally_get(&e.tasks) && i < 16; i++) /* a busy machine makes any task old */
+        expect(strstr(e.task[i], "'import'") || e.for_ns[i] >= MILLIS(10));
     plug_pull(&p);
     rig_close(&r);
 }

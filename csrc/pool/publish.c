@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static _Atomic bool has_looked; /* whether the environment asks for it */
 
@@ -39,7 +40,8 @@ static void complain(const char *asked, int rc)
             asked);
     else
         fprintf(stderr, "weir: WEIR_TOP=%s: no socket there for weir-top: %s\n", asked,
-                weir_strerror(rc));
+                is_folder && access(asked, F_OK) != 0 ? "there is no such folder"
+                                                      : weir_strerror(rc));
 }
 
 void wi_publish_if_asked(void)
@@ -61,7 +63,6 @@ void wi_publish_if_asked(void)
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 typedef struct {
     int                fd;      /* -1: not yet */

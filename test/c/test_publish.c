@@ -325,7 +325,7 @@ TEST(what_the_environment_asks_for_in_vain_is_said)
 {
     told one = {"1",
                 "WEIR_TOP=1: there is no $XDG_RUNTIME_DIR; name a folder by its absolute path\n"};
-    told nowhere = {"/no/such/folder", ": no socket there for weir-top: "};
+    told nowhere = {"/no/such/folder", ": no socket there for weir-top: there is no such folder\n"};
     told relative = {"./x", "weir: WEIR_TOP=./x: name the folder by its absolute path\n"};
     if (under_tsan())
         return;

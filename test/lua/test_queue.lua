@@ -117,6 +117,102 @@ describe("a full queue", function()
     closes_while_run_waits({ drain = true }, { true })
   end)
 
+  -- Nobody can make space before the test opens the gate, so each limit passes.
+  it("that makes run wait counts that time for timeout and start_within", function()
+    local pool, future, leave = busy_pool { queue_limit = 1, on_full = "wait" }
+    local queued = assert(pool:run(function() return 1 end))
+    local function never() error "ran" end
+    assert.are.same({ nil, "timeout" }, { pool:task { timeout = 0.01 }:run(never) })
+    assert.are.same({ nil, "expired" }, { pool:task { start_within = 0.01, timeout = 60 }:run(never) })
+    assert.are.same({ nil, "timeout" }, { pool:task { start_within = 60, timeout = 0 }:run(never) })
+    gate.open_last(leave)
+    assert.are.same({ true, "left" }, { future:get() })
+    assert.are.same({ true, 1 }, { queued:get() })
+    assert.are.same({ true, 2 }, { assert(pool:run(function() return 2 end)):get() })
+    assert.are.equal(3, pool:stats().submitted)
+    pool:close()
+  end)
+
+  it("that makes run wait leaves a task what the wait has left of its time", function()
+    local core = require "weir.core"
+    local pool, future, leave = busy_pool { queue_limit = 1, on_full = "wait" }
+    local opener = assert(weir.pool { threads = 1 })
+    assert(pool:run(function() end))
+    opener:run(function(name)
+      require("weir").run_in_main(function() end) -- so the main is inside its run
+      require("support.gate").open(name)
+    end, leave)
+    local submit, within, timeout = core.submit, nil, nil
+    core.submit = function(...)
+      within, timeout = select(3, ...), select(5, ...)
+      return submit(...)
+    end
+    local waited = pool:task({ start_within = 50, timeout = 60 }):run(function() return 2 end)
+    core.submit = submit
+    assert.are.same({ true, 2 }, { waited:get() })
+    assert.is_true(within < 50 and within > 0, within)
+    assert.is_true(timeout < 60 and timeout > within, timeout)
+    future:get()
+    pool:close()
+    opener:close()
+    os.remove(leave)
+  end)
+
+  it("that makes run wait goes on with the next once a wait has reached its limit", function()
+    local pool, _, leave = busy_pool { queue_limit = 1, on_full = "wait" }
+    local loop = { ready = {}, owns = function() return false end, suspend = function() coroutine.yield() end }
+    function loop.resume(co) loop.ready[#loop.ready + 1] = co end
+    weir.loop.use(loop)
+    assert(pool:run(function() end)) -- takes the only place
+    local limited = pool:task { timeout = 0.01 }
+    local outcomes, tasks = {}, {}
+    for i = 1, 4 do
+      tasks[i] = coroutine.create(function()
+        local future, problem = (i == 2 and pool or limited):run(function() return i end)
+        outcomes[i] = future or problem
+      end)
+      assert(coroutine.resume(tasks[i]))
+    end
+    for _, i in ipairs { 1, 3, 4 } do
+      repeat assert(coroutine.resume(tasks[i])) until outcomes[i] -- as the loop's timer would
+      assert.are.equal("timeout", outcomes[i])
+    end
+    assert.is_nil(outcomes[2])
+    gate.open_last(leave)
+    while not outcomes[2] do
+      weir.loop.turn(loop, 30)
+      for i = 1, #loop.ready do assert(coroutine.resume(loop.ready[i])) end
+      loop.ready = {}
+    end
+    weir.loop.use(nil)
+    assert.are.same({ true, 2 }, { outcomes[2]:get() })
+    pool:close()
+  end)
+
+  it("is asked for space once, however many waits reach their limits", function()
+    local core = require "weir.core"
+    local asks, ask = 0, core.space
+    local pool, future, leave = busy_pool { queue_limit = 1, on_full = "wait" }
+    assert(pool:run(function() end))
+    core.space = function(...) asks = asks + 1; return ask(...) end
+    for _ = 1, 20 do pool:task { timeout = 0 }:run(function() error "ran" end) end
+    core.space = ask
+    gate.open_last(leave)
+    future:get()
+    assert.are.equal(1, asks)
+    assert.are.same({ true, 3 }, { assert(pool:run(function() return 3 end)):get() })
+    pool:close()
+  end)
+
+  it("lets a task wait for its own pool's space as long as the limit says", function()
+    with_pool({ threads = 1, queue_limit = 1, on_full = "wait" }, function(pool)
+      assert.are.same({ true, nil, "timeout" }, { pool:run(function(own)
+        own:run(function() end)
+        return own:task { timeout = 0.01 }:run(function() end) -- no "would deadlock"
+      end, pool):get() })
+    end)
+  end)
+
   it("that makes run wait loses nothing", function()
     with_pool({ threads = 2, queue_limit = 2, on_full = "wait" }, function(pool)
       local futures = {}

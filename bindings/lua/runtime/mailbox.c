@@ -281,7 +281,7 @@ static int wait(lua_State *L)
     wl_thread *w = wl_this(L)->thread;
     bool       for_space = lua_toboolean(L, 3);
     wl_waiter  waiter;
-    bool       counts = w && (for_space || (j && seconds < 0 && !j->limited));
+    bool       counts = w && seconds < 0 && (for_space || (j && !j->limited));
     if (counts && !wl_pool_begin_wait(w->pool, &waiter, for_space ? NULL : j)) {
         unsigned most = atomic_load(&w->pool->most);
         lua_pushnil(L);
@@ -289,8 +289,8 @@ static int wait(lua_State *L)
                         (int)most, (int)most);
         return 2;
     }
-    bool timed =
-        w && j && !counts && seconds != 0; /* ends by itself, so it is no reason for an error */
+    /* Ends by itself, so it is no reason for an error. */
+    bool timed = w && (j || for_space) && !counts && seconds != 0;
     bool spare =
         timed || (wl_this(L)->spares && (j || for_space)); /* nor does this: other threads end it */
     if (spare)

@@ -167,19 +167,29 @@ local function keep(future)
 end
 
 -- Does what attempt does; where runs wait for space, once it is the caller's turn.
-local function in_turn(self, attempt)
-  if core.waits(self) then return space.wait(attempt, self) end
-  return attempt()
+local function in_turn(self, attempt, limit, word)
+  if core.waits(self) then return space.wait(attempt, self, limit, word) end
+  return attempt(0)
 end
+
+-- For how long a run may wait for space, and what it returns then.
+local function limit_of(call)
+  local within, timeout = call.start_within or math.huge, call.timeout or math.huge
+  local limit = math.min(within, timeout)
+  if limit < math.huge then return limit, within <= timeout and "expired" or "timeout" end
+end
+
+local function rest(seconds, waited) return seconds and math.max(0, seconds - waited) end
 
 local function submit(self, call, f, ...)
   local future, problem = core.job(self, f, ...)
   if future == nil then return nil, problem end
   if not future then error("run: " .. tostring(problem), 3) end
   local priority = CORE_PRIORITY[call.priority]
-  local ok, why = in_turn(self, function()
-    return core.submit(future, priority, call.start_within, call.cancellable, call.timeout, call.label)
-  end)
+  local ok, why = in_turn(self, function(waited)
+    return core.submit(future, priority, rest(call.start_within, waited), call.cancellable,
+      rest(call.timeout, waited), call.label)
+  end, limit_of(call))
   if not ok then return nil, why end
   return keep(future)
 end
@@ -315,11 +325,12 @@ local task_options = {
 -- @tparam table given the options, all optional:
 -- @tparam[opt="normal"] string given.priority "high", "normal" or "low"
 -- @tparam[opt] number given.start_within seconds: if no thread has started the task by then,
---   the future ends with false, "expired"
+--   the future ends with false, "expired". In a pool with on_full = "wait" the time counts from
+--   the call of run; if it passes while run waits for space, run returns nil, "expired"
 -- @tparam[opt] number given.timeout seconds: if the task has not ended by then, the future
 --   ends with false, "timeout", whether or not anybody waits for it, and the task is cancelled
 --   as by future:cancel. If the task then raises an error of its own, that goes to
---   weir.on_unhandled
+--   weir.on_unhandled. The wait for space counts as for start_within: run returns nil, "timeout"
 -- @tparam[opt=false] boolean given.cancellable on LuaJIT, runs the task without the compiler,
 --   because cancel cannot stop compiled loops. Elsewhere every task can be stopped
 -- @tparam[opt] string given.label what the task is called in pool:running, by weir.watch and in

@@ -32,12 +32,12 @@ example() { # NAME NEEDED-MODULES ARGUMENTS...
   fi
 }
 
-# The same for a program that serves until SIGTERM.
-served() { # NAME NEEDED-MODULES ARGUMENTS...
-  local name=$1 modules=$2 line out="" pid folder
-  shift 2
+# The same for a program that serves: SIGNAL is sent to it at each line that LINES matches.
+served() { # NAME EXPECTED SIGNAL LINES NEEDED-MODULES ARGUMENTS...
+  local name=$1 expected=$2 signal=$3 lines=$4 modules=$5 line out="" pid folder code=0
+  shift 5
   if ! has "$modules"; then
-    echo "skipped: $name under $interpreter: not all of $modules"
+    echo "skipped: $expected under $interpreter: not all of $modules"
     skipped=$((skipped + 1))
     return
   fi
@@ -48,14 +48,15 @@ served() { # NAME NEEDED-MODULES ARGUMENTS...
   pid=$!
   while read -r line; do
     out+=$line$'\n'
-    [ "$line" != serving ] || kill -TERM "$pid"
+    [[ ! $line =~ ^($lines)$ ]] || kill -"$signal" "$pid"
   done <"$folder/said"
-  wait "$pid"
+  wait "$pid" || code=$?
+  [ "$code" = 0 ] || out+="ended with $code"$'\n'
   rm -r "$folder"
-  if diff "expected/$name.txt" <(printf %s "$out"); then
+  if diff "expected/$expected.txt" <(printf %s "$out"); then
     passed=$((passed + 1))
   else
-    echo "$name under $interpreter: FAILED (the difference above)"
+    echo "$expected under $interpreter: FAILED (the difference above)"
     failed=$((failed + 1))
   fi
 }
@@ -67,7 +68,10 @@ examples() {
   example progress weir
   example hash weir ../c/input/pool.txt ../c/input/missing.txt ../c/input/reach.txt
   example on_copas 'copas luasql.sqlite3'
-  served on_sigterm 'copas luasql.sqlite3' "$(mktemp)"
+  served on_sigterm on_sigterm TERM serving 'copas luasql.sqlite3' "$(mktemp)"
+  example timeout lsqlite3
+  served on_sigint on_sigint INT serving luv 0.01
+  served on_sigint on_sigint_twice INT 'serving|stopping' luv 1000
   example on_luv luv
   example luv_work luv
   example luv_progress luv ../c/input/pool.txt ../c/input/reach.txt
@@ -75,6 +79,7 @@ examples() {
   example on_http "cqueues http.server http.request"
 }
 
+../../tools/lsqlite3 "${WEIR_BUILD:-$(cd ../.. && pwd)/_build}/lua-examples" || echo "lsqlite3 cannot be had here"
 [ $# -gt 0 ] || set -- lua5.1 lua5.2 lua5.3 lua5.4 lua5.5 luajit
 for interpreter; do
   command -v "$interpreter" >/dev/null || continue

@@ -34,7 +34,7 @@ fi
 "$root/tools/copas" "$build" >&2 || echo "Copas 4 cannot be had here" >&2
 
 machine=$("${CC:-gcc}" -dumpmachine)
-export LUA_CPATH="$out/?.so;/usr/lib/$machine/lua/$version/?.so;;"
+export LUA_CPATH="$out/?.so;/usr/lib/$machine/lua/$version/?.so;$build/lsqlite3/$version/?.so;;"
 export LUA_PATH="$root/bindings/lua/?.lua;$root/bindings/lua/?/init.lua;$build/copas/?.lua"
 LUA_PATH="$LUA_PATH;$root/test/lua/support/?.lua;;" # what Copas requires and Debian lacks
 for v in 5_2 5_3 5_4 5_5; do export "LUA_PATH_$v=$LUA_PATH" "LUA_CPATH_$v=$LUA_CPATH"; done

@@ -93,6 +93,58 @@ describe("cancel stops a task", function()
     os.remove(out)
   end)
 
+  it("but keeps the state of one that has asked and returns", function()
+    local pool = assert(weir.pool {
+      threads = 1,
+      cancel_timeout = math.huge,
+      init = function() return { tasks = 0 } end,
+      at_exit = function(state) assert(state.tasks == 2) end,
+    })
+    local here = gate.new()
+    local future = pool:run(function(state, name)
+      local w = require "weir"
+      state.tasks = state.tasks + 1
+      w.cancelled()
+      require("support.gate").open(name)
+      repeat local _ = {} until w.cancelled()
+    end, here)
+    gate.pass(here)
+    future:cancel()
+    assert.are.same({ true, 2 }, { pool:run(function(state)
+      state.tasks = state.tasks + 1
+      return state.tasks
+    end):get() })
+    assert.is_true(pool:close())
+    os.remove(here)
+  end)
+
+  it("and tells the next one if init fails then, and tries again with the one after it", function()
+    local flag, here = os.tmpname(), gate.new()
+    local pool = assert(weir.pool {
+      threads = 1,
+      cancel_timeout = math.huge,
+      init = function(name)
+        local file = io.open(name) or error("no server", 0)
+        file:close()
+        return "there"
+      end,
+      args = { flag },
+    })
+    local future = pool:task { cancellable = true }:run(function(_, name)
+      require("support.gate").open(name)
+      while true do local _ = {} end
+    end, here)
+    gate.pass(here)
+    os.remove(flag)
+    future:cancel()
+    assert.are.same({ false, "init failed: no server" }, { pool:run(function() end):get() })
+    io.open(flag, "w"):close()
+    assert.are.same({ true, "there" }, { pool:run(function(state) return state end):get() })
+    assert.is_true(pool:close())
+    os.remove(flag)
+    os.remove(here)
+  end)
+
   it("and no other", function()
     local pool = assert(weir.pool { threads = 1, cancel_timeout = math.huge })
     for _ = 1, 50 do

@@ -41,6 +41,7 @@ describe("a timeout", function()
     assert.is_true(pool:close { drain = true })
     local stats = pool:stats()
     assert.are.equal(1, stats.timed_out)
+    assert.are.equal(1, stats.expired + stats.cancelled)
     assert.are.equal(1, stats.ok)
   end)
 

@@ -4,8 +4,8 @@
 --
 -- A future belongs to the state that submitted its task. It keeps its pool alive until it is
 -- over. If it is collected before its task has ended, the task goes on. A failure that is
--- never read (by get, try or traceback) is reported to weir.on_unhandled, and so is a
--- failure that comes after the future's timeout.
+-- never read (by get, try or traceback) is reported to weir.on_unhandled when the collector takes
+-- the future, and so is a failure that comes after the future's timeout.
 -- @classmod weir.future
 
 local core = require "weir.core"
@@ -80,7 +80,8 @@ end
 -- - its blocking system calls are interrupted (EINTR), and it waits no more for futures,
 --   mutexes or messages;
 -- - a command that it has started goes on, and os.execute and io.popen wait for that;
--- - its thread gets a new state (at_exit, init) before the next task;
+-- - its thread gets a new state (at_exit, init) before the next task, unless the task has asked
+--   weir.cancelled() and returns by itself;
 -- - a task that does not stop is abandoned, see cancel_timeout of weir.pool.
 -- @tparam ?number timeout seconds until the task is abandoned (math.huge: never); nil: the
 --   pool's cancel_timeout

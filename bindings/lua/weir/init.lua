@@ -15,8 +15,8 @@
 -- upvalues, light userdata, pools, mutexes, packed values, handles of weir.progress. A value
 -- found in package.loaded is sent as a module name and loaded with require on the other
 -- side; if it has several names, one that exists in a new state is used. Anything else is
--- refused with an error that names the place: "argument 2.conn: userdata". Metatables that
--- were not registered are refused as well.
+-- refused with an error that names the place: "argument 2.conn: userdata", where argument 1 is
+-- the function that is run. Metatables that were not registered are refused as well.
 --
 -- **Errors**: a wrong argument raises. A failure at run time returns nil and a message.
 --

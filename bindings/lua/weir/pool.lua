@@ -98,7 +98,8 @@ end
 --   order; "drop_oldest" ends the oldest task's future with false, "full"
 -- @tparam[opt] function given.init each thread calls init(args...) before its first task and
 --   passes the value to every task as its first argument. If it raises, or returns nil and a
---   message, the open fails with that
+--   message, the open fails with that. A thread whose task was stopped calls init again for the
+--   next task; if that fails, the next task's future ends with "init failed: ", as in a lazy pool
 -- @tparam[opt] table given.args a list: the arguments of init
 -- @tparam[opt] function given.at_exit called with init's value on the same thread before the
 --   thread ends. close returns the first error of an at_exit; if no handle is left, the error
@@ -436,9 +437,10 @@ end
 --- One snapshot of the pool's counts.
 -- @treturn table threads, idle, running, queued, lost, blocked: now; submitted, ok, failed,
 --   cancelled, expired, closed, dropped, refused, abandoned, grown, retired: since the open;
---   timed_out: the futures that ended with "timeout", whose tasks count as running until they
---   return; oldest_queued, oldest_running: for how many seconds the oldest of them has been
---   that, 0 if there is none
+--   timed_out: the futures that ended with "timeout". A task that ran counts as running until
+--   it returns, one that was queued as expired or cancelled as well;
+--   oldest_queued, oldest_running: for how many seconds the oldest of them has been that, 0 if
+--   there is none
 function pool:stats(...)
   check_self(self, "stats", 1, ...)
   return core.stats(self)

@@ -95,7 +95,8 @@ local function await(self, timeout)
 end
 
 --- Waits for the signal as future:get waits, under every loop or none, and takes it. If several
--- coroutines wait, one of them takes it. Raises if the signal was released before.
+-- coroutines wait, one of them takes it. Its loop does not end while a coroutine waits. Raises if
+-- the signal was released before.
 -- @tparam ?number timeout seconds; nil: without an end
 -- @treturn boolean false if it has not come by then, or was released meanwhile
 -- @treturn ?string then "released", or nil after the timeout
@@ -129,6 +130,10 @@ catcher.take = core.signal_take
 
 --- Restores the handler that was there before, and ends every wait. A signal that has come and
 -- that nobody has taken is dropped. Does nothing if it was released before.
+--
+-- The handler that lua sets for INT only asks for an error, which is raised when Lua runs next:
+-- under luv, in the next callback. There wait once more for the second ^C instead, and release
+-- when the pools are closed.
 -- @function signal:release
 function catcher:release(...)
   check.none("release", 1, ...)

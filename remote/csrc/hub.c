@@ -135,17 +135,18 @@ static wr_answer *take_answer(weir_request *r)
     return answer;
 }
 
-static void local_begun(weir_request *r)
+static bool local_begins(weir_request *r)
 {
     wr_flight *f = wr_of(r, local_request, request)->flight;
     wr_debts   debts;
     if (!f->start_by)
-        return;
+        return true;
     wr_lock(f->farm, &debts);
     f->started = true;
     if (f->state != WR_SETTLED)
         wr_flight_arm_locked(f, &debts);
     wr_unlock(f->farm, &debts);
+    return true;
 }
 
 static void end_with(weir_request *r, int outcome, const char *why)
@@ -192,7 +193,7 @@ static void free_request(weir_request *r)
     free(l);
 }
 
-static const wr_route route = {local_begun, local_over, free_request};
+static const wr_route route = {local_begins, local_over, free_request};
 
 /* The alarm of the flight settles on time, also while each thread of the pool is stuck. This
  * keeps the task from starting late. */

@@ -100,9 +100,10 @@ static void arrived(weir_notice *notice, int outcome)
         end_unrun(r, WR_STOPPED);
     } else if (r->loop.start_by && r->loop.start_by <= weir_now()) {
         end_unrun(r, WR_EXPIRED);
+    } else if (!r->route->begins(r)) {
+        end_unrun(r, WR_RETRY);
     } else {
         take_hold(r);
-        r->route->begun(r);
         if (r->handler->run_within)
             wr_request_limit(r, r->handler->run_within);
         call(r);

@@ -26,7 +26,8 @@ static int run_handler(weir_task *task, void *state)
 {
     weir_request *r = of_task(task);
     char          text[100];
-    r->route->begun(r);
+    if (!r->route->begins(r))
+        return weir_request_retry(r);
     if (r->handler->run_within)
         wr_request_limit(r, r->handler->run_within);
     int code = r->handler->run(r, state);

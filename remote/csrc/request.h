@@ -24,7 +24,8 @@ typedef enum {
 } wr_verdict;
 
 typedef struct {
-    void (*begun)(weir_request *r);                    /* on the worker, before the handler */
+    /* On the worker, before the handler; false: it is to be given back. */
+    bool (*begins)(weir_request *r);
     void (*over)(weir_request *r, wr_verdict verdict); /* then it owes wr_request_end */
     void (*free)(weir_request *r);
 } wr_route;

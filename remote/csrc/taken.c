@@ -58,12 +58,26 @@ static void tell_started(weir_notice *notice, int outcome)
     pthread_mutex_unlock(&io->wire_lock);
 }
 
-static void taken_begun(weir_request *r)
+/* A farm that closes gives back what it has not begun, so that its end takes no longer than the
+ * handlers that run. If jobs of its own are in flight, these may be among them, and nobody
+ * else may be there to run them. */
+static bool gives_back(weir_remote *farm)
+{
+    pthread_mutex_lock(&farm->lock);
+    bool gives = farm->phase != WR_OPEN && !farm->n_flights;
+    pthread_mutex_unlock(&farm->lock);
+    return gives;
+}
+
+static bool taken_begins(weir_request *r)
 {
     wr_taken *t = of_request(r);
+    if (gives_back(r->farm))
+        return false;
     t->begun.fn = tell_started;
     if (t->tell_start && weir_notice_expect(&t->begun, r->farm->io[WR_ANSWERER]->main) == 0)
         weir_notice_post(&t->begun, 0);
+    return true;
 }
 
 /* What tells its start goes the way that the start went, because it must come after it. */
@@ -81,13 +95,24 @@ static void answer(wr_taken *t)
     wr_farm_unref(farm);
 }
 
+/* What a close by cancel has stopped before it ran is wanted still. */
+static bool runs_again(weir_request *r, wr_verdict verdict)
+{
+    switch (verdict) {
+    case WR_RETRY:
+    case WR_HUNG:
+    case WR_UNSERVED: return true;
+    case WR_STOPPED: return gives_back(r->farm);
+    default: return false;
+    }
+}
+
 /* On a worker, or who else ends the request. */
 static void taken_over(weir_request *r, wr_verdict verdict)
 {
     wr_taken *t = of_request(r);
     t->verdict = verdict;
-    t->verb =
-        verdict == WR_RETRY || verdict == WR_HUNG || verdict == WR_UNSERVED ? WR_AGAIN : WR_ACK;
+    t->verb = runs_again(r, verdict) ? WR_AGAIN : WR_ACK;
     if (t->verb == WR_AGAIN || verdict == WR_STOPPED || !t->reply_to)
         wr_taken_to_taker(t);
     else
@@ -96,7 +121,7 @@ static void taken_over(weir_request *r, wr_verdict verdict)
 
 static void free_taken(weir_request *r) { free(of_request(r)); }
 
-static const wr_route route = {taken_begun, taken_over, free_taken};
+static const wr_route route = {taken_begins, taken_over, free_taken};
 
 /* ---- copies ------------------------------------------------------------------------------- */
 
@@ -149,16 +174,20 @@ static void tell_server_locked(wr_io *io, const wr_taken *t)
     if (!io->up || io->broken || t->generation != io->generation)
         return;
     int code = t->verb == WR_ACK ? wr_wire_ack(io->wire, t->tag, false)
-                                 : wr_wire_give_back(io->wire, t->tag, t->verb == WR_AGAIN);
+                                 : wr_wire_give_back(io->wire, t->tag, true);
     io->broken = code != 0;
 }
 
+/* A farm that closes stops to consume before it gives anything back, because the server may
+ * hand that to it again otherwise. */
 static void at_taker(weir_notice *notice, int outcome)
 {
     wr_taken *t = wr_of(notice, wr_taken, hop);
     wr_io    *io = t->request.farm->io[WR_TAKER];
     (void)outcome;
     pthread_mutex_lock(&io->wire_lock);
+    if (t->verb == WR_AGAIN && io->up && !io->broken)
+        io->broken = io->kind->send(io) != 0;
     tell_server_locked(io, t);
     pthread_mutex_unlock(&io->wire_lock);
     wr_request_end(&t->request);

@@ -13,7 +13,7 @@
 #include "io.h"
 #include "request.h"
 
-enum wr_verb { WR_ACK = 0, WR_AGAIN, WR_NEVER }; /* NEVER: to the dead letters */
+enum wr_verb { WR_ACK = 0, WR_AGAIN };
 
 typedef struct {
     weir_request request;

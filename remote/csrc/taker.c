@@ -50,10 +50,20 @@ static int consume_all(wr_io *io)
     return code;
 }
 
+static bool closes(wr_io *io)
+{
+    pthread_mutex_lock(&io->farm->lock);
+    bool it_does = io->farm->phase != WR_OPEN;
+    pthread_mutex_unlock(&io->farm->lock);
+    return it_does;
+}
+
 static int taker_connected(wr_io *io)
 {
     bool there;
-    io->stopped = false;
+    io->stopped = closes(io);
+    if (io->stopped)
+        return 0;
     if (wr_wire_hear_cancels(io->wire, "cancel", &there) != 0)
         return -1;
     if (!there)
@@ -79,13 +89,7 @@ static int stop_all(wr_io *io)
     return code;
 }
 
-static int send_stops(wr_io *io)
-{
-    pthread_mutex_lock(&io->farm->lock);
-    bool closes = io->farm->phase != WR_OPEN;
-    pthread_mutex_unlock(&io->farm->lock);
-    return closes && !io->stopped ? stop_all(io) : 0;
-}
+static int send_stops(wr_io *io) { return closes(io) && !io->stopped ? stop_all(io) : 0; }
 
 static int send_nothing(wr_io *io)
 {
@@ -124,21 +128,36 @@ static const wr_handler *handler_of(wr_io *io, const wr_event *event, unsigned *
     return &io->farm->handlers[handler];
 }
 
-/* Without memory, or while the farm closes, the server keeps it until the connection ends. */
-static int take_in(wr_io *io, wr_taken *t)
+/* Its copy, counted, or NULL. Without memory the server keeps it until the connection ends. */
+static wr_taken *take_in(wr_io *io, const wr_event *event, const wr_handler *handler)
 {
+    wr_taken *t = wr_taken_copy(event, handler);
+    if (!t)
+        return NULL;
     t->generation = io->generation;
     if (wr_request_take(&t->request, io->farm) == 0)
-        return 1;
+        return t;
     free(t);
-    return 0;
+    return NULL;
+}
+
+/* What was on its way when the farm began to close. */
+static int not_taken(wr_io *io, const wr_event *event)
+{
+    if (!closes(io))
+        return 0;
+    pthread_mutex_lock(&io->wire_lock);
+    int code = send_stops(io);
+    code = code ? code : wr_wire_give_back(io->wire, event->tag, true);
+    pthread_mutex_unlock(&io->wire_lock);
+    return code;
 }
 
 static int run(wr_io *io, const wr_event *event, const wr_handler *handler, unsigned level)
 {
-    wr_taken *t = wr_taken_copy(event, handler);
-    if (!t || !take_in(io, t))
-        return 0;
+    wr_taken *t = take_in(io, event, handler);
+    if (!t)
+        return not_taken(io, event);
     t->request.level = level;
     if (wr_request_run(&t->request, NULL) != 0) {
         t->verb = WR_AGAIN;
@@ -177,9 +196,9 @@ static int take_dead(wr_io *io, const wr_event *event)
 {
     if (wr_slice_is(event->message.reason, "expired"))
         return acknowledge(io, event->tag);
-    wr_taken *t = wr_taken_copy(event, io->farm->handlers);
-    if (!t || !take_in(io, t))
-        return 0;
+    wr_taken *t = take_in(io, event, io->farm->handlers);
+    if (!t)
+        return not_taken(io, event);
     t->is_dead = true;
     wr_taken_to_answerer(t);
     return 0;

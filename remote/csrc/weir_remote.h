@@ -81,8 +81,10 @@ WEIR_API int weir_remote_get_options(const weir_remote *farm, weir_remote_option
 enum { WEIR_REMOTE_DRAIN = 0, WEIR_REMOTE_CANCEL = 1 };
 
 /* Refuses further jobs and requests at once. DRAIN waits for the outcomes of jobs in flight
- * and for the handlers of requests taken. CANCEL settles jobs in flight as WEIR_ECLOSED and
- * asks handlers to stop; a later call may turn a DRAIN into a CANCEL. main: one of the
+ * and for the handlers that have begun. CANCEL settles jobs in flight as WEIR_ECLOSED and
+ * asks handlers to stop; a later call may turn a DRAIN into a CANCEL. What a server handed
+ * over and no handler has begun is given back to it, which counts as an attempt; but a DRAIN
+ * with jobs of its own in flight runs that as well. main: one of the
  * caller's own, which is dispatched meanwhile; NULL: none. A done that has not run when this
  * returns comes through its main all the same. Returns 0 and frees the farm, or
  *   WEIR_ETIMEDOUT  the timeout passed; the farm goes on closing: call it again

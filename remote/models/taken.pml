@@ -4,12 +4,16 @@
  * connections is lost and made again (remote/csrc/taker.c, taken.c, answerer.c). The number
  * of a delivery is good for one connection. What a connection carries is lost with it. A step
  * is what happens under one hold of a wire's lock: a worker of the pool publishes a reply, or
- * leaves it to the answerer; the answerer acknowledges a job, or leaves it to the taker.
+ * leaves it to the answerer; the answerer acknowledges a job, or leaves it to the taker. With
+ * CLOSES the farm closes at some moment: what no handler has begun is given back.
  */
 //! ok    both-stay            -DTAKER_LOSSES=0 -DANSWERER_LOSSES=0
 //! ok    taker-lost           -DTAKER_LOSSES=2 -DANSWERER_LOSSES=0
 //! ok    answerer-lost        -DTAKER_LOSSES=0 -DANSWERER_LOSSES=2
 //! ok    both-lost            -DTAKER_LOSSES=1 -DANSWERER_LOSSES=1
+//! ok    closes               -DTAKER_LOSSES=0 -DANSWERER_LOSSES=0 -DCLOSES
+//! ok    closes-taker-lost    -DTAKER_LOSSES=1 -DANSWERER_LOSSES=0 -DCLOSES
+//! found gives-back-first     -DTAKER_LOSSES=0 -DANSWERER_LOSSES=0 -DCLOSES -DBUG_GIVES_BACK_FIRST : assertion violated !(back[
 //! found ack-before-confirm   -DTAKER_LOSSES=0 -DANSWERER_LOSSES=1 -DBUG_ACK_EARLY : assertion violated (answered[
 //! found tag-of-another       -DTAKER_LOSSES=1 -DANSWERER_LOSSES=0 -DBUG_NO_GENERATION : assertion violated (answered[
 //! found unconfirmed-dropped  -DTAKER_LOSSES=0 -DANSWERER_LOSSES=1 -DBUG_DROPPED : assertion violated ((
@@ -18,7 +22,7 @@
 #define JOBS 2
 #define TAKEN 6 /* deliveries in all: each loss of the taker gives both jobs back */
 
-mtype = { FREE, RUNS, READY, UNCONFIRMED, CONFIRMED, OVER };
+mtype = { FREE, RUNS, READY, UNCONFIRMED, CONFIRMED, BACK, OVER };
 
 /* The server: each job waits, is delivered, or is acknowledged and forgotten. */
 bool waits[JOBS] = true, gone[JOBS];
@@ -32,15 +36,45 @@ mtype at[TAKEN] = FREE;
 byte n_taken = 0, n_over = 0;
 byte job[TAKEN], tag[TAKEN], of_generation[TAKEN];
 bool out[TAKEN], confirm[TAKEN]; /* on the answerer's wire */
+bool closes, stopped;            /* stopped: this worker consumes no more */
+bool back[JOBS];                 /* given back since the farm closes */
+
+inline take(j)
+{
+    job[n_taken] = j; tag[n_taken] = next_tag - 1; of_generation[n_taken] = generation;
+    at[n_taken] = RUNS;
+    n_taken++
+}
+
+/* One that closes stops to consume first. */
+inline return_job(j)
+{
+#ifndef BUG_GIVES_BACK_FIRST
+    stopped = true;
+#endif
+    waits[j] = true; back[j] = true
+}
 
 inline deliver(j)
 {
+    assert(!back[j]);
     assert(n_taken < TAKEN && next_tag <= JOBS);
     waits[j] = false;
     job_of[next_tag] = j;
-    job[n_taken] = j; tag[n_taken] = next_tag; of_generation[n_taken] = generation;
-    at[n_taken] = RUNS;
-    n_taken++; next_tag++
+    next_tag++;
+    if
+    :: closes -> return_job(j)
+    :: else -> take(j)
+    fi
+}
+
+inline give_back(i)
+{
+    at[i] = OVER; n_over++;
+    if
+    :: taker_up && of_generation[i] == generation -> return_job(job[i])
+    :: else
+    fi
 }
 
 inline ack(t)
@@ -69,15 +103,21 @@ active proctype taker()
 {
 end_turn:
     do
-    :: atomic { taker_up && taker_seen && waits[0] -> deliver(0) }
-    :: atomic { taker_up && taker_seen && waits[1] -> deliver(1) }
+    :: atomic { taker_up && taker_seen && !stopped && waits[0] -> deliver(0) }
+    :: atomic { taker_up && taker_seen && !stopped && waits[1] -> deliver(1) }
     :: atomic { taker_seen && at[0] == CONFIRMED -> end(0) }
     :: atomic { taker_seen && at[1] == CONFIRMED -> end(1) }
     :: atomic { taker_seen && at[2] == CONFIRMED -> end(2) }
     :: atomic { taker_seen && at[3] == CONFIRMED -> end(3) }
     :: atomic { taker_seen && at[4] == CONFIRMED -> end(4) }
     :: atomic { taker_seen && at[5] == CONFIRMED -> end(5) }
-    :: atomic { !taker_up -> taker_seen = true; generation++; next_tag = 1; taker_up = true }
+    :: atomic { taker_seen && at[0] == BACK -> give_back(0) }
+    :: atomic { taker_seen && at[1] == BACK -> give_back(1) }
+    :: atomic { taker_seen && at[2] == BACK -> give_back(2) }
+    :: atomic { taker_seen && at[3] == BACK -> give_back(3) }
+    :: atomic { closes && !stopped -> stopped = true }
+    :: atomic { !taker_up -> taker_seen = true; generation++; next_tag = 1;
+           stopped = closes; taker_up = true }
     od
 }
 
@@ -108,6 +148,10 @@ end_pool:
     :: atomic { at[3] == RUNS -> at[3] = READY }
     :: atomic { at[4] == RUNS -> at[4] = READY }
     :: atomic { at[5] == RUNS -> at[5] = READY }
+    :: atomic { closes && at[0] == RUNS -> at[0] = BACK }
+    :: atomic { closes && at[1] == RUNS -> at[1] = BACK }
+    :: atomic { closes && at[2] == RUNS -> at[2] = BACK }
+    :: atomic { closes && at[3] == RUNS -> at[3] = BACK }
     :: atomic { can(0) -> answer(0) }
     :: atomic { can(1) -> answer(1) }
     :: atomic { can(2) -> answer(2) }
@@ -188,7 +232,13 @@ end_server:
     od
 }
 
+#ifdef CLOSES
+active proctype closer() { closes = true }
+#endif
+
+/* A worker that closed leaves the others what it has not run. */
 active proctype ends()
 {
-    timeout -> assert((gone[0] && gone[1] && n_over == n_taken))
+    timeout -> assert(((gone[0] || closes && waits[0]) && (gone[1] || closes && waits[1]) &&
+                       n_over == n_taken))
 }

@@ -13,6 +13,8 @@ let () =
         Some (Printf.sprintf "Weir_remote.Remote_error: job %s: %s: %s" job name text)
     | Lost text -> Some ("Weir_remote.Lost: " ^ text)
     | Unknown_job text -> Some ("Weir_remote.Unknown_job: " ^ text)
+    | Timeout -> Some "Weir_remote.Timeout"
+    | Retry -> Some "Weir_remote.Retry"
     | _ -> None)
 
 let invalid = -1

@@ -64,6 +64,8 @@ type t = {
   mutable state : [ `Open | `Closing | `Closed ]; (* closed: [farm] is no more *)
   mutable users : int; (* calls of the farm's functions under way: it is not closed meanwhile *)
   mutable thread : Thread.t option;
+  has_server : bool;
+  mutable winds_down : bool; (* a close has begun; it may have timed out since *)
   changed : Condition.t; (* state or users *)
 }
 
@@ -140,6 +142,8 @@ let rec serve_desk t =
 (* ---- farms ---- *)
 
 (* The desk belongs to the thread that opens it. *)
+let is_local (options : Raw.options) = String.starts_with ~prefix:"local:" options.url
+
 let farm_of options blocks on_event desk =
   match Raw.farm_open desk options with
   | exception exn ->
@@ -151,6 +155,7 @@ let farm_of options blocks on_event desk =
       {
         desk; farm; blocks; on_event; lock; changed; calls; tasks;
         starts = []; numbers = 0; users = 0; state = `Open; thread = None;
+        has_server = not (is_local options); winds_down = false;
       }
 
 let all_signals = List.init 64 (fun i -> i + 1)
@@ -237,6 +242,7 @@ let begin_close t mode =
       let is_mine = t.state = `Open in
       if is_mine then begin
         t.state <- `Closing;
+        t.winds_down <- true;
         until_unused_locked t mode
       end;
       is_mine)
@@ -416,11 +422,15 @@ let finish request outcome =
   protect (send request) (answer_of outcome);
   Raw.release request
 
+(* As taken_begins in taken.c, which does not see what waits in the pool. *)
+let gives_back t = t.has_server && locked t (fun () -> t.winds_down && Hashtbl.length t.calls = 0)
+
 let priorities = [| Weir.Normal; Weir.High; Weir.Low |]
 
-let start_on pool handler (info : Raw.request_info) request =
+let start_on t pool handler (info : Raw.request_info) request =
   let priority = priorities.(info.level) in
-  let task = Weir.Pool.run ~priority ~label:info.name pool (handler.answer info) in
+  let answer state = if gives_back t then Again else handler.answer info state in
+  let task = Weir.Pool.run ~priority ~label:info.name pool answer in
   Future.on_settle task (finish request);
   Task task
 
@@ -428,7 +438,7 @@ let serve t pool handlers =
   let names = Array.of_list (List.map (fun h -> h.job_name) handlers) in
   let limits = List.map (fun h -> Settings.ns_option "" "" h.limit) handlers in
   let at_once = (Weir.Pool.options pool).threads_max + 1 in
-  let starts = List.map (fun h -> (h.job_name, start_on pool h)) handlers in
+  let starts = List.map (fun h -> (h.job_name, start_on t pool h)) handlers in
   let code =
     using t (fun () ->
         locked t (fun () -> if t.starts = [] then t.starts <- starts);

@@ -332,6 +332,17 @@ static void tells(void *arg, int code, const char *sentence)
         fprintf(stderr, "[%d] %d %s\n", (int)getpid(), code, sentence);
 }
 
+/* Says "drains" when it takes no more and something runs still. */
+static void drain(weir_remote *farm)
+{
+    int code = weir_remote_close(farm, WEIR_REMOTE_DRAIN, NULL, 0);
+    if (code == WEIR_ETIMEDOUT) {
+        expect_eq(write(1, "drains\n", 7), 7);
+        code = weir_remote_close(farm, WEIR_REMOTE_DRAIN, NULL, SECONDS(60));
+    }
+    expect_eq(code, 0);
+}
+
 int worker_main(int argc, char **argv)
 {
     weir_handler      chosen[16];
@@ -354,7 +365,7 @@ int worker_main(int argc, char **argv)
     expect_eq(weir_remote_open(&farm, &o), 0);
     expect_eq(weir_remote_serve(farm, pool, chosen, choose(chosen, argv[3])), 0);
     sigwait(&ends, &signal);
-    expect_eq(weir_remote_close(farm, WEIR_REMOTE_DRAIN, NULL, SECONDS(60)), 0);
+    drain(farm);
     pool_end(pool);
     return 0;
 }

@@ -42,7 +42,8 @@ weir_remote_stats stats(weir_remote *farm);
     } while (0)
 
 /* A worker program: this executable once more. Its handlers say in a line of their own when
- * they begin: NAME ID ATTEMPT. Those that hold end when a byte comes. */
+ * they begin: NAME ID ATTEMPT. Those that hold end when a byte comes. SIGTERM ends it; "drains"
+ * says that something runs still. */
 typedef struct {
     pid_t pid;
     int   in, out;

@@ -390,6 +390,29 @@ TEST(a_worker_that_is_told_to_end_finishes_what_it_has)
     client_close(&c);
 }
 
+TEST(a_worker_that_is_told_to_end_begins_nothing_more)
+{
+    client c;
+    worker a, b;
+    errand runs = ERRAND, waits = ERRAND;
+    client_open(&c, NULL);
+    submit(c.farm, &runs, c.m, "holds", "x");
+    submit(c.farm, &waits, c.m, "holds", "y");
+    worker_start(&a, "holds", NULL);
+    worker_says(&a, "holds");
+    worker_kill(&a, SIGTERM);
+    worker_says(&a, "drains");
+    worker_go_on(&a);
+    expect_eq(outcome_of(c.m, &runs), 0);
+    expect_eq(worker_reap(&a), 0);
+    worker_start(&b, "holds", NULL);
+    expect(has(worker_says(&b, "holds"), waits.job.id));
+    worker_go_on(&b);
+    expect_eq(outcome_of(c.m, &waits), 0);
+    worker_stop(&b);
+    client_close(&c);
+}
+
 TEST(a_loop_serves_and_is_told_of_a_cancel)
 {
     client c;
@@ -471,6 +494,7 @@ SUITE(served, a_job_comes_back_from_another_process, the_first_job_does_not_wait
       users_with_the_least_permissions_run_and_cancel_jobs,
       serve_warns_of_a_run_within_longer_than_the_server_waits,
       a_pool_with_a_queue_limit_does_not_serve_a_server,
-      a_worker_that_is_told_to_end_finishes_what_it_has, a_loop_serves_and_is_told_of_a_cancel,
+      a_worker_that_is_told_to_end_finishes_what_it_has,
+      a_worker_that_is_told_to_end_begins_nothing_more, a_loop_serves_and_is_told_of_a_cancel,
       a_loop_that_stands_still_misses_no_heartbeat,
       a_client_that_forks_goes_on_and_its_child_is_refused)

@@ -66,6 +66,7 @@ local function worker()
   local server = assert(remote.serve(options { pool = { threads = 2 }, jobs = jobs }))
   say "ready"
   lines(function() end)
+  if not server:close { timeout = 0.01 } then say "drains" end
   assert(server:close())
   say "ended"
 end

@@ -65,6 +65,7 @@ let worker url =
     ];
   say "ready";
   (try ignore (input_line stdin) with End_of_file -> ());
+  if not (R.close ~within:0.01 farm) then say "drains";
   ignore (R.close farm);
   Weir.Pool.close pool;
   say "ended"

@@ -150,6 +150,7 @@ let run_within_asks_the_handler_to_stop () =
   on_farm
     [ R.handler ~run_within:0.005 holds handler ]
     (fun farm ->
+      Alcotest.(check string) "its name" "Weir_remote.Timeout" (Printexc.to_string R.Timeout);
       Alcotest.check_raises "timed out" R.Timeout (fun () -> R.await (R.run farm holds ())))
 
 let a_timeout_ends_on_time () =

@@ -122,14 +122,115 @@ TEST(a_server_that_takes_nothing_for_a_while_stops_no_timeout)
     fake_end();
 }
 
-/* ---- all at once ---------------------------------------------------------------------- */
-
-enum { JOBS = 48, SERVERS = 2 };
-
 typedef struct {
     weir_remote *farm;
     weir_pool   *pool;
 } serving;
+
+/* ---- a worker that ends --------------------------------------------------------------- */
+
+typedef struct {
+    weir_remote *client;
+    weir_main   *m;
+    serving      s;
+    errand       runs, waits;
+} ending;
+
+static unsigned attempt;
+
+static int counts(weir_request *r, void *state)
+{
+    attempt = weir_request_attempt(r);
+    return holds(r, state);
+}
+
+static void serve_one(serving *s)
+{
+    static const weir_handler counting = {"holds", counts, 0};
+    weir_pool_options         p = pool_of(1);
+    weir_remote_options       o = fake_options();
+    expect_eq(weir_pool_open(&s->pool, &p), 0);
+    expect_eq(weir_remote_open(&s->farm, &o), 0);
+    expect_eq(weir_remote_serve(s->farm, s->pool, &counting, 1), 0);
+}
+
+/* One job holds the worker's only thread, the other waits in the worker. */
+static void begin_ending(ending *e)
+{
+    weir_remote_options o = fake_options();
+    *e = (ending){.runs = ERRAND, .waits = ERRAND};
+    begin(NULL);
+    entered = leave = (gate)GATE;
+    expect_eq(weir_main_open(&e->m), 0);
+    expect_eq(weir_remote_open(&e->client, &o), 0);
+    submit(e->client, &e->runs, e->m, "holds", "");
+    submit(e->client, &e->waits, e->m, "holds", "");
+    serve_one(&e->s);
+    gate_wait(&entered);
+    while (counts_of(e->s.farm).requests < 2)
+        weir_main_wait(e->m, MILLIS(1));
+}
+
+/* What waited is the server's when the worker has ended, and runs at another. */
+static void end_ending(ending *e)
+{
+    expect_eq(weir_remote_close(e->s.farm, WEIR_REMOTE_DRAIN, NULL, -1), 0);
+    pool_end(e->s.pool);
+    expect_eq(outcome_of(e->m, &e->runs), 0);
+    expect_eq(fake_waiting("weir.holds"), 1);
+    expect_eq(e->waits.dones, 0);
+    serve_one(&e->s);
+    expect_eq(outcome_of(e->m, &e->waits), 0);
+    expect_eq(attempt, 2); /* it did not come to the first worker again */
+    expect_eq(weir_remote_close(e->s.farm, WEIR_REMOTE_DRAIN, NULL, -1), 0);
+    pool_end(e->s.pool);
+    expect_eq(weir_remote_close(e->client, WEIR_REMOTE_DRAIN, e->m, -1), 0);
+    main_end(e->m);
+    fake_end();
+}
+
+TEST(a_worker_that_drains_gives_back_what_it_has_not_begun)
+{
+    ending e;
+    begin_ending(&e);
+    expect_eq(weir_remote_close(e.s.farm, WEIR_REMOTE_DRAIN, NULL, 0), WEIR_ETIMEDOUT);
+    gate_open(&leave);
+    end_ending(&e);
+}
+
+TEST(nor_is_it_lost_when_the_worker_ends_by_cancel)
+{
+    ending e;
+    begin_ending(&e);
+    expect_eq(weir_remote_close(e.s.farm, WEIR_REMOTE_CANCEL, NULL, 0), WEIR_ETIMEDOUT);
+    gate_open(&leave);
+    end_ending(&e);
+}
+
+/* Nobody else may be there. */
+TEST(a_farm_that_waits_for_its_own_jobs_runs_what_it_has_taken)
+{
+    yard   y;
+    errand runs = ERRAND, waits = ERRAND;
+    begin(NULL);
+    entered = leave = (gate)GATE;
+    fake_yard_open(&y, NULL);
+    submit(y.farm, &runs, y.m, "holds", "");
+    submit(y.farm, &waits, y.m, "holds", "");
+    gate_wait(&entered);
+    while (counts_of(y.farm).requests < 2)
+        weir_main_wait(y.m, MILLIS(1));
+    expect_eq(weir_remote_close(y.farm, WEIR_REMOTE_DRAIN, y.m, 0), WEIR_ETIMEDOUT);
+    gate_open(&leave);
+    yard_close(&y);
+    expect_eq(runs.outcome + waits.outcome, 0);
+    expect_eq(runs.dones + waits.dones, 2);
+    fake_end();
+}
+
+/* ---- all at once ---------------------------------------------------------------------- */
+
+enum { JOBS = 48, SERVERS = 2 };
 
 static struct {
     errand       e[JOBS];
@@ -256,4 +357,7 @@ TEST(a_close_by_cancel_ends_all_whatever_is_cut)
 SUITE(fake, a_job_goes_through_the_fake_and_back, a_reply_may_come_before_the_confirm_of_its_job,
       a_job_that_the_server_does_not_take_is_refused_as_full,
       a_server_that_takes_nothing_for_a_while_stops_no_timeout,
+      a_worker_that_drains_gives_back_what_it_has_not_begun,
+      nor_is_it_lost_when_the_worker_ends_by_cancel,
+      a_farm_that_waits_for_its_own_jobs_runs_what_it_has_taken,
       each_job_comes_back_once_whatever_is_cut, a_close_by_cancel_ends_all_whatever_is_cut)

@@ -4,8 +4,9 @@
 # pairs.pl URL NAME=COMMAND...: for each pair of languages a worker in one serves a
 # client in the other: bytes there and back, a handler that raises, kill -9 of the worker, a
 # cancel; and in each language a handler that hogs its runtime loses no heartbeat. The queues are
-# there. COMMAND worker URL and COMMAND client URL are programs that speak as follows; each says
-# `ready` first, ends when its input does, and says `ended` last.
+# there; and one that ends gives back what it has not begun. COMMAND worker URL and COMMAND client URL
+# are programs that speak as follows; each says `ready` first, ends when its input does, and says
+# `ended` last. A worker whose end lasts says `drains` before that.
 #
 #   the client hears  NAME SIZE N   run the job with a text of that size and the number N
 #                     cancel        the job that it ran last
@@ -46,6 +47,7 @@ sub hear {
     die "$peer->{name} has ended; expected $what\n" if !defined $line;
     chomp $line;
     die "$peer->{name} says '$line'; expected $what\n" if $line !~ $what;
+    return $line;
 }
 
 sub say_to {
@@ -62,7 +64,13 @@ sub reap {
 sub stop {
     my ($peer) = @_;
     close $peer->{in};
-    hear($peer, qr/^ended$/);
+    ends($peer);
+}
+
+sub ends {
+    my ($peer) = @_;
+    my $said = hear($peer, qr/^(drains|ended)$/);
+    hear($peer, qr/^ended$/) if $said eq 'drains';
     reap($peer);
     die "$peer->{name} ended with $?\n" if $?;
 }
@@ -123,7 +131,37 @@ sub hog {
     reap($_) for grep { $running{ $_->{pid} } } $client, $worker;
 }
 
+# Its two threads are taken, and a third job waits in it.
+sub drain {
+    my ($language) = @_;
+    my @clients = map { start('C', 'client') } 1 .. 3;
+    my @workers = (start($language, 'worker'));
+    check("$language: a worker that ends begins nothing more", sub {
+        for my $client (@clients[0, 1]) {
+            say_to($client, 'stops 1 1');
+            hear($workers[0], qr/^stops$/);
+        }
+        say_to($clients[2], 'holds 5 7');
+        close $workers[0]{in};
+        hear($workers[0], qr/^drains$/);
+        for my $client (@clients[0, 1]) {
+            say_to($client, 'cancel');
+            hear($client, qr/^cancelled$/);
+            hear($workers[0], qr/^stopped$/);
+        }
+        ends($workers[0]);
+        push @workers, start($language, 'worker');
+        my $attempt = hear($workers[1], qr/^holds [12]$/);
+        say_to($clients[2], 'cancel') if $attempt eq 'holds 1';
+        hear($clients[2], $attempt eq 'holds 1' ? qr/^cancelled$/ : qr/^ok 5 7$/);
+        stop($_) for @clients, $workers[1];
+    });
+    kill 'KILL', keys %running;
+    reap($_) for grep { $running{ $_->{pid} } } @clients, @workers;
+}
+
 hog($_) for sort keys %command;
+drain($_) for sort keys %command;
 for my $from (sort keys %command) {
     for my $to (sort keys %command) {
         check("$from, $to", sub { pair($from, $to) });

@@ -13,7 +13,8 @@
 --      pool = { threads = 4, init = connect, at_exit = disconnect },
 --      jobs = { ["thumbs.resize"] = function(db, file, width) return resize(db, file, width) end },
 --    })
---    server:wait()
+--    require("weir.signal").wait "TERM"
+--    server:close()
 --
 -- **At least once.** A job may run more than once, because its worker or the server can be lost
 -- after it ran and before that was known. Its id stays the same, and a handler must be right when
@@ -251,7 +252,7 @@ local function close(self, cancel, timeout)
     if over == nil or over == false then over, _, problem = core.close(self.core, cancel) end
     return over ~= false
   end
-  local ended = desk.serve() -- holds the loop meanwhile
+  local ended = desk.hold()
   if not try() then desk.wait_at_end(try, timeout) end
   desk.deliver()
   ended()
@@ -318,7 +319,7 @@ local function start(request)
   local name, id, attempt, level, content_type, bytes = core.request(request)
   local job = served[name]
   return job.pool:task({ priority = LEVELS[level], label = name }):run(in_pool, MARK, job.run, job.what,
-    { id = id, attempt = attempt, name = name }, content_type, bytes)
+    { id = id, attempt = attempt, name = name }, content_type, bytes, job.closes)
 end
 
 local function give_back(request)
@@ -381,11 +382,15 @@ local function open_server(given, names, within, list)
   if not pool then return nil, threads end
   local its_farm, problem = open("weir.remote.serve", given, 4)
   if not its_farm then return nil, problem end
+  local closes = "weir.remote: closes " .. weir.shared.add("weir.remote: servers", 1)
   for name, job in pairs(list) do
-    job.pool = pool
+    job.pool, job.closes = pool, closes
     served[name] = job
   end
-  local self = setmetatable({ farm = its_farm, pool = is_ours and pool, names = names, waiters = {} }, server)
+  local self = setmetatable({
+    farm = its_farm, pool = is_ours and pool, names = names, waiters = {},
+    closes = not given.url:find "^local:" and closes or nil,
+  }, server)
   self.ended = desk.serve()
   local ok, _, why = core.serve(its_farm.core, names, within, given.at_once or threads + 1)
   if ok then return self end
@@ -394,9 +399,9 @@ local function open_server(given, names, within, list)
 end
 
 --- Serves jobs: from now on they run on a pool, whose threads call handler(state, ...) or, in a
--- pool without init, handler(...). What a handler returns, or raises, is the client's. A
--- coroutine's loop, or a wait, must take the requests, so that while the loop stands still they
--- wait; heartbeats go on.
+-- pool without init, handler(...). What a handler returns, or raises, is the client's. The state's
+-- loop takes the requests or, without one, every wait of weir: server:wait, signal:wait, future:get.
+-- While neither runs they wait; heartbeats go on.
 --
 -- A cancel of the client stops the handler as future:cancel stops a task. In a handler
 -- remote.request() tells id and attempt.
@@ -425,12 +430,14 @@ function remote.serve(given, ...)
   return opened, problem
 end
 
---- Waits, as future:get does, until the server is closed. Without a loop this is what serves.
+--- Waits, as future:get does, until the server is closed. Without a loop it serves meanwhile, as
+-- every wait of weir does.
 function server:wait()
   desk.wait(self.waiters, function() return self.closed end)
 end
 
---- Takes no more requests, waits for those that came, and closes what serve opened.
+--- Takes no more requests, waits for the handlers that have begun, and closes what serve opened.
+-- What no handler has begun is given back to the server, and runs at another worker.
 -- @tparam[opt] table how as for farm:close
 -- @treturn ?boolean true
 -- @treturn ?string otherwise why not
@@ -438,8 +445,10 @@ function server:close(how, ...)
   check.none("close", 2, ...)
   how = how or NO_OPTIONS
   check.options(close_options, "close: options", how)
+  if self.closes then weir.shared.set(self.closes, true) end
   local ok, problem = close(self.farm, how.cancel or false, how.timeout)
   if not ok then return nil, problem end
+  if self.closes then weir.shared.set(self.closes, nil) end
   for _, name in ipairs(self.names) do served[name] = nil end
   self.names = {}
   if self.pool then self.pool:close() end

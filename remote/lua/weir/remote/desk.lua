@@ -4,10 +4,12 @@
 --
 -- A loop watches the desk's descriptor while an answer is to come or something serves, so that
 -- it ends by itself afterwards. Without a loop a wait blocks the thread, and serves what comes
--- back to the state's pools meanwhile.
+-- back to the state's pools meanwhile. Waits of this module poll the descriptor as well. While
+-- another wait of weir blocks a state that serves, a thread polls it and tells the state.
 
 local core = require "weir.remote.core"
 local loops = require "weir.loop"
+local weir = require "weir"
 
 local desk = {}
 
@@ -17,7 +19,8 @@ local held = {} -- loop -> function that ends its watch
 local answers = {} -- number -> function(outcome, a, b)
 local numbers = 0
 local servers = {} -- request's number -> function that stops it
-local holders = 0 -- farms that serve
+local holders = 0 -- farms that serve or close
+local servers_here = 0 -- farms that serve
 local events = {} -- number -> function(code, sentence)
 local listeners = 0
 local closers = {} -- waiters, woken at each delivery: the last one of a farm says that it is over
@@ -91,6 +94,33 @@ function desk.look_after()
   hold(loops.to_hold(loops.running()))
 end
 
+local pool -- of the thread that polls
+local poll -- the future of its task; nil: it has none
+
+-- On that thread. A signal ends it as well.
+local function poll_once(fd)
+  local there = require "weir.loop"
+  there.turn(there.block, nil, fd)
+end
+
+local function polled()
+  poll = nil
+  desk.deliver()
+end
+
+local function begin_poll()
+  pool = pool or weir.pool_async { name = "remote", lazy = true, threads_max = 1, idle = 1 }
+  poll = pool and pool:run(poll_once, core.fd())
+  if poll then poll:on_settle(polled) end
+end
+
+-- The waits below do not come here, because they turn the loop by themselves.
+local before = loops.block.before
+loops.before_block(function()
+  if before then before() end
+  if servers_here > 0 and not poll then pcall(begin_poll) end
+end)
+
 local function block(timeout)
   loops.turn(loops.block, timeout, core.fd())
   desk.deliver()
@@ -140,14 +170,26 @@ function desk.forget(number)
 end
 
 --- From now on, until the function that it returns is called, a loop is held.
-function desk.serve()
-  local serving = true
+function desk.hold()
+  local holding = true
   holders = holders + 1
   desk.look_after()
   return function()
-    if serving then holders = holders - 1 end
-    serving = false
+    if holding then holders = holders - 1 end
+    holding = false
     let_go()
+  end
+end
+
+--- The same, and every wait of weir takes requests.
+function desk.serve()
+  local release, serving = desk.hold(), true
+  servers_here = servers_here + 1
+  return function()
+    if serving then servers_here = servers_here - 1 end
+    serving = false
+    if servers_here == 0 and poll then poll:cancel() end
+    release()
   end
 end
 

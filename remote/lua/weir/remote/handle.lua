@@ -4,6 +4,7 @@
 -- "reply", content type, bytes; "fail", name, text; or "retry".
 
 local codec = require "weir.remote.codec"
+local shared = require "weir.shared"
 
 local handle = { RETRY = setmetatable({}, { __tostring = function() return "weir.remote.retry" end }) }
 
@@ -40,8 +41,10 @@ local function call(has_state, state, handler, n, values)
   return handler(unpack(values, 2, n))
 end
 
---- handler(state, arguments...) or, in a pool without a state, handler(arguments...).
-function handle.run(has_state, state, handler, what, request, content_type, bytes)
+--- handler(state, arguments...) or, in a pool without a state, handler(arguments...). closes: the
+-- name of a shared value that is set when what has not begun is to be given back.
+function handle.run(has_state, state, handler, what, request, content_type, bytes, closes)
+  if shared.get(closes) then return "retry" end
   local function decode(...) return select("#", ...), { ... } end
   local n, values = decode(codec.decode(content_type, bytes))
   if not values[1] then return "fail", "Codec", "argument: " .. values[2] end

@@ -18,7 +18,7 @@ check() { # what, expected, seen
 
 start() { # COMMAND...: a worker, its number is the next
     local line
-    "$@" >"$work/say" 2>>"$work/log" <"$work/hold" & pids+=($!)
+    (cd "$work" && exec "$@") >"$work/say" 2>>"$work/log" </dev/null & pids+=($!)
     read -r line <"$work/say"
     [ "$line" = working ] || { cat "$work/log"; echo "a worker did not start"; exit 1; }
 }
@@ -31,7 +31,7 @@ start_workers() {
 }
 begin_client() {
     # shellcheck disable=SC2086
-    $lua "$here/client.lua" "$url" "$work/images" "$work/thumbs" 64 >"$work/progress" 2>>"$work/log" & client=$!
+    (cd "$work" && exec $lua "$here/client.lua" "$url" images thumbs 64) >"$work/progress" 2>>"$work/log" & client=$!
 }
 made() { find "$work/thumbs" -name '*.png' ! -name '*.part.png' | wc -l; }
 until_made() { # N
@@ -40,8 +40,7 @@ until_made() { # N
 sums() { (cd "$work/thumbs" && find . -name '*.png' ! -name '*.part.png' -printf '%i %T@ %p\n' | sort); }
 
 mkdir "$work/images" "$work/thumbs"
-mkfifo "$work/say" "$work/hold"
-exec 9<>"$work/hold"
+mkfifo "$work/say"
 vips gaussnoise "$work/noise.png" 1200 900 || exit 1
 for i in $(seq 2 $images); do ln "$work/noise.png" "$work/images/$i.png"; done
 mkfifo "$work/images/1.png" # which lasts until it is an image, so that the kill is in the middle
@@ -65,14 +64,15 @@ wait "$client"
 check "the client ends well" 0 $?
 check "each image has its thumbnail" $images "$(made)"
 check "what was made before was not written again" "" "$(comm -23 <(echo "$before") <(sums))"
-check "each is 64 wide" "64" "$(for f in "$work"/thumbs/*.png; do vipsheader -f width "$f"; done | sort -u)"
+check "each is 64 wide" "64" "$(find "$work/thumbs" -name '*.png' ! -name '*.part.png' -exec vipsheader -f width {} \; | sort -u)"
 begin_client
 wait "$client"
 check "another run has nothing to do" "0 of 0 made, 0 were there, 0 failed" "$(tr -d '\r\n' <"$work/progress")"
 kill "${pids[0]}" "${pids[1]}"
 wait "${pids[0]}"; check "SIGTERM ends a worker well" 0 $?
 wait "${pids[1]}"; check "and the other" 0 $?
-kill -9 "${pids[2]}"
+kill "${pids[2]}"
+wait "${pids[2]}"; check "and the one in Lua" 0 $?
 check "no part is left" 0 "$(find "$work/thumbs" -name '*.part.png' | wc -l)"
 [ "$failed" = 0 ] || cat "$work/log"
 echo "$passed passed, $failed failed"

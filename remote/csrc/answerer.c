@@ -89,6 +89,7 @@ static int publish_reply(wr_io *io, wr_taken *t)
     m.content_type = wr_slice_of(WR_REPLY_CONTENT);
     m.id = wr_slice_of(t->request.id);
     m.outcome = wr_slice_of(outcome_of(t));
+    m.reason = wr_slice_of(t->is_dead ? t->reason : NULL);
     if (t->verdict == WR_REPLY && !t->is_dead) {
         m.result_type = wr_slice_of(answer->content_type);
         m.body = (wr_slice){answer->bytes, answer->size};

@@ -294,6 +294,17 @@ static void returned(wr_io *io, const wr_event *event)
     wr_unlock(farm, &debts);
 }
 
+/* The server counts deliveries and does not tell why they came to nothing. */
+static const char *why_lost(const wr_message *m)
+{
+    if (wr_slice_is(m->reason, "delivery_limit"))
+        return "it was delivered as often as its queue allows: each time its worker was lost, gave "
+               "it "
+               "back, or ran it for longer than run_within";
+    return wr_slice_is(m->reason, "rejected") ? "a worker refused its message"
+                                              : "it became a dead letter of its queue";
+}
+
 /* Takes answer. */
 static void settle_locked(wr_flight *f, const wr_event *event, wr_answer *answer, wr_debts *debts)
 {
@@ -307,8 +318,7 @@ static void settle_locked(wr_flight *f, const wr_event *event, wr_answer *answer
     } else if (wr_slice_is(m->outcome, "expired")) {
         wr_settle_locked(f, WEIR_EEXPIRED, "no worker had started it by its deadline", NULL, debts);
     } else if (wr_slice_is(m->outcome, "lost")) {
-        wr_settle_locked(f, WEIR_REMOTE_ELOST, "its workers were lost again and again", NULL,
-                         debts);
+        wr_settle_locked(f, WEIR_REMOTE_ELOST, why_lost(m), NULL, debts);
     } else if (wr_slice_is(m->outcome, "started")) {
         f->started = true;
         wr_flight_arm_locked(f, debts);

@@ -101,8 +101,9 @@ struct weir_remote {
     wr_node           flights, sent, waiting[WEIR_LEVELS], requests, unwanted;
     wr_alarm          give_up, cut; /* cut: a closing farm waits no longer for a write */
     int64_t           down_since;   /* the client wants a connection and has none; else 0 */
-    weir_remote_stats stats;
-    weir_notice       ended; /* expected by ended_at */
+    unsigned          up;           /* a bit for each wr_which that is connected */
+    weir_remote_stats stats;        /* connected: the client's */
+    weir_notice       ended;        /* expected by ended_at */
     weir_main        *ended_at;
 
     weir_task clock;

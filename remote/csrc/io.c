@@ -16,6 +16,7 @@ static void set_fd(wr_io *io, int fd)
     pthread_mutex_lock(&io->farm->lock);
     io->fd = fd;
     io->cut = false;
+    io->farm->up &= ~(1U << io->which);
     pthread_mutex_unlock(&io->farm->lock);
 }
 
@@ -68,6 +69,7 @@ static void count_connect(wr_io *io)
 {
     pthread_mutex_lock(&io->farm->lock);
     io->farm->stats.connects++;
+    io->farm->up |= 1U << io->which;
     pthread_mutex_unlock(&io->farm->lock);
     wr_tell(io->farm, 0, "%s of %s: connected", io->kind->name, io->farm->url.shown);
 }

@@ -19,7 +19,7 @@ static const struct {
     enum { FLAG, GAUGE, COUNTER } kind;
 } metrics[] = {
 #define AT(field) offsetof(weir_remote_stats, field)
-    {"connected", "Whether the client has a connection.", AT(connected), FLAG},
+    {"connected", "Whether a client or a worker has its connections.", AT(connected), FLAG},
     {"in_flight", "Jobs without an outcome.", AT(in_flight), GAUGE},
     {"waiting", "Jobs not handed to the server.", AT(waiting), GAUGE},
     {"requests", "Requests taken and not finished.", AT(requests), GAUGE},

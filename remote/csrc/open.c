@@ -148,6 +148,14 @@ static size_t count(const wr_node *head)
     return n;
 }
 
+static bool is_connected_locked(const weir_remote *farm)
+{
+    unsigned worker = 1U << WR_TAKER | 1U << WR_ANSWERER;
+    if (!farm->runner || farm->hub)
+        return farm->stats.connected;
+    return (farm->up & worker) == worker && (farm->stats.connected || !farm->n_flights);
+}
+
 int weir_remote_get_stats(weir_remote *farm, weir_remote_stats *stats)
 {
     if (!farm || !stats || stats->size != sizeof *stats)
@@ -158,6 +166,7 @@ int weir_remote_get_stats(weir_remote *farm, weir_remote_stats *stats)
     pthread_mutex_lock(&farm->lock);
     *stats = farm->stats;
     stats->size = sizeof *stats;
+    stats->connected = is_connected_locked(farm);
     stats->in_flight = farm->n_flights;
     stats->requests = farm->n_requests;
     for (unsigned i = 0; i < WEIR_LEVELS; i++)

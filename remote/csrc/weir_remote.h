@@ -111,7 +111,8 @@ WEIR_API int weir_remote_declare(const weir_remote_options *options, const char 
 typedef struct {
     size_t size; /* sizeof(weir_remote_stats) */
     /* Now. */
-    bool   connected; /* the client's connection; false for local: */
+    bool connected;   /* a client's connection, which is made for its first job; both of a worker;
+                         false for local: */
     size_t in_flight; /* jobs without an outcome */
     size_t waiting;   /* of these, not handed to the server */
     size_t requests;  /* taken and not finished */
@@ -138,8 +139,9 @@ WEIR_API int weir_remote_metrics(weir_remote *const *farms, size_t n, char *buff
  * slice from its run to its done, a request one from its arrival to its end, and a flow leads
  * from the one to the other by the job's id. So that client and workers stand in one file, join
  * theirs: cat client.trace worker.trace > both.trace; one file of weir_trace_file may be joined
- * as well. Returns 0, WEIR_EBUSY (a trace is on), or WEIR_EINVAL (the file cannot be written).
- * Any thread. A child of fork writes nothing. */
+ * as well. They must be of one machine, because each machine's clock has a zero of its own. Returns
+ * 0, WEIR_EBUSY (a trace is on), or WEIR_EINVAL (the file cannot be written). Any thread. A child
+ * of fork writes nothing. */
 WEIR_API int weir_remote_trace(const char *path);
 
 /* The sentence of the calling thread's last failed call here: it names the job, the queue
@@ -208,8 +210,8 @@ WEIR_API int weir_remote_cancel(weir_job *job);
 typedef struct {
     const char *name; /* copied */
     int (*run)(weir_request *request, void *state);
-    /* A run that lasts longer is abandoned: its thread is replaced, the job is given back to
-     * the server to run again, and what run answers later is dropped. With local: the job
+    /* A run that lasts longer is abandoned: its thread is replaced, the job is given back as by
+     * weir_request_retry, and what run answers later is dropped. With local: the job
      * settles as WEIR_ETIMEDOUT. 0: no limit. */
     int64_t run_within_ns;
 } weir_handler;
@@ -281,7 +283,8 @@ WEIR_API unsigned weir_request_attempt(const weir_request *request);
 WEIR_API bool weir_request_cancelled(const weir_request *request);
 
 /* Each answers the request, once: with a result (copied); with an error (copied); or by
- * giving it back to run again, which counts as an attempt. content_type NULL:
+ * giving it back to run again at once, which counts as an attempt: after as many as the queue's
+ * delivery-limit allows the job ends as WEIR_REMOTE_ELOST. content_type NULL:
  * application/octet-stream. Returns 0, WEIR_EBUSY (answered already, or abandoned),
  * WEIR_EFULL (more than message_limit; still unanswered), WEIR_ENOMEM, WEIR_EINVAL. Inside
  * run, on its thread, or until the release. */

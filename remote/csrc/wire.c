@@ -215,7 +215,10 @@ static int connect_to(wr_wire *w, const wr_url *url, const weir_remote_options *
         return *w->why ? -1 : wr_wire_fail(w, "no memory");
     amqp_set_handshake_timeout(w->connection, &within);
     amqp_set_rpc_timeout(w->connection, &within);
-    return status(w, amqp_socket_open_noblock(s, url->host, (int)url->port, &within));
+    int code = amqp_socket_open_noblock(s, url->host, (int)url->port, &within);
+    return code == AMQP_STATUS_SOCKET_ERROR /* of which librabbitmq drops the reason */
+               ? wr_wire_fail(w, "cannot connect: nobody listens there, or it is out of reach")
+               : status(w, code);
 }
 
 static amqp_table_entry_t boolean(const char *key, bool value)

@@ -19,9 +19,9 @@
 
 extern char **environ;
 
-static const char *const names[] = {"echo",   "raises", "silent",    "holds",   "dies_once",
-                                    "poison", "stops",  "hangs",     "retries", "small",
-                                    "slow",   "late",   "gives_back"};
+static const char *const names[] = {"echo",   "raises", "silent",     "holds",      "dies_once",
+                                    "poison", "stops",  "hangs",      "retries",    "small",
+                                    "slow",   "late",   "gives_back", "poison.back"};
 
 /* ---- the server ---------------------------------------------------------------------------- */
 
@@ -292,6 +292,12 @@ static int w_gives_back(weir_request *r, void *state)
     return weir_request_attempt(r) < 2 ? weir_request_retry(r) : echo(r, state);
 }
 
+static int w_always_back(weir_request *r, void *state)
+{
+    (void)state;
+    return weir_request_retry(r);
+}
+
 /* Work of about a millisecond. */
 static int w_slow(weir_request *r, void *state)
 {
@@ -311,6 +317,7 @@ static const weir_handler handlers[] = {{"echo", echo, 0},
                                         {"hangs", w_hangs, MILLIS(50)},
                                         {"retries", w_retries, 0},
                                         {"gives_back", w_gives_back, 0},
+                                        {"poison.back", w_always_back, 0},
                                         {"small", w_holds, 0},
                                         {"slow", w_slow, 0},
                                         {"late", echo, 0}};

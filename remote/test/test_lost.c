@@ -81,7 +81,22 @@ TEST(a_job_that_kills_every_worker_is_lost_and_kept)
     }
     worker_start(&w, "echo", NULL); /* any worker program answers for the dead */
     expect_eq(outcome_of(c.m, &e), WEIR_REMOTE_ELOST);
-    expect(has(e.text, "poison") && has(e.text, server_url()));
+    expect(has(e.text, "poison") && has(e.text, server_url()) &&
+           has(e.text, "its worker was lost"));
+    worker_stop(&w);
+    client_close(&c);
+}
+
+/* No worker was lost: the sentence names what else there is. */
+TEST(a_job_that_is_given_back_too_often_is_lost)
+{
+    client c;
+    worker w;
+    errand e = ERRAND;
+    client_open(&c, NULL);
+    worker_start(&w, "poison.back", NULL);
+    expect_eq(ask(c.farm, &e, c.m, "poison.back", "x"), WEIR_REMOTE_ELOST);
+    expect(has(e.text, "as often as its queue allows") && has(e.text, "gave it back"));
     worker_stop(&w);
     client_close(&c);
 }
@@ -424,58 +439,9 @@ TEST(a_job_that_is_only_for_a_client_that_died_does_not_run)
     client_close(&c);
 }
 
-TEST(without_a_server_a_job_waits_until_its_timeout_or_give_up)
-{
-    client              c;
-    errand              e = ERRAND, t = ERRAND;
-    weir_remote_options o = server_options();
-    o.url = "amqp://guest:secret@127.0.0.1:1";
-    o.give_up_ns = MILLIS(100);
-    client_open(&c, &o);
-    weir_job_options how = to(c.m);
-    how.timeout_ns = MILLIS(10);
-    expect_eq(weir_remote_run(c.farm, &t.job, "echo", "x", 1, &how), 0);
-    submit(c.farm, &e, c.m, "echo", "x");
-    expect_eq(outcome_of(c.m, &t), WEIR_ETIMEDOUT);
-    expect_eq(outcome_of(c.m, &e), WEIR_REMOTE_ELOST);
-    expect(has(e.text, "give_up") && has(e.text, "echo") && !has(e.text, "secret"));
-    client_close(&c);
-}
-
-static char told_sentence[512];
-static gate told_gate = GATE;
-
-static void on_event(void *arg, int code, const char *sentence)
-{
-    (void)arg;
-    if (code && !tally_get(&told_gate)) {
-        snprintf(told_sentence, sizeof told_sentence, "%s", sentence);
-        gate_open(&told_gate);
-    }
-}
-
-TEST(a_wrong_password_is_told_and_never_shown)
-{
-    client              c;
-    errand              e = ERRAND;
-    char                url[100];
-    weir_remote_options o = server_options();
-    snprintf(url, sizeof url, "amqp://guest:secret@%s", server_url() + 7);
-    o.url = url;
-    o.on_event = on_event;
-    gate_shut(&told_gate);
-    client_open(&c, &o);
-    submit(c.farm, &e, c.m, "echo", "x");
-    gate_wait(&told_gate);
-    expect(has(told_sentence, "no connection") && !has(told_sentence, "secret"));
-    expect_eq(weir_remote_cancel(&e.job), 0);
-    expect_eq(outcome_of(c.m, &e), WEIR_ECANCELED);
-    client_close(&c);
-}
-
 SUITE(lost, a_job_whose_worker_is_killed_runs_at_another,
       a_job_that_kills_every_worker_takes_no_other_along,
-      a_job_that_kills_every_worker_is_lost_and_kept,
+      a_job_that_kills_every_worker_is_lost_and_kept, a_job_that_is_given_back_too_often_is_lost,
       a_handler_that_hangs_is_given_up_and_the_job_runs_again,
       a_worker_that_stands_still_loses_its_job_to_another,
       a_worker_killed_after_its_reply_makes_the_job_run_twice_and_one_answer_count,
@@ -486,6 +452,4 @@ SUITE(lost, a_job_whose_worker_is_killed_runs_at_another,
       a_client_away_for_longer_than_its_reply_queue_has_lost_its_jobs,
       jobs_are_published_again_if_the_server_loses_the_reply_queue,
       a_job_of_a_client_that_died_runs_all_the_same,
-      a_job_that_is_only_for_a_client_that_died_does_not_run,
-      without_a_server_a_job_waits_until_its_timeout_or_give_up,
-      a_wrong_password_is_told_and_never_shown)
+      a_job_that_is_only_for_a_client_that_died_does_not_run)

@@ -133,7 +133,64 @@ TEST(a_job_is_given_back_while_the_server_is_short_of_memory)
     client_close(&c);
 }
 
+/* ---- no server ------------------------------------------------------------------------- */
+
+static char told_sentence[512];
+static gate told_gate = GATE;
+
+static void on_event(void *arg, int code, const char *sentence)
+{
+    (void)arg;
+    if (code && !tally_get(&told_gate)) {
+        snprintf(told_sentence, sizeof told_sentence, "%s", sentence);
+        gate_open(&told_gate);
+    }
+}
+
+TEST(without_a_server_a_job_waits_until_its_timeout_or_give_up)
+{
+    client              c;
+    errand              e = ERRAND, t = ERRAND;
+    weir_remote_options o = server_options();
+    o.url = "amqp://guest:secret@127.0.0.1:1";
+    o.give_up_ns = MILLIS(100);
+    o.on_event = on_event;
+    gate_shut(&told_gate);
+    client_open(&c, &o);
+    weir_job_options how = to(c.m);
+    how.timeout_ns = MILLIS(10);
+    expect_eq(weir_remote_run(c.farm, &t.job, "echo", "x", 1, &how), 0);
+    submit(c.farm, &e, c.m, "echo", "x");
+    expect_eq(outcome_of(c.m, &t), WEIR_ETIMEDOUT);
+    expect_eq(outcome_of(c.m, &e), WEIR_REMOTE_ELOST);
+    expect(has(e.text, "give_up") && has(e.text, "echo") && !has(e.text, "secret"));
+    gate_wait(&told_gate);
+    expect(has(told_sentence, "nobody listens"));
+    client_close(&c);
+}
+
+TEST(a_wrong_password_is_told_and_never_shown)
+{
+    client              c;
+    errand              e = ERRAND;
+    char                url[100];
+    weir_remote_options o = server_options();
+    snprintf(url, sizeof url, "amqp://guest:secret@%s", server_url() + 7);
+    o.url = url;
+    o.on_event = on_event;
+    gate_shut(&told_gate);
+    client_open(&c, &o);
+    submit(c.farm, &e, c.m, "echo", "x");
+    gate_wait(&told_gate);
+    expect(has(told_sentence, "no connection") && !has(told_sentence, "secret"));
+    expect_eq(weir_remote_cancel(&e.job), 0);
+    expect_eq(outcome_of(c.m, &e), WEIR_ECANCELED);
+    client_close(&c);
+}
+
 SUITE(restart, jobs_survive_a_server_that_is_killed_and_started_again,
       confirmed_jobs_wait_in_a_server_that_was_killed,
       a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts,
-      nor_does_a_server_short_of_disk, a_job_is_given_back_while_the_server_is_short_of_memory)
+      nor_does_a_server_short_of_disk, a_job_is_given_back_while_the_server_is_short_of_memory,
+      without_a_server_a_job_waits_until_its_timeout_or_give_up,
+      a_wrong_password_is_told_and_never_shown)

@@ -151,6 +151,7 @@ static void serve_one(serving *s)
     weir_remote_options       o = fake_options();
     expect_eq(weir_pool_open(&s->pool, &p), 0);
     expect_eq(weir_remote_open(&s->farm, &o), 0);
+    expect(!counts_of(s->farm).connected);
     expect_eq(weir_remote_serve(s->farm, s->pool, &counting, 1), 0);
 }
 
@@ -167,7 +168,7 @@ static void begin_ending(ending *e)
     submit(e->client, &e->waits, e->m, "holds", "");
     serve_one(&e->s);
     gate_wait(&entered);
-    while (counts_of(e->s.farm).requests < 2)
+    while (counts_of(e->s.farm).requests < 2 || !counts_of(e->s.farm).connected)
         weir_main_wait(e->m, MILLIS(1));
 }
 

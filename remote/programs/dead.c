@@ -24,16 +24,15 @@ typedef struct {
     wr_peer     peer;
     const char *command, *id;
     bool        all;
-    unsigned    seen, done;
+    unsigned    seen, chosen, done;
 } dead;
 
-static int usage(void)
-{
-    fprintf(stderr, "usage: weir-remote-dead [-c CREDENTIALS_FILE] list URL\n"
-                    "       weir-remote-dead [-c CREDENTIALS_FILE] show URL ID\n"
-                    "       weir-remote-dead [-c CREDENTIALS_FILE] requeue|drop URL ID|all\n");
-    return 2;
-}
+static const char usage[] =
+    "usage: weir-remote-dead [-c CREDENTIALS_FILE] list URL\n"
+    "       weir-remote-dead [-c CREDENTIALS_FILE] show URL ID\n"
+    "       weir-remote-dead [-c CREDENTIALS_FILE] requeue|drop URL ID|all\n"
+    "Jobs that ended as dead letters: list prints id, queue, reason, content type and size;\n"
+    "show the bytes; requeue has them run again; drop forgets them.\n";
 
 /* What came from the wire is not written to a terminal as it is. */
 static void print_text(wr_slice text)
@@ -96,6 +95,7 @@ static void act(dead *d, const wr_event *event)
         list(&event->message);
     if (!chosen)
         return;
+    d->chosen++;
     if (!strcmp(d->command, "show"))
         d->done += fwrite(event->message.body.bytes, 1, event->message.body.size, stdout) ==
                    event->message.body.size;
@@ -121,6 +121,9 @@ static int run(dead *d)
     }
     if (strcmp(d->command, "list") && strcmp(d->command, "show"))
         printf("%u of %u\n", d->done, d->seen);
+    if (d->id && !d->all && !d->chosen)
+        fprintf(stderr, "%s: %s is none of its %u dead letters\n", d->peer.url.shown, d->id,
+                d->seen);
     return strcmp(d->command, "list") && !d->all && !d->done;
 }
 
@@ -129,16 +132,17 @@ int main(int argc, char **argv)
     dead        d = {0};
     const char *file = NULL;
     int         option;
+    opterr = 0;
     while ((option = getopt(argc, argv, "c:")) != -1) {
         if (option != 'c')
-            return usage();
+            return wr_peer_usage(argv, usage);
         file = optarg;
     }
     d.command = argv[optind] ? argv[optind] : "";
     bool lists = !strcmp(d.command, "list"), shows = !strcmp(d.command, "show");
     bool changes = !strcmp(d.command, "requeue") || !strcmp(d.command, "drop");
     if (argc - optind != (lists ? 2 : 3) || !(lists || shows || changes))
-        return usage();
+        return wr_peer_usage(argv, usage);
     d.id = lists ? NULL : argv[optind + 2];
     d.all = changes && !strcmp(d.id, "all");
     wr_peer_open(&d.peer, argv[optind + 1], file, "dead");

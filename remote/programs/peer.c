@@ -9,8 +9,16 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PATIENCE_MS = 5000 };
+
+int wr_peer_usage(char **argv, const char *usage)
+{
+    bool asked = argv[1] && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"));
+    fputs(usage, asked ? stdout : stderr);
+    return asked ? 0 : 2;
+}
 
 void wr_peer_fail(wr_peer *peer)
 {

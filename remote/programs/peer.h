@@ -14,6 +14,8 @@ typedef struct {
     wr_wire            *wire;
 } wr_peer;
 
+/* Prints it: 0 if argv asks for it (-h, --help), else on stderr and 2. */
+int wr_peer_usage(char **argv, const char *usage);
 /* Connects, or ends the program with the reason. what: its name for the server. */
 void wr_peer_open(wr_peer *peer, const char *url, const char *credentials_file, const char *what);
 void wr_peer_close(wr_peer *peer);

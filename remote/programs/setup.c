@@ -10,6 +10,7 @@
  */
 #include "http.h"
 #include "options.h"
+#include "peer.h"
 #include "say.h"
 
 #include <stdio.h>
@@ -18,12 +19,11 @@
 
 enum { DELIVERY_LIMIT = 20 };
 
-static int usage(void)
-{
-    fprintf(stderr, "usage: weir-remote-setup [-c CREDENTIALS_FILE] [-n MAX_LENGTH] "
-                    "[-m http://HOST:15672] URL NAME...\n");
-    return 2;
-}
+static const char usage[] = "usage: weir-remote-setup [-c CREDENTIALS_FILE] [-n MAX_LENGTH] [-m "
+                            "http://HOST:15672] URL NAME...\n"
+                            "Declares the queues of these jobs. With -m it sets their policy as "
+                            "well and checks it, else it\n"
+                            "prints the policy.\n";
 
 static void print_policy(const wr_policy *p)
 {
@@ -69,16 +69,17 @@ int main(int argc, char **argv)
     wr_policy           policy = {DELIVERY_LIMIT, 100000};
     const char         *base = NULL;
     int                 option;
+    opterr = 0;
     while ((option = getopt(argc, argv, "c:m:n:")) != -1) {
         if (option == 'c')
             o.credentials_file = optarg;
         else if (option == 'm')
             base = optarg;
         else if (option != 'n' || (policy.max_length = strtoul(optarg, NULL, 10)) == 0)
-            return usage();
+            return wr_peer_usage(argv, usage);
     }
     if (argc - optind < 2)
-        return usage();
+        return wr_peer_usage(argv, usage);
     o.url = argv[optind];
     const char *const *names = (const char *const *)(void *)&argv[optind + 1];
     size_t             n = (size_t)(argc - optind - 1);

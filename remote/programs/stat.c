@@ -4,7 +4,7 @@
  * letters, how many jobs wait and how many workers consume. Those that a worker has are not
  * counted as waiting. Exits 1 if a queue is not there.
  *   -m HTTP  http[s]://host:port of the management plugin: also how many workers have, and how
- *            many come and are acknowledged per second
+ *            many come and are acknowledged per second; all some seconds late
  */
 #include "http.h"
 #include "peer.h"
@@ -14,12 +14,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static int usage(void)
-{
-    fprintf(stderr, "usage: weir-remote-stat [-c CREDENTIALS_FILE] [-m http://HOST:15672] URL "
-                    "NAME...\n");
-    return 2;
-}
+static const char usage[] =
+    "usage: weir-remote-stat [-c CREDENTIALS_FILE] [-m http://HOST:15672] URL NAME...\n"
+    "What waits in the queues of these jobs, and how many workers consume them. With -m also how\n"
+    "many jobs workers have, those that wait in them included, and rates per second: the server\n"
+    "tells these some seconds late.\n";
 
 static const char *base; /* NULL: no rates */
 
@@ -64,19 +63,20 @@ int main(int argc, char **argv)
     wr_peer     peer;
     const char *file = NULL;
     int         option;
+    opterr = 0;
     while ((option = getopt(argc, argv, "c:m:")) != -1) {
         if (option == 'c')
             file = optarg;
         else if (option == 'm')
             base = optarg;
         else
-            return usage();
+            return wr_peer_usage(argv, usage);
     }
     if (argc - optind < 2)
-        return usage();
+        return wr_peer_usage(argv, usage);
     for (int i = optind + 1; i < argc; i++)
         if (!wr_is_name(argv[i]))
-            return usage();
+            return wr_peer_usage(argv, usage);
     wr_peer_open(&peer, argv[optind], file, "stat");
     printf("%-40s %9s %9s%s\n", "queue", "waiting", "workers",
            base ? "   at work      in/s     out/s" : "");

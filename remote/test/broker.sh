@@ -60,11 +60,14 @@ collect_statistics_interval = 5000
 END
     cat >"$dir/definitions.json" <<'END'
 {"users": [{"name": "guest", "password": "guest", "tags": "administrator"},
-           {"name": "client", "password": "c", "tags": ""}, {"name": "worker", "password": "w", "tags": ""}],
+           {"name": "client", "password": "c", "tags": ""}, {"name": "worker", "password": "w", "tags": ""},
+           {"name": "setup", "password": "s", "tags": "policymaker"}, {"name": "dead", "password": "d", "tags": ""}],
  "vhosts": [{"name": "/"}],
  "permissions": [{"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"},
   {"user": "client", "vhost": "/", "configure": "^weir\\.reply\\.", "read": "^weir\\.reply\\.",
    "write": "^(amq\\.default|weir\\.cancel)$"},
+  {"user": "setup", "vhost": "/", "configure": "^weir\\.", "read": "^$", "write": "^$"},
+  {"user": "dead", "vhost": "/", "configure": "^$", "read": "^weir\\.dead\\.kept$", "write": "^amq\\.default$"},
   {"user": "worker", "vhost": "/", "configure": "^amq\\.gen", "read": "^(weir\\.|amq\\.gen)",
    "write": "^(amq\\.default|amq\\.gen.*)$"}],
  "policies": [

@@ -43,6 +43,11 @@ TEST(setup_declares_and_says_so_again)
     says(1, "a name is", "weir-remote-setup $URL 'no name'");
     says(2, "usage", "weir-remote-setup $URL");
     says(2, "usage", "weir-remote-setup -n x $URL echo");
+    for (const char *const *p = (const char *const[]){"setup", "stat", "dead", NULL}; *p; p++) {
+        char command[60];
+        snprintf(command, sizeof command, "weir-remote-%s --help 2>/dev/null", *p);
+        says(0, "usage: weir-remote-", command);
+    }
     says(1, "no server", "weir-remote-setup local: echo");
     says(1, "weir_remote_declare", "weir-remote-setup amqp://127.0.0.1:1 echo");
 }
@@ -117,13 +122,15 @@ TEST(setup_sets_and_checks_the_policy_and_stat_tells_rates)
 {
     char command[1024];
     server_do("manage", NULL);
-    with_http(command, "weir-remote-setup", "$URL echo raises");
+    with_http(command, "weir-remote-setup", "amqp://setup:s@${URL#amqp://} echo raises");
     says(0, "the policy", command);
     says(0, "the policy was there", command);
     with_http(command, "weir-remote-setup", "$URL echo small"); /* small has one of its own */
     says(1, "queue weir.small has another policy: small", command);
     with_http(command, "weir-remote-stat", "$URL echo");
     says(0, "out/s", command);
+    with_http(command, "weir-remote-setup", "amqp://setup:s@${URL#amqp://} echo raises");
+    says(0, "the policy was there", command); /* who may is in the guide's table */
     with_http(command, "weir-remote-setup", "amqp://client:c@${URL#amqp://} echo");
     says(1, "", command); /* who may not declare may not set */
     says(1, "127.0.0.1:1", "weir-remote-setup -m http://127.0.0.1:1 $URL echo");
@@ -144,7 +151,9 @@ TEST(dead_lists_shows_requeues_and_drops)
     snprintf(command, sizeof command, "weir-remote-dead show $URL %s", e.job.id);
     says(0, "bytes", command);
     says(1, "0 of 1", "weir-remote-dead drop $URL no-such-id");
-    snprintf(command, sizeof command, "weir-remote-dead requeue $URL %s", e.job.id);
+    says(1, "no-such-id is none of its 1 dead", "weir-remote-dead show $URL no-such-id");
+    snprintf(command, sizeof command, "weir-remote-dead requeue amqp://dead:d@${URL#amqp://} %s",
+             e.job.id);
     says(0, "1 of 1", command);
     worker_start(&w, "poison", NULL);
     expect(has(worker_says(&w, "poison"), e.job.id)); /* it runs again, and kills again */

@@ -21,6 +21,7 @@ build = {
     ["weir.remote.desk"] = "remote/lua/weir/remote/desk.lua",
     ["weir.remote.future"] = "remote/lua/weir/remote/future.lua",
     ["weir.remote.handle"] = "remote/lua/weir/remote/handle.lua",
+    ["weir.remote.options"] = "remote/lua/weir/remote/options.lua",
     ["weir.remote.core"] = {
       sources = {
         "csrc/base/at_fork.c",

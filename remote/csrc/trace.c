@@ -2,8 +2,9 @@
  *
  * trace: Perfetto's format, as far as slices on tracks of their own need it.
  *
- * A file has a sequence and tracks of its own, whose numbers begin with the process's, so that
- * files of several processes may be joined with cat, also with one of weir_trace_file. Field
+ * A file has a sequence and tracks of its own, whose numbers begin with a random one, so that
+ * files of several processes may be joined with cat, also with one of weir_trace_file. The
+ * process's would not do, because each container has a process 1. Field
  * numbers are those of Perfetto's perfetto_trace.proto.
  */
 #include "trace.h"
@@ -30,7 +31,7 @@ static struct {
     _Atomic pid_t   pid; /* a child of fork writes nothing */
     /* Guarded by lock. */
     FILE    *file;
-    uint64_t tracks;
+    uint64_t tracks, number; /* number: of the file, 31 bits */
 } trace = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* ---- the format ------------------------------------------------------------------------ */
@@ -87,13 +88,13 @@ static void close_field(packet *p, size_t opened)
 static size_t begin_packet(packet *p)
 {
     size_t opened = open_field(p, PACKET);
-    int_field(p, SEQUENCE, 1u << 31 | (unsigned)trace.pid);
+    int_field(p, SEQUENCE, 1u << 31 | trace.number);
     return opened;
 }
 
 /* ---- what is written --------------------------------------------------------------------- */
 
-static uint64_t uuid_of(uint64_t track) { return (uint64_t)trace.pid << 32 | track; }
+static uint64_t uuid_of(uint64_t track) { return trace.number << 32 | track; }
 
 static void track(packet *p, uint64_t n, const char *name)
 {
@@ -181,13 +182,18 @@ void wr_trace_slice(const char *what, const char *name, const char *id, int64_t 
 static int start_file(const char *path)
 {
     packet p = {.n = 0};
+    char   id[WR_ID];
+    int    code = wr_make_id(id);
     if (trace.file)
         return wr_fail(WEIR_EBUSY, "weir_remote_trace: a trace is on");
+    if (code)
+        return code;
     trace.file = fopen(path, "we");
     if (!trace.file)
         return wr_fail(WEIR_EINVAL, "weir_remote_trace: %s: %s", path, strerror(errno));
     trace.pid = getpid();
     trace.tracks = 0;
+    trace.number = flow_of(id) >> 33;
     track(&p, 0, "weir-remote");
     fwrite(p.bytes, 1, p.n, trace.file);
     atomic_store(&trace.on, true);

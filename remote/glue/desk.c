@@ -194,6 +194,24 @@ int wb_cancel(wb_job *job)
     return code;
 }
 
+/* ---- what is counted --------------------------------------------------------------------------
+ */
+
+/* Once more if a count has grown by a digit meanwhile. */
+char *wb_metrics(weir_remote *const *farms, size_t n)
+{
+    int size = weir_remote_metrics(farms, n, NULL, 0);
+    while (size >= 0) {
+        char *text = malloc((size_t)size + 1);
+        int   now = text ? weir_remote_metrics(farms, n, text, (size_t)size + 1) : -1;
+        if (now >= 0 && now <= size)
+            return text;
+        free(text);
+        size = now;
+    }
+    return NULL;
+}
+
 /* ---- events -----------------------------------------------------------------------------------*/
 
 typedef struct {

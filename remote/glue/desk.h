@@ -67,6 +67,9 @@ void wb_unref(wb_job *job);
 int wb_serve(wb_desk *desk, weir_remote *farm, const char *const *names,
              const int64_t *run_within_ns, size_t n, unsigned at_once);
 
+/* The text of weir_remote_metrics, malloc'ed; NULL: weir_remote_error says why. Partner: free. */
+char *wb_metrics(weir_remote *const *farms, size_t n);
+
 /* The on_event of a farm whose arg is a listener, which stays until the farm is closed. */
 void wb_on_event(void *listener, int code, const char *sentence);
 

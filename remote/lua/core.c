@@ -278,6 +278,32 @@ static int core_declare(lua_State *L)
     return done(L, code);
 }
 
+/* fn list of farms, their number -> text */
+static int core_metrics(lua_State *L)
+{
+    size_t        n = (size_t)luaL_checkinteger(L, 2);
+    weir_remote **farms = lua_newuserdata(L, n * sizeof *farms);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, 1, (int)i + 1);
+        farms[i] = check_farm(L, -1);
+        if (!farms[i])
+            return closed(L);
+        lua_pop(L, 1);
+    }
+    char *text = wb_metrics(farms, n);
+    if (!text)
+        return fail(L, WEIR_ENOMEM);
+    lua_pushstring(L, text);
+    free(text);
+    return 1;
+}
+
+/* fn path or nil -> true */
+static int core_trace(lua_State *L)
+{
+    return done(L, weir_remote_trace(luaL_optstring(L, 1, NULL)));
+}
+
 /* ---- jobs ---------------------------------------------------------------------------- */
 
 static int job_gc(lua_State *L)
@@ -400,13 +426,13 @@ static int core_release(lua_State *L) { return check_request(L), request_gc(L); 
 /* ---- the module ---------------------------------------------------------------------- */
 
 static const luaL_Reg functions[] = {
-    {"fd", core_fd},       {"pending", core_pending}, {"turn", core_turn},
-    {"take", core_take},   {"open", core_open},       {"options", core_options},
-    {"stats", core_stats}, {"close", core_close},     {"declare", core_declare},
-    {"run", core_run},     {"id", core_id},           {"cancel", core_cancel},
-    {"serve", core_serve}, {"request", core_request}, {"reply", core_reply},
-    {"fail", core_fail},   {"retry", core_retry},     {"release", core_release},
-    {NULL, NULL},
+    {"fd", core_fd},           {"pending", core_pending}, {"turn", core_turn},
+    {"take", core_take},       {"open", core_open},       {"options", core_options},
+    {"stats", core_stats},     {"close", core_close},     {"declare", core_declare},
+    {"run", core_run},         {"id", core_id},           {"cancel", core_cancel},
+    {"serve", core_serve},     {"request", core_request}, {"reply", core_reply},
+    {"metrics", core_metrics}, {"trace", core_trace},     {"fail", core_fail},
+    {"retry", core_retry},     {"release", core_release}, {NULL, NULL},
 };
 
 /* Threads of a farm may outlive the state that loaded the module. */

@@ -88,6 +88,8 @@ external farm_open : desk -> options -> farm = "weir_remote_ml_open"
 external farm_options : farm -> options = "weir_remote_ml_options"
 external farm_close : farm -> int -> int -> int = "weir_remote_ml_close"
 external stats : farm -> stats = "weir_remote_ml_stats"
+external metrics : farm array -> string = "weir_remote_ml_metrics"
+external trace : string -> int = "weir_remote_ml_trace"
 external declare : options -> string array -> int = "weir_remote_ml_declare"
 external error : unit -> string = "weir_remote_ml_error"
 

@@ -202,6 +202,26 @@ value weir_remote_ml_stats(value farm)
     return v;
 }
 
+/* An array of farms -> the text; "": none was to be had */
+value weir_remote_ml_metrics(value farms)
+{
+    size_t        n = Wosize_val(farms);
+    weir_remote **list = calloc(n + 1, sizeof *list);
+    for (size_t i = 0; list && i < n; i++)
+        list[i] = Pointer_val(Field(farms, i));
+    char *text = list ? wb_metrics(list, n) : NULL;
+    free(list);
+    value v = caml_copy_string(text ? text : "");
+    free(text);
+    return v;
+}
+
+/* path: of a file, or "" to end the trace */
+value weir_remote_ml_trace(value path)
+{
+    return Val_int(weir_remote_trace(caml_string_length(path) ? String_val(path) : NULL));
+}
+
 /* Copies of the strings of an array, in one block; NULL: no memory. Partner: free. */
 static char **strings_of(value array)
 {

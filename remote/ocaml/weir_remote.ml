@@ -217,6 +217,19 @@ let using t f =
 let options t = Settings.shown (using t (fun () -> Raw.farm_options t.farm))
 let stats t = using t (fun () -> Raw.stats t.farm)
 
+let metrics farms =
+  let rec of_all = function
+    | [] -> Raw.metrics (Array.of_list (List.map (fun t -> t.farm) farms))
+    | t :: rest -> using t (fun () -> of_all rest)
+  in
+  if farms = [] then "" else of_all farms
+
+let trace path =
+  let who = "Weir_remote.trace" in
+  if path = Some "" then invalid_arg (who ^ ": the path is empty");
+  let path = match path with Some path -> Settings.text who "the path" path | None -> "" in
+  match Raw.trace path with 0 -> () | code -> Failure.raise_of code
+
 let on_own_thread t =
   match t.thread with Some thread -> Thread.id thread = Thread.id (Thread.self ()) | None -> true
 

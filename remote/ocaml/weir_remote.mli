@@ -119,6 +119,15 @@ type stats = {
 val stats : t -> stats
 (** One snapshot. @raise Weir.Closed after {!close} *)
 
+val metrics : t list -> string
+(** Their counts in Prometheus' text format, to be sent behind {!Weir.metrics}: see
+    [weir_remote_metrics]. @raise Weir.Closed if one is closed *)
+
+val trace : string option -> unit
+(** [trace (Some file)]: from now on each job and each request of this process is written to the
+    file, as [weir_remote_trace] does; [trace None] ends that.
+    @raise Invalid_argument if a trace is on, or the file cannot be written *)
+
 type mode = [ `Drain | `Cancel ]
 
 val close : ?mode:mode -> ?within:float -> t -> bool

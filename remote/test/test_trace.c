@@ -91,6 +91,26 @@ TEST(a_job_and_its_request_have_one_flow)
     yard_close(&y);
 }
 
+static void make_trace(file_of *f)
+{
+    char path[] = "/tmp/weir-remote-trace-XXXXXX";
+    close(mkstemp(path));
+    expect_eq(weir_remote_trace(path), 0);
+    expect_eq(weir_remote_trace(NULL), 0);
+    read_trace(f, path);
+    unlink(path);
+}
+
+/* Process 1 of another container has the same number. */
+TEST(two_files_of_one_process_number_have_no_track_in_common)
+{
+    static file_of a, b;
+    make_trace(&a);
+    make_trace(&b);
+    expect_eq(count_packets(&a), 1);
+    expect(a.n != b.n || memcmp(a.bytes, b.bytes, a.n) != 0);
+}
+
 TEST(a_trace_that_cannot_be_written_says_why)
 {
     expect_eq(weir_remote_trace("/no/such/folder/trace"), WEIR_EINVAL);
@@ -98,4 +118,6 @@ TEST(a_trace_that_cannot_be_written_says_why)
     expect_eq(weir_remote_trace(NULL), 0);
 }
 
-SUITE(trace, a_job_and_its_request_have_one_flow, a_trace_that_cannot_be_written_says_why)
+SUITE(trace, a_job_and_its_request_have_one_flow,
+      two_files_of_one_process_number_have_no_track_in_common,
+      a_trace_that_cannot_be_written_says_why)

@@ -167,6 +167,27 @@ return function(name, run)
       close(other)
     end)
 
+    test("metrics and a trace of what was done", function()
+      local server, farm = serve { echo = function(x) return x end }
+      local path = os.tmpname()
+      assert(remote.trace(path))
+      assert.matches("a trace is on", (select(2, remote.trace(path))))
+      assert.same({ true, 1 }, { farm:run("echo", 1):get() })
+      local text = remote.metrics { farm, server }
+      assert.matches('weir_remote_settled_total{farm="local:' .. name .. '",number="0"} 1\n', text, 1, true)
+      assert.matches('weir_remote_served_total{farm="local:' .. name .. '",number="1"} 1\n', text, 1, true)
+      assert.equal("", remote.metrics {})
+      assert.is_false((pcall(remote.metrics, { 7 })))
+      close(farm, server)
+      assert.same({ nil, "the farm is closed" }, { remote.metrics { farm } })
+      assert(remote.trace())
+      local file = assert(io.open(path, "rb"))
+      assert.matches("echo", file:read "*a", 1, true)
+      file:close()
+      os.remove(path)
+      assert.matches("no/such", (select(2, remote.trace "/no/such/file")), 1, true)
+    end)
+
     test("bytes cross as they are", function()
       local server, farm = serve { raw = { run = function(bytes) return bytes:rep(2) end, codec = "bytes" } }
       local bytes = "\0\1\255"

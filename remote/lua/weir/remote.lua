@@ -37,6 +37,7 @@ local core = require "weir.remote.core"
 local desk = require "weir.remote.desk"
 local futures = require "weir.remote.future"
 local handle = require "weir.remote.handle"
+local kinds_of = require "weir.remote.options"
 local weir = require "weir"
 
 local kinds = check.kinds
@@ -48,44 +49,6 @@ local remote = {}
 remote.retry = handle.RETRY
 
 -- ---- options ------------------------------------------------------------------
-
-local farm_options = {
-  url = kinds.string,
-  credentials_file = kinds.string,
-  ca_file = kinds.string,
-  queue_limit = check.range(1, 2 ^ 31),
-  on_full = check.word("refuse", "drop_oldest"),
-  message_limit = check.range(1, 2 ^ 40),
-  give_up = kinds.limit,
-  heartbeat = kinds.limit,
-  reconnect_min = kinds.limit,
-  reconnect_max = kinds.limit,
-  reply_life = kinds.limit,
-  connect_within = kinds.limit,
-  consumer_timeout = kinds.limit,
-  on_event = kinds["function"],
-}
-
-local serve_options = {
-  pool = { "a pool, or the options of one", function(v) return type(v) == "table" or type(v) == "userdata" end },
-  jobs = kinds.table,
-  at_once = check.range(1, 65535),
-}
-for name, kind in pairs(farm_options) do serve_options[name] = kind end
-
-local run_options = {
-  priority = check.word("normal", "high", "low"),
-  start_within = kinds.limit,
-  timeout = kinds.limit,
-  orphan = check.word("run", "drop"),
-  codec = check.word("msgpack", "bytes"),
-}
-
-local job_options = {
-  run = kinds["function"],
-  run_within = kinds.limit,
-  codec = check.word("msgpack", "bytes"),
-}
 
 local PRIORITY = { normal = 0, high = 1, low = 2 }
 local LEVELS = { [0] = "normal", "high", "low" }
@@ -104,7 +67,7 @@ local function core_options(where, given, level)
   for name, value in pairs(given) do
     if has_zero(value) then complain(level + 1, where, "options.%s has a zero byte", name) end
   end
-  for name in pairs(farm_options) do options[name] = given[name] end
+  for name in pairs(kinds_of.farm) do options[name] = given[name] end
   options.when_full = POLICY[given.on_full or "refuse"]
   return options
 end
@@ -158,7 +121,7 @@ end
 -- @function weir.remote.open
 function remote.open(given, ...)
   check.none("weir.remote.open", 2, ...)
-  check.options(farm_options, "weir.remote.open: options", given)
+  check.options(kinds_of.farm, "weir.remote.open: options", given)
   local opened, problem = open("weir.remote.open", given, 3)
   return opened, problem
 end
@@ -214,7 +177,7 @@ task.__index = task
 function farm:task(given, ...)
   check_farm(self, "task")
   check.none("task", 2, ...)
-  check.options(run_options, "task: options", given)
+  check.options(kinds_of.run, "task: options", given)
   local copy = {}
   for name, value in pairs(given) do copy[name] = value end
   return setmetatable({ farm = self, options = copy }, task)
@@ -242,8 +205,6 @@ function farm:options()
   options.when_full = nil
   return options
 end
-
-local close_options = { cancel = kinds.boolean, timeout = kinds.seconds }
 
 -- The desk is told when the farm is over.
 local function close(self, cancel, timeout)
@@ -274,7 +235,7 @@ function farm:close(how, ...)
   check_farm(self, "close")
   check.none("close", 2, ...)
   how = how or NO_OPTIONS
-  check.options(close_options, "close: options", how)
+  check.options(kinds_of.close, "close: options", how)
   return close(self, how.cancel or false, how.timeout)
 end
 
@@ -348,7 +309,7 @@ local function check_job(name, given)
     complain(4, "weir.remote.serve", "options.jobs: a name is a string, not %s", tostring(name))
   end
   if type(given) == "function" then return { run = given } end
-  check.options(job_options, ("weir.remote.serve: options.jobs[%q]"):format(name), given)
+  check.options(kinds_of.job, ("weir.remote.serve: options.jobs[%q]"):format(name), given)
   if not given.run then complain(4, "weir.remote.serve", "options.jobs[%q].run is missing", name) end
   return given
 end
@@ -421,7 +382,7 @@ end
 -- @function weir.remote.serve
 function remote.serve(given, ...)
   check.none("weir.remote.serve", 2, ...)
-  check.options(serve_options, "weir.remote.serve: options", given)
+  check.options(kinds_of.serve, "weir.remote.serve: options", given)
   for _, name in ipairs { "url", "pool", "jobs" } do
     if given[name] == nil then error(("weir.remote.serve: options.%s is missing"):format(name), 2) end
   end
@@ -444,7 +405,7 @@ end
 function server:close(how, ...)
   check.none("close", 2, ...)
   how = how or NO_OPTIONS
-  check.options(close_options, "close: options", how)
+  check.options(kinds_of.close, "close: options", how)
   if self.closes then weir.shared.set(self.closes, true) end
   local ok, problem = close(self.farm, how.cancel or false, how.timeout)
   if not ok then return nil, problem end
@@ -466,6 +427,40 @@ function remote.request()
   return handle.request
 end
 
+--- The counts of farms in Prometheus' text format, to be sent behind weir.metrics().
+-- @tparam table list farms and servers
+-- @treturn ?string nil if one of them is closed
+-- @treturn ?string then why
+-- @function weir.remote.metrics
+function remote.metrics(list, ...)
+  check.none("weir.remote.metrics", 2, ...)
+  check.is(kinds.table, "weir.remote.metrics: argument 1", list)
+  local farms = {}
+  for i, given in ipairs(list) do
+    local its_farm = getmetatable(given) == server and given.farm or given
+    if getmetatable(its_farm) ~= farm then
+      error(("weir.remote.metrics: argument 1[%d] must be a farm or a server, got %s"):format(i, type(given)), 2)
+    end
+    farms[i] = its_farm.core
+  end
+  if not farms[1] then return "" end
+  local text, _, problem = core.metrics(farms, #farms)
+  return text, problem
+end
+
+--- From now on each job and each request of this process is written to a file, for
+-- https://ui.perfetto.dev. Those of client and workers of one machine may be joined with cat.
+-- @tparam ?string path nil ends the trace
+-- @treturn ?boolean true
+-- @treturn ?string otherwise why not
+-- @function weir.remote.trace
+function remote.trace(path, ...)
+  check.none("weir.remote.trace", 2, ...)
+  if path ~= nil then check.is(kinds.string, "weir.remote.trace: argument 1", path) end
+  local ok, _, problem = core.trace(path)
+  return ok, problem
+end
+
 --- At deployment: makes the queues of these jobs at a server. Blocks the thread.
 -- @tparam table given the options of weir.remote.open
 -- @tparam {string,...} names
@@ -474,7 +469,7 @@ end
 -- @function weir.remote.declare
 function remote.declare(given, names, ...)
   check.none("weir.remote.declare", 3, ...)
-  check.options(farm_options, "weir.remote.declare: options", given)
+  check.options(kinds_of.farm, "weir.remote.declare: options", given)
   check.is(kinds.list, "weir.remote.declare: argument 2", names)
   local ok, _, problem = core.declare(core_options("weir.remote.declare", given, 3), names)
   return ok, problem

@@ -276,6 +276,32 @@ let a_close_on_the_farm's_thread_is_refused () =
       Gate.open_ leave;
       Alcotest.(check string) "by a callback" "refused" (Weir.Future.await told))
 
+let text_of path =
+  let file = open_in_bin path in
+  Fun.protect
+    ~finally:(fun () -> close_in file)
+    (fun () -> really_input_string file (in_channel_length file))
+
+let metrics_and_a_trace () =
+  let path = Filename.temp_file "weir-remote" ".trace" in
+  R.trace (Some path);
+  on_farm
+    [ R.handler echo (fun _ x -> x) ]
+    (fun farm ->
+      ignore (R.await (R.run farm echo ("a", 1)));
+      let has part text = List.exists (( = ) part) (String.split_on_char '\n' text) in
+      Alcotest.(check bool) "settled" true
+        (has "weir_remote_settled_total{farm=\"local:\",number=\"0\"} 1" (R.metrics [ farm ])));
+  Alcotest.(check string) "of none" "" (R.metrics []);
+  R.trace None;
+  let trace = text_of path in
+  Sys.remove path;
+  let is_job word = String.starts_with ~prefix:"cho" word in
+  Alcotest.(check bool) "the job" true (List.exists is_job (String.split_on_char 'e' trace));
+  match R.trace (Some "/no/such/file") with
+  | () -> Alcotest.fail "written"
+  | exception Invalid_argument _ -> ()
+
 let options_read_back () =
   let farm =
     R.create ~queue_limit:3 ~when_full:`Drop_oldest ~give_up:2. ~reconnect:(0.5, 4.)
@@ -378,6 +404,7 @@ let () =
           test "a close ends a run that waits for space" a_close_ends_a_run_that_waits_for_space;
           test "a close on the farm's thread is refused"
             a_close_on_the_farm's_thread_is_refused;
+          test "metrics and a trace" metrics_and_a_trace;
           test "options read back" options_read_back;
           test "bad arguments are named" bad_arguments_are_named;
         ] );

@@ -334,12 +334,12 @@ typedef struct {
      * value, or to leave SCHED_IDLE, should open the pool with all its threads, or cause
      * them from a thread that is not nicer.
      *
-     * Linux: while many tasks come between two sleeps of a thread, it has SCHED_BATCH in place
-     * of SCHED_OTHER, so that waking it does not interrupt whoever submits. Threads of weir,
-     * forked children and what is started between weir_spawning_begin and _end do not inherit
-     * that; a thread that a task makes does. A thread with any other policy keeps it: one that
-     * sets SCHED_OTHER | SCHED_RESET_ON_FORK in on_start stays as it is. Nothing is changed in a
-     * process that filters its system calls (seccomp). */
+     * Linux: while a main has many tasks in flight, 16 or so, a thread that serves it has
+     * SCHED_BATCH in place of SCHED_OTHER, so that waking it does not interrupt the submitter.
+     * Threads of weir, forked children and what is started between weir_spawning_begin and _end do
+     * not inherit that; a thread that a task makes does. A thread with any other policy keeps it:
+     * one that sets SCHED_OTHER | SCHED_RESET_ON_FORK in on_start stays as it is. Nothing is
+     * changed in a process that filters its system calls (seccomp). */
     const uint64_t *cpus;   /* owned threads run on these CPUs only: a bit per CPU, lowest first */
     unsigned        n_cpus; /* bits in cpus; 0: the CPUs of the thread that opens */
     bool            borrowed; /* the host lends `threads` threads: weir_worker_enter() */

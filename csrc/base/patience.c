@@ -17,14 +17,18 @@
 #include <unistd.h>
 #endif
 
-enum { PART = 8, MOST = 32, SEVERAL = 4, FEW = 2 };
+enum { MOST = 64, MANY = 16, FEW = 4, FADES = 8 };
 
+/* A loop may take all that has come and then submit it again, so that little is in flight
+ * now and then. */
 bool wi_patience_pays(wi_patience *s)
 {
-    unsigned handled = s->handled < MOST ? s->handled : MOST;
-    s->mean = s->mean - s->mean / 4 + handled * PART / 4;
-    s->handled = 0;
-    return s->pays = s->mean >= (s->pays ? FEW : SEVERAL) * PART;
+    size_t now = s->in_flight < MOST ? s->in_flight : MOST;
+    s->peak -= (s->peak + FADES - 1) / FADES;
+    s->peak = now > s->peak ? now : s->peak;
+    s->pays = s->peak >= (s->pays ? FEW : MANY);
+    s->in_flight = 0;
+    return s->pays;
 }
 
 #if defined(__linux__) && defined(SCHED_BATCH)

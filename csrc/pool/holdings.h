@@ -40,7 +40,8 @@ static inline weir_task *wi_pool_pick_locked(weir_pool *p, weir_worker *w)
         t->weir.since = wi_now_coarse();
     wi_task_move(t, WEIR_TASK_RUNNING);
     w->runs = t;
-    w->patience.handled++;
+    if (!w->patience.in_flight && t->weir.main)
+        w->patience.in_flight = weir_main_pending(t->weir.main);
     wi_pool_wake_space_locked(p);
     return t;
 }

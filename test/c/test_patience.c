@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
- * test_patience.c: a worker lets its submitter go on while tasks come in lots, by the policy
- * of its thread; nothing that it starts inherits that.
+ * test_patience.c: a worker lets its submitter go on while many tasks are in flight, by the
+ * policy of its thread; nothing that it starts inherits that.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -85,12 +85,13 @@ static void rig_open_patient(rig *r, unsigned threads)
     until_policy(r, LOT, SCHED_BATCH);
 }
 
-TEST(a_worker_is_patient_while_tasks_come_in_lots)
+TEST(a_worker_is_patient_while_many_tasks_are_in_flight)
 {
     rig r;
     if (!may_be_patient())
         return;
     rig_open_patient(&r, 1);
+    expect_eq(send(&r, 1, NULL), SCHED_BATCH); /* more may come */
     until_policy(&r, 1, SCHED_OTHER);
     until_policy(&r, LOT, SCHED_BATCH);
     rig_close(&r);
@@ -255,7 +256,7 @@ TEST(a_worker_with_a_policy_of_its_own_keeps_it)
     }
 }
 
-SUITE(patience, a_worker_is_patient_while_tasks_come_in_lots,
+SUITE(patience, a_worker_is_patient_while_many_tasks_are_in_flight,
       a_worker_is_not_patient_while_tasks_come_alone, what_a_patient_worker_starts_is_as_usual,
       a_patient_worker_leaves_as_usual, a_lent_thread_is_given_back_as_usual,
       a_worker_with_a_policy_of_its_own_keeps_it)

@@ -5,6 +5,7 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local folder = require "support.folder"
+local gate = require "support.gate"
 local worker = require "weir.worker"
 
 after_each(folder.clean)
@@ -194,6 +195,25 @@ describe("close now", function()
     local w = create({}, "worker.message(1) while true do pcall(worker.message, 2) end")
     assert.are.equal(1, worker.receive(w))
     closed(w)
+  end)
+
+  -- It packs for long after it was let through, and writes when its error has been read. What it
+  -- wrote to the file comes when its state is closed.
+  it("loses what the worker writes afterwards", function()
+    local name = gate.new()
+    local ended = assert(io.open(name, "r+"))
+    local w = create({}, [[
+      local file, list = io.open((...), "r+"), {}
+      file:write "\n"
+      for i = 1, 200000 do list[i] = {} end
+      worker.message(1)
+      pcall(worker.message, list)]], name)
+    assert.are.equal(1, worker.receive(w))
+    closed(w)
+    assert.are.equal("", ended:read "*l")
+    ended:close()
+    os.remove(name)
+    assert.is_true(worker.receive(w) == nil)
   end)
 
   it("ends one that waits", function()

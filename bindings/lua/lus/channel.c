@@ -73,6 +73,8 @@ bool wl_channel_write(wl_channel *c, const wl_msg *item, bool *no_memory)
 
 bool wl_channel_ready(wl_channel *c)
 {
+    if (atomic_load(&c->over))
+        return false;
     if (!atomic_load(&c->shared))
         return wl_queue_look(c);
     pthread_mutex_lock(&c->reading);
@@ -83,6 +85,8 @@ bool wl_channel_ready(wl_channel *c)
 
 bool wl_channel_read(wl_channel *c, wl_msg *item)
 {
+    if (atomic_load(&c->over))
+        return false;
     bool shared = atomic_load(&c->shared);
     if (shared)
         pthread_mutex_lock(&c->reading);
@@ -93,6 +97,8 @@ bool wl_channel_read(wl_channel *c, wl_msg *item)
         wake(c, &c->writers);
     return taken;
 }
+
+void wl_channel_finish(wl_channel *c) { atomic_store(&c->over, true); }
 
 void wl_channel_clear(wl_channel *c)
 {

@@ -41,6 +41,7 @@ struct wl_channel {
     char             apart_too[64];
     /* Anybody's. */
     _Atomic bool    shared; /* more than one state writes, or more than one reads */
+    _Atomic bool    over;   /* its reader was told of the end: what is written now is lost */
     _Atomic int     ended;
     wl_queue        readers, writers;
     pthread_mutex_t lock, writing, reading;
@@ -52,6 +53,7 @@ void wl_channel_clear(wl_channel *c); /* the reader's */
 bool wl_channel_write(wl_channel *c, const wl_msg *item, bool *no_memory);
 bool wl_channel_ready(wl_channel *c); /* the reader's: something is there */
 bool wl_channel_read(wl_channel *c, wl_msg *item);
+void wl_channel_finish(wl_channel *c); /* the reader's: nothing is there from now on */
 
 void wl_channel_end(wl_channel *c, enum wl_end why);
 void wl_channel_wake(wl_channel *c); /* everybody, to look again */

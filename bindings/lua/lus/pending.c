@@ -177,7 +177,9 @@ static int first_to_look_at(const wl_pending *op)
     return 0;
 }
 
-/* An error is thrown only when there is no message, once, and takes none with it. */
+/* An error is thrown only when there is no message, once, and takes none with it. It is the last
+ * that is heard of its actor: the thread of one that was closed now may be inside message still,
+ * and what that writes afterwards is lost. */
 static int try_errors(lua_State *L, wl_pending *op, bool *is_over)
 {
     *is_over = true;
@@ -186,6 +188,7 @@ static int try_errors(lua_State *L, wl_pending *op, bool *is_over)
     for (int i = 0; i < op->n; i++) {
         wl_actor *a = op->at[i].actor;
         if (wl_actor_is_dead(a) && !wl_channel_ready(&a->out) && wl_failure_take(a)) {
+            wl_channel_finish(&a->out);
             lua_pushboolean(L, 0);
             wl_failure_push(L, a);
             return 2;

@@ -198,7 +198,8 @@ WEIR_API int weir_remote_run(weir_remote *farm, weir_job *job, const char *name,
                              size_t size, const weir_job_options *options);
 
 /* Settles the job as WEIR_ECANCELED at once, and asks its worker to stop, which may come too
- * late: the job may have run, or may still run. Returns 0, or WEIR_EINVAL if it is not in
+ * late: the job may have run, or may still run. One that no worker has yet runs when a worker
+ * takes it, unless its timeout has passed. Returns 0, or WEIR_EINVAL if it is not in
  * flight or has its outcome. Any thread, while the job's memory and the farm live. */
 WEIR_API int weir_remote_cancel(weir_job *job);
 

@@ -404,6 +404,32 @@ static void runs_and_dies(void *arg)
     _exit(0);
 }
 
+/* The clock is the timeout of a job that nobody serves. */
+TEST(a_cancelled_job_does_not_run_once_its_timeout_has_passed)
+{
+    client           c;
+    worker           w;
+    errand           e = ERRAND, clock = ERRAND, after = ERRAND;
+    weir_job_options how;
+    client_open(&c, NULL);
+    how = to(c.m);
+    how.timeout_ns = MILLIS(200);
+    expect_eq(weir_remote_run(c.farm, &e.job, "holds", "x", 1, &how), 0);
+    TURN_UNTIL(c, stats(c.farm).confirmed == 1);
+    expect_eq(weir_remote_cancel(&e.job), 0);
+    expect_eq(outcome_of(c.m, &e), WEIR_ECANCELED);
+    how.timeout_ns = MILLIS(300);
+    expect_eq(weir_remote_run(c.farm, &clock.job, "silent", "", 0, &how), 0);
+    expect_eq(outcome_of(c.m, &clock), WEIR_ETIMEDOUT);
+    submit(c.farm, &after, c.m, "holds", "y");
+    worker_start(&w, "holds", NULL);
+    expect(has(worker_says(&w, "holds"), after.job.id));
+    worker_go_on(&w);
+    expect_eq(outcome_of(c.m, &after), 0);
+    worker_stop(&w);
+    client_close(&c);
+}
+
 TEST(a_job_of_a_client_that_died_runs_all_the_same)
 {
     client c;
@@ -451,5 +477,6 @@ SUITE(lost, a_job_whose_worker_is_killed_runs_at_another,
       a_client_that_was_cut_off_gets_its_answers_later,
       a_client_away_for_longer_than_its_reply_queue_has_lost_its_jobs,
       jobs_are_published_again_if_the_server_loses_the_reply_queue,
+      a_cancelled_job_does_not_run_once_its_timeout_has_passed,
       a_job_of_a_client_that_died_runs_all_the_same,
       a_job_that_is_only_for_a_client_that_died_does_not_run)

@@ -127,7 +127,7 @@ TEST(setup_sets_and_checks_the_policy_and_stat_tells_rates)
     says(0, "the policy was there", command);
     with_http(command, "weir-remote-setup", "$URL echo small"); /* small has one of its own */
     says(1, "queue weir.small has another policy: small", command);
-    with_http(command, "weir-remote-stat", "$URL echo");
+    with_http(command, "weir-remote-stat", "amqp://stat:t@${URL#amqp://} echo");
     says(0, "out/s", command);
     with_http(command, "weir-remote-setup", "amqp://setup:s@${URL#amqp://} echo raises");
     says(0, "the policy was there", command); /* who may is in the guide's table */

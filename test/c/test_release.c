@@ -4,6 +4,9 @@
  */
 #include "harness.h"
 
+#include <sched.h>
+#include <stdio.h>
+
 SCENARIO(a_release_closes_without_waiting)
 {
     rig   r;
@@ -273,7 +276,41 @@ TEST(a_waiter_may_give_back_the_last_handle)
     }
 }
 
-SUITE(release, a_release_closes_without_waiting, only_the_last_of_several_releases_closes,
+#ifdef __linux__
+/* A stack and its guard are two. What malloc keeps for threads that came first are some more. */
+static int count_mappings(void)
+{
+    int   n = 0;
+    FILE *f = fopen("/proc/self/maps", "re");
+    expect(f != NULL);
+    for (int c; (c = getc(f)) != EOF;)
+        n += c == '\n';
+    fclose(f);
+    return n;
+}
+
+/* Nobody joins it, so it must be detached. */
+TEST(the_last_thread_of_a_released_pool_gives_its_stack_back)
+{
+    enum { TIMES = 100 };
+    int threads = count_threads(), before = count_mappings();
+    for (int i = 0; i < TIMES; i++) {
+        weir_pool        *p;
+        weir_pool_options opts = pool_of(1);
+        expect_eq(weir_pool_open(&p, &opts), 0);
+        weir_pool_release(p);
+        while (count_threads() > threads)
+            sched_yield();
+    }
+    expect_op(count_mappings() - before, <, TIMES);
+}
+
+#define OF_STACKS the_last_thread_of_a_released_pool_gives_its_stack_back,
+#else
+#define OF_STACKS
+#endif
+
+SUITE(release, OF_STACKS a_release_closes_without_waiting, only_the_last_of_several_releases_closes,
       a_done_may_release_the_pool_in_a_main_and_on_a_worker, a_task_may_release_its_own_pool,
       a_notice_may_release_a_pool_whose_caller_ran_the_last_task,
       a_pool_may_be_released_while_it_opens, a_cancel_may_meet_the_end_of_the_pool,

@@ -204,7 +204,7 @@ int wl_path_keep(const char *folder)
     return fd;
 }
 
-#ifdef RESOLVE_BENEATH
+#if defined(RESOLVE_BENEATH) && defined(SYS_openat2)
 
 /* One call judges and opens. -1: it does not, for whatever reason. */
 static int open_beneath(const wl_rights *r, unsigned rights, const char *path, int flags)

@@ -14,13 +14,13 @@ end
 local function disconnect(connection) connection:close() end
 
 local function one_row(connection, query)
-  local statement = connection:prepare(query)
+  local sqlite, statement = require "lsqlite3", connection:prepare(query)
   if not statement then error(connection:errmsg(), 0) end
-  local code, row = statement:step(), nil
-  if code == require("lsqlite3").ROW then row = statement:get_named_values() end
+  local code = statement:step()
+  local row = code == sqlite.ROW and statement:get_named_values() or nil
   local problem = connection:errmsg()
   statement:finalize()
-  if row or weir.cancelled() then return row end -- nil: nobody waits for it any more
+  if row or code == sqlite.DONE or weir.cancelled() then return row end -- cancelled: nobody waits for it
   error(problem, 0)
 end
 
@@ -31,6 +31,7 @@ local endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
 print(db:task({ timeout = 0.1 }):run(one_row, endless):get())
 local row = select(2, db:run(one_row, "SELECT 6 * 7 AS answer"):get())
 print(("the answer is %d"):format(row.answer))
+print(db:run(one_row, "SELECT 1 WHERE false"):get()) -- no row
 print(db:run(one_row, "SELECT sum FROM nowhere"):get())
 print(db:stats().abandoned .. " threads were given up")
 print(db:close())

@@ -11,7 +11,7 @@ if [ -z "${IN_XVFB-}" ]; then
     exec xvfb-run -a -s "-screen 0 640x480x24" "$0" "$@"
 fi
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap '[ $? = 0 ] || cat "$work/errors" >&2; rm -rf "$work"' EXIT # where GTK warns, too
 cd "$work"
 image() { # RED GREEN BLUE, as octal
     printf 'P6\n240 180\n255\n'
@@ -25,7 +25,7 @@ wait_for() { # WORD: the program's next line has it, but for clicks that came la
 }
 image A o z >first.ppm
 mkfifo second.ppm out
-"$program" first.ppm second.ppm >out 2>&1 &
+"$program" first.ppm second.ppm >out 2>errors &
 pid=$!
 exec 3<out
 wait_for first.ppm

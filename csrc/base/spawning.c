@@ -60,6 +60,8 @@ void wi_spawning_forked(void)
     depth = 0; /* an end that comes must not block them again */
 }
 
+void weir_restore_policy(void) { wi_patience_set(false); }
+
 void weir_spawning_begin(void)
 {
     if (here.serves)

@@ -121,6 +121,13 @@ static void spawns(void)
     weir_spawning_end();
 }
 
+static void restores(void)
+{
+    expect_eq(policy_here(), SCHED_BATCH);
+    weir_restore_policy();
+    expect_usual();
+}
+
 static void in_child(void *arg)
 {
     (void)arg;
@@ -172,7 +179,7 @@ static void starts_a_watcher(void)
 
 TEST(what_a_patient_worker_starts_is_as_usual)
 {
-    void (*const acts[])(void) = {spawns, forks, opens_a_pool, starts_a_watcher};
+    void (*const acts[])(void) = {spawns, restores, forks, opens_a_pool, starts_a_watcher};
     for (unsigned i = 0; i < sizeof acts / sizeof *acts && may_be_patient(); i++) {
         rig r;
         rig_open_patient(&r, 1);

@@ -109,9 +109,8 @@ static int start_command(lua_State *L, const char *command, int from, int to, pi
         if (rc == 0)
             rc = close_others(&actions);
         if (rc == 0) {
-            weir_spawning_begin(); /* nor shall it be patient, as a pool's thread may be */
+            weir_restore_policy(); /* which the command inherits */
             rc = posix_spawn(pid, SHELL, &actions, &attributes, arguments, environ);
-            weir_spawning_end();
         }
         posix_spawnattr_destroy(&attributes);
     }

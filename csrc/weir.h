@@ -886,7 +886,8 @@ WEIR_API void weir_blocking_end(void);
  * Partners. */
 WEIR_API void weir_spawning_begin(void);
 WEIR_API void weir_spawning_end(void);
-/* The policy alone, until the worker next sleeps: for who gives the command a mask of its own,
+
+/* The policy alone, until the worker next sleeps: for whoever gives the command a mask of its own,
  * by posix_spawnattr_setsigmask. No signal is then handled on the worker. Without effect
  * elsewhere. */
 WEIR_API void weir_restore_policy(void);

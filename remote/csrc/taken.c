@@ -95,14 +95,22 @@ static void answer(wr_taken *t)
     wr_farm_unref(farm);
 }
 
-/* What a close by cancel has stopped before it ran is wanted still. */
+/* Who has stopped what did not run: the close, or its client, who does not want it. */
+static bool cancels(weir_remote *farm)
+{
+    pthread_mutex_lock(&farm->lock);
+    bool it_does = farm->phase == WR_CANCELLING;
+    pthread_mutex_unlock(&farm->lock);
+    return it_does;
+}
+
 static bool runs_again(weir_request *r, wr_verdict verdict)
 {
     switch (verdict) {
     case WR_RETRY:
     case WR_HUNG:
     case WR_UNSERVED: return true;
-    case WR_STOPPED: return gives_back(r->farm);
+    case WR_STOPPED: return cancels(r->farm);
     default: return false;
     }
 }

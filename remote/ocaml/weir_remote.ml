@@ -51,6 +51,8 @@ type task = Task : _ Future.t -> task
 (* Runs a request's handler; gets what the request is. The task's end answers it. *)
 type start = Raw.request_info -> Raw.request -> task
 
+type mode = [ `Drain | `Cancel ]
+
 type t = {
   desk : Raw.desk;
   farm : Raw.farm;
@@ -65,7 +67,7 @@ type t = {
   mutable users : int; (* calls of the farm's functions under way: it is not closed meanwhile *)
   mutable thread : Thread.t option;
   has_server : bool;
-  mutable winds_down : bool; (* a close has begun; it may have timed out since *)
+  mutable winds_down : mode option; (* of a close that has begun; it may have timed out since *)
   changed : Condition.t; (* state or users *)
 }
 
@@ -155,7 +157,7 @@ let farm_of options blocks on_event desk =
       {
         desk; farm; blocks; on_event; lock; changed; calls; tasks;
         starts = []; numbers = 0; users = 0; state = `Open; thread = None;
-        has_server = not (is_local options); winds_down = false;
+        has_server = not (is_local options); winds_down = None;
       }
 
 let all_signals = List.init 64 (fun i -> i + 1)
@@ -233,8 +235,6 @@ let trace path =
 let on_own_thread t =
   match t.thread with Some thread -> Thread.id thread = Thread.id (Thread.self ()) | None -> true
 
-type mode = [ `Drain | `Cancel ]
-
 let cancel_all_locked t =
   Hashtbl.iter (fun _ e -> if e.job != Raw.no_job then ignore (Raw.cancel e.job)) t.calls
 
@@ -255,7 +255,7 @@ let begin_close t mode =
       let is_mine = t.state = `Open in
       if is_mine then begin
         t.state <- `Closing;
-        t.winds_down <- true;
+        t.winds_down <- Some mode;
         until_unused_locked t mode
       end;
       is_mine)
@@ -431,12 +431,19 @@ let answer_of : answer Future.outcome -> answer = function
   | Expired -> Refuse ("Weir.Expired", "not started by its deadline")
   | Closed | Full -> Again
 
-let finish request outcome =
-  protect (send request) (answer_of outcome);
-  Raw.release request
+(* As in taken.c, which does not see what waits in the pool. *)
+let gives_back t =
+  t.has_server && locked t (fun () -> t.winds_down <> None && Hashtbl.length t.calls = 0)
 
-(* As taken_begins in taken.c, which does not see what waits in the pool. *)
-let gives_back t = t.has_server && locked t (fun () -> t.winds_down && Hashtbl.length t.calls = 0)
+(* A close by cancel has stopped it, and not its client: it is wanted still. *)
+let is_stopped_here t : answer Future.outcome -> bool = function
+  | Canceled -> t.has_server && t.winds_down = Some `Cancel
+  | _ -> false
+
+let finish t request (outcome : answer Future.outcome) =
+  let answer = if is_stopped_here t outcome then Again else answer_of outcome in
+  protect (send request) answer;
+  Raw.release request
 
 let priorities = [| Weir.Normal; Weir.High; Weir.Low |]
 
@@ -444,7 +451,7 @@ let start_on t pool handler (info : Raw.request_info) request =
   let priority = priorities.(info.level) in
   let answer state = if gives_back t then Again else handler.answer info state in
   let task = Weir.Pool.run ~priority ~label:info.name pool answer in
-  Future.on_settle task (finish request);
+  Future.on_settle task (finish t request);
   Task task
 
 let serve t pool handlers =

@@ -133,8 +133,8 @@ type mode = [ `Drain | `Cancel ]
 val close : ?mode:mode -> ?within:float -> t -> bool
 (** Refuses further jobs and requests at once. [`Drain] (default) waits for the answers of jobs
     in flight and for the handlers that have begun; [`Cancel] ends the former as closed and
-    asks the latter to stop. A request that no handler has begun is given back to its server, and
-    runs at another worker. Returns [false] if [within] seconds passed first: the farm goes on
+    asks the latter to stop. A request that no handler has begun, or that was stopped, is given back
+    to its server and runs at another worker. Returns [false] if [within] seconds passed first: the farm goes on
     closing, call it again. Close it before the pool that serves it.
     @raise Invalid_argument on the farm's own thread, that is in a callback *)
 

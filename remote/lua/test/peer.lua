@@ -65,8 +65,9 @@ local jobs = {
 local function worker()
   local server = assert(remote.serve(options { pool = { threads = 2 }, jobs = jobs }))
   say "ready"
-  lines(function() end)
-  if not server:close { timeout = 0.01 } then say "drains" end
+  local _, line = assert(weir.pool { threads = 1 }):run(function() return io.read() end):get()
+  local cancel = line ~= nil
+  if not server:close { cancel = cancel, timeout = 0.01 } then say "drains" end
   assert(server:close())
   say "ended"
 end

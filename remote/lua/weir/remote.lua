@@ -209,8 +209,12 @@ end
 -- The desk is told when the farm is over.
 local function close(self, cancel, timeout)
   local over, _, problem
+  -- core.close turns the desk's main, so that what comes there wakes nobody. The end of the farm may
+  -- come at any turn, so core.close is last.
   local function try()
-    if over == nil or over == false then over, _, problem = core.close(self.core, cancel) end
+    repeat
+      if over == nil or over == false then over, _, problem = core.close(self.core, cancel) end
+    until over ~= false or not desk.take_found()
     return over ~= false
   end
   local ended = desk.hold()
@@ -262,8 +266,15 @@ local function send_failure(request, problem)
   core.fail(request, problem == "cancelled" and "Cancelled" or "error", (tostring(problem):gsub("%z", "?")))
 end
 
-local function finish(request, ok, ...)
-  if ok then send(request, ...) else send_failure(request, (...)) end
+-- What a close by cancel has stopped, and not its client, is wanted still.
+local function finish(request, closes, ok, ...)
+  if ok then
+    send(request, ...)
+  elseif weir.shared.get(closes) == "cancel" then
+    core.retry(request)
+  else
+    send_failure(request, (...))
+  end
   core.release(request)
 end
 
@@ -280,7 +291,7 @@ local function start(request)
   local name, id, attempt, level, content_type, bytes = core.request(request)
   local job = served[name]
   return job.pool:task({ priority = LEVELS[level], label = name }):run(in_pool, MARK, job.run, job.what,
-    { id = id, attempt = attempt, name = name }, content_type, bytes, job.closes)
+    { id = id, attempt = attempt, name = name }, content_type, bytes, job.closes), job.closes
 end
 
 local function give_back(request)
@@ -289,7 +300,7 @@ local function give_back(request)
 end
 
 desk.on_request(function(request, ended)
-  local ok, future = pcall(start, request)
+  local ok, future, closes = pcall(start, request)
   if not ok or not future then
     if not ok then io.stderr:write("weir.remote: ", tostring(future), "\n") end
     give_back(request)
@@ -299,7 +310,7 @@ desk.on_request(function(request, ended)
   future:on_settle(function()
     over = true
     ended()
-    finish(request, future:get())
+    finish(request, closes, future:get())
   end)
   return not over and function() future:cancel() end or nil
 end)
@@ -398,7 +409,8 @@ function server:wait()
 end
 
 --- Takes no more requests, waits for the handlers that have begun, and closes what serve opened.
--- What no handler has begun is given back to the server, and runs at another worker.
+-- What no handler has begun, and what how.cancel has stopped, is given back to the server and runs
+-- at another worker.
 -- @tparam[opt] table how as for farm:close
 -- @treturn ?boolean true
 -- @treturn ?string otherwise why not
@@ -406,7 +418,7 @@ function server:close(how, ...)
   check.none("close", 2, ...)
   how = how or NO_OPTIONS
   check.options(kinds_of.close, "close: options", how)
-  if self.closes then weir.shared.set(self.closes, true) end
+  if self.closes then weir.shared.set(self.closes, how.cancel and "cancel" or "drain") end
   local ok, problem = close(self.farm, how.cancel or false, how.timeout)
   if not ok then return nil, problem end
   if self.closes then weir.shared.set(self.closes, nil) end

@@ -64,8 +64,8 @@ let worker url =
       R.handler_with hogs hog;
     ];
   say "ready";
-  (try ignore (input_line stdin) with End_of_file -> ());
-  if not (R.close ~within:0.01 farm) then say "drains";
+  let mode = match input_line stdin with _ -> `Cancel | exception End_of_file -> `Drain in
+  if not (R.close ~mode ~within:0.01 farm) then say "drains";
   ignore (R.close farm);
   Weir.Pool.close pool;
   say "ended"

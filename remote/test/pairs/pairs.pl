@@ -6,7 +6,7 @@
 # cancel; and in each language a handler that hogs its runtime loses no heartbeat. The queues are
 # there; and one that ends gives back what it has not begun. COMMAND worker URL and COMMAND client URL
 # are programs that speak as follows; each says `ready` first, ends when its input does, and says
-# `ended` last. A worker whose end lasts says `drains` before that.
+# `ended` last. A worker whose end lasts says `drains` before that; a line has it end by cancel.
 #
 #   the client hears  NAME SIZE N   run the job with a text of that size and the number N
 #                     cancel        the job that it ran last
@@ -64,11 +64,6 @@ sub reap {
 sub stop {
     my ($peer) = @_;
     close $peer->{in};
-    ends($peer);
-}
-
-sub ends {
-    my ($peer) = @_;
     my $said = hear($peer, qr/^(drains|ended)$/);
     hear($peer, qr/^ended$/) if $said eq 'drains';
     reap($peer);
@@ -131,37 +126,47 @@ sub hog {
     reap($_) for grep { $running{ $_->{pid} } } $client, $worker;
 }
 
+# Until it has ended; holds does not begin meanwhile.
+sub begins_nothing {
+    my ($worker) = @_;
+    my $said = '';
+    $said = hear($worker, qr/^(stopped|drains|ended)$/) until $said eq 'ended';
+    reap($worker);
+    die "$worker->{name} ended with $?\n" if $?;
+}
+
 # Its two threads are taken, and a third job waits in it.
-sub drain {
-    my ($language) = @_;
+sub give_back {
+    my ($language, $how) = @_;
     my @clients = map { start('C', 'client') } 1 .. 3;
     my @workers = (start($language, 'worker'));
-    check("$language: a worker that ends begins nothing more", sub {
+    check("$language: a worker that ends by $how begins nothing more", sub {
         for my $client (@clients[0, 1]) {
             say_to($client, 'stops 1 1');
             hear($workers[0], qr/^stops$/);
         }
         say_to($clients[2], 'holds 5 7');
-        close $workers[0]{in};
-        hear($workers[0], qr/^drains$/);
-        for my $client (@clients[0, 1]) {
-            say_to($client, 'cancel');
-            hear($client, qr/^cancelled$/);
-            hear($workers[0], qr/^stopped$/);
+        if ($how eq 'cancel') {
+            say_to($workers[0], 'cancel');
+        } else {
+            close $workers[0]{in};
+            hear($workers[0], qr/^drains$/);
+            say_to($_, 'cancel') for @clients[0, 1];
         }
-        ends($workers[0]);
+        close $workers[0]{in};
+        begins_nothing($workers[0]);
         push @workers, start($language, 'worker');
         my $attempt = hear($workers[1], qr/^holds [12]$/);
         say_to($clients[2], 'cancel') if $attempt eq 'holds 1';
         hear($clients[2], $attempt eq 'holds 1' ? qr/^cancelled$/ : qr/^ok 5 7$/);
-        stop($_) for @clients, $workers[1];
+        stop($workers[1]); # which acknowledges what it ran
     });
     kill 'KILL', keys %running;
     reap($_) for grep { $running{ $_->{pid} } } @clients, @workers;
 }
 
 hog($_) for sort keys %command;
-drain($_) for sort keys %command;
+for my $language (sort keys %command) { give_back($language, $_) for 'drain', 'cancel' }
 for my $from (sort keys %command) {
     for my $to (sort keys %command) {
         check("$from, $to", sub { pair($from, $to) });

@@ -82,11 +82,11 @@ static int hogs(weir_request *r, void *state)
     return echo(r, state);
 }
 
-static void until_input_ends(void)
+/* How to close: by cancel if anything comes. */
+static unsigned until_told(void)
 {
     char byte;
-    while (read(0, &byte, 1) > 0)
-        continue;
+    return read(0, &byte, 1) > 0 ? WEIR_REMOTE_CANCEL : WEIR_REMOTE_DRAIN;
 }
 
 static void worker(const char *url)
@@ -104,10 +104,10 @@ static void worker(const char *url)
     must(weir_remote_open(&farm, &o));
     must(weir_remote_serve(farm, pool, handlers, 5));
     printf("ready\n");
-    until_input_ends();
-    if (weir_remote_close(farm, WEIR_REMOTE_DRAIN, NULL, 10000000) == WEIR_ETIMEDOUT) {
+    unsigned how = until_told();
+    if (weir_remote_close(farm, how, NULL, 10000000) == WEIR_ETIMEDOUT) {
         printf("drains\n");
-        must(weir_remote_close(farm, WEIR_REMOTE_DRAIN, NULL, -1));
+        must(weir_remote_close(farm, how, NULL, -1));
     }
     weir_close(pool, WEIR_CLOSE);
     weir_pool_release(pool);

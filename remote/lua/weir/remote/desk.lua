@@ -73,10 +73,17 @@ local function let_go()
   end
 end
 
+--- Takes what the desk's main has found: whether there was anything.
+function desk.take_found()
+  local came = take_one(core.take())
+  while came and take_one(core.take()) do end
+  return came
+end
+
 --- Takes what has come, without waiting.
 function desk.deliver()
   core.turn()
-  while take_one(core.take()) do end
+  desk.take_found()
   desk.wake(closers)
   let_go()
 end

@@ -104,10 +104,11 @@ class Core:
         self.name_workers()
         self.waits = [w for room in self.pools + self.mains for w in room.waits()]
 
-    def local(self, name):
-        """A variable of the selected thread, as a number; 0 if it has none."""
+    def local(self, name, kind):
+        """A variable of the selected thread, as a number; 0 if it has none. A binding in the same
+        file may have one of that name, of another type."""
         for symbol in gdb.lookup_static_symbols(name) + [gdb.lookup_global_symbol(name)]:
-            if symbol and symbol.symtab.objfile == self.objfile:
+            if symbol and symbol.symtab.objfile == self.objfile and str(symbol.type) == kind:
                 try:
                     return int(symbol.value())
                 except gdb.error:
@@ -118,7 +119,7 @@ class Core:
         before = gdb.selected_thread()
         for thread in gdb.selected_inferior().threads():
             thread.switch()
-            yield Thread(thread, self.local("self"), self.local("wi_the_thread"))
+            yield Thread(thread, self.local("self", "weir_worker *"), self.local("wi_the_thread", "wi_thread *"))
         if before:
             before.switch()
 

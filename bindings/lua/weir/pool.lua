@@ -335,7 +335,8 @@ local task_options = {
 -- @tparam[opt=false] boolean given.cancellable on LuaJIT, runs the task without the compiler,
 --   because cancel cannot stop compiled loops. Elsewhere every task can be stopped
 -- @tparam[opt] string given.label what the task is called in pool:running, by weir.watch and in
---   traces. Each text is kept for good, so it should not differ from run to run
+--   traces. Names a kind of task, because each text is kept for good: when all have 256 kB, new ones are
+--   left out
 -- @return an object with a method run(f, ...), which works like pool:run and may be called
 --   any number of times
 function pool:task(given, ...)

@@ -119,6 +119,36 @@ TEST(frames_in_any_order_and_form_are_taken_or_refused)
     wr_parcel_clear(&p);
 }
 
+/* One message with a body of so many bytes. */
+static void add_message(wr_parcel *p, parts_of_frame *x, size_t size)
+{
+    amqp_frame_t f = {.frame_type = AMQP_FRAME_METHOD};
+    f.payload.method = (amqp_method_t){.id = AMQP_BASIC_DELIVER_METHOD, .decoded = &x->deliver};
+    expect_eq(wr_parcel_add(p, &f), 0);
+    f = (amqp_frame_t){.frame_type = AMQP_FRAME_HEADER};
+    f.payload.properties.class_id = AMQP_BASIC_CLASS;
+    f.payload.properties.body_size = size;
+    f.payload.properties.decoded = &x->properties;
+    expect_eq(wr_parcel_add(p, &f), 0);
+    f = (amqp_frame_t){.frame_type = AMQP_FRAME_BODY};
+    f.payload.body_fragment = (amqp_bytes_t){.len = size, .bytes = x->body};
+    expect_eq(wr_parcel_add(p, &f), 0);
+    expect_eq(p->stage, WR_PARCEL_DONE);
+}
+
+TEST(a_body_is_kept_up_to_the_limit)
+{
+    static parts_of_frame x;
+    wr_parcel             p = {.limit = 200};
+    add_message(&p, &x, 200);
+    expect(!p.event.too_big);
+    expect_eq(p.event.message.body.size, 200);
+    add_message(&p, &x, 201);
+    expect(p.event.too_big);
+    expect_eq(p.event.message.body.size, 0);
+    wr_parcel_clear(&p);
+}
+
 /* ---- through a server ------------------------------------------------------------------------ */
 
 typedef struct {
@@ -346,7 +376,7 @@ TEST(a_result_above_the_client_s_limit_is_refused_and_the_client_goes_on)
     client_close(&c);
 }
 
-SUITE(frames, frames_in_any_order_and_form_are_taken_or_refused)
+SUITE(frames, frames_in_any_order_and_form_are_taken_or_refused, a_body_is_kept_up_to_the_limit)
 SUITE(hostile, a_worker_refuses_what_is_no_job, a_client_takes_only_answers_to_what_it_asked,
       a_worker_passes_over_headers_that_are_huge,
       a_client_drops_answers_to_what_a_stranger_asked_for_it,

@@ -53,6 +53,7 @@ static void end_actor(wl_actor *a)
         }
         wl_stop_forget(a);
         wl_arena_close(a->L);
+        wl_stop_end(a);
         wl_rights_unref(r);
     }
     a->L = a->root = NULL;

@@ -88,6 +88,8 @@ static void *meter_memory(void *arg, void *old, size_t old_size, size_t size)
 {
     wl_meter *m = arg;
     uint64_t  before = old ? old_size : 0;
+    if (!m->actor)
+        return m->allocate(m->arg, old, old_size, size);
     if (size > before && !wl_limits_take(m->actor->limits, size - before)) {
         if (m->refused || LUA_VERSION_NUM < 502)
             wl_stop_set(m->actor, WL_STOP_MEMORY);
@@ -131,10 +133,16 @@ void wl_stop_forget(wl_actor *a)
     wl_meter *m = a->meter;
     if (!m)
         return;
-    a->meter = NULL;
+    m->actor = NULL;
     lua_setallocf(a->L, m->allocate, m->arg);
     wl_limits_give(a->limits, m->held);
-    free(m);
+}
+
+/* A long string of 5.5 is freed by the allocator that its state had when it was made. */
+void wl_stop_end(wl_actor *a)
+{
+    free(a->meter);
+    a->meter = NULL;
 }
 
 /* ---- what would get around it -----------------------------------------------------------------

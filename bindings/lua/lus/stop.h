@@ -18,6 +18,7 @@
 
 void        wl_stop_prepare(lua_State *L, wl_actor *a); /* a new state of one with limits */
 void        wl_stop_forget(wl_actor *a);                /* before the state is closed */
+void        wl_stop_end(wl_actor *a);                   /* after that */
 void        wl_stop_set(wl_actor *a, enum wl_stop why);
 const char *wl_stop_text(const wl_actor *a);          /* NULL: it goes on */
 void        wl_stop_check(lua_State *L, wl_actor *a); /* raises when it is stopped */

@@ -79,7 +79,7 @@ return {
   registry = words [[
     registry.<userdata> registry.<userdata>:meta.__gc registry.<userdata>.env.__close
     registry._CLIBS:meta.__gc registry._LOADLIB.__gc registry._UBOX*.__close registry._UBOX*.__gc
-    registry.1.called io.stderr.user.__close
+    registry.1.called registry.3.called io.stderr.user.__close
     io.close^ io.popen^ file:.close^
     registry.weir.op.__gc registry.weir.worker.__gc registry.weir.worker.__tostring
     registry.weir.call.__gc registry.weir.future.__gc registry.weir.mutex.__gc registry.weir.owner.__gc

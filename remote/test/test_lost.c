@@ -39,6 +39,17 @@ TEST(a_job_whose_worker_is_killed_runs_at_another)
     client_close(&c);
 }
 
+/* Workers that serve these names take the job "poison" one after the other, and die of it. */
+static void kill_three(const char *names)
+{
+    worker w;
+    for (int i = 1; i <= 3; i++) {
+        worker_start(&w, names, NULL);
+        expect_eq(attempt_of(worker_says(&w, "poison")), i);
+        expect(WIFSIGNALED(worker_reap(&w)));
+    }
+}
+
 /* The others are prefetched beside it, and go back to their queue with each worker. */
 TEST(a_job_that_kills_every_worker_takes_no_other_along)
 {
@@ -53,11 +64,7 @@ TEST(a_job_that_kills_every_worker_takes_no_other_along)
         others[i] = (errand)ERRAND;
         submit(c.farm, &others[i], c.m, "echo", "x");
     }
-    for (int i = 1; i <= 3; i++) {
-        worker_start(&w, "echo,poison", NULL);
-        expect_eq(attempt_of(worker_says(&w, "poison")), i);
-        expect(WIFSIGNALED(worker_reap(&w)));
-    }
+    kill_three("echo,poison");
     worker_start(&w, "echo,poison", NULL);
     expect_eq(outcome_of(c.m, &poison), WEIR_REMOTE_ELOST);
     for (int i = 0; i < OTHERS; i++)
@@ -74,11 +81,7 @@ TEST(a_job_that_kills_every_worker_is_lost_and_kept)
     errand e = ERRAND;
     client_open(&c, NULL);
     submit(c.farm, &e, c.m, "poison", "x");
-    for (int i = 1; i <= 3; i++) {
-        worker_start(&w, "poison", NULL);
-        expect_eq(attempt_of(worker_says(&w, "poison")), i);
-        expect(WIFSIGNALED(worker_reap(&w)));
-    }
+    kill_three("poison");
     worker_start(&w, "echo", NULL); /* any worker program answers for the dead */
     expect_eq(outcome_of(c.m, &e), WEIR_REMOTE_ELOST);
     expect(has(e.text, "poison") && has(e.text, server_url()) &&

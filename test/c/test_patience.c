@@ -79,9 +79,9 @@ static void until_policy(rig *r, int n, int policy)
     test_stage(NULL);
 }
 
-static void rig_open_patient(rig *r, unsigned threads)
+static void rig_open_patient(rig *r)
 {
-    expect(rig_open(r, threads));
+    expect(rig_open(r, 1));
     until_policy(r, LOT, SCHED_BATCH);
 }
 
@@ -90,7 +90,7 @@ TEST(a_worker_is_patient_while_many_tasks_are_in_flight)
     rig r;
     if (!may_be_patient())
         return;
-    rig_open_patient(&r, 1);
+    rig_open_patient(&r);
     for (int i = 0; i < 4; i++)
         expect_eq(send(&r, 1, NULL), SCHED_BATCH); /* more may come */
     until_policy(&r, 1, SCHED_OTHER);
@@ -183,9 +183,7 @@ TEST(what_a_patient_worker_starts_is_as_usual)
     void (*const acts[])(void) = {spawns, restores, forks, opens_a_pool, starts_a_watcher};
     for (unsigned i = 0; i < sizeof acts / sizeof *acts && may_be_patient(); i++) {
         rig r;
-        rig_open_patient(&r, 1);
-        while (send(&r, LOT, NULL) != SCHED_BATCH) {
-        }
+        rig_open_patient(&r);
         send(&r, 1, acts[i]);
         rig_close(&r);
     }

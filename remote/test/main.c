@@ -54,8 +54,10 @@ int main(int argc, char **argv)
         return 2;
     }
     printf("WEIR_SEED=%llu\n", (unsigned long long)test_seed());
-    if (server)
+    if (server) {
         server_begin();
+        test_before = server_empty;
+    }
     srunner_run_all(runner, getenv("CK_VERBOSITY") ? CK_ENV : CK_NORMAL);
     int bad = srunner_ntests_failed(runner);
     srunner_free(runner);

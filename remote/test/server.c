@@ -4,6 +4,7 @@
  */
 #include "server.h"
 
+#include <amqp_tcp_socket.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -107,6 +108,30 @@ void server_begin(void)
     read_url();
     if (declared_since() < 0)
         declare();
+}
+
+amqp_connection_state_t server_connection(void)
+{
+    char                    host[64];
+    int                     port;
+    amqp_connection_state_t c = amqp_new_connection();
+    amqp_socket_t          *s = amqp_tcp_socket_new(c);
+    expect_eq(sscanf(url, "amqp://%63[^:]:%d", host, &port), 2);
+    expect_eq(amqp_socket_open(s, host, port), 0);
+    amqp_login(c, "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest");
+    amqp_channel_open(c, 1);
+    return c;
+}
+
+void server_empty(void)
+{
+    amqp_connection_state_t c = server_connection();
+    char                    queue[64];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(queue, sizeof queue, "weir.%s", names[i]);
+        expect(amqp_queue_purge(c, 1, amqp_cstring_bytes(queue)) != NULL);
+    }
+    amqp_destroy_connection(c);
 }
 
 void server_end(void)

@@ -10,13 +10,19 @@
 
 #include "rig.h"
 
+#include <amqp.h>
+
 /* Before the first test that needs it: starts it unless it is there, declares `names`. */
-void        server_begin(void);
-void        server_end(void); /* ends what server_begin has started */
-const char *server_url(void);
-const char *server_file(const char *name); /* a file of its folder; static memory */
-void        server_do(const char *command, const char *argument); /* of broker.sh; waits */
-void        server_alarm(const char *on, const char *of);
+void server_begin(void);
+void server_end(void); /* ends what server_begin has started */
+/* Drops the jobs that wait, so that none of a failed test reaches the next one. */
+void server_empty(void);
+/* A connection of the user who may do anything, to be destroyed by the caller; its channel is 1. */
+amqp_connection_state_t server_connection(void);
+const char             *server_url(void);
+const char             *server_file(const char *name);     /* a file of its folder; static memory */
+void server_do(const char *command, const char *argument); /* of broker.sh; waits */
+void server_alarm(const char *on, const char *of);
 
 /* Short intervals, so that tests are short. */
 weir_remote_options server_options(void);

@@ -215,12 +215,16 @@ static void settle_threads(void)
         sched_yield();
 }
 
+void (*test_before)(void);
+
 void test_begin(const char *name)
 {
     now.name = name;
     test_stage(NULL);
     watch();
     name_crashes();
+    if (test_before)
+        test_before();
     settle_threads();
     now.threads = count_threads();
     now.fds = count_fds();

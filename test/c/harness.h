@@ -85,8 +85,10 @@ bool program_was_run(void);
     }
 
 Suite *suite_of(const char *room, const TTest *const *tests, size_t n);
-void   test_begin(const char *name);
-void   test_end(void);
+/* Called before each test, in its process; NULL: nothing. */
+extern void (*test_before)(void);
+void test_begin(const char *name);
+void test_end(void);
 /* What the test does now, for the watchdog's message. */
 void test_stage(const char *stage);
 

@@ -2,7 +2,7 @@
  *
  * rates URL [SECONDS [IN_FLIGHT US [bare|ours]]]: jobs per second of weir-remote beside the same
  * program on librabbitmq alone, in turn, against one server, or one of them once, to be counted by
- * strace -c or perf stat; queues must be there: weir-remote-setup URL bench
+ * strace -c or perf stat. It declares the queues of the job "bench".
  *
  * Both give the same guarantees: persistent messages, confirms of jobs and replies, mandatory
  * jobs, a durable reply queue with acks, a worker with two connections that acknowledges a job
@@ -339,6 +339,8 @@ int main(int argc, char **argv)
     need(argc > 1 && sscanf(argv[1], "amqp://%99[^:]:%d", host, &port) == 2,
          "usage: rates amqp://HOST:PORT [SECONDS [IN_FLIGHT US [bare|ours]]]");
     snprintf(url, sizeof url, "%s", argv[1]);
+    weir_remote_options o = options();
+    need(weir_remote_declare(&o, (const char *const[]){"bench"}, 1) == 0, weir_remote_error());
     printf("%9s %4s  %-20s  %-20s  medians of 5, least-most; CPU per job of both programs\n", "job",
            "in flight", "librabbitmq alone", "weir-remote");
     if (argc > 5) {

@@ -2,7 +2,7 @@
  *
  * test_close.c: every way to close a pool, and every pair of them.
  */
-#include "harness.h"
+#include "lazy.h"
 
 enum { QUEUED = 4 };
 
@@ -298,6 +298,57 @@ SCENARIO(each_asynchronous_close_is_told_once_after_the_last_thread_left)
     expect_eq(on_worker.calls, open);
 }
 
+/* A lazy pool has nobody else to tell, so who closes it does. */
+static rig       bare;
+static pthread_t closer;
+static int       before_the_end;
+
+static void closes_too(void *arg)
+{
+    (void)arg;
+    expect_eq(weir_close_async(bare.p, WEIR_CLOSE, NULL, NULL), 0);
+}
+
+static void meets_another_close(weir_task *t)
+{
+    helper h;
+    expect_eq(weir_task_outcome(t), WEIR_ECLOSED);
+    helper_start(&h, closes_too, t);
+    helper_join(&h);
+    before_the_end++;
+}
+
+static void tells_another(weir_task *t)
+{
+    expect_eq(weir_task_outcome(t), WEIR_ECLOSED);
+    before_the_end++;
+}
+
+static void is_last(weir_notice *n, int outcome)
+{
+    (void)n;
+    expect_eq(outcome, 0);
+    expect(pthread_equal(closer, pthread_self()));
+    expect_eq(before_the_end++, 2);
+}
+
+TEST(the_end_is_told_by_the_thread_that_made_it_after_every_task)
+{
+    weir_pool_options opts = lazy(1);
+    probe             t[2] = {PROBE, PROBE};
+    weir_notice       end = {.fn = is_last};
+    expect(rig_open_with(&bare, &opts));
+    expect_eq(weir_pool_pause(bare.p), 0);
+    t[0].task.done = meets_another_close;
+    t[1].task.done = tells_another;
+    for (int i = 0; i < 2; i++)
+        expect_eq(weir_run(bare.p, &t[i].task, NULL), 0);
+    closer = pthread_self();
+    expect_eq(weir_close_async(bare.p, WEIR_CLOSE, NULL, &end), 0);
+    expect_eq(before_the_end, 3);
+    rig_close(&bare);
+}
+
 TEST(several_threads_may_close_at_the_same_time)
 {
     for (unsigned round = 0; round < scaled(50); round++) {
@@ -433,6 +484,7 @@ SUITE(close, a_close_settles_queued_tasks_at_once_and_waits_for_the_running_one,
       a_done_on_a_worker_cannot_wait_for_it_either, a_worker_may_start_the_close,
       a_done_in_a_main_may_close_the_pool, a_drain_that_takes_too_long_becomes_a_close_that_goes_on,
       each_asynchronous_close_is_told_once_after_the_last_thread_left,
+      the_end_is_told_by_the_thread_that_made_it_after_every_task,
       several_threads_may_close_at_the_same_time, a_drain_of_a_paused_pool_resumes_it,
       a_draining_pool_accepts_nothing_more, a_drain_right_after_ready_runs_what_was_accepted,
       what_a_drain_leaves_parked_is_told_before_at_exit,

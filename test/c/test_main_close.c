@@ -388,6 +388,45 @@ TEST(mains_of_several_threads_come_and_go_on_one_pool)
     rig_close(&r);
 }
 
+/* ---- a race ------------------------------------------------------------- */
+
+typedef struct {
+    probe       p;
+    _Atomic int closing, spins; /* how long run goes on after its main began to close */
+} racer;
+
+static int run_ends_late(weir_task *task, void *state)
+{
+    racer *r = (racer *)task;
+    while (!r->closing)
+        sched_yield();
+    for (int i = r->spins; i > 0; i--)
+        r->closing = 1;
+    return probe_run(task, state);
+}
+
+/* Its end is moved over the close in steps of some nanoseconds. */
+TEST(a_task_that_ends_while_its_main_closes_is_told_once)
+{
+    rig r;
+    expect(rig_open(&r, 1));
+    for (unsigned i = 0; i < scaled(5000); i++) {
+        tally      settled = TALLY;
+        racer      t = {.p = PROBE, .spins = (int)(i % 250)};
+        weir_main *m;
+        t.p.task.run = run_ends_late, t.p.settled = &settled;
+        expect_eq(weir_main_open(&m), 0);
+        expect_eq(weir_run(r.p, &t.p.task, m), 0);
+        while (weir_task_get_state(&t.p.task) != WEIR_TASK_RUNNING)
+            sched_yield();
+        t.closing = 1;
+        expect_eq(weir_main_close(m, WEIR_DETACH), 0);
+        tally_wait(&settled, 1);
+        expect_eq(t.p.dones, 1);
+    }
+    rig_close(&r);
+}
+
 SUITE(main_close, closing_nothing_or_an_idle_main_succeeds,
       closing_a_main_delivers_what_is_undelivered,
       closing_a_main_delivers_what_comes_while_a_done_blocks,
@@ -400,5 +439,6 @@ SUITE(main_close, closing_nothing_or_an_idle_main_succeeds,
       a_done_told_by_the_close_of_its_main_may_not_close_it_again,
       a_notice_told_by_the_close_of_a_main_may_not_close_that_again,
       on_busy_may_not_close_the_main_that_tells_it,
+      a_task_that_ends_while_its_main_closes_is_told_once,
       mains_of_several_threads_come_and_go_on_one_pool,
       a_detached_task_that_parks_and_is_cancelled_is_an_orphan_too)

@@ -86,8 +86,9 @@ val run :
 (** [run pool f] runs [f state] on a thread of [pool]. It never blocks. If [f] raises, the
     promise is rejected with the exception, and its first handler may ask [Printexc] for the
     backtrace. After a close the promise is rejected with {!Closed}, and at the [queue_limit]
-    with {!Full}, unless [when_full] has another answer. [Lwt.cancel] takes a queued task back.
-    A running task goes on, and its value is discarded. What a task raises after its promise
+    with {!Full}, unless [when_full] has another answer. [Lwt.cancel] takes a queued task back
+    and asks a running one to stop (see {!Weir.Pool.cancel_requested}); the promise is rejected
+    with [Lwt.Canceled], and a value that still comes is discarded. What a task raises after its promise
     has ended goes to {!Weir.on_unhandled}, unless it is {!Weir.Canceled}.
 
     [f] runs beside the loop and must not use Lwt: no promise may be made, bound or resolved

@@ -132,7 +132,7 @@ let counted request =
       Lwt.return (Lwt_condition.signal answered ()))
 
 let refusal = function
-  | Weir_lwt.Full | Weir_lwt.Closed -> "503 try again later"
+  | Weir_lwt.Full | Weir_lwt.Closed | Weir.Expired -> "503 try again later"
   | Weir_lwt.Timeout -> "504 took too long"
   | exn ->
     prerr_endline (Printexc.to_string exn);

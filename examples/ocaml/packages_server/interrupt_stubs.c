@@ -9,7 +9,7 @@
  * the connection.
  *
  * db -> unit. Any thread, while the db is open. */
-value packages_interrupt(value db)
+value interrupt_db(value db)
 {
     sqlite3 ***connection = (sqlite3 ***)Data_custom_val(db);
     sqlite3_interrupt(**connection);

@@ -1,7 +1,7 @@
 (* SPDX-License-Identifier: ISC *)
 (* The store in an SQLite file: embedded, so a search is work of this process. *)
 
-external interrupt : Sqlite3.db -> unit = "packages_interrupt" [@@noalloc]
+external interrupt : Sqlite3.db -> unit = "interrupt_db" [@@noalloc]
 
 (* A cancel or a timeout ends what [f] does with [db], whatever [f] raises then. SQLite forgets
    an interrupt that comes while no statement of the connection runs, so one runs all the while:

@@ -324,7 +324,8 @@ void helper_until_asleep(helper *h)
 }
 
 /* ASan's allocator is not made for a fork: a child that inherits its locks from a thread which
- * allocates hangs. So those threads come to rest first, unless a test keeps them busy. */
+ * allocates hangs. So those threads come to rest first, unless a test says that it keeps them busy:
+ * to look a thousand times before each of its forks takes minutes of a busy machine. */
 static bool others_rest(void)
 {
     DIR           *tasks = opendir("/proc/self/task");
@@ -339,9 +340,11 @@ static bool others_rest(void)
     return rest;
 }
 
+bool others_stay_busy;
+
 static void let_others_rest(void)
 {
-    for (int i = 0; under_asan() && i < 1000 && !others_rest(); i++)
+    for (int i = 0; under_asan() && !others_stay_busy && i < 1000 && !others_rest(); i++)
         sched_yield();
 }
 

@@ -159,6 +159,8 @@ void helper_join(helper *h);
  * may need it to be exact. */
 void helper_until_asleep(helper *h);
 
+/* A test whose threads are to be busy when it forks, and allocate nothing then, says so. */
+extern bool others_stay_busy;
 /* A fork, with a watchdog in the child, where it returns 0. */
 pid_t child_begin(void);
 /* Runs fn in a forked child; what it expects, the parent reaps. */

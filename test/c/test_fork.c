@@ -158,11 +158,13 @@ TEST(a_fork_while_others_submit_leaves_no_lock_behind)
 {
     helper h[2];
     atomic_store(&churning, true);
+    others_stay_busy = true;
     expect(rig_open(&live, 2));
     for (int i = 0; i < 2; i++)
         helper_start(&h[i], churns, NULL);
     for (unsigned i = 0; i < scaled(30); i++)
         child_reap(child_start(child_looks, NULL));
+    others_stay_busy = false;
     atomic_store(&churning, false);
     for (int i = 0; i < 2; i++)
         helper_join(&h[i]);

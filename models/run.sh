@@ -16,6 +16,9 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 depth=200000 # steps; pan says so when a search needs more
 memory=1600  # MB per search, two at a time
+compiler=${CC:-cc}
+# most of the time goes to compiling, which clang does in two thirds of gcc's
+[ -n "${CC-}" ] || ! command -v clang >/dev/null || compiler=clang
 
 die() { echo "run.sh: $*" >&2; exit 2; }
 
@@ -24,7 +27,7 @@ build() {
     local dir=$1 model=$2
     shift 2
     (cd "$dir" && spin -a "$@" "$here/$model.pml" && test -s pan.c &&
-        ${CC:-cc} -O0 -w -DSAFETY -DMEMLIM=$memory -o pan pan.c) >"$dir/build" 2>&1
+        $compiler -O0 -w -DSAFETY -DMEMLIM=$memory -o pan pan.c) >"$dir/build" 2>&1
 }
 
 # complete REPORT: nothing was cut short
@@ -69,7 +72,9 @@ search() {
     mkdir "$dir"
     # shellcheck disable=SC2086
     if build "$dir" "$model" $flags; then
-        (cd "$dir" && ./pan -m$depth) >"$dir/report" 2>&1
+        # a seeded bug is found among few states: no 128 MB of hash table to fill with zeros
+        case $kind in found) flags=-w18 ;; *) flags= ;; esac
+        (cd "$dir" && ./pan -m$depth $flags) >"$dir/report" 2>&1
         verdict "$kind" "$dir" "$pattern" || rc=1
         states=$(sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' "$dir/report")
         if [ "$kind" = ok ]; then unreached "$dir" >"$dir/unreached"; fi

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: ISC
 #
 # with_weir.sh INTERPRETER PROGRAM ARGUMENTS...: builds weir for one of lua5.1 ... lua5.5,
-# luajit, unless a build newer than all sources is there. Then runs a program that can
-# require weir and Copas 4. Builds below $WEIR_BUILD, if that is set. Exits with 3 where the
-# headers of that Lua are missing.
+# luajit, unless a build newer than all sources is there, its own or that of tools/lua. Then runs a
+# program that can require weir and Copas 4. Builds below $WEIR_BUILD, if that is set. Exits with 3
+# where the headers of that Lua are missing.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 build=${WEIR_BUILD:-$root/_build}/lua-examples
@@ -16,10 +16,12 @@ luajit) headers=/usr/include/luajit-2.1 version=5.1 ;;
 esac
 shift
 [ -e "$headers/lua.h" ] || { echo "with_weir.sh: no headers of $interpreter" >&2; exit 3; }
-out=$build/$interpreter
 newest=$(find "$root/csrc" "$root/bindings/lua" -name '*.[ch]' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2-)
 
-if [ ! "$out/weir/core.so" -nt "$newest" ]; then
+is_fresh() { [ "$1/weir/core.so" -nt "$newest" ] && [ "$1/weir/lus/core.so" -nt "$newest" ]; }
+out=${build%/*}/lua/$interpreter # of tools/lua
+is_fresh "$out" || out=$build/$interpreter
+if ! is_fresh "$out"; then
   mkdir -p "$out/weir/lus"
   objects=$(mktemp -d)
   trap 'rm -rf "$objects"' EXIT

@@ -11,8 +11,9 @@ build=${WEIR_BUILD:-$root/_build}
 passed=0 failed=0
 
 mkdir -p "$build/examples"
-dune build --root "$root" --build-dir "$build/examples/weir" @install || exit 1
-export OCAMLPATH=$build/examples/weir/install/default/lib${OCAMLPATH:+:$OCAMLPATH}
+weir=$build/dune # where tools/ocaml builds
+dune build --root "$root" --build-dir "$weir" @install || exit 1
+export OCAMLPATH=$weir/install/default/lib${OCAMLPATH:+:$OCAMLPATH}
 
 # a histogram has as many bars as the machine gives it
 shape() { sed -E 's/[0-9.]+ us/N us/g; s/^ *N us #+$/N us #/; s/wakes [0-9]+/wakes N/; s/for [0-9]+ s$/for N s/' | uniq; }

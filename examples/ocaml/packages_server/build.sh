@@ -5,7 +5,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
-if [ -n "${WEIR_BUILD-}" ]; then weir=$WEIR_BUILD/server/weir program=$WEIR_BUILD/server/program
+if [ -n "${WEIR_BUILD-}" ]; then weir=$WEIR_BUILD/dune program=$WEIR_BUILD/server/program
 else weir=$root/_build program=$here/_build; fi
 
 mkdir -p "$weir" "$program"

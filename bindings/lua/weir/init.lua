@@ -234,9 +234,11 @@ end
 -- @tparam[opt] number given.task seconds, more than 0: tells of tasks that have run so long
 -- @tparam[opt] number given.loop seconds, more than 0: tells of loops that have not turned for
 --   so long
--- @tparam[opt] function given.log called with each text about a task, in this state, when its
---   loop turns or it waits in weir; must not suspend. By default the texts go to stderr, as
---   those about a loop always do, because log could tell them only when the loop turns again
+-- @tparam[opt] function given.log called with each text about a task, in this state; must not
+--   suspend. A text wakes the loop, and a wait without one, while anything is to come to this state;
+--   else it waits until something is, because watching keeps no loop from ending. By default the
+--   texts go to stderr, as those about a loop always do, because log could tell them only when the
+--   loop turns again
 -- @treturn ?boolean true, or nil if the system refuses the thread
 -- @treturn ?string then why
 function weir.watch(given, ...)

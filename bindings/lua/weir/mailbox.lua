@@ -197,6 +197,7 @@ local function deliver_and_look(loop)
     if mailbox.turning ~= loop then return mailbox.deliver(loop) end
     n, what, kind = turn_on(list)
   end
+  if mailbox.watcher then mailbox.watcher() end
   let_go()
 end
 

@@ -238,6 +238,20 @@ return function(name, drive)
       end)
     end)
 
+    it("the watcher's function is called while a task runs, and holds no loop", function()
+      local go, told = gate.new(), nil
+      inside(function()
+        weir.watch { task = 0.005, log = function(text)
+          if not told then gate.open_last(go) end
+          told = text
+        end }
+        local future = pool:run(function(g) require("support.gate").pass(g) end, go)
+        assert.is_true(future:wait(60))
+      end)
+      weir.watch()
+      assert.matches("has run for", told)
+    end)
+
     it("run_in_main runs a function that may be suspended", function()
       inside(function()
         _G.weir_test_pause, _G.weir_test_pool = drive.pause, pool

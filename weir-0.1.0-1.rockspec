@@ -21,6 +21,7 @@ build = {
     ["weir.copas_async"] = "bindings/lua/weir/copas_async.lua",
     ["weir.event"] = "bindings/lua/weir/event.lua",
     ["weir.future"] = "bindings/lua/weir/future.lua",
+    ["weir.group"] = "bindings/lua/weir/group.lua",
     ["weir.heap"] = "bindings/lua/weir/heap.lua",
     ["weir.input"] = "bindings/lua/weir/input.lua",
     ["weir.log"] = "bindings/lua/weir/log.lua",

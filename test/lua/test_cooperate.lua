@@ -218,11 +218,17 @@ describe("pool:map", function()
     end)
   end)
 
-  it("returns the first error and its index, and cancels the rest", function()
-    with_pool({ threads = 1 }, function(pool)
-      local function f(n) if n == 2 then error("two", 0) end return n end
+  it("returns the error that came first and its index, and cancels the rest", function()
+    with_pool({ threads = 2 }, function(pool)
+      local go = gate.new()
+      local function f(n, g)
+        if n == 1 then require("support.gate").pass(g) end -- until it is cancelled
+        if n == 2 then error("two", 0) end
+        return n
+      end
       assert.are.same({ n = 3, nil, "two", 2 }, (function(...) return { n = select("#", ...), ... } end)(
-        pool:map(f, { 1, 2, 3, 4, 5 })))
+        pool:map(f, { 1, 2, 3, 4, 5 }, go)))
+      os.remove(go)
     end)
   end)
 
@@ -232,6 +238,15 @@ describe("pool:map", function()
         local list = {}
         for i = 1, 50 do list[i] = i end
         assert.are.same(list, pool:map(function(n) return n end, list))
+      end)
+    end)
+
+    it("starts no call after one has failed, where the queue would " .. on_full, function()
+      with_pool({ threads = 1, queue_limit = 1, on_full = on_full }, function(pool)
+        local list = {}
+        for i = 1, 500 do list[i] = i end
+        assert.are.same({ nil, "1", 1 }, { pool:map(function(n) error(tostring(n), 0) end, list) })
+        assert.is_true(pool:stats().submitted < 500)
       end)
     end)
   end

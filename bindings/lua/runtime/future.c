@@ -34,6 +34,18 @@ static int job_over(lua_State *L)
     return wl_boolean(L, !j || wl_job_is_over(j));
 }
 
+static bool has_failed(const wl_job *j)
+{
+    return j->ended || !atomic_load(&j->settled) || j->outcome != 0;
+}
+
+/* future, which is over -> whether get would return false, if what came can be decoded */
+static int job_failed(lua_State *L)
+{
+    wl_job *j = wl_job_at(L, 1);
+    return wl_boolean(L, j && has_failed(j));
+}
+
 /* future -> whether only threads of this thread's pool can end it */
 static int job_is_own(lua_State *L)
 {
@@ -183,7 +195,7 @@ static int job_take(lua_State *L)
     if (!j->ended)
         j->read = true;
     bool settled = atomic_load(&j->settled);
-    bool failed = j->ended || !settled || j->outcome != 0;
+    bool failed = has_failed(j);
     lua_settop(L, 1);
     lua_pushboolean(L, !failed);
     if (j->ended)
@@ -304,6 +316,7 @@ void wl_future_register(lua_State *L)
     wl_method(L, "key", job_key);
     wl_method(L, "is_own", job_is_own);
     wl_method(L, "over", job_over);
+    wl_method(L, "failed", job_failed);
     wl_method(L, "watch", job_watch);
     wl_method(L, "take", job_take);
     wl_method(L, "traceback", job_traceback);

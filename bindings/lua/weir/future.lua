@@ -143,7 +143,8 @@ end
 
 local several = {}
 
---- Waits until every future of the list is over. Does not read the results.
+--- Waits until every future of the list is over, also if some have failed. Does not read the
+-- results. pool:map waits for calls of one function, and ends as soon as one has failed.
 -- @tparam {future,...} list
 -- @tparam ?number timeout in seconds
 -- @treturn boolean false if the time passed first

@@ -10,6 +10,7 @@
 local check = require "weir.check"
 local core = require "weir.core"
 require "weir.future" -- completes the class
+local groups = require "weir.group"
 local loops = require "weir.loop"
 local mailbox = require "weir.mailbox"
 local opening = require "weir.opening"
@@ -253,32 +254,14 @@ local function start(self, f, ...)
   return future, problem
 end
 
--- Where the queue is full, the oldest call is waited for, and there is space.
-local function start_in_turn(self, futures, oldest, f, ...)
+-- Where the queue is full, one of the calls is waited for, and there is space.
+local function start_in_turn(self, calls, f, ...)
   local future, problem = start(self, f, ...)
-  while problem == "full" and futures[oldest] do
-    futures[oldest]:wait()
-    oldest = oldest + 1
+  while problem == "full" and calls.over < #calls and not calls.failed do
+    calls:wait(calls.over + 1)
     future, problem = start(self, f, ...)
   end
-  return future, problem, oldest
-end
-
-local function cancel_from(futures, first)
-  for i = first, #futures do futures[i]:cancel() end
-end
-
-local function collect(futures)
-  local results = {}
-  for i = 1, #futures do
-    local ok, value = futures[i]:get()
-    if not ok then
-      cancel_from(futures, i + 1)
-      return nil, value, i
-    end
-    results[i] = value
-  end
-  return results
+  return future, problem
 end
 
 --- Has the pool call f(value, ...), or f(state, value, ...) in a pool with init, for each value of
@@ -286,29 +269,28 @@ end
 -- @tparam function f
 -- @tparam table list
 -- @param ... further arguments of each call. Raises if one cannot cross
--- @treturn ?table the first result of each call, in the order of the list; nil if one failed.
---   The calls that have not ended are cancelled then
+-- @treturn ?table the first result of each call, in the order of the list; nil as soon as one has
+--   failed, whichever it is. Those that have not ended are cancelled then, the rest never called
 -- @return then its error, or "full" or "closed"
 -- @treturn ?int then the index of the value
 function pool:map(f, list, ...)
   check_self(self, "map")
   check.is(kinds["function"], "map: argument 1", f)
   check.is(kinds.table, "map: argument 2 (list)", list)
-  local futures, oldest = {}, 1
+  local calls = groups.new()
   for i = 1, #list do
-    local future, problem
-    future, problem, oldest = start_in_turn(self, futures, oldest, f, list[i], ...)
-    futures[i] = future or nil
-    if future == false then
-      cancel_from(futures, 1)
+    local future, problem = start_in_turn(self, calls, f, list[i], ...)
+    if future then
+      calls:add(future)
+    elseif not calls.failed then
+      calls:cancel()
+      if future == nil then return nil, problem, i end
       error(("map: %s"):format((problem:gsub("^argument 2", ("list[%d]"):format(i)))), 2)
-    elseif not future then
-      cancel_from(futures, 1)
-      return nil, problem, i
     end
+    if calls.failed then break end
   end
   look_after()
-  return collect(futures)
+  return calls:collect()
 end
 
 local task = {}

@@ -252,6 +252,20 @@ return function(name, drive)
       assert.matches("has run for", told)
     end)
 
+    it("map ends when any call fails, and suspends no other coroutine", function()
+      local go, turned = gate.new(), false
+      local function f(n, g)
+        if n == 1 then require("support.gate").pass(g) end
+        error(n, 0)
+      end
+      inside(function()
+        assert.are.same({ nil, 2, 2 }, { pool:map(f, { 1, 2 }, go) })
+        assert.is_true(turned)
+        assert.are.same({ 4, 6 }, pool:map(function(n) return 2 * n end, { 2, 3 }))
+      end, function() turned = true end)
+      os.remove(go)
+    end)
+
     it("run_in_main runs a function that may be suspended", function()
       inside(function()
         _G.weir_test_pause, _G.weir_test_pool = drive.pause, pool

@@ -239,6 +239,88 @@ describe("pool:post", function()
   end)
 end)
 
+describe("the post of a task", function()
+  local function hold(inside, leave)
+    local g = require "support.gate"
+    g.open(inside)
+    g.pass(leave)
+  end
+
+  it("runs under its label and priority", function()
+    local own, inside, go, order = assert(weir.pool { threads = 1 }), gate.new(), gate.new(), os.tmpname()
+    assert.is_true(own:task({ label = "hold" }):post(hold, inside, go))
+    gate.pass(inside)
+    assert.are.equal("hold", own:running()[1].label)
+    local function note(text, name)
+      local file = assert(io.open(name, "a"))
+      file:write(text, " ")
+      file:close()
+    end
+    assert.is_true(own:task({ priority = "low" }):post(note, "low", order))
+    assert.is_true(own:task({ priority = "high" }):post(note, "high", order))
+    gate.open_last(go)
+    own:close { drain = true }
+    assert.are.equal("high low ", io.open(order):read "*a")
+    os.remove(order)
+    os.remove(inside)
+  end)
+
+  it("is ended by its timeout, and only counted, whether it runs or is queued", function()
+    local own, inside, go, told = assert(weir.pool { threads = 1 }), gate.new(), gate.new(), nil
+    weir.on_unhandled(function(problem) told = problem end)
+    local brief = own:task { timeout = 0.02 }
+    assert.is_true(brief:post(hold, inside, go))
+    gate.pass(inside)
+    assert.is_true(brief:post(error, "started"))
+    assert.is_true(own:task({ start_within = 0 }):post(error, "started"))
+    assert.is_true(own:run(function() end):get())
+    own:close()
+    weir.on_unhandled(nil)
+    local stats = own:stats()
+    assert.are.same({ 2, 0 }, { stats.timed_out, stats.abandoned })
+    assert.is_true(stats.expired >= 1) -- the clock of the queued one's timeout may be the first
+    assert.is_nil(told)
+    os.remove(go)
+    os.remove(inside)
+  end)
+
+  it("is ended where the chain of tasks began", function()
+    local own, inside, go = assert(weir.pool { threads = 1 }), gate.new(), gate.new()
+    assert.are.same({ true, true }, { in_task(function(p, f, ...)
+      return p:task({ timeout = 0.02 }):post(f, ...)
+    end, own, hold, inside, go) })
+    gate.pass(inside)
+    assert.is_true(own:run(function() end):get())
+    assert.are.equal(1, own:stats().timed_out)
+    own:close()
+    os.remove(go)
+    os.remove(inside)
+  end)
+
+  it("waits for space no longer than its timeout", function()
+    local own, inside, go = assert(weir.pool { threads = 1, queue_limit = 1, on_full = "wait" }), gate.new(), gate.new()
+    assert.is_true(own:post(hold, inside, go))
+    gate.pass(inside)
+    assert.is_true(own:post(function() end))
+    assert.are.same({ nil, "timeout" }, { own:task({ timeout = 0.01 }):post(error) })
+    assert.are.same({ nil, "expired" }, { own:task({ start_within = 0.01 }):post(error) })
+    gate.open_last(go)
+    own:close { drain = true }
+    assert.are.same({ nil, "closed" }, { own:task({ timeout = 1 }):post(error) })
+    os.remove(inside)
+  end)
+
+  it("names wrong arguments, at the caller's line", function()
+    local any = pool:task {}
+    local ok, problem = pcall(function() any:post(1) end)
+    assert.is_false(ok)
+    assert.matches("^test/lua/test_shared.lua:%d+: post: argument 1 must be a function, got 1$", problem)
+    ok, problem = pcall(function() any:post(print, coroutine.create(print)) end)
+    assert.is_false(ok)
+    assert.matches("^test/lua/test_shared.lua:%d+: post: argument 2: coroutine cannot cross", problem)
+  end)
+end)
+
 describe("future:on_settle", function()
   it("calls a function when the task is over, or was", function()
     local go, seen = gate.new(), {}

@@ -103,36 +103,43 @@ int wl_task_submit(wl_job *j, weir_run_options *o)
     return rc;
 }
 
-/* With a limit, from now on: it comes to a loop, and where nobody waits. Until that is
- * over a thread may start the task, unless there is a limit for that too. */
-static int submit_within(wl_job *j, weir_run_options *o, int64_t limit_ns)
+/* The task is to end within limit_ns from now on, unless that is 0 or for ever: the limit comes to
+ * a loop, and where nobody waits. Until it is over a thread may start the task, unless there is a
+ * limit for that too. */
+static int begin_limit(wl_job *j, weir_run_options *o, int64_t limit_ns)
 {
+    if (!limit_ns || limit_ns == INT64_MAX)
+        return 0;
     j->limited = true;
     if (o->start_within_ns == 0) {
         o->start_within_ns = limit_ns;
         j->expired = WEIR_ETIMEDOUT;
     }
-    int rc = wl_limit_begin(j, limit_ns);
-    if (rc != 0)
-        return rc;
-    if ((rc = wl_task_submit(j, o)) != 0)
-        wl_deadline_remove(j);
-    return rc;
+    return wl_limit_begin(j, limit_ns);
 }
 
-/* future [priority [, start within seconds [, cancellable [, timeout [, label]]]]]
- * -> true | nil, word */
+/* future [priority [, start within seconds [, cancellable [, timeout [, label]]]]]; the timeout */
+static int64_t take_options(lua_State *L, wl_job *j, weir_run_options *o)
+{
+    o->size = sizeof *o;
+    o->priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL);
+    o->start_within_ns = wl_opt_nanoseconds(L, 3);
+    j->cancellable = lua_toboolean(L, 4);
+    o->label = weir_label(luaL_optstring(L, 6, NULL));
+    return wl_opt_nanoseconds(L, 5);
+}
+
+/* future and options -> true | nil, word */
 static int job_submit(lua_State *L)
 {
     wl_need_unrestricted(L, "run");
     wl_job          *j = wl_job_check(L, 1);
-    weir_run_options o = {.priority = (weir_priority)luaL_optinteger(L, 2, WEIR_NORMAL)};
-    int64_t          limit = wl_opt_nanoseconds(L, 5);
-    o.start_within_ns = wl_opt_nanoseconds(L, 3);
-    j->cancellable = lua_toboolean(L, 4);
-    o.label = weir_label(luaL_optstring(L, 6, NULL));
-    bool ends = limit && limit < INT64_MAX;
-    return wl_push_outcome(L, ends ? submit_within(j, &o, limit) : wl_task_submit(j, &o));
+    weir_run_options o = {0};
+    int64_t          limit = take_options(L, j, &o);
+    int              rc = begin_limit(j, &o, limit);
+    if (rc == 0 && (rc = wl_task_submit(j, &o)) != 0)
+        wl_deadline_remove(j);
+    return wl_push_outcome(L, rc);
 }
 
 /* job and submit in one, for runs without options.
@@ -160,18 +167,32 @@ static int job_run(lua_State *L)
     return 2;
 }
 
+/* Who closes a state and who posts to it take the same lock; the first wins. So does what comes
+ * of a limit that is over already: it finds the task submitted. */
+static int submit_to(wl_main *root, wl_job *j, weir_run_options *o, int64_t limit_ns)
+{
+    o->deliver_to = root->weir;
+    pthread_mutex_lock(&root->lock);
+    int rc = atomic_load(&root->closed) ? WEIR_ECLOSED : begin_limit(j, o, limit_ns);
+    if (rc == 0 && (rc = weir_run_with(j->pool->weir, &j->u.task, o)) != 0)
+        wl_deadline_remove(j);
+    pthread_mutex_unlock(&root->lock);
+    return rc;
+}
+
 /* Without its future, and as if the state where the chain of tasks began had submitted
- * it: so it survives the task that posts it, and that state counts and reports it. Who
- * closes that state and who posts to it take the same lock; the first wins.
+ * it: so it survives the task that posts it, and that state counts and reports it.
  *
- * future -> true, and it is empty | nil, word */
+ * future and options -> true, and it is empty | nil, word */
 static int job_post(lua_State *L)
 {
     wl_need_unrestricted(L, "post");
     wl_future *f = wl_future_check(L, 1);
     wl_job    *j = f->job;
     luaL_argcheck(L, j && !j->submitted, 1, "it was submitted already");
-    wl_main *root = j->root;
+    weir_run_options o = {0};
+    int64_t          limit = take_options(L, j, &o);
+    wl_main         *root = j->root;
     wl_main_ref(root); /* the job's */
     wl_main_ref(root); /* ours: the job may be gone before the unlock */
     wl_main_unref(j->main);
@@ -179,10 +200,7 @@ static int job_post(lua_State *L)
     j->has_future = false;
     j->submitted = true;
     f->job = NULL; /* its reference becomes the core's */
-    pthread_mutex_lock(&root->lock);
-    int rc =
-        atomic_load(&root->closed) ? WEIR_ECLOSED : weir_run(j->pool->weir, &j->u.task, root->weir);
-    pthread_mutex_unlock(&root->lock);
+    int rc = submit_to(root, j, &o, limit);
     wl_main_unref(root);
     if (rc != 0) {
         j->has_future = true;

@@ -162,6 +162,12 @@ function pool:task(given) end
 ---@return "full"|"closed"|nil why
 function task:run(f, ...) end
 
+---@param f function
+---@param ... any
+---@return boolean? accepted
+---@return "full"|"closed"|nil why
+function task:post(f, ...) end
+
 ---@class weir.close.options
 ---@field drain? boolean
 ---@field timeout? number seconds; not for close_async

@@ -183,17 +183,31 @@ end
 
 local function rest(seconds, waited) return seconds and math.max(0, seconds - waited) end
 
-local function submit(self, call, f, ...)
+-- Has queue, which is core.submit or core.post, queue the call. Returns the future, or nil and why.
+local function give(self, queue, name, call, f, ...)
   local future, problem = core.job(self, f, ...)
   if future == nil then return nil, problem end
-  if not future then error("run: " .. tostring(problem), 3) end
+  if not future then error(("%s: %s"):format(name, problem), 4) end
   local priority = CORE_PRIORITY[call.priority]
   local ok, why = in_turn(self, function(waited)
-    return core.submit(future, priority, rest(call.start_within, waited), call.cancellable,
+    return queue(future, priority, rest(call.start_within, waited), call.cancellable,
       rest(call.timeout, waited), call.label)
   end, limit_of(call))
   if not ok then return nil, why end
+  return future
+end
+
+local function submit(self, call, f, ...)
+  local future, problem = give(self, core.submit, "run", call, f, ...)
+  if not future then return nil, problem end
   return keep(future)
+end
+
+local function post(self, call, f, ...)
+  local posted, problem = give(self, core.post, "post", call, f, ...)
+  if not posted then return nil, problem end
+  look_after()
+  return true
 end
 
 --- Has a thread of the pool call f(state, ...), or f(...) in a pool without init.
@@ -230,13 +244,8 @@ end
 function pool:post(f, ...)
   check_self(self, "post")
   check.is(kinds["function"], "post: argument 1", f)
-  local job, why = core.job(self, f, ...)
-  if job == nil then return nil, why end
-  if not job then error("post: " .. why, 2) end
-  local ok, problem = in_turn(self, function() return core.post(job) end)
-  if not ok then return nil, problem end
-  look_after()
-  return true
+  local ok, problem = post(self, NO_OPTIONS, f, ...)
+  return ok, problem
 end
 
 --- Cancels every task of the pool that this state has submitted by run and that has not ended, as
@@ -319,8 +328,8 @@ local task_options = {
 -- @tparam[opt] string given.label what the task is called in pool:running, by weir.watch and in
 --   traces. Names a kind of task, because each text is kept for good: when all have 256 kB, new ones are
 --   left out
--- @return an object with a method run(f, ...), which works like pool:run and may be called
---   any number of times
+-- @return an object with the methods run(f, ...) and post(f, ...), which work like the pool's and
+--   may be called any number of times. A posted task that an option ends is only counted, in stats()
 function pool:task(given, ...)
   check_self(self, "task", 2, ...)
   check.options(task_options, "task: options", given)
@@ -333,6 +342,12 @@ function task:run(f, ...)
   check.is(kinds["function"], "run: argument 1", f)
   local future, problem = submit(self.pool, self.options, f, ...)
   return future, problem
+end
+
+function task:post(f, ...)
+  check.is(kinds["function"], "post: argument 1", f)
+  local ok, problem = post(self.pool, self.options, f, ...)
+  return ok, problem
 end
 
 -- ---- close --------------------------------------------------------------------
@@ -420,7 +435,7 @@ end
 --- One snapshot of the pool's counts.
 -- @treturn table threads, idle, running, queued, lost, blocked: now; submitted, ok, failed,
 --   cancelled, expired, closed, dropped, refused, abandoned, grown, retired: since the open;
---   timed_out: the futures that ended with "timeout". A task that ran counts as running until
+--   timed_out: those that a timeout ended. A task that ran counts as running until
 --   it returns, one that was queued as expired or cancelled as well;
 --   oldest_queued, oldest_running: for how many seconds the oldest of them has been that, 0 if
 --   there is none

@@ -76,7 +76,7 @@ enum {
     WEIR_OK = 0,
     WEIR_EINVAL = -1,     /* an argument is out of its range */
     WEIR_ENOMEM = -2,     /* out of memory */
-    WEIR_EAGAIN = -3,     /* the system refused a thread, or nothing is there yet */
+    WEIR_EAGAIN = -3,     /* the system refused a thread; of a look: nothing is there */
     WEIR_EMFILE = -4,     /* out of descriptors */
     WEIR_ECLOSED = -5,    /* the pool or main is closed, or closed before the task started */
     WEIR_EFULL = -6,      /* the queue is at its limit */
@@ -84,7 +84,7 @@ enum {
     WEIR_ECANCELED = -8,  /* cancelled on request */
     WEIR_EEXPIRED = -9,   /* not started by its deadline */
     WEIR_ETIMEDOUT = -10, /* the timeout passed; nothing was undone */
-    WEIR_EDEADLK = -11,   /* the caller would wait for itself */
+    WEIR_EDEADLK = -11,   /* the wait would never end, because nobody is left to end it */
     WEIR_EINIT = -12,     /* an init failed; its code: weir_pool_init_error() */
     WEIR_ENOTSUP = -13,   /* an option that this library or system does not know */
     WEIR_EPERM = -14,     /* not allowed on this thread, or in this callback */
@@ -235,9 +235,10 @@ WEIR_API bool weir_cancel_requested(const weir_task *task);
  *   WEIR_ETIMEDOUT
  *   WEIR_EINVAL    it has a done, or never ran
  *   WEIR_EDEADLK   the caller is this task, or is inside it: it runs a task of a full queue
- *                  that this one submitted; or the caller is a worker of its pool, all other
- *                  threads of the pool wait for tasks as well, and no spare can be started;
- *                  or every worker of the pool waits for the caller in run_in_main
+ *                  that this one submitted. Or timeout_ns is negative, and the caller is a worker
+ *                  of its pool, all other threads of the pool wait so for tasks as well, and no
+ *                  spare can be started; or every worker of the pool waits for the caller in
+ *                  run_in_main. A wait with a limit is not refused then: WEIR_ETIMEDOUT ends it
  * A surplus thread that waits in at_exit is no thread of the pool any more: its wait lasts
  * while another thread is there or may come.
  * weir cannot see every wait: not one for a lock of the program, nor one for the answer of a
@@ -288,7 +289,9 @@ WEIR_API int weir_task_park_within(weir_task *task, int64_t timeout_ns);
  * returned, and may free the struct. On the thread of the task's main this returns before done
  * begins, so that what it returned can tell done to leave the struct to release. The pool
  * replaces the lost thread, and a close does not wait for it. When the lost thread wakes, it
- * runs at_exit and ends. Returns 0, or
+ * runs at_exit and ends. If the init of the replacement fails and the pool has no other thread,
+ * the pool closes; a lazy pool settles what is queued as WEIR_EINIT, and tries again with its next
+ * task. Returns 0, or
  *   WEIR_EINVAL   the task is not running, or has no release
  *   WEIR_EAGAIN   the replacement was refused, and the pool would be left without a thread:
  *                 nothing is changed. A lazy pool may be left without one.
@@ -345,8 +348,10 @@ typedef struct {
     bool            borrowed; /* the host lends `threads` threads: weir_worker_enter() */
     void           *arg;      /* passed to the callbacks below */
     /* On each new thread, before its first task: sets *state and returns 0, or returns a
-     * code that fails the open. NULL: the state is NULL. Not for borrowed pools, because
-     * their hosts run an init of their own before weir_worker_enter. */
+     * code that fails the open. A thread that comes after the open and fails its init is missing:
+     * lends_refused in the statistics counts it, and weir_pool_init_error(pool) is its code. NULL:
+     * the state is NULL. Not for borrowed pools, because their hosts run an init of their own
+     * before weir_worker_enter. */
     int (*init)(void *arg, void **state);
     /* On the same thread, once per successful init, before the thread ends. */
     void (*at_exit)(void *arg, void *state);
@@ -517,7 +522,8 @@ typedef struct {
     uint64_t refused;        /* runs that returned WEIR_EFULL */
     uint64_t abandoned;      /* also counted in cancelled */
     uint64_t wakes;          /* idle workers woken */
-    uint64_t lends_refused;  /* threads, lent or owned, that were refused */
+    uint64_t lends_refused;  /* threads, lent or owned, that could not be had after the open: they
+                                were refused, or their init failed */
     uint64_t grown, retired; /* threads asked for after the open; ended before the close */
     /* Now, in ns, some ms inexact unless the pool measures; 0: there is no such task. How long
      * the task has been queued that has been longest, and how long that one has run. A task
@@ -640,7 +646,8 @@ WEIR_API int weir_metrics(char *buffer, size_t size);
  *                 there is no $XDG_RUNTIME_DIR
  *   WEIR_EBUSY    it is published
  *   WEIR_ENOTSUP  elsewhere than on Linux
- *   WEIR_EMFILE, WEIR_EAGAIN, WEIR_ENOMEM
+ *   WEIR_EAGAIN   the system refused the thread
+ *   WEIR_EMFILE, WEIR_ENOMEM
  * After an error nothing is changed. Any thread. A child of fork is not published. */
 WEIR_API int weir_publish(const char *folder);
 

@@ -18,7 +18,7 @@ const char *weir_strerror(int code)
     case WEIR_ECANCELED: return "cancelled";
     case WEIR_EEXPIRED: return "not started by its deadline";
     case WEIR_ETIMEDOUT: return "timed out";
-    case WEIR_EDEADLK: return "would deadlock: the caller waits for itself";
+    case WEIR_EDEADLK: return "would deadlock: nobody is left to end this wait";
     case WEIR_EINIT: return "a thread's init failed";
     case WEIR_ENOTSUP: return "not supported by this version";
     case WEIR_EPERM: return "not allowed on this thread or in this callback";

@@ -389,6 +389,36 @@ SCENARIO(a_refused_replacement_changes_nothing_or_leaves_another_thread)
     rig_close(&r);
 }
 
+static _Atomic int inits;
+
+static int init_of_one(void *arg, void **state)
+{
+    (void)arg, (void)state;
+    return atomic_fetch_add(&inits, 1) == 0 ? 0 : 14;
+}
+
+/* The thread was there, so the abandon has succeeded. */
+TEST(a_replacement_that_fails_its_init_closes_a_pool_without_another_thread)
+{
+    rig               r;
+    stuck             s;
+    probe             queued = PROBE;
+    weir_pool_options opts = {.size = sizeof opts, .threads = 1, .init = init_of_one};
+    inits = 0;
+    expect(rig_open_with(&r, &opts));
+    stick(&s, r.p, r.m);
+    expect_eq(weir_run(r.p, &queued.task, r.m), 0);
+    expect_eq(weir_task_abandon(&s.p.task), 0);
+    while (s.p.dones == 0 || queued.dones == 0)
+        weir_main_wait(r.m, -1);
+    expect_eq(queued.outcome, WEIR_ECLOSED);
+    expect_eq(weir_run(r.p, &queued.task, r.m), WEIR_ECLOSED);
+    expect_eq(weir_pool_init_error(r.p), 14);
+    gate_open(&s.leave);
+    gate_wait(&s.released);
+    rig_close(&r);
+}
+
 SUITE(abandon, an_abandoned_task_settles_now_and_its_thread_is_replaced,
       release_comes_with_done_when_done_is_the_later, close_does_not_wait_for_a_lost_thread,
       a_task_without_done_can_be_abandoned_and_waited_for,
@@ -399,4 +429,5 @@ SUITE(abandon, an_abandoned_task_settles_now_and_its_thread_is_replaced,
       tasks_closed_behind_a_lost_thread_are_still_done,
       an_abandon_races_with_the_return_and_one_of_them_wins,
       a_refused_replacement_changes_nothing_or_leaves_another_thread,
-      a_lost_thread_counts_as_blocked_no_more, a_lost_thread_leaves_its_levels_limit_to_others)
+      a_lost_thread_counts_as_blocked_no_more, a_lost_thread_leaves_its_levels_limit_to_others,
+      a_replacement_that_fails_its_init_closes_a_pool_without_another_thread)

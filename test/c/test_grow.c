@@ -159,6 +159,7 @@ TEST(a_thread_that_fails_to_start_later_does_not_close_the_pool)
         sched_yield();
     crowd_end(&c, &r);
     expect_eq(stats_of(r.p).ok, 3);
+    expect_eq(weir_pool_init_error(r.p), 5);
     rig_close(&r);
     expect_eq(tally_get(&states), 0);
 }

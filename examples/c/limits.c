@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC
  *
  * limits.c: a deadline for the start of a task, a task that looks whether it should
- * stop, and what the pool does meanwhile.
+ * stop, one that has a deadline of its own, and what the pool does meanwhile.
  */
 #include <stdio.h>
 #include <weir.h>
@@ -13,7 +13,22 @@ static int until_told(weir_task *task, void *state)
     return WEIR_ECANCELED;
 }
 
-static void stopped(weir_task *task) { printf("%s\n", weir_strerror(weir_task_outcome(task))); }
+enum { TOO_LONG = 1 };
+
+static int for_10_ms(weir_task *task, void *state)
+{
+    int64_t until = weir_now() + 10000000; /* from its start: without the time in the queue */
+    while (weir_now() < until)
+        if (weir_cancel_requested(task))
+            return WEIR_ECANCELED;
+    return TOO_LONG;
+}
+
+static void stopped(weir_task *task)
+{
+    int outcome = weir_task_outcome(task);
+    puts(outcome == TOO_LONG ? "took too long" : weir_strerror(outcome));
+}
 
 static void watch(weir_pool *pool)
 {
@@ -27,6 +42,7 @@ int main(void)
     weir_pool_options opts = {.size = sizeof opts, .name = "cpu", .threads = 1};
     weir_task         first = {.run = until_told, .done = stopped};
     weir_task         second = {.run = until_told, .done = stopped};
+    weir_task         third = {.run = for_10_ms, .done = stopped};
     weir_run_options  soon = {.size = sizeof soon, .start_within_ns = 10000000 /* 10 ms */};
     weir_main        *loop;
     weir_pool        *pool;
@@ -39,6 +55,7 @@ int main(void)
         weir_main_wait(loop, -1);
     watch(pool);
     weir_cancel(&first);
+    weir_run(pool, &third, loop);
     while (weir_main_pending(loop) > 0)
         weir_main_wait(loop, -1);
     weir_close(pool, WEIR_CLOSE);

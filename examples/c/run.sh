@@ -57,6 +57,17 @@ drained_each() { for n in 0 1 2; do echo "$n signals:" && drained $n || return; 
 # The thread that replaces the lost one may answer before the loop hears of the other.
 abandoned() { timeout 120 "$build/example_abandon" | LC_ALL=C sort && [ "${PIPESTATUS[0]}" = 0 ]; }
 
+with_database() { # NAME ARGS...: an empty one
+    local folder rc=0 name=$1
+    shift
+    folder=$(mktemp -d) || return
+    timeout 120 "$build/example_$name" "$folder/db" "$@" || rc=$?
+    rm -r "$folder"
+    return $rc
+}
+
+locked_database() { ! with_database cancel "BEGIN EXCLUSIVE"; }
+
 refused_file() { ! timeout 120 "$build/example_sqlite" input/reach.txt; }
 
 # The rest of the text has times, which differ from run to run.
@@ -73,9 +84,9 @@ gzipped() {
 
 example sqlite
 compare sqlite_refuses refused_file
-database=$(mktemp)
-example timeout "$database"
-rm "$database"
+compare cancel with_database cancel
+compare cancel_locked locked_database
+example timeout
 example limits
 compare abandon abandoned
 example stats
@@ -84,6 +95,7 @@ compare metrics metrics_of_tasks
 compare gzip gzipped
 example library
 compare sigterm stopped_by_sigterm
+example stop
 [ -x "$build/example_epoll" ] && compare epoll drained_each # on Linux
 example poll localhost 127.0.0.1 no-such-host.invalid
 example libuv input/reach.txt input/pool.txt input/empty.txt input/missing.txt

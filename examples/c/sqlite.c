@@ -27,6 +27,7 @@ static void disconnect_db(void *file, void *state)
 struct query {
     weir_task   task; /* first: a task is its query */
     const char *sql;
+    bool        has_row;
     int         answer;
     char        problem[80];
 };
@@ -37,19 +38,21 @@ static int ask(weir_task *task, void *db) /* on a worker: it may block */
     sqlite3_stmt *statement = NULL;
     int           rc = sqlite3_prepare_v2(db, q->sql, -1, &statement, NULL);
     if (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW)
-        q->answer = sqlite3_column_int(statement, 0);
-    else
+        q->has_row = true, q->answer = sqlite3_column_int(statement, 0);
+    else if (rc != SQLITE_DONE) /* done without a row */
         snprintf(q->problem, sizeof q->problem, "%s", sqlite3_errmsg(db));
     sqlite3_finalize(statement);
-    return rc == SQLITE_ROW ? 0 : 1;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : 1;
 }
 
 static void answered(weir_task *task) /* on the loop's thread */
 {
     struct query *q = (struct query *)task;
     int           outcome = weir_task_outcome(task);
-    if (outcome == 0)
+    if (outcome == 0 && q->has_row)
         printf("%s is %d\n", q->sql, q->answer);
+    else if (outcome == 0)
+        printf("%s: done\n", q->sql);
     else /* below 0: why it did not end by itself; above 0: what run returned */
         printf("%s: %s\n", q->sql, outcome < 0 ? weir_strerror(outcome) : q->problem);
 }
@@ -62,7 +65,9 @@ static const char *why(int rc) /* there is no pool: connect_db's code, or weir's
 int main(int argc, char **argv)
 {
     weir_pool_options opts = {.size = sizeof opts, .threads = 2, .queue_limit = 1000};
-    struct query      all[] = {{.sql = "SELECT 6 * 7"}, {.sql = "SELECT sum FROM nowhere"}};
+    struct query      all[] = {{.sql = "SELECT 6 * 7"},
+                               {.sql = "CREATE TABLE IF NOT EXISTS t (i)"},
+                               {.sql = "SELECT sum FROM nowhere"}};
     weir_main        *loop;
     weir_pool        *db;
     int               rc = weir_main_open(&loop);
@@ -70,7 +75,7 @@ int main(int argc, char **argv)
     opts.at_exit = disconnect_db;
     if (rc != 0 || (rc = weir_pool_open(&db, &opts)) != 0)
         return fprintf(stderr, "no pool: %s\n", why(rc)), 1;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         all[i].task = (weir_task){.run = ask, .done = answered};
         if ((rc = weir_run(db, &all[i].task, loop)) != 0)
             fprintf(stderr, "%s: not accepted: %s\n", all[i].sql, weir_strerror(rc));

@@ -328,8 +328,8 @@ static void draw_loop(screen *s, const loop *l)
 
 static void draw_all(screen *s, long pid, picture *now, const picture *before)
 {
-    draw(s, "weir-top: process %ld, %d pools, %d tasks begun; q quits", pid, now->n_pools,
-         now->n_tasks);
+    draw(s, "weir-top: process %ld, %d pool%s, %d task%s begun; q quits", pid, now->n_pools,
+         now->n_pools == 1 ? "" : "s", now->n_tasks, now->n_tasks == 1 ? "" : "s");
     for (int i = 0; i < now->n_loops; i++)
         draw_loop(s, &now->loops[i]);
     draw(s, "%-16s %7s %7s %7s %10s %7s %10s %9s %8s", "POOL", "THREADS", "RUNNING", "QUEUED",

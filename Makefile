@@ -6,7 +6,7 @@
 help:
 	@echo 'make deps       installs what the others need: on Debian, as root'
 	@echo 'make build      the C library in build/, the OCaml libraries in _build/'
-	@echo 'make check      the C, OCaml and Lua tests without sanitizers, in about a minute'
+	@echo 'make check      the C, OCaml and Lua tests without sanitizers, in about a minute and a half'
 	@echo 'make test       everything that one machine can check'
 	@echo 'make remote     the tests of weir-remote, with a RabbitMQ of their own'
 	@echo 'make demo-remote   workers of weir-remote are killed while a client counts; one table'

@@ -22,7 +22,7 @@ let of_code who code =
   else if code = Raw.forked then forked who
   else if code = Raw.out_of_memory then Out_of_memory
   else if code = Raw.again then Sys_error (who ^ ": the system refused a thread")
-  else if code = Raw.deadlock then Invalid_argument (who ^ ": the caller would wait for itself")
+  else if code = Raw.deadlock then Invalid_argument (who ^ ": would deadlock: nobody is left to end this wait")
   else Invalid_argument (who ^ ": " ^ Raw.strerror code)
 
 type handler = exn -> Printexc.raw_backtrace -> unit

@@ -98,7 +98,7 @@ return {
   own = words [[
     blocking_begin blocking_end c_function call_works cancel cancel_all cancelled clock close_async close_blocking
     dispatch fail
-    failure fd finish held in_pool in_task is_future is_mutex is_own is_owner is_pool key line_up mail
+    failed failure fd finish held in_pool in_task is_future is_mutex is_own is_owner is_pool key line_up mail
     mutex_unlock name note_failure on_call on_cancel on_unhandled over owner_end owner_new pending poll polled
     percentile progress_is_wanted progress_key progress_sentinel queue register run_in_main running sighting slot
     space stats take times told traceback

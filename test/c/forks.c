@@ -36,6 +36,16 @@ void notes_release(weir_task *task)
     releases++;
 }
 
+void child_leaves_nothing(weir_pool *p, weir_main *m)
+{
+    expect_eq(weir_main_pending(m), 0);
+    weir_pool_release(p);
+    long held = fault_live_blocks();
+    expect_eq(weir_main_close(m, 0), 0);
+    expect_eq(fault_live_blocks(), held - 2);
+    _exit(0);
+}
+
 void live_close(void)
 {
     if (child == 0) {

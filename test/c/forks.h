@@ -16,5 +16,7 @@ void done_forks(weir_task *task);
 void forks_and_answers(weir_call *call, void *arg);
 void notes_release(weir_task *task);
 
+/* The child ends here. Nothing may keep the main: it and its thread's record are two blocks. */
+void child_leaves_nothing(weir_pool *p, weir_main *m);
 /* The test goes on in both; the child ends here. */
 void live_close(void);

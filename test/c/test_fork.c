@@ -2,7 +2,7 @@
  *
  * test_fork.c: what a forked child finds of its parent's pools, tasks and calls.
  */
-#include "harness.h"
+#include "forks.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -128,8 +128,6 @@ TEST(a_child_may_open_a_pool_of_its_own)
 
 /* ---- odd moments -------------------------------------------------------- */
 
-static rig live;
-
 static _Atomic bool churning;
 
 /* Its done takes no lock: in the child nobody would ever give that back. */
@@ -169,6 +167,56 @@ TEST(a_fork_while_others_submit_leaves_no_lock_behind)
     for (int i = 0; i < 2; i++)
         helper_join(&h[i]);
     rig_close(&live);
+}
+
+/* A handler that was registered before the core's comes after it, with every lock held. */
+static void (*when_held)(void);
+
+static void before_fork(void)
+{
+    if (when_held)
+        when_held();
+}
+
+__attribute__((constructor)) static void register_early(void)
+{
+    pthread_atfork(before_fork, NULL, NULL);
+}
+
+static helper       nudger;
+static _Atomic bool forking;
+
+static void nudges(void *arg)
+{
+    while (!forking)
+        sched_yield();
+    weir_main_nudge(arg);
+}
+
+static void nudger_must_wait(void)
+{
+    when_held = NULL, forking = true;
+    helper_until_asleep(&nudger);
+    expect(!nudger.returned);
+}
+
+static void child_turns_to_it(void *m)
+{
+    weir_main_dispatch(m, 0);
+    expect_eq(weir_main_close(m, 0), 0);
+}
+
+TEST(a_fork_holds_the_lock_of_a_main)
+{
+    weir_main *m;
+    expect_eq(weir_main_open(&m), 0);
+    forking = false;
+    helper_start(&nudger, nudges, m);
+    when_held = nudger_must_wait;
+    child_reap(child_start(child_turns_to_it, m));
+    expect(forking);
+    helper_join(&nudger);
+    main_end(m);
 }
 
 static void answers(weir_call *call, void *arg)
@@ -251,9 +299,13 @@ static void child_hears_of_no_space(void *arg)
     expect_eq(weir_pool_on_space(s->r.p, &late.notice, s->r.m), 0);
     expect_eq(weir_main_dispatch(s->r.m, 0), 1);
     expect_eq(late.outcome, WEIR_ECLOSED);
-    expect_eq(weir_main_pending(s->r.m), 0);
-    weir_pool_release(s->r.p);
-    expect_eq(weir_main_close(s->r.m, 0), 0);
+    child_leaves_nothing(s->r.p, s->r.m);
+}
+
+static void child_was_told_before(void *arg)
+{
+    full_scene *s = arg;
+    child_leaves_nothing(s->r.p, s->r.m);
 }
 
 TEST(a_child_that_waits_for_space_hears_that_there_is_none)
@@ -270,6 +322,9 @@ TEST(a_child_that_waits_for_space_hears_that_there_is_none)
     while (!s.space.calls)
         weir_main_wait(s.r.m, -1);
     expect_eq(s.space.outcome, 0);
+    while (weir_main_pending(s.r.m))
+        weir_main_wait(s.r.m, -1);
+    child_reap(child_start(child_was_told_before, &s));
     rig_close(&s.r);
 }
 
@@ -307,5 +362,5 @@ SUITE(fork, a_task_whose_main_stayed_behind_is_an_orphan,
       a_child_that_waits_for_space_hears_that_there_is_none,
       a_child_settles_what_its_parent_had_begun_as_closed, a_child_may_give_everything_back_at_once,
       a_child_may_open_a_pool_of_its_own, a_fork_while_others_submit_leaves_no_lock_behind,
-      calls_of_the_parents_threads_do_not_run_in_the_child,
+      a_fork_holds_the_lock_of_a_main, calls_of_the_parents_threads_do_not_run_in_the_child,
       a_call_that_has_ended_keeps_no_main_in_the_child)

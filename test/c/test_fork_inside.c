@@ -290,6 +290,12 @@ static void owns_a_main(void *arg)
     expect_eq(weir_main_close(m, WEIR_DETACH), 0);
 }
 
+static void has_no_task(void *arg, unsigned index)
+{
+    (void)arg, (void)index;
+    expect(!weir_task_current());
+}
+
 /* A worker that takes a task makes space, and tells that before it runs the task. */
 static void a_notice_forks_before_a_run(bool after_another)
 {
@@ -299,7 +305,7 @@ static void a_notice_forks_before_a_run(bool after_another)
     news              n = {.notice = {.fn = notice_forks}, .told = &told};
     probe             t = {.task = {.run = run_of_the_parent, .done = probe_done}};
     weir_pool_options opts = pool_of(1);
-    opts.queue_limit = 1;
+    opts.queue_limit = 1, opts.on_stop = has_no_task;
     child = -1, t.settled = &settled;
     expect(rig_open_with(&live, &opts));
     expect(!after_another || plug_in(&p, live.p, live.m));
@@ -395,12 +401,18 @@ static int run_forks_for_its_own_main(weir_task *task, void *state)
     return 0;
 }
 
+static void done_is_closed_in_a_child(weir_task *task)
+{
+    expect_eq(weir_task_outcome(task), child ? 0 : WEIR_ECLOSED);
+    probe_done(task);
+}
+
 static void a_workers_main_forks(bool has_done)
 {
     weir_task opens = {.run = run_opens}, closes = {.run = run_closes};
     probe     t = {.task = {.run = run_forks_for_its_own_main}};
     child = -1;
-    t.task.done = has_done ? probe_done : NULL;
+    t.task.done = has_done ? done_is_closed_in_a_child : NULL;
     expect(rig_open(&live, 1));
     expect_eq(weir_run(live.p, &opens, NULL), 0);
     expect_eq(weir_wait(&opens, -1), 0);

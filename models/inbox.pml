@@ -13,6 +13,7 @@
 //! ok    lingering-closed  -DW=2 -DN=3 -DLINGER -DCLOSE
 //! found offers-blindly    -DW=1 -DN=2 -DBUG_OFFER_BLIND : assertion violated
 //! found sleep-without-look -DW=1 -DN=2 -DBUG_SLEEP_BLIND : assertion violated
+//! found awake-and-listed  -DW=2 -DN=3 -DBUG_AWAKE_AND_LISTED : assertion violated
 //! found look-then-must-lock -DW=1 -DN=2 -DBUG_LOOK_FIRST : assertion violated
 //! found need-looks-first  -DW=2 -DN=3 -DBLOCK=1 -DBUG_NEED_LOOKS_FIRST : assertion violated
 //! found must-lock-forgotten -DW=2 -DN=3 -DBLOCK=1 -DBUG_MUST_LOCK_FORGOTTEN : assertion violated
@@ -209,11 +210,15 @@ look_on: /* next_relocks() */
     :: else
     fi;
 #endif
-    atomic { idle[n_idle] = me; n_idle++; must_lock = must_lock_now }
+    atomic { assert(n_idle < W); idle[n_idle] = me; n_idle++; must_lock = must_lock_now }
 #if !defined(BUG_LOOK_FIRST) && !defined(BUG_SLEEP_BLIND)
     atomic {
         if
-        :: must_lock && n_in > 0 -> n_idle--; idle[n_idle] = 0; goto look_on /* ours is the last */
+        :: must_lock && n_in > 0 ->
+#ifndef BUG_AWAKE_AND_LISTED
+            n_idle--; idle[n_idle] = 0; /* ours is the last */
+#endif
+            goto look_on
         :: else
         fi
     }

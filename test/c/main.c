@@ -11,7 +11,7 @@
 /* clang-format off */
 #define SUITES(X) \
     X(task) X(run_fn) X(wait) X(queue) X(full) X(policy) X(deadline) X(main) X(main_wait) X(lots) X(delivery) X(taken) X(main_close) X(notice) \
-    X(busy) X(call) X(serve) X(deadlock) X(stuck) X(pool) X(options) X(cpus) X(grow) X(lazy) X(lazy_lent) X(lazy_retire) X(spare) X(measure) \
+    X(busy) X(call) X(serve) X(deadlock) X(stuck) X(pool) X(options) X(cpus) X(grow) X(turns) X(lazy) X(lazy_lent) X(lazy_retire) X(spare) X(measure) \
     X(metrics) X(publish) X(close) X(ends) X(release) X(hold) X(unload) X(park) X(abandon) X(borrowed) X(lend) X(at_fork) X(fork) X(fork_main) X(fork_inside) X(fork_ends) X(fork_count) X(fork_twice) \
     X(signals) X(spawning) X(nature) X(patience) X(limits) X(sandbox) X(seen) X(label) X(late) X(watch) X(record) X(rings) X(perfetto) X(rooms) X(stress) X(sweep)
 /* clang-format on */

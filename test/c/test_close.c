@@ -44,9 +44,11 @@ static void jam_close(jam *j, int ran)
 
 TEST(a_close_settles_queued_tasks_at_once_and_waits_for_the_running_one)
 {
-    jam j;
+    jam   j;
+    probe late = PROBE;
     jam_open(&j);
     expect_eq(weir_close_async(j.r.p, WEIR_CLOSE, NULL, NULL), 0);
+    expect_eq(weir_run(j.r.p, &late.task, j.r.m), WEIR_ECLOSED);
     expect_eq(weir_main_dispatch(j.r.m, 0), QUEUED); /* while it still runs */
     expect_eq(jam_dones(&j), QUEUED);
     expect_eq(weir_task_get_state(&j.p.probe.task), WEIR_TASK_RUNNING);

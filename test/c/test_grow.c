@@ -279,6 +279,25 @@ TEST(a_resize_counts_the_threads_on_their_way)
     expect_eq(tally_get(&states), 0);
 }
 
+TEST(a_pool_asks_for_no_second_thread_beside_one_on_its_way)
+{
+    rig               r;
+    plug              p;
+    crowd             c;
+    weir_pool_options opts = elastic(1, 3);
+    opts.init = init_waits_but_once;
+    comers = (gate)GATE;
+    expect(rig_open_with(&r, &opts) && plug_in(&p, r.p, r.m));
+    crowd_run(&c, &r, 2);
+    expect_eq(stats_of(r.p).grown, 1);
+    gate_open(&comers);
+    tally_wait(&c.entered, 2);
+    plug_pull(&p);
+    crowd_end(&c, &r);
+    rig_close(&r);
+    expect_eq(tally_get(&states), 0);
+}
+
 TEST(a_resize_asks_again_at_once_after_a_refusal)
 {
     rig               r;
@@ -402,7 +421,9 @@ SUITE(grow, a_pool_grows_while_tasks_find_no_idle_thread_and_no_further,
       a_pool_that_cannot_grow_serves_with_what_it_has,
       a_thread_that_fails_to_start_later_does_not_close_the_pool, an_idle_pool_sleeps,
       a_resize_starts_threads_and_sends_others_home, a_resize_below_the_running_lets_them_finish,
-      a_resize_counts_the_threads_on_their_way, a_resize_asks_again_at_once_after_a_refusal,
-      a_resize_that_is_refused_serves_with_what_it_has, bad_sizes_and_closed_pools_are_refused,
-      resizes_at_random_lose_no_task, threads_too_many_leave_at_once_and_not_after_their_idle_time,
+      a_resize_counts_the_threads_on_their_way,
+      a_pool_asks_for_no_second_thread_beside_one_on_its_way,
+      a_resize_asks_again_at_once_after_a_refusal, a_resize_that_is_refused_serves_with_what_it_has,
+      bad_sizes_and_closed_pools_are_refused, resizes_at_random_lose_no_task,
+      threads_too_many_leave_at_once_and_not_after_their_idle_time,
       a_pool_that_was_refused_a_thread_does_not_ask_again_at_once)

@@ -224,6 +224,30 @@ TEST(a_cap_is_never_passed_and_no_capped_task_is_forgotten)
     rig_close(&r);
 }
 
+/* The worker whose task ends looks at once for another. */
+TEST(a_worker_between_two_tasks_keeps_to_the_cap_of_normal_ones)
+{
+    rig               r;
+    plug              p;
+    gate              entered = GATE, leave = GATE;
+    probe             high = PROBE, next = PROBE;
+    weir_pool_options opts = pool_of(2);
+    opts.max_running[WEIR_NORMAL] = 1;
+    high.entered = &entered, high.leave = &leave;
+    expect(rig_open_with(&r, &opts) && plug_in(&p, r.p, r.m));
+    run_at(&r, &high, WEIR_HIGH);
+    gate_wait(&entered);
+    run_at(&r, &next, WEIR_NORMAL);
+    gate_open(&leave);
+    while (high.dones == 0)
+        weir_main_wait(r.m, -1);
+    expect(stats_of(r.p).running == 1 && stats_of(r.p).queued == 1);
+    plug_pull(&p);
+    while (next.dones == 0)
+        weir_main_wait(r.m, -1);
+    rig_close(&r);
+}
+
 static tally next_entered;
 
 static void done_waits_for_the_next(weir_task *task)
@@ -364,6 +388,7 @@ SUITE(queue, many_sleepers_come_to_tasks_that_wait_for_each_other,
       tasks_with_a_deadline_keep_their_place_among_those_without, a_higher_level_starts_first,
       every_32nd_pick_serves_the_lowest_level, the_32nd_pick_passes_over_the_middle_level,
       a_capped_level_leaves_the_other_threads_to_the_others,
+      a_worker_between_two_tasks_keeps_to_the_cap_of_normal_ones,
       a_cap_is_never_passed_and_no_capped_task_is_forgotten,
       a_done_may_wait_for_the_task_that_its_end_lets_start,
       nothing_starts_while_paused_and_running_tasks_go_on, pause_and_resume_of_a_closed_pool_say_so,

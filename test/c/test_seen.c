@@ -22,7 +22,7 @@ static void ages(bool measure)
 {
     rig               r;
     plug              p;
-    probe             t[2] = {PROBE, PROBE};
+    probe             t[3] = {PROBE, PROBE, PROBE};
     weir_pool_options opts = pool_of(1);
     opts.measure = measure;
     expect(rig_open_with(&r, &opts));
@@ -31,15 +31,16 @@ static void ages(bool measure)
     expect(plug_in(&p, r.p, r.m));
     expect_eq(stats_of(r.p).oldest_queued_ns, 0);
     until_running_for(r.p, MILLIS(20));
-    expect_eq(weir_run(r.p, &t[0].task, r.m), 0);
+    weir_run_options high = labelled(NULL, r.m), low = high;
+    high.priority = WEIR_HIGH, low.priority = WEIR_LOW;
+    expect_eq(weir_run_with(r.p, &t[0].task, &high), 0);
     weir_pool_stats s = stats_of(r.p);
     expect_op(s.oldest_queued_ns, >, 0);
     expect_op(s.oldest_queued_ns, <, s.oldest_running_ns);
     while (stats_of(r.p).oldest_queued_ns < MILLIS(20))
         sched_yield();
-    weir_run_options high = labelled(NULL, r.m);
-    high.priority = WEIR_HIGH;
-    expect_eq(weir_run_with(r.p, &t[1].task, &high), 0);
+    expect_eq(weir_run(r.p, &t[1].task, r.m), 0);
+    expect_eq(weir_run_with(r.p, &t[2].task, &low), 0);
     expect_op(stats_of(r.p).oldest_queued_ns, >=, MILLIS(20)); /* of all levels */
     plug_pull(&p);
     expect_eq(weir_close(r.p, WEIR_DRAIN), 0);

@@ -68,6 +68,24 @@ TEST(the_age_of_the_oldest_running_task_is_of_that_one)
     rig_close(&r);
 }
 
+TEST(a_task_that_has_waited_for_long_has_not_run_for_that_long)
+{
+    rig   r;
+    plug  p;
+    gate  entered = GATE, leave = GATE;
+    probe t = PROBE;
+    t.entered = &entered, t.leave = &leave;
+    expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
+    expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    until_running_for(r.p, MILLIS(50)); /* the other */
+    int64_t before = now_ns();
+    plug_pull(&p);
+    gate_wait(&entered);
+    expect_op(stats_of(r.p).oldest_running_ns, <=, now_ns() - before + MILLIS(20));
+    gate_open(&leave);
+    rig_close(&r);
+}
+
 TEST(a_task_that_is_unparked_is_queued_anew)
 {
     rig    r;
@@ -470,6 +488,7 @@ TEST(a_delivery_that_lasts_keeps_its_main_from_turning)
 
 SUITE(seen, a_snapshot_tells_how_long_the_oldest_tasks_have_been_queued_and_have_run,
       it_does_so_in_a_pool_that_measures_as_well, the_age_of_the_oldest_running_task_is_of_that_one,
+      a_task_that_has_waited_for_long_has_not_run_for_that_long,
       a_task_that_is_unparked_is_queued_anew, a_shorter_snapshot_is_left_alone_past_its_size,
       what_runs_is_listed_by_name_the_oldest_first_then_what_is_parked,
       a_task_in_a_blocking_section_is_listed_as_blocking,

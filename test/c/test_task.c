@@ -368,7 +368,45 @@ TEST(a_done_on_a_worker_keeps_no_task_waiting)
     rig_close(&r);
 }
 
-SUITE(task, a_task_runs_once_on_a_worker_and_is_done_in_the_main, the_outcome_is_what_run_returned,
+/* ---- a race ------------------------------------------------------------- */
+
+static _Atomic bool moving;
+
+static void cancels(void *task)
+{
+    while (moving)
+        weir_cancel(task);
+}
+
+/* Its cancel looks which pool has it, and takes that one's lock: meanwhile another has it. */
+TEST(a_task_that_moves_between_pools_is_cancelled_in_the_one_that_has_it)
+{
+    rig       r[2];
+    helper    h[2];
+    weir_task t = {.run = probe_run};
+
+    weir_run_options how = {.size = sizeof how, .priority = WEIR_HIGH}; /* never only offered */
+    moving = true;
+    for (int i = 0; i < 2; i++) {
+        expect(rig_open(&r[i], 1));
+        expect_eq(weir_pool_pause(r[i].p), 0);
+        helper_start(&h[i], cancels, &t);
+    }
+    for (unsigned i = 0; i < scaled(5000); i++) {
+        expect_eq(weir_run_with(r[i % 2].p, &t, &how), 0);
+        while (weir_task_get_state(&t) != WEIR_TASK_SETTLED)
+            sched_yield();
+    }
+    moving = false;
+    for (int i = 0; i < 2; i++) {
+        helper_join(&h[i]);
+        expect_eq(stats_of(r[i].p).queued, 0);
+        rig_close(&r[i]);
+    }
+}
+
+SUITE(task, a_task_that_moves_between_pools_is_cancelled_in_the_one_that_has_it,
+      a_task_runs_once_on_a_worker_and_is_done_in_the_main, the_outcome_is_what_run_returned,
       a_task_goes_from_idle_over_queued_running_and_settled_to_idle,
       a_task_that_is_not_idle_is_busy_and_unharmed, done_may_run_its_task_again,
       done_may_free_its_task_in_the_main_and_on_a_worker, without_a_main_done_runs_on_a_worker,

@@ -3,6 +3,7 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local codec = require "support.codec"
+local scale = require "support.scale"
 local peer, copy, there = codec.peer, codec.copy, codec.there
 local load = loadstring or load -- luacheck: ignore
 
@@ -200,7 +201,7 @@ describe("the codec, of functions,", function()
   it("leaves nothing behind of a hundred thousand functions", function()
     collect()
     local before = peer.alive()
-    for i = 1, 100000 do
+    for i = 1, scale(100000) do
       local message = peer.pack(nil, load("return " .. i))
       if i % 1000 == 0 then assert.are.equal(i, (select(2, peer.unpack(message)))()) end
     end

@@ -3,11 +3,12 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local codec = require "support.codec"
+local scale = require "support.scale"
 local peer, copy, refusal = codec.peer, codec.copy, codec.refusal
 require "support.codec_module" -- so that it is found without package.path
 
 local SMALL = 128 -- KiB of stack
-local MILLION = 1000000
+local MILLION = scale(1000000)
 
 local function collect()
   if codec.luajit then require("jit").flush() end -- traces hold what they were compiled for

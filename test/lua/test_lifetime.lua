@@ -5,6 +5,7 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local program = require "support.program"
+local scale = require "support.scale"
 local weir = require "weir"
 
 -- Calls fn() when it is collected.
@@ -39,14 +40,14 @@ end)
 
 describe("what was posted", function()
   it("is the pool's alone", function()
-    local pool = assert(weir.pool { threads = 1 })
-    for _ = 1, 200 do
+    local pool, n = assert(weir.pool { threads = 1 }), scale(200)
+    for _ = 1, n do
       assert.is_true(pool:post(function() end))
       collect()
     end
     assert.is_true(pool:close { drain = true })
     collect()
-    assert.are.equal(200, pool:stats().ok)
+    assert.are.equal(n, pool:stats().ok)
   end)
 end)
 
@@ -60,7 +61,7 @@ describe("what is told", function()
 
   it("is no failure where nothing failed, while run waits for space", function()
     local pool = assert(weir.pool { threads = 1, queue_limit = 1, on_full = "wait" })
-    for _ = 1, 200 do
+    for _ = 1, scale(200) do
       pool:run(function() return "fine" end)
       collect()
     end

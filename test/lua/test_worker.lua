@@ -6,6 +6,7 @@
 local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luacheck: ignore
 
 local folder = require "support.folder"
+local scale = require "support.scale"
 local worker = require "weir.worker"
 
 local script = folder.script
@@ -471,11 +472,11 @@ describe("what crosses", function()
 
   -- "nesting of 20 or more, or a cycle, **corrupts memory**": section 4, 3
   it("has any depth", function()
-    local deep = {}
-    for _ = 1, 1000000 do deep = { deep } end
+    local deep, million = {}, scale(1000000)
+    for _ = 1, million do deep = { deep } end
     local back, depth = there_and_back(deep), 0
     while back[1] do back, depth = back[1], depth + 1 end
-    assert.are.equal(1000000, depth)
+    assert.are.equal(million, depth)
   end)
 
   it("is large", function()

@@ -7,6 +7,7 @@ local _ENV = require "support.globals"(getfenv and getfenv() or _ENV) -- luachec
 
 local gate = require "support.gate"
 local folder = require "support.folder"
+local scale = require "support.scale"
 local weir = require "weir"
 local worker = require "weir.worker"
 
@@ -18,7 +19,7 @@ after_each(folder.clean)
 -- nested waiting workers must resolve."
 describe("workers that wait", function()
   it("in the main chunk, ten thousand of them, are all answered", function()
-    local list, n = {}, 10000
+    local list, n = {}, scale(10000)
     local path = script [[
       local mine = ...
       worker.message(worker.peek() + mine)

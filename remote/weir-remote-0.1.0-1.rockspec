@@ -113,6 +113,7 @@ build = {
         "remote/csrc/url.c",
         "remote/csrc/wire.c",
         "remote/glue/desk.c",
+        "remote/glue/held.c",
         "remote/lua/core.c",
         "remote/lua/fields.c",
       },

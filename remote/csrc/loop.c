@@ -4,11 +4,16 @@
  *
  *   COMING  its notice is on its way to the loop
  *   HELD    run was called; the program has it until its release
+ *   BEGUN   the same, and its handler runs
  *   OVER    its verdict goes on
  *
- * COMING -> HELD when the loop turns to it; COMING -> OVER instead if it was stopped or comes
- * too late. HELD -> OVER by the release or when run_within passes, whichever is first under
- * the farm's lock. A release of what is OVER only gives the hold back.
+ * COMING -> BEGUN when the loop turns to it, or COMING -> HELD with begins_later, and HELD ->
+ * BEGUN by weir_request_begin; COMING -> OVER instead if it was stopped or comes too late. A
+ * begin that finds that decides the verdict, and HELD -> OVER by the release that follows.
+ * BEGUN -> OVER by the release or when run_within passes, whichever is first under the farm's
+ * lock. A release of what is OVER only gives the hold back. run_within counts for nothing that is
+ * HELD, so a begin and a release, which the program makes one at a time, race with nobody but who
+ * stops the request: a stop that begin has not seen asks the handler.
  */
 #include "serve.h"
 
@@ -37,13 +42,23 @@ static void go_on(weir_request *r)
         weir_notice_post(&r->loop.tells, 0);
 }
 
-static void end_unrun(weir_request *r, wr_verdict verdict)
+/* False: it has its answer. */
+static bool decide(weir_request *r, wr_verdict verdict)
 {
     wr_debts debts;
     wr_lock(r->farm, &debts);
-    r->answered = true;
-    r->verdict = verdict;
+    bool first = !r->answered;
+    if (first) {
+        r->answered = true;
+        r->verdict = verdict;
+    }
     wr_unlock(r->farm, &debts);
+    return first;
+}
+
+static void end_unrun(weir_request *r, wr_verdict verdict)
+{
+    decide(r, verdict);
     go_on(r);
 }
 
@@ -61,6 +76,65 @@ void weir_request_release(weir_request *request)
     if (!late)
         go_on(request);
     wr_request_unref(request);
+}
+
+/* ---- its begin ---------------------------------------------------------------------------- */
+
+/* Why r is not to run, or WR_SILENT. */
+static wr_verdict why_not(const weir_request *r)
+{
+    if (atomic_load(&r->stop))
+        return WR_STOPPED;
+    return r->loop.start_by && r->loop.start_by <= weir_now() ? WR_EXPIRED : WR_SILENT;
+}
+
+/* The same, and if it is to run it begins. */
+static wr_verdict try_begin(weir_request *r)
+{
+    wr_verdict why = why_not(r);
+    if (!why && !r->route->begins(r))
+        return WR_RETRY;
+    r->loop.begun = !why;
+    return why;
+}
+
+/* From now on it may be over at any time, but for a hold. */
+static void limit(weir_request *r)
+{
+    if (r->handler->run_within)
+        wr_request_limit(r, r->handler->run_within);
+}
+
+static int code_of(wr_verdict why)
+{
+    switch (why) {
+    case WR_SILENT: return 0;
+    case WR_STOPPED: return WEIR_ECANCELED;
+    case WR_EXPIRED: return WEIR_EEXPIRED;
+    default: return WEIR_ECLOSED;
+    }
+}
+
+static bool has_answer(weir_request *r)
+{
+    wr_debts debts;
+    wr_lock(r->farm, &debts);
+    bool has = r->answered;
+    wr_unlock(r->farm, &debts);
+    return has;
+}
+
+int weir_request_begin(weir_request *request)
+{
+    if (!request->farm->loop.begins_later || request->loop.begun || has_answer(request))
+        return wr_fail(WEIR_EBUSY, "job %s %s has begun, or has its answer", request->handler->name,
+                       request->id);
+    wr_verdict why = try_begin(request);
+    if (why)
+        decide(request, why);
+    else
+        limit(request);
+    return code_of(why);
 }
 
 /* ---- at the loop ------------------------------------------------------------------------- */
@@ -96,18 +170,16 @@ static void arrived(weir_notice *notice, int outcome)
     (void)outcome;
     if (wr_is_forked(r->farm))
         return;
-    if (atomic_load(&r->stop)) {
-        end_unrun(r, WR_STOPPED);
-    } else if (r->loop.start_by && r->loop.start_by <= weir_now()) {
-        end_unrun(r, WR_EXPIRED);
-    } else if (!r->route->begins(r)) {
-        end_unrun(r, WR_RETRY);
-    } else {
-        take_hold(r);
-        if (r->handler->run_within)
-            wr_request_limit(r, r->handler->run_within);
-        call(r);
+    bool       later = r->farm->loop.begins_later;
+    wr_verdict why = later ? why_not(r) : try_begin(r);
+    if (why) {
+        end_unrun(r, why);
+        return;
     }
+    take_hold(r);
+    if (!later)
+        limit(r);
+    call(r);
 }
 
 static bool is_held(weir_request *r)
@@ -137,6 +209,7 @@ static int run_on_loop(weir_request *r, weir_main *deliver_to)
     int64_t now = weir_now();
     r->loop.back_to = deliver_to;
     r->loop.data = NULL;
+    r->loop.begun = false;
     r->loop.start_by = r->start_within ? now + r->start_within : 0;
     r->loop.arrives = (weir_notice){.fn = arrived};
     int code = weir_notice_expect(&r->loop.arrives, r->farm->loop.deliver_to);

@@ -67,6 +67,7 @@ struct weir_request {
         weir_main  *back_to;
         int64_t     start_by; /* 0: no deadline */
         bool        held;     /* guarded by the farm's lock */
+        bool        begun;    /* of who has the request */
         void       *data;     /* the program's */
     } loop;                   /* of a request that a loop is given, see loop.c */
 };

@@ -242,6 +242,9 @@ typedef struct {
      * not after a release that this thread made; who releases on another thread guards what
      * stop looks for. NULL: weir_request_cancelled says so too. */
     void (*stop)(weir_request *request, void *arg);
+    /* run only takes the request, which then waits for a thread of the program's. That thread
+     * calls weir_request_begin first. false: a request begins when run is called. */
+    bool begins_later;
 } weir_loop_options;
 
 /* As weir_remote_serve, for a program that hands requests on itself: run is called inside the
@@ -251,13 +254,24 @@ typedef struct {
  *
  * deliver_to is pending for what has come and not for what may come: a loop that ends when
  * nothing is pending is held by the program, as long as it serves. While the loop stands still
- * its requests wait; heartbeats go on. A start deadline ends when run is called; run_within
- * counts from there until the answer.
+ * its requests wait; heartbeats go on. A start deadline ends, and run_within counts until the
+ * answer, from when the request begins.
  *
  * Returns 0, or as weir_remote_serve. Any thread. deliver_to must stay open until the farm is
  * closed: weir_remote_close with that main, or with none on another thread. */
 WEIR_API int weir_remote_serve_loop(weir_remote *farm, const weir_loop_options *options,
                                     const weir_handler *handlers, size_t n);
+
+/* With begins_later, on the thread that is about to run the handler: tells a client that has a
+ * start deadline, and run_within counts from here. Returns 0, or why the handler is not to run;
+ * what the request ends as is then decided, and the program only releases it:
+ *   WEIR_ECANCELED its client does not want it any more, or the farm closes by cancel
+ *   WEIR_EEXPIRED  its start deadline has passed
+ *   WEIR_ECLOSED   the farm closes, and gives it back
+ *   WEIR_EBUSY     it has begun, or it has its answer
+ * Any thread that may use the request; never blocks. A request that was not begun may be answered
+ * all the same. */
+WEIR_API int weir_request_begin(weir_request *request);
 
 /* Ends the program's hold of a request that a loop was given, and sends its answer. Without an
  * answer that is WEIR_REMOTE_ERAISED. The request is gone. Any thread; never blocks. */

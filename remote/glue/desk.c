@@ -17,7 +17,6 @@
 struct wb_desk {
     weir_main *main;
     wb_item   *first, **last;
-    uintptr_t  requests; /* so many have come */
 };
 
 struct wb_job {
@@ -85,7 +84,7 @@ int wb_open(wb_desk **out)
 static void drop(wb_item *item)
 {
     if (item->kind == WB_REQUEST)
-        weir_request_release(item->request);
+        wb_release(item->request);
     wb_item_free(item);
 }
 
@@ -251,10 +250,11 @@ void wb_on_event(void *listener, int code, const char *sentence)
 static int take_request(weir_request *request, void *arg)
 {
     wb_desk *desk = arg;
-    wb_item *item = new_item(WB_REQUEST, ++desk->requests);
-    if (!item)
+    wb_item *item = new_item(WB_REQUEST, 0);
+    if (!item || !(item->number = wb_hold(request))) {
+        free(item);
         return WEIR_ENOMEM;
-    weir_request_set_data(request, (void *)item->number);
+    }
     item->request = request;
     append(desk, item);
     return 0;
@@ -275,7 +275,8 @@ int wb_serve(wb_desk *desk, weir_remote *farm, const char *const *names,
                              .deliver_to = desk->main,
                              .at_once = at_once,
                              .arg = desk,
-                             .stop = stop_request};
+                             .stop = stop_request,
+                             .begins_later = true};
     weir_handler     *handlers = calloc(n ? n : 1, sizeof *handlers);
     if (!handlers)
         return WEIR_ENOMEM;

@@ -13,7 +13,7 @@
 #ifndef WB_DESK_H
 #define WB_DESK_H
 
-#include "weir_remote.h"
+#include "held.h"
 
 typedef struct wb_desk wb_desk;
 typedef struct wb_job  wb_job;
@@ -26,7 +26,7 @@ typedef struct {
 
 enum wb_kind {
     WB_ANSWER,  /* job has its outcome */
-    WB_REQUEST, /* request is the binding's until weir_request_release */
+    WB_REQUEST, /* request is the binding's until wb_release; who runs it calls wb_begin */
     WB_STOP,    /* the request of that number is not wanted any more */
     WB_EVENT,   /* of weir_remote_options.on_event: outcome is its code */
 };
@@ -34,8 +34,8 @@ enum wb_kind {
 typedef struct wb_item {
     struct wb_item *next;
     enum wb_kind    kind;
-    uintptr_t       number; /* of the job, as wb_run was given; of the request, on this
-                               desk; of the listener */
+    uintptr_t       number; /* of the job, as wb_run was given; of the request, see held.h; of the
+                               listener */
     /* Of an answer: copies, NULL where there is nothing. error_text also of an event. */
     int    outcome;
     size_t size;

@@ -357,7 +357,7 @@ static int request_gc(lua_State *L)
 {
     weir_request **r = lua_touserdata(L, 1);
     if (*r)
-        weir_request_release(*r);
+        wb_release(*r);
     *r = NULL;
     return 0;
 }
@@ -402,6 +402,12 @@ static int core_request(lua_State *L)
     return 6;
 }
 
+/* fn number -> whether the handler of the request is to run. In the state of any thread */
+static int core_begin(lua_State *L)
+{
+    return lua_pushboolean(L, wb_begin((uintptr_t)luaL_checkinteger(L, 1)) == 0), 1;
+}
+
 /* fn request, content type, bytes -> true */
 static int core_reply(lua_State *L)
 {
@@ -426,13 +432,17 @@ static int core_release(lua_State *L) { return check_request(L), request_gc(L); 
 /* ---- the module ---------------------------------------------------------------------- */
 
 static const luaL_Reg functions[] = {
-    {"fd", core_fd},           {"pending", core_pending}, {"turn", core_turn},
-    {"take", core_take},       {"open", core_open},       {"options", core_options},
-    {"stats", core_stats},     {"close", core_close},     {"declare", core_declare},
-    {"run", core_run},         {"id", core_id},           {"cancel", core_cancel},
-    {"serve", core_serve},     {"request", core_request}, {"reply", core_reply},
-    {"metrics", core_metrics}, {"trace", core_trace},     {"fail", core_fail},
-    {"retry", core_retry},     {"release", core_release}, {NULL, NULL},
+    {"fd", core_fd},           {"pending", core_pending},
+    {"turn", core_turn},       {"take", core_take},
+    {"open", core_open},       {"options", core_options},
+    {"stats", core_stats},     {"close", core_close},
+    {"declare", core_declare}, {"run", core_run},
+    {"id", core_id},           {"cancel", core_cancel},
+    {"serve", core_serve},     {"request", core_request},
+    {"reply", core_reply},     {"metrics", core_metrics},
+    {"trace", core_trace},     {"fail", core_fail},
+    {"retry", core_retry},     {"release", core_release},
+    {"begin", core_begin},     {NULL, NULL},
 };
 
 /* Threads of a farm may outlive the state that loaded the module. */

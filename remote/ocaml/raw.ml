@@ -101,6 +101,9 @@ external cancel : job -> int = "weir_remote_ml_cancel"
 external unref : job -> unit = "weir_remote_ml_unref"
 external serve : desk -> farm -> string array -> int array -> int -> int = "weir_remote_ml_serve"
 external request_info : request -> request_info = "weir_remote_ml_request_info"
+external begin_request : int -> int = "weir_remote_ml_begin"
+(* Of the item with that number. *)
+
 external cancelled : request -> bool = "weir_remote_ml_cancelled"
 external reply : request -> string -> string -> int = "weir_remote_ml_reply"
 external fail : request -> string -> string -> int = "weir_remote_ml_fail"

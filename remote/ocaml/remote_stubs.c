@@ -403,8 +403,11 @@ value weir_remote_ml_retry(value request)
     return Val_int(weir_request_retry(Pointer_val(request)));
 }
 
+/* The number of an item -> 0, or why its handler is not to run */
+value weir_remote_ml_begin(value number) { return Val_int(wb_begin((uintptr_t)Long_val(number))); }
+
 value weir_remote_ml_release(value request)
 {
-    weir_request_release(Pointer_val(request));
+    wb_release(Pointer_val(request));
     return Val_unit;
 }

@@ -49,7 +49,7 @@ type expected = { mutable job : Raw.job; take : Raw.item -> unit }
 type task = Task : _ Future.t -> task
 
 (* Runs a request's handler; gets what the request is. The task's end answers it. *)
-type start = Raw.request_info -> Raw.request -> task
+type start = Raw.request_info -> Raw.item -> task
 
 type mode = [ `Drain | `Cancel ]
 
@@ -108,7 +108,7 @@ let give_back request =
 let take_request t (item : Raw.item) =
   match
     let info = Raw.request_info item.request in
-    (List.assoc info.name t.starts) info item.request
+    (List.assoc info.name t.starts) info item
   with
   | Task future as task ->
       locked t (fun () -> Hashtbl.replace t.tasks item.number task);
@@ -392,6 +392,7 @@ type answer =
   | Reply of string * string (* content type, bytes *)
   | Refuse of string * string (* name, text *)
   | Again
+  | Unbegun (* the core knows why *)
 
 type 'state handler = {
   job_name : string;
@@ -422,6 +423,7 @@ let send request answer =
         ignore (Raw.fail request "TooLarge" (Raw.error ()))
   | Refuse (name, text) -> ignore (Raw.fail request name text)
   | Again -> ignore (Raw.retry request)
+  | Unbegun -> ()
 
 let answer_of : answer Future.outcome -> answer = function
   | Value answer -> answer
@@ -430,10 +432,6 @@ let answer_of : answer Future.outcome -> answer = function
   | Canceled -> Refuse ("Weir.Canceled", "cancelled")
   | Expired -> Refuse ("Weir.Expired", "not started by its deadline")
   | Closed | Full -> Again
-
-(* As in taken.c, which does not see what waits in the pool. *)
-let gives_back t =
-  t.has_server && locked t (fun () -> t.winds_down <> None && Hashtbl.length t.calls = 0)
 
 (* A close by cancel has stopped it, and not its client: it is wanted still. *)
 let is_stopped_here t : answer Future.outcome -> bool = function
@@ -447,11 +445,13 @@ let finish t request (outcome : answer Future.outcome) =
 
 let priorities = [| Weir.Normal; Weir.High; Weir.Low |]
 
-let start_on t pool handler (info : Raw.request_info) request =
+let start_on t pool handler (info : Raw.request_info) (item : Raw.item) =
   let priority = priorities.(info.level) in
-  let answer state = if gives_back t then Again else handler.answer info state in
+  let answer state =
+    if Raw.begin_request item.number = 0 then handler.answer info state else Unbegun
+  in
   let task = Weir.Pool.run ~priority ~label:info.name pool answer in
-  Future.on_settle task (finish t request);
+  Future.on_settle task (finish t item.request);
   Task task
 
 let serve t pool handlers =

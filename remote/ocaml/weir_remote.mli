@@ -210,8 +210,8 @@ val handler :
   ?run_within:float -> ('arg, 'result) job -> ('state -> 'arg -> 'result) -> 'state handler
 (** What the function raises is the client's {!Remote_error}. A cancel of the client asks it to
     stop: [Weir.Pool.cancel_requested], [Weir.Pool.on_cancel].
-    @param run_within in seconds. After it the job is given back to the server to run again,
-      the function is asked to stop, and what it returns is dropped. Its thread is not replaced,
+    @param run_within in seconds, from when a thread of the pool begins. After it the job is given
+      back to the server to run again, the function is asked to stop, and what it returns is dropped. Its thread is not replaced,
       because OCaml cannot end a thread. *)
 
 val handler_with :

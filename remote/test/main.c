@@ -10,7 +10,7 @@
 
 /* clang-format off */
 #define SUITES(X) \
-    X(url) X(rooms) X(options) X(local) X(handlers) X(limits) X(loop) X(closing) X(frames) X(trace) X(sweep) \
+    X(url) X(rooms) X(options) X(local) X(handlers) X(limits) X(loop) X(loop_race) X(closing) X(frames) X(trace) X(sweep) \
     X(desk) X(outbox)
 #define SERVER_SUITES(X) \
     X(served) X(lost) X(tls) X(programs) X(hostile) X(chaos) X(restart)

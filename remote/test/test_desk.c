@@ -60,8 +60,10 @@ TEST(a_request_and_its_answer_come_as_items)
     wb_item *request = wait_for(&p, WB_REQUEST);
     expect(wb_pending(p.desk));
     expect(!strcmp(weir_request_id(request->request), wb_id(job)));
+    expect_eq(wb_begin(request->number), 0);
+    expect_eq(wb_begin(request->number), WEIR_EBUSY);
     expect_eq(weir_request_reply_as(request->request, "text/x", "back", 4), 0);
-    weir_request_release(request->request);
+    wb_release(request->request);
     wb_item_free(request);
     wb_item *answer = wait_for(&p, WB_ANSWER);
     expect_eq(answer->number, 41);
@@ -94,7 +96,8 @@ TEST(a_cancel_tells_the_one_side_an_answer_and_the_other_a_stop)
             wb_wait(p.desk);
         wb_item_free(item);
     }
-    weir_request_release(request->request);
+    expect_eq(wb_begin(number), WEIR_ECANCELED);
+    wb_release(request->request);
     wb_item_free(request);
     wb_unref(job);
     post_close(&p);
@@ -119,7 +122,7 @@ TEST(a_cancel_on_another_thread_races_with_the_answer)
         wb_item *item = wait_for(&p, WB_REQUEST);
         expect_eq(pthread_create(&thread, NULL, cancels, job), 0);
         weir_request_reply(item->request, "x", 1);
-        weir_request_release(item->request);
+        wb_release(item->request);
         wb_item_free(item);
         for (bool answered = false; !answered; wb_item_free(item)) {
             while (!(item = wb_take(p.desk)))
@@ -129,6 +132,75 @@ TEST(a_cancel_on_another_thread_races_with_the_answer)
             expect(!answered || item->number == (uintptr_t)i + 1);
         }
         pthread_join(thread, NULL);
+    }
+    post_close(&p);
+}
+
+/* More than the table's first room; of those that were released a number means none, though their
+ * places are taken again. */
+TEST(a_number_means_its_request_until_that_is_released)
+{
+    enum { N = 40 };
+    post          p;
+    wb_job       *jobs[2 * N];
+    weir_request *held[N];
+    uintptr_t     old[N];
+    post_open(&p, "local:");
+    serve(&p);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < N; i++) {
+            jobs[round * N + i] = run(&p, (uintptr_t)i + 1, "");
+            wb_item *item = wait_for(&p, WB_REQUEST);
+            held[i] = item->request;
+            expect(!round || wb_begin(old[i]) == WEIR_ECANCELED);
+            expect_eq((uintptr_t)weir_request_data(held[i]), item->number);
+            expect(item->number && (double)item->number == item->number); /* Lua's */
+            old[i] = item->number;
+            wb_item_free(item);
+        }
+        for (int i = 0; i < N; i++) {
+            expect_eq(wb_begin(old[i]), 0);
+            wb_release(held[i]);
+            expect_eq(wb_begin(old[i]), WEIR_ECANCELED);
+            wb_item_free(wait_for(&p, WB_ANSWER));
+        }
+    }
+    expect_eq(wb_begin(0), WEIR_ECANCELED);
+    for (int i = 0; i < 2 * N; i++)
+        wb_unref(jobs[i]);
+    post_close(&p);
+}
+
+typedef struct {
+    uintptr_t    number;
+    _Atomic bool begun;
+} beginner;
+
+static void *begins(void *arg)
+{
+    beginner *b = arg;
+    atomic_store(&b->begun, wb_begin(b->number) == 0);
+    return NULL;
+}
+
+/* A state that ends releases what it has while its pool's threads begin it. */
+TEST(a_begin_and_a_release_race)
+{
+    post      p;
+    pthread_t thread;
+    post_open(&p, "local:");
+    serve(&p);
+    for (int i = 0; i < (int)scaled(200); i++) {
+        wb_job  *job = run(&p, (uintptr_t)i + 1, "");
+        wb_item *item = wait_for(&p, WB_REQUEST);
+        beginner b = {.number = item->number};
+        expect_eq(pthread_create(&thread, NULL, begins, &b), 0);
+        wb_release(item->request);
+        wb_item_free(item);
+        wb_item_free(wait_for(&p, WB_ANSWER));
+        pthread_join(thread, NULL);
+        expect_eq(wb_begin(b.number), WEIR_ECANCELED);
+        wb_unref(job);
     }
     post_close(&p);
 }
@@ -173,5 +245,7 @@ TEST(an_event_has_its_listeners_number_and_a_nudge_ends_a_wait)
 
 SUITE(desk, a_request_and_its_answer_come_as_items,
       a_cancel_tells_the_one_side_an_answer_and_the_other_a_stop,
-      a_cancel_on_another_thread_races_with_the_answer, a_job_without_a_worker_has_an_error,
+      a_cancel_on_another_thread_races_with_the_answer,
+      a_number_means_its_request_until_that_is_released, a_begin_and_a_release_race,
+      a_job_without_a_worker_has_an_error,
       an_event_has_its_listeners_number_and_a_nudge_ends_a_wait)

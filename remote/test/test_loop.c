@@ -65,11 +65,10 @@ static const weir_handler all[] = {{"holds", holds_it, 0},
 
 static weir_loop_options loop_of(weir_main *m)
 {
-    return (weir_loop_options){sizeof(weir_loop_options), m, 4, &seen, stop};
+    return (weir_loop_options){sizeof(weir_loop_options), m, 4, &seen, stop, false};
 }
 
-/* A farm that a loop serves, which is its client's too. */
-static bool open_loop(yard *y)
+static bool serve_loop(yard *y, bool begins_later)
 {
     weir_remote_options o = options_of("local:");
     *y = (yard){0};
@@ -77,8 +76,12 @@ static bool open_loop(yard *y)
     if (!given(weir_main_open(&y->m)) || !given(weir_remote_open(&y->farm, &o)))
         return false;
     weir_loop_options l = loop_of(y->m);
+    l.begins_later = begins_later;
     return given(weir_remote_serve_loop(y->farm, &l, ALL));
 }
+
+/* A farm that a loop serves, which is its client's too. */
+static bool open_loop(yard *y) { return serve_loop(y, false); }
 
 static void until(yard *y, const int *count, int n)
 {
@@ -218,6 +221,125 @@ TEST(an_answer_that_came_within_run_within_stays)
     yard_close(&y);
 }
 
+/* ---- begins_later ------------------------------------------------------------------------ */
+
+/* The alarms of a farm ring in order, so those of before have rung. */
+static void until_later(yard *y, int64_t ns)
+{
+    errand           e = ERRAND;
+    weir_job_options how = to(y->m);
+    int              n = seen.n;
+    how.timeout_ns = ns;
+    expect_eq(weir_remote_run(y->farm, &e.job, "holds", "", 0, &how), 0);
+    expect_eq(outcome_of(y->m, &e), WEIR_ETIMEDOUT);
+    while (n < seen.n)
+        weir_request_release(seen.held[--seen.n]);
+}
+
+TEST(what_waits_in_its_program_is_not_given_up_before_it_begins)
+{
+    yard   y;
+    errand e = ERRAND;
+    expect(serve_loop(&y, true));
+    submit(y.farm, &e, y.m, "short", "");
+    until(&y, &seen.n, 1);
+    until_later(&y, MILLIS(10));
+    expect_eq(e.dones, 0);
+    expect(!weir_request_cancelled(seen.held[0]));
+    expect_eq(weir_request_begin(seen.held[0]), 0);
+    expect_eq(weir_request_begin(seen.held[0]), WEIR_EBUSY);
+    expect(has(weir_remote_error(), "short"));
+    expect_eq(outcome_of(y.m, &e), WEIR_ETIMEDOUT);
+    expect(has(e.text, "run_within"));
+    weir_request_release(seen.held[0]);
+    yard_close(&y);
+}
+
+/* The client settles on time, and asks to stop what waits for it. */
+TEST(what_waits_in_its_program_has_not_started)
+{
+    yard             y;
+    errand           e = ERRAND;
+    weir_job_options how;
+    expect(serve_loop(&y, true));
+    how = to(y.m);
+    how.start_within_ns = MILLIS(5);
+    expect_eq(weir_remote_run(y.farm, &e.job, "holds", "", 0, &how), 0);
+    expect_eq(outcome_of(y.m, &e), WEIR_EEXPIRED);
+    if (seen.n) { /* else the loop turned to it too late */
+        expect_eq(weir_request_begin(seen.held[0]), WEIR_ECANCELED);
+        expect_eq(weir_request_reply(seen.held[0], "", 0), WEIR_EBUSY);
+        weir_request_release(seen.held[0]);
+    }
+    yard_close(&y);
+    expect_eq(e.dones, 1);
+}
+
+TEST(what_has_begun_has_started)
+{
+    yard             y;
+    errand           e = ERRAND;
+    weir_job_options how;
+    expect(serve_loop(&y, true));
+    how = to(y.m);
+    how.start_within_ns = MILLIS(200);
+    expect_eq(weir_remote_run(y.farm, &e.job, "holds", "x", 1, &how), 0);
+    until(&y, &seen.n, 1);
+    bool started = weir_request_begin(seen.held[0]) == 0; /* else it came too late */
+    until_later(&y, MILLIS(210));
+    expect_eq(e.dones, started ? 0 : 1);
+    echo(seen.held[0], NULL);
+    weir_request_release(seen.held[0]);
+    expect_eq(outcome_of(y.m, &e), started ? 0 : WEIR_EEXPIRED);
+    yard_close(&y);
+}
+
+TEST(a_request_may_be_answered_before_it_begins)
+{
+    yard   y;
+    errand e = ERRAND;
+    expect(serve_loop(&y, true));
+    submit(y.farm, &e, y.m, "short", "x");
+    until(&y, &seen.n, 1);
+    expect_eq(echo(seen.held[0], NULL), 0);
+    expect_eq(weir_request_begin(seen.held[0]), WEIR_EBUSY);
+    weir_request_release(seen.held[0]);
+    expect_eq(outcome_of(y.m, &e), 0);
+    yard_close(&y);
+}
+
+/* Each attempt begins anew. */
+TEST(a_retry_begins_again)
+{
+    yard   y;
+    errand e = ERRAND;
+    expect(serve_loop(&y, true));
+    submit(y.farm, &e, y.m, "holds", "x");
+    for (int i = 0; i < 3; i++) {
+        until(&y, &seen.n, i + 1);
+        expect_eq(weir_request_begin(seen.held[i]), 0);
+        expect_eq(i < 2 ? weir_request_retry(seen.held[i]) : echo(seen.held[i], NULL), 0);
+        weir_request_release(seen.held[i]);
+    }
+    expect_eq(outcome_of(y.m, &e), 0);
+    yard_close(&y);
+}
+
+TEST(what_begins_with_its_run_does_not_begin_later)
+{
+    yard   y;
+    errand e = ERRAND;
+    expect(open_loop(&y));
+    submit(y.farm, &e, y.m, "holds", "");
+    until(&y, &seen.n, 1);
+    expect_eq(weir_request_begin(seen.held[0]), WEIR_EBUSY);
+    weir_request_release(seen.held[0]);
+    expect_eq(outcome_of(y.m, &e), WEIR_REMOTE_ERAISED);
+    yard_close(&y);
+}
+
+/* ---- its ends ---------------------------------------------------------------------------- */
+
 TEST(a_retry_comes_to_the_loop_again)
 {
     yard   y;
@@ -289,99 +411,6 @@ TEST(bad_loop_options_are_refused_by_name)
     yard_close(&y);
 }
 
-/* Releases on two threads, cancels, timeouts and run_within race for each request. */
-static struct {
-    pthread_mutex_t lock;
-    weir_request   *top; /* each has the one below as its data */
-    bool            ends;
-} pile = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static int piles(weir_request *r, void *arg)
-{
-    (void)arg;
-    pthread_mutex_lock(&pile.lock);
-    weir_request_set_data(r, pile.top);
-    pile.top = r;
-    pthread_mutex_unlock(&pile.lock);
-    return 0;
-}
-
-static weir_request *of_pile(bool *ends)
-{
-    pthread_mutex_lock(&pile.lock);
-    weir_request *r = pile.top;
-    pile.top = r ? weir_request_data(r) : NULL;
-    *ends = pile.ends && !r;
-    pthread_mutex_unlock(&pile.lock);
-    return r;
-}
-
-static void releases_all(void *arg)
-{
-    bool ends = false;
-    (void)arg;
-    while (!ends) {
-        weir_request *r = of_pile(&ends);
-        if (r && !weir_request_cancelled(r))
-            echo(r, NULL);
-        if (r)
-            weir_request_release(r);
-        else
-            sched_yield();
-    }
-}
-
-static void counts_stop(weir_request *r, void *arg)
-{
-    (void)r;
-    ++*(int *)arg;
-}
-
-enum { JOBS = 32 };
-
-TEST(each_held_request_ends_once_whoever_ends_it)
-{
-    static errand       e[JOBS];
-    yard                y = {0};
-    helper              h[2];
-    uint64_t            seed = test_seed();
-    int                 runs = 0, dones = 0, stops = 0;
-    weir_handler        handlers[] = {{"piles", piles, 0}, {"soon", piles, 20000}};
-    weir_remote_options o = options_of("local:");
-    expect_eq(weir_main_open(&y.m), 0);
-    expect_eq(weir_remote_open(&y.farm, &o), 0);
-    weir_loop_options l = {sizeof l, y.m, 4, &stops, counts_stop};
-    expect_eq(weir_remote_serve_loop(y.farm, &l, handlers, 2), 0);
-    pile.ends = false;
-    for (int i = 0; i < JOBS; i++)
-        e[i] = (errand)ERRAND;
-    for (int i = 0; i < 2; i++)
-        helper_start(&h[i], releases_all, NULL);
-    for (unsigned i = 0; i < scaled(6000); i++) {
-        weir_job_options how = to(y.m);
-        errand          *one = &e[rnd(&seed) % JOBS];
-        how.timeout_ns = rnd(&seed) % 3 ? 0 : 1 + rnd(&seed) % 50000;
-        const char *name = rnd(&seed) % 2 ? "piles" : "soon";
-        int         code = weir_remote_run(y.farm, &one->job, name, "x", 1, &how);
-        expect(code == 0 || code == WEIR_EBUSY);
-        runs += code == 0;
-        if (rnd(&seed) % 4 == 0)
-            weir_remote_cancel(&one->job);
-        weir_main_dispatch(y.m, 0);
-    }
-    expect_eq(weir_remote_close(y.farm, WEIR_REMOTE_DRAIN, y.m, -1), 0);
-    y.farm = NULL;
-    pthread_mutex_lock(&pile.lock);
-    pile.ends = true;
-    pthread_mutex_unlock(&pile.lock);
-    for (int i = 0; i < 2; i++)
-        helper_join(&h[i]);
-    yard_close(&y);
-    for (int i = 0; i < JOBS; i++)
-        dones += e[i].dones;
-    expect_eq(dones, runs);
-}
-
 SUITE(loop, a_request_is_answered_on_its_loop, a_request_that_is_held_may_be_answered_on_any_thread,
       a_request_without_an_answer_raises, a_request_whose_client_cancels_is_asked_to_stop_once,
       a_request_that_was_cancelled_before_the_loop_turned_is_not_run,
@@ -389,4 +418,8 @@ SUITE(loop, a_request_is_answered_on_its_loop, a_request_that_is_held_may_be_ans
       a_request_held_for_longer_than_run_within_is_given_up,
       an_answer_that_came_within_run_within_stays, a_retry_comes_to_the_loop_again,
       a_farm_that_drains_waits_for_what_a_program_holds, a_close_inside_a_loop_s_handler_is_refused,
-      bad_loop_options_are_refused_by_name, each_held_request_ends_once_whoever_ends_it)
+      bad_loop_options_are_refused_by_name,
+      what_waits_in_its_program_is_not_given_up_before_it_begins,
+      what_waits_in_its_program_has_not_started, what_has_begun_has_started,
+      a_request_may_be_answered_before_it_begins, a_retry_begins_again,
+      what_begins_with_its_run_does_not_begin_later)

@@ -123,6 +123,37 @@ return function(name, run)
       assert(server:close { cancel = true })
     end)
 
+    test("what waits for a thread has not begun", function()
+      local path, ran = os.tmpname(), os.tmpname()
+      local function is_there(file)
+        local opened = io.open(file)
+        return opened and opened:close()
+      end
+      local server, farm = serve {
+        holds = function(file, go)
+          assert(os.remove(file)) -- tells that it has begun
+          repeat
+            require("weir").sleep(0.001)
+            local opened = io.open(go)
+          until not opened or not opened:close()
+        end,
+        tells = function(file) return os.remove(file) end,
+        limited = { run = function(x) return x end, run_within = 1 },
+      }
+      local go = os.tmpname()
+      local first = farm:run("holds", path, go)
+      repeat first:wait(0.002) until not is_there(path)
+      local limited = farm:run("limited", 5)
+      local late = farm:task({ start_within = 0.02 }):run("tells", ran)
+      assert.equal("expired", (select(2, late:get())))
+      assert.equal("timeout", (select(2, farm:task({ timeout = 1.1 }):run("tells", ran):get())))
+      os.remove(go)
+      assert.same({ true, 5 }, { limited:get() }) -- though its run_within passed while it waited
+      assert.is_true((first:get()))
+      close(farm, server)
+      assert(os.remove(ran)) -- nobody ran it
+    end)
+
     test("a job that nobody serves, a full farm, a closed one", function()
       local server, farm = serve({ echo = function(x) return x end })
       local ok, word, sentence = farm:run("other"):get()

@@ -255,7 +255,7 @@ local function send(request, verb, a, b)
     if not ok and code == -6 then core.fail(request, "TooLarge", problem) end
   elseif verb == "fail" then
     core.fail(request, a:gsub("%z", "?"), (b:gsub("%z", "?")))
-  else
+  elseif verb == "retry" then
     core.retry(request)
   end
 end
@@ -270,7 +270,7 @@ end
 local function finish(request, closes, ok, ...)
   if ok then
     send(request, ...)
-  elseif weir.shared.get(closes) == "cancel" then
+  elseif closes.by_cancel then
     core.retry(request)
   else
     send_failure(request, (...))
@@ -287,11 +287,11 @@ local function in_pool(first, ...)
   return handler.run(true, first, select(2, ...))
 end
 
-local function start(request)
+local function start(request, number)
   local name, id, attempt, level, content_type, bytes = core.request(request)
   local job = served[name]
   return job.pool:task({ priority = LEVELS[level], label = name }):run(in_pool, MARK, job.run, job.what,
-    { id = id, attempt = attempt, name = name }, content_type, bytes, job.closes), job.closes
+    { id = id, attempt = attempt, name = name }, content_type, bytes, number), job.closes
 end
 
 local function give_back(request)
@@ -299,8 +299,8 @@ local function give_back(request)
   core.release(request)
 end
 
-desk.on_request(function(request, ended)
-  local ok, future, closes = pcall(start, request)
+desk.on_request(function(request, number, ended)
+  local ok, future, closes = pcall(start, request, number)
   if not ok or not future then
     if not ok then io.stderr:write("weir.remote: ", tostring(future), "\n") end
     give_back(request)
@@ -354,7 +354,7 @@ local function open_server(given, names, within, list)
   if not pool then return nil, threads end
   local its_farm, problem = open("weir.remote.serve", given, 4)
   if not its_farm then return nil, problem end
-  local closes = "weir.remote: closes " .. weir.shared.add("weir.remote: servers", 1)
+  local closes = {}
   for name, job in pairs(list) do
     job.pool, job.closes = pool, closes
     served[name] = job
@@ -363,7 +363,7 @@ local function open_server(given, names, within, list)
     farm = its_farm, pool = is_ours and pool, names = names, waiters = {},
     closes = not given.url:find "^local:" and closes or nil,
   }, server)
-  self.ended = desk.serve()
+  self.ended = desk.hold()
   local ok, _, why = core.serve(its_farm.core, names, within, given.at_once or threads + 1)
   if ok then return self end
   self:close()
@@ -382,8 +382,8 @@ end
 --   closes
 -- @tparam table given.jobs name -> handler, or name -> a table:
 -- @tparam function given.jobs.run the handler
--- @tparam[opt] number given.jobs.run_within after it the job is given back to the server to run
---   again, and the handler is stopped
+-- @tparam[opt] number given.jobs.run_within seconds from when a thread begins; after it the job is
+--   given back to the server to run again, and the handler is stopped
 -- @tparam[opt="msgpack"] string given.jobs.codec "bytes": its result is one string, sent as it
 --   is. Arguments come as their content type says
 -- @tparam[opt] int given.at_once a server hands over at most so many of each queue (default: the
@@ -418,10 +418,9 @@ function server:close(how, ...)
   check.none("close", 2, ...)
   how = how or NO_OPTIONS
   check.options(kinds_of.close, "close: options", how)
-  if self.closes then weir.shared.set(self.closes, how.cancel and "cancel" or "drain") end
+  if self.closes then self.closes.by_cancel = how.cancel end
   local ok, problem = close(self.farm, how.cancel or false, how.timeout)
   if not ok then return nil, problem end
-  if self.closes then weir.shared.set(self.closes, nil) end
   for _, name in ipairs(self.names) do served[name] = nil end
   self.names = {}
   if self.pool then self.pool:close() end

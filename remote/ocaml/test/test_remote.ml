@@ -153,6 +153,44 @@ let run_within_asks_the_handler_to_stop () =
       Alcotest.(check string) "its name" "Weir_remote.Timeout" (Printexc.to_string R.Timeout);
       Alcotest.check_raises "timed out" R.Timeout (fun () -> R.await (R.run farm holds ())))
 
+(* A pool of one thread, which [work] finds taken until it opens the gate. *)
+let with_a_taken_thread handlers work =
+  let entered = Gate.make () and leave = Gate.make () in
+  let takes _ () =
+    Gate.open_ entered;
+    Gate.wait leave
+  in
+  on_farm
+    (R.handler holds takes :: handlers)
+    (fun farm ->
+      let first = R.run farm holds () in
+      Gate.wait entered;
+      work farm (fun () -> Gate.open_ leave);
+      R.await first)
+
+(* Until a timeout that is set now has passed. *)
+let until_later farm timeout =
+  Alcotest.check_raises "later" R.Timeout (fun () -> R.await (R.run ~timeout farm holds ()))
+
+let run_within_does_not_count_the_wait_for_a_thread () =
+  with_a_taken_thread
+    [ R.handler ~run_within:1. echo (fun _ x -> x) ]
+    (fun farm open_ ->
+      let call = R.run farm echo ("a", 1) in
+      until_later farm 1.1;
+      open_ ();
+      Alcotest.(check (pair string int)) "its answer" ("a", 1) (R.await call))
+
+let what_waits_for_a_thread_has_not_started () =
+  let ran = Atomic.make false in
+  with_a_taken_thread
+    [ R.handler echo (fun _ x -> Atomic.set ran true; x) ]
+    (fun farm open_ ->
+      let call = R.run ~start_within:0.02 farm echo ("a", 1) in
+      Alcotest.check_raises "on time" Weir.Expired (fun () -> ignore (R.await call));
+      open_ ());
+  Alcotest.(check bool) "not run" false (Atomic.get ran)
+
 let a_timeout_ends_on_time () =
   let leave = Gate.make () in
   on_farm
@@ -392,6 +430,9 @@ let () =
         [
           test "retries count as attempts" retries_count_as_attempts;
           test "run_within asks the handler to stop" run_within_asks_the_handler_to_stop;
+          test "run_within does not count the wait for a thread"
+            run_within_does_not_count_the_wait_for_a_thread;
+          test "what waits for a thread has not started" what_waits_for_a_thread_has_not_started;
           test "a closed pool gives the job back" a_full_pool_gives_the_job_back;
           test "two farms meet by name" two_farms_meet_by_name;
         ] );

@@ -1,10 +1,10 @@
 -- SPDX-License-Identifier: ISC
 --
 -- handle.lua: runs a handler on a pool's thread. Its answer is a few values that cross back:
--- "reply", content type, bytes; "fail", name, text; or "retry".
+-- "reply", content type, bytes; "fail", name, text; "retry"; or "unbegun".
 
 local codec = require "weir.remote.codec"
-local shared = require "weir.shared"
+local core = require "weir.remote.core"
 
 local handle = { RETRY = setmetatable({}, { __tostring = function() return "weir.remote.retry" end }) }
 
@@ -41,10 +41,10 @@ local function call(has_state, state, handler, n, values)
   return handler(unpack(values, 2, n))
 end
 
---- handler(state, arguments...) or, in a pool without a state, handler(arguments...). closes: the
--- name of a shared value that is set when what has not begun is to be given back.
-function handle.run(has_state, state, handler, what, request, content_type, bytes, closes)
-  if shared.get(closes) then return "retry" end
+--- handler(state, arguments...) or, in a pool without a state, handler(arguments...). number: of
+-- the request, which begins here.
+function handle.run(has_state, state, handler, what, request, content_type, bytes, number)
+  if not core.begin(number) then return "unbegun" end
   local function decode(...) return select("#", ...), { ... } end
   local n, values = decode(codec.decode(content_type, bytes))
   if not values[1] then return "fail", "Codec", "argument: " .. values[2] end

@@ -25,6 +25,35 @@ describe("weir.remote without a loop", function()
     assert(farm:close())
     assert(server:close())
   end)
+
+  it("brings a client its answers while another wait of weir blocks", function()
+    local weir, remote, signal = require "weir", require "weir.remote", require "weir.signal"
+    local elsewhere = assert(weir.pool { threads = 1 }) -- so this state has no server
+    local ended = elsewhere:run(function()
+      local server = assert(require("weir.remote").serve {
+        url = "local:client waits", pool = { threads = 1 }, jobs = { echo = function(x) return x end },
+      })
+      local there = require "weir"
+      there.shared.set("client waits", "serves")
+      while there.shared.get "client waits" == "serves" do there.sleep(0.002) end
+      return server:close()
+    end)
+    while not weir.shared.get "client waits" do weir.sleep(0.002) end
+    local farm = assert(remote.open { url = "local:client waits" })
+    local usr = assert(signal.catch "USR1")
+    for i = 1, 3 do
+      local future = farm:run("echo", i)
+      future:on_settle(function() os.execute "kill -USR1 $PPID" end)
+      assert.is_true(usr:wait(60))
+      assert.same({ true, i }, { future:try() })
+    end
+    usr:release()
+    assert(farm:close())
+    weir.shared.set("client waits", "over")
+    assert.same({ true, true }, { ended:get() })
+    weir.shared.set("client waits", nil)
+    assert(elsewhere:close())
+  end)
 end)
 
 local loops = {

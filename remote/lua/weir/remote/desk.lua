@@ -5,7 +5,7 @@
 -- A loop watches the desk's descriptor while an answer is to come or something serves, so that
 -- it ends by itself afterwards. Without a loop a wait blocks the thread, and serves what comes
 -- back to the state's pools meanwhile. Waits of this module poll the descriptor as well. While
--- another wait of weir blocks a state that serves, a thread polls it and tells the state.
+-- another wait of weir blocks the state, a thread polls it for as long, and tells the state.
 
 local core = require "weir.remote.core"
 local loops = require "weir.loop"
@@ -20,7 +20,6 @@ local answers = {} -- number -> function(outcome, a, b)
 local numbers = 0
 local servers = {} -- request's number -> function that stops it
 local holders = 0 -- farms that serve or close
-local servers_here = 0 -- farms that serve
 local events = {} -- number -> function(code, sentence)
 local listeners = 0
 local closers = {} -- waiters, woken at each delivery: the last one of a farm says that it is over
@@ -48,7 +47,7 @@ local take = {
     settle(outcome, a, b)
   end,
   [REQUEST] = function(number, request)
-    servers[number] = on_request(request, function() servers[number] = nil end)
+    servers[number] = on_request(request, number, function() servers[number] = nil end)
   end,
   [STOP] = function(number)
     if servers[number] then servers[number]() end
@@ -65,8 +64,13 @@ local function take_one(kind, ...)
   return true
 end
 
+local poll -- the future of a task that polls; nil: there is none
+
+local function is_idle() return holders == 0 and not core.pending() end
+
 local function let_go()
-  if holders > 0 or core.pending() then return end
+  if not is_idle() then return end
+  if poll then poll:cancel() end
   for loop, stop in pairs(held) do
     held[loop] = nil
     stop()
@@ -102,7 +106,6 @@ function desk.look_after()
 end
 
 local pool -- of the thread that polls
-local poll -- the future of its task; nil: it has none
 
 -- On that thread. A signal ends it as well.
 local function poll_once(fd)
@@ -125,7 +128,7 @@ end
 local before = loops.block.before
 loops.before_block(function()
   if before then before() end
-  if servers_here > 0 and not poll then pcall(begin_poll) end
+  if not poll and not is_idle() then pcall(begin_poll) end
 end)
 
 local function block(timeout)
@@ -188,18 +191,6 @@ function desk.hold()
   end
 end
 
---- The same, and every wait of weir takes requests.
-function desk.serve()
-  local release, serving = desk.hold(), true
-  servers_here = servers_here + 1
-  return function()
-    if serving then servers_here = servers_here - 1 end
-    serving = false
-    if servers_here == 0 and poll then poll:cancel() end
-    release()
-  end
-end
-
 --- A number for a farm, whose events go to fn(code, sentence), which may be nil.
 function desk.hear(fn)
   listeners = listeners + 1
@@ -212,7 +203,8 @@ function desk.deafen(number)
   events[number] = nil
 end
 
---- Who takes requests: fn(request, ended) returns a function that stops it, and calls ended().
+--- Who takes requests: fn(request, number, ended) returns a function that stops it, and calls
+-- ended(). The thread that runs it calls core.begin(number).
 function desk.on_request(fn)
   on_request = fn
 end

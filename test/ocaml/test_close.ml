@@ -42,6 +42,18 @@ let close_tells_at_once () =
   Pool.close pool;
   Thread.join thread
 
+let closed_are_told_in_order () =
+  let pool = plain 1 and hold = Hold.make () and told = ref [] in
+  let running = Pool.run pool (Hold.task hold) in
+  Hold.until_it_runs hold;
+  let queue n = Future.on_settle (Pool.run pool ignore) (fun _ -> told := n :: !told) in
+  List.iter queue [ 1; 2; 3 ];
+  Pool.close_async pool ignore;
+  Hold.let_go hold;
+  Pool.close pool;
+  Future.await running;
+  Alcotest.(check (list int)) "each once" [ 1; 2; 3 ] (List.rev !told)
+
 let close_drains () =
   let pool = plain 2 and ran = Atomic.make 0 in
   for _ = 1 to 500 do
@@ -128,6 +140,7 @@ let () =
           test "a pool opens beside a main without blocking it" opens_beside_a_main;
           test "close settles queued tasks and waits for running ones" close_rejects;
           test "a close that waits tells who awaits a queued task" close_tells_at_once;
+          test "one thread tells all that a close settled, in order" closed_are_told_in_order;
           test "drain runs queued tasks first" close_drains;
           test "every pair of closes ends" close_in_pairs;
           test "close_within gives the queue up when the time has passed" close_within_gives_up;

@@ -90,15 +90,53 @@ int __wrap_eventfd(unsigned n, int flags);
 int __real_pipe2(int fds[2], int flags);
 int __wrap_pipe2(int fds[2], int flags);
 
+static _Atomic int unjoined;
+int                fault_unjoined(void) { return atomic_load(&unjoined); }
+
+static int made(int error)
+{
+    unjoined += error == 0;
+    return error;
+}
+
+static int let_go(int error)
+{
+    unjoined -= error == 0;
+    return error;
+}
+
 int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*fn)(void *),
                           void *arg)
 {
-    return fails(FAULT_THREAD) ? EAGAIN : __real_pthread_create(out, attr, fn, arg);
+    return fails(FAULT_THREAD) ? EAGAIN : made(__real_pthread_create(out, attr, fn, arg));
 }
 
 int real_thread(pthread_t *out, void *(*fn)(void *), void *arg)
 {
-    return __real_pthread_create(out, NULL, fn, arg);
+    return made(__real_pthread_create(out, NULL, fn, arg));
+}
+
+int __real_pthread_join(pthread_t thread, void **result);
+int __wrap_pthread_join(pthread_t thread, void **result);
+int __real_pthread_detach(pthread_t thread);
+int __wrap_pthread_detach(pthread_t thread);
+
+int __wrap_pthread_join(pthread_t thread, void **result)
+{
+    return let_go(__real_pthread_join(thread, result));
+}
+
+int __wrap_pthread_detach(pthread_t thread) { return let_go(__real_pthread_detach(thread)); }
+
+/* The timed joins, which each libc calls otherwise. Without a deadline it is a pthread_join. */
+bool __real_wi_thread_join(pthread_t thread, int64_t deadline);
+bool __wrap_wi_thread_join(pthread_t thread, int64_t deadline);
+
+bool __wrap_wi_thread_join(pthread_t thread, int64_t deadline)
+{
+    bool joined = __real_wi_thread_join(thread, deadline);
+    unjoined -= joined && deadline >= 0;
+    return joined;
 }
 
 static int refused(int error)

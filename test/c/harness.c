@@ -29,7 +29,7 @@
 static struct {
     const char         *name;
     const char *_Atomic stage;
-    int                 threads, fds;
+    int                 threads, unjoined, fds;
     long                blocks;
 } now = {.name = "no test"};
 
@@ -227,6 +227,7 @@ void test_begin(const char *name)
         test_before();
     settle_threads();
     now.threads = count_threads();
+    now.unjoined = fault_unjoined();
     now.fds = count_fds();
     now.blocks = fault_live_blocks();
 }
@@ -236,6 +237,7 @@ static int count_blocks(void) { return (int)fault_live_blocks(); }
 void test_end(void)
 {
     once_back("threads are left", count_threads, now.threads); /* fewer: one was still listed */
+    expect_eq(once_back("threads are not joined", fault_unjoined, now.unjoined), now.unjoined);
     expect_eq(once_back("descriptors are left", count_fds, now.fds), now.fds);
     expect_eq(once_back("memory is left", count_blocks, (int)now.blocks), (int)now.blocks);
     alarm(0);

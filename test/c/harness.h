@@ -6,7 +6,8 @@
  * aborts from whatever thread it happens on, after it printed the test, both
  * values and the seed: unwinding would leave threads behind and blame the next
  * test. A test ends with as many threads, descriptors and live blocks as it
- * began with; the watchdog names the test that hangs and what it waited for.
+ * began with, and each thread joined or detached; the watchdog names the test
+ * that hangs and what it waited for.
  */
 #ifndef WEIR_TEST_HARNESS_H
 #define WEIR_TEST_HARNESS_H
@@ -302,8 +303,10 @@ void fault_arm_then(enum fault kind, void (*fn)(void));
 /* Back to normal. Whether one was injected. */
 bool fault_disarm(void);
 bool fault_injected(void);
-/* Blocks allocated and not freed; writes made so far. */
+/* Blocks allocated and not freed; threads made, and neither joined nor detached; writes made so
+ * far. */
 long fault_live_blocks(void);
+int  fault_unjoined(void);
 long fault_writes(void);
 /* pthread_create and malloc that are never made to fail. */
 int   real_thread(pthread_t *out, void *(*fn)(void *), void *arg);

@@ -176,20 +176,34 @@ void client_close(client *c)
 /* ---- worker programs, seen by a test ----------------------------------------------------------
  */
 
+/* From its first moment until the worker is ready for it. */
+static void hold_sigterm(posix_spawnattr_t *how)
+{
+    sigset_t ends;
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    posix_spawnattr_init(how);
+    posix_spawnattr_setsigmask(how, &ends);
+    posix_spawnattr_setflags(how, POSIX_SPAWN_SETSIGMASK);
+}
+
 void worker_start(worker *w, const char *handlers, const char *at)
 {
     int   in[2], out[2];
     char *argv[] = {(char *)"/proc/self/exe", (char *)"--worker", (char *)(at ? at : url),
                     (char *)handlers, NULL};
     posix_spawn_file_actions_t files;
+    posix_spawnattr_t          how;
     *w = (worker){0};
+    hold_sigterm(&how);
     expect_eq(pipe2(in, O_CLOEXEC), 0);
     expect_eq(pipe2(out, O_CLOEXEC), 0);
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_adddup2(&files, in[0], 0);
     posix_spawn_file_actions_adddup2(&files, out[1], 1);
-    expect_eq(posix_spawn(&w->pid, argv[0], &files, NULL, argv, environ), 0);
+    expect_eq(posix_spawn(&w->pid, argv[0], &files, &how, argv, environ), 0);
     posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&how);
     close(in[0]);
     close(out[1]);
     w->in = in[1];

@@ -10,12 +10,10 @@
 
 /* ---- ages ----------------------------------------------------------------- */
 
-static int64_t until_running_for(weir_pool *p, int64_t ns)
+static void until_running_for(weir_pool *p, int64_t ns)
 {
-    int64_t began = now_ns();
     while (stats_of(p).oldest_running_ns < ns)
         sched_yield();
-    return now_ns() - began;
 }
 
 static void ages(bool measure)
@@ -95,11 +93,10 @@ TEST(a_task_that_is_unparked_is_queued_anew)
     expect_eq(weir_run(r.p, &k.p.task, r.m), 0);
     until_parked(&k.p.task);
     expect(plug_in(&p, r.p, r.m));
-    int64_t parked_for = until_running_for(r.p, MILLIS(30));
+    until_running_for(r.p, MILLIS(30));
     expect_eq(stats_of(r.p).oldest_queued_ns, 0);
     int64_t before = now_ns();
     expect_eq(weir_task_unpark(&k.p.task), 0);
-    expect_op(stats_of(r.p).oldest_queued_ns, <=, now_ns() - before + parked_for);
     expect_op(stats_of(r.p).oldest_queued_ns, <=, now_ns() - before + MILLIS(20));
     plug_pull(&p);
     while (k.p.dones == 0)

@@ -340,7 +340,7 @@ proctype deadline_timer()
 
 proctype closer(byte me; mtype mode; bool blocking)
 {
-    byte t;
+    byte t, w = NONE;
     bool draining, tells;
 #ifdef LATE_CLOSE
     all_returned;
@@ -352,9 +352,9 @@ proctype closer(byte me; mtype mode; bool blocking)
             :: mode == CLOSE -> empty_it()
             :: mode == DRAIN -> state = DRAINING
             fi;
-            wake_idle();
             wake_submitters();
-            step()
+            step();
+            wake_one(w)
         :: else
         fi;
         asked = asked + (blocking -> 0 : 1);
@@ -366,6 +366,7 @@ proctype closer(byte me; mtype mode; bool blocking)
         fi;
         tells = owes
     }
+    unpark(w);
     pay(tells);
     if
     :: blocking ->

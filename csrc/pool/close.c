@@ -2,8 +2,8 @@
  *
  * close.c: pools wind down.
  *
- * A close only starts the end: it empties the queue (or lets it run dry) and
- * wakes everybody; threads leave by themselves; whoever finds nobody left makes
+ * A close only starts the end: it empties the queue (or lets it run dry first)
+ * and then wakes everybody; threads leave by themselves; whoever finds nobody left makes
  * the pool CLOSED and gives the notices. A close has ended when those are given.
  * So any number of closes may meet, each waits for the same moment.
  */

@@ -96,7 +96,6 @@ void wi_pool_begin_close_locked(weir_pool *p, weir_close_mode mode)
         p->state = WI_DRAINING;
         wi_queue_shut(&p->queue);
     }
-    wi_pool_wake_idle_locked(p);
     wake_submitters_locked(p);
     wi_pool_advance_locked(p);
 }

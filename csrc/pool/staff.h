@@ -35,10 +35,9 @@ bool wi_pool_must_leave_locked(weir_pool *p, weir_worker *w);
  * need not leave, and nothing is to be told, woken, hired or ended. */
 static inline bool wi_pool_is_steady_locked(const weir_pool *p, const weir_worker *w)
 {
-    return p->state == WI_OPEN && !w->lost && !w->leaving &&
-           p->serving - p->leaving <= p->opts.threads_max && wi_list_empty(&p->settled) &&
-           wi_list_empty(&p->outbox) && wi_list_empty(&p->space_told) &&
-           !atomic_load(&((weir_pool *)(uintptr_t)p)->must_lock);
+    return p->state == WI_OPEN && !w->lost && p->serving - p->leaving <= p->opts.threads_max &&
+           wi_list_empty(&p->settled) && wi_list_empty(&p->outbox) &&
+           wi_list_empty(&p->space_told) && !atomic_load(&((weir_pool *)(uintptr_t)p)->must_lock);
 }
 
 void wi_pool_sleep_relocks(weir_pool *p, weir_worker *w);

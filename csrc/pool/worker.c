@@ -144,21 +144,8 @@ static bool settle_ours(weir_pool *p, weir_worker *w, weir_task *t, int code, we
     return true;
 }
 
-/* Nothing follows t, which has settled and may be gone unless its done is to be told here. */
-__attribute__((noinline)) static void run_dry_unlocks(weir_pool *p, weir_task *t, own_delivery *d)
-{
-    wi_owed owed;
-    wi_pool_unlock_owing(p, &owed);
-    wi_probe(WEIR_TRACE_SETTLED, p->name, t, 0);
-    if (d->main)
-        wi_main_pay(d->main, d->debt);
-    wi_pool_pay(p, &owed);
-    if (d->tell)
-        wi_task_tell(t);
-}
-
-/* The common turn: t, which has a done and a main, ended well in a pool of which nothing else is
- * to be thought. It does what settle_ours does then. False: nothing was done. */
+/* The common turn: t, which has a done, ended well in a pool of which nothing else is to be
+ * thought. It does what settle_ours does then. False: nothing was done. */
 static bool settle_steadily(weir_worker *w, weir_task *t, weir_task **next)
 {
     weir_pool   *p = w->pool;
@@ -172,18 +159,18 @@ static bool settle_steadily(weir_worker *w, weir_task *t, weir_task **next)
     wi_pool_end_well_locked(p, t);
     deliver_own_locked(t, &d);
     *next = d.tell ? NULL : wi_pool_pick_locked(p, w);
-    if (!*next)
-        return run_dry_unlocks(p, t, &d), true;
     wi_unlock(&p->lock);
     wi_probe(WEIR_TRACE_SETTLED, p->name, t, 0);
     if (d.main)
         wi_main_pay(d.main, d.debt);
+    if (d.tell)
+        wi_task_tell(t);
     return true;
 }
 
 static bool is_plain(const weir_worker *w, const weir_task *t, int code)
 {
-    return code == 0 && t->done && t->weir.main && w->pool->plain && !wi_is_traced();
+    return code == 0 && t->done && w->pool->plain && !wi_is_traced();
 }
 
 static int turn(weir_worker *w, weir_task *t, int code, weir_task **next)

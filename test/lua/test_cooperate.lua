@@ -141,7 +141,7 @@ describe("a task that has asked weir.cancelled", function()
     os.remove(here)
     future:cancel()
     assert.are.same({ true, 1 }, { pool:run(function() return 1 end):get() })
-    assert.are.equal(1, pool:stats().abandoned)
+    while pool:stats().abandoned == 0 do weir.sleep(0.001) end -- its replacement may be first
     gate.open_last(go, "go")
     assert.is_true(pool:close())
   end)

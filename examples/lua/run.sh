@@ -43,8 +43,9 @@ served() { # NAME EXPECTED SIGNAL LINES NEEDED-MODULES ARGUMENTS...
   fi
   folder=$(mktemp -d)
   mkfifo "$folder/said"
-  # --foreground: otherwise timeout passes the signal on twice, and the second one kills
-  timeout --foreground 120 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" >"$folder/said" 2>&1 &
+  # --foreground: otherwise timeout passes the signal on twice, and the second one kills. A shell
+  # has what it starts with & ignore INT, and newer timeouts keep to that.
+  env --default-signal=INT timeout --foreground 120 ./with_weir.sh "$interpreter" "$interpreter" "$name.lua" "$@" >"$folder/said" 2>&1 &
   pid=$!
   while read -r line; do
     out+=$line$'\n'

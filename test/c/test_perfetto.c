@@ -30,9 +30,10 @@ static void run_labelled(rig *r, probe *t, const char *label)
     expect_eq(weir_run_with(r->p, &t->task, &o), 0);
 }
 
+enum { SOME = 20 };
+
 static void run_in(rig *r)
 {
-    enum { SOME = 20 };
     probe             t[SOME];
     weir_pool_options opts = pool_of(2);
     opts.name = "db";
@@ -56,13 +57,28 @@ static void run_some(void)
 
 static tracks file;
 
+/* A done may be told before its thread has said that the task is settled. */
+static _Atomic int told_settled;
+
+static void count_settled(void *arg, weir_trace_event event, const weir_pool *p,
+                          const weir_task *t, int value)
+{
+    (void)arg, (void)p, (void)t, (void)value;
+    told_settled += event == WEIR_TRACE_SETTLED; /* its record stands in a ring by now */
+}
+
 TEST(a_file_has_every_task_with_its_flow_on_named_tracks)
 {
     rig      r;
     uint64_t submitted, began, told;
     fresh_path();
+    told_settled = 0;
+    weir_trace(count_settled, NULL);
     expect_eq(weir_trace_file(path), 0);
     run_in(&r);
+    while (told_settled < SOME)
+        sched_yield();
+    weir_trace(NULL, NULL);
     expect_eq(weir_trace_file(NULL), 0); /* while there is a pool to count in */
     tracks_load(&file, path);
     tracks_expect_closed(&file);

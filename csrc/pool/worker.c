@@ -44,6 +44,14 @@ static weir_task *next_relocks(weir_pool *p, weir_worker *w, bool wait, int *rc)
     }
 }
 
+/* The common pick, after a task whose done took its time: as settle_steadily. NULL: nothing was
+ * done. */
+static weir_task *next_steadily_locked(weir_pool *p, weir_worker *w)
+{
+    bool steady = p->plain && !w->leaving && wi_pool_is_steady_locked(p, w);
+    return steady ? wi_pool_pick_locked(p, w) : NULL;
+}
+
 static void begin_task(weir_worker *w, weir_task *t)
 {
     w->task = t;
@@ -59,9 +67,14 @@ int weir_worker_next(weir_worker *w, bool wait, weir_task **out)
     weir_pool *p = w->pool;
     int        rc = 0;
     wi_lock(&p->lock);
-    weir_task *t = next_relocks(p, w, wait, &rc);
+    weir_task *t = next_steadily_locked(p, w);
+    if (t)
+        wi_unlock(&p->lock);
+    else {
+        t = next_relocks(p, w, wait, &rc);
+        wi_pool_unlock(p);
+    }
     rc = t ? 0 : rc;
-    wi_pool_unlock(p);
     if (t && p->forked) /* by what that told: t is the parent's, and closed here */
         return WEIR_ECLOSED;
     if (t) {

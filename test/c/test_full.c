@@ -204,15 +204,14 @@ TEST(space_that_is_there_is_told_at_once)
     rig_close(&r);
 }
 
-/* The worker goes from the first task to the second at once. */
-TEST(space_is_told_while_the_task_that_left_it_runs)
+static void tells_space_in_time(bool first_has_main)
 {
     rig               r;
     plug              first, second;
     news              h = NEWS;
     weir_pool_options opts = pool_of(1);
     opts.queue_limit = 1;
-    expect(rig_open_with(&r, &opts) && plug_in(&first, r.p, r.m));
+    expect(rig_open_with(&r, &opts) && plug_in(&first, r.p, first_has_main ? r.m : NULL));
     second = (plug){.probe = PROBE, .entered = GATE, .leave = GATE};
     second.probe.entered = &second.entered, second.probe.leave = &second.leave;
     expect_eq(weir_run(r.p, &second.probe.task, r.m), 0);
@@ -225,6 +224,11 @@ TEST(space_is_told_while_the_task_that_left_it_runs)
     plug_pull(&second);
     rig_close(&r);
 }
+
+/* The worker goes from the first task to the second at once. */
+TEST(space_is_told_while_the_task_that_left_it_runs) { tells_space_in_time(true); }
+/* The worker tells the first before it takes the second. */
+TEST(space_is_told_while_the_task_after_one_without_a_main_runs) { tells_space_in_time(false); }
 
 /* Another thread makes the space again and again, by each task that it takes. */
 SCENARIO(who_asks_for_space_loses_nothing)
@@ -341,6 +345,7 @@ TEST(a_main_that_closes_may_tell_one_that_submits_and_releases)
 }
 
 SUITE(full, space_is_told_while_the_task_that_left_it_runs,
+      space_is_told_while_the_task_after_one_without_a_main_runs,
       a_refused_one_hears_when_the_main_of_what_is_queued_closes,
       a_main_that_closes_may_tell_one_that_submits_and_releases,
       a_full_queue_refuses_and_leaves_the_task_untouched,

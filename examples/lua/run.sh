@@ -72,6 +72,7 @@ examples() {
   served on_sigterm on_sigterm TERM serving 'copas luasql.sqlite3' "$(mktemp)"
   example timeout lsqlite3
   served on_sigint on_sigint INT serving luv 0.01
+  example transaction lsqlite3 "$(mktemp)"
   served on_sigint on_sigint_twice INT 'serving|stopping' luv 1000
   example on_luv luv
   example luv_work luv

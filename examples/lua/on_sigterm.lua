@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: ISC
 --
 -- on_sigterm.lua FILE: a service on Copas: clients query SQLite through a pool, with a timeout,
--- until SIGTERM comes. Then what was asked is still answered.
+-- until SIGTERM or ^C comes. Then what was asked is still answered.
 
 local copas = require "copas"
 local signal = require "weir.signal"
@@ -45,16 +45,23 @@ local function client()
   end
 end
 
+local term, int = assert(signal.catch "TERM"), assert(signal.catch "INT")
+local function stop_at(caught)
+  if not serving or not caught:wait() then return end -- the other one has come
+  serving = false
+  term:release()
+  int:release()
+  print("closed", db:close { drain = true, timeout = 10 })
+end
+
+copas.addthread(stop_at, term)
+copas.addthread(stop_at, int)
+
 for _ = 1, 3 do copas.addthread(client) end
 copas.addthread(function()
-  local term = assert(signal.catch "TERM") -- before anybody is told that we serve
   print(select(2, ask "SELECT sum FROM nowhere"):match "no such table: %w+")
   print "serving"
   io.stdout:flush()
-  term:wait()
-  term:release() -- from here on a second SIGTERM ends the program at once
-  serving = false
-  print("closed", db:close { drain = true, timeout = 10 })
 end)
 copas.loop()
 print(answered == asked and "all were answered" or "some were not answered")

@@ -70,9 +70,10 @@ examples() {
   example hash weir ../c/input/pool.txt ../c/input/missing.txt ../c/input/reach.txt
   example on_copas 'copas luasql.sqlite3'
   served on_sigterm on_sigterm TERM serving 'copas luasql.sqlite3' "$(mktemp)"
+  served on_sigterm on_sigterm INT serving 'copas luasql.sqlite3' "$(mktemp)"
   example timeout lsqlite3
-  served on_sigint on_sigint INT serving luv 0.01
   example transaction lsqlite3 "$(mktemp)"
+  served on_sigint on_sigint INT serving luv 0.01
   served on_sigint on_sigint_twice INT 'serving|stopping' luv 1000
   example on_luv luv
   example luv_work luv

@@ -60,8 +60,8 @@ static tracks file;
 /* A done may be told before its thread has said that the task is settled. */
 static _Atomic int told_settled;
 
-static void count_settled(void *arg, weir_trace_event event, const weir_pool *p,
-                          const weir_task *t, int value)
+static void count_settled(void *arg, weir_trace_event event, const weir_pool *p, const weir_task *t,
+                          int value)
 {
     (void)arg, (void)p, (void)t, (void)value;
     told_settled += event == WEIR_TRACE_SETTLED; /* its record stands in a ring by now */

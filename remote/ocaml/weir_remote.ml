@@ -67,6 +67,7 @@ type t = {
   mutable users : int; (* calls of the farm's functions under way: it is not closed meanwhile *)
   mutable thread : Thread.t option;
   has_server : bool;
+  most_bytes : int; (* of an argument *)
   mutable winds_down : mode option; (* of a close that has begun; it may have timed out since *)
   changed : Condition.t; (* state or users *)
 }
@@ -158,6 +159,7 @@ let farm_of options blocks on_event desk =
         desk; farm; blocks; on_event; lock; changed; calls; tasks;
         starts = []; numbers = 0; users = 0; state = `Open; thread = None;
         has_server = not (is_local options); winds_down = None;
+        most_bytes = (Raw.farm_options farm).message_limit;
       }
 
 let all_signals = List.init 64 (fun i -> i + 1)
@@ -359,13 +361,18 @@ let accepted t number expected raw =
   in
   locked t keep
 
+(* What is too large stays so, and is no matter of waiting as a full farm is. *)
+let refuse t bytes code =
+  if code = Failure.full && String.length bytes > t.most_bytes then invalid_arg (Raw.error ());
+  Failure.raise_of code
+
 let submit t job expected bytes how =
   let number = enter_call t expected in
   match using t (fun () -> Raw.run t.desk t.farm number job.name bytes how) with
   | 0, raw -> accepted t number expected raw
   | code, _ ->
       locked t (fun () -> Hashtbl.remove t.calls number);
-      Failure.raise_of code
+      refuse t bytes code
   | exception exn ->
       locked t (fun () -> Hashtbl.remove t.calls number);
       raise exn

@@ -94,16 +94,18 @@ struct weir_remote {
     pthread_cond_t  changed;
     wr_bell         bells[WR_IOS]; /* of the I/O threads */
     /* Guarded by lock. */
-    enum wr_phase     phase;
-    size_t            n_flights, n_requests, n_tasks; /* flights that are not SETTLED */
-    wr_ids            ids;
-    wr_alarms         alarms;
-    wr_node           flights, sent, waiting[WEIR_LEVELS], requests, unwanted;
-    wr_alarm          give_up, cut; /* cut: a closing farm waits no longer for a write */
-    int64_t           down_since;   /* the client wants a connection and has none; else 0 */
-    unsigned          up;           /* a bit for each wr_which that is connected */
-    weir_remote_stats stats;        /* connected: the client's */
-    weir_notice       ended;        /* expected by ended_at */
+    enum wr_phase phase;
+    size_t        n_flights, n_requests, n_tasks; /* flights that are not SETTLED */
+    wr_ids        ids;
+    wr_alarms     alarms;
+    wr_node       flights, sent, waiting[WEIR_LEVELS], requests, unwanted;
+    wr_alarm      give_up, cut; /* cut: a closing farm waits no longer for a write */
+    int64_t       down_since;   /* the client wants a connection and has none; else 0 */
+    unsigned      up;           /* a bit for each wr_which that is connected */
+    wr_io *tells; /* of the worker's two, whose failed attempts on_event hears of; NULL: none's */
+    char   told[WR_SENTENCE]; /* why they fail */
+    weir_remote_stats stats;  /* connected: the client's */
+    weir_notice       ended;  /* expected by ended_at */
     weir_main        *ended_at;
 
     weir_task clock;

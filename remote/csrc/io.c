@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 /* ---- connecting ------------------------------------------------------------------------ */
@@ -41,6 +42,22 @@ static void close_wire(wr_io *io, bool politely)
     io->kind->lost(io);
 }
 
+/* A worker's two connections mostly fail for one reason, which is told once for each attempt. */
+static bool is_news(wr_io *io, const char *why)
+{
+    weir_remote *farm = io->farm;
+    if (io->which == WR_CLIENT)
+        return true;
+    pthread_mutex_lock(&farm->lock);
+    bool known = farm->tells && farm->tells != io && !strcmp(farm->told, why);
+    if (!known && (!farm->tells || farm->tells == io)) {
+        farm->tells = io;
+        snprintf(farm->told, sizeof farm->told, "%s", why);
+    }
+    pthread_mutex_unlock(&farm->lock);
+    return !known;
+}
+
 static void back_off(wr_io *io, const char *why, bool had)
 {
     const weir_remote_options *o = &io->farm->options;
@@ -50,6 +67,8 @@ static void back_off(wr_io *io, const char *why, bool had)
     io->retry_at = weir_now() + io->wait;
     if (io->kind->no_use && !had)
         io->kind->no_use(io);
+    if (!had && !is_news(io, why))
+        return;
     wr_tell(io->farm, WEIR_REMOTE_ELOST, "%s of %s: %s: %s", io->kind->name, io->farm->url.shown,
             had ? "the connection is lost" : "no connection", why);
 }
@@ -70,6 +89,8 @@ static void count_connect(wr_io *io)
     pthread_mutex_lock(&io->farm->lock);
     io->farm->stats.connects++;
     io->farm->up |= 1U << io->which;
+    if (io->farm->tells == io)
+        io->farm->tells = NULL;
     pthread_mutex_unlock(&io->farm->lock);
     wr_tell(io->farm, 0, "%s of %s: connected", io->kind->name, io->farm->url.shown);
 }

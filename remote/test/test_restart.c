@@ -188,9 +188,45 @@ TEST(a_wrong_password_is_told_and_never_shown)
     client_close(&c);
 }
 
+static struct {
+    tally lines, of_replies;
+} heard = {GATE, GATE};
+
+static void counts(void *arg, int code, const char *sentence)
+{
+    (void)arg;
+    expect_eq(code, WEIR_REMOTE_ELOST);
+    expect(has(sentence, "worker") && has(sentence, "nobody listens"));
+    if (has(sentence, "worker (replies)"))
+        tally_add(&heard.of_replies, 1);
+    tally_add(&heard.lines, 1);
+}
+
+TEST(what_both_connections_of_a_worker_say_is_told_by_one)
+{
+    enum { ATTEMPTS = 20 };
+    weir_remote        *farm;
+    weir_pool          *pool;
+    weir_pool_options   one = pool_of(1);
+    weir_handler        h = {"echo", echo, 0};
+    weir_remote_options o = server_options();
+    o.url = "amqp://127.0.0.1:1";
+    o.reconnect_min_ns = o.reconnect_max_ns = MILLIS(1);
+    o.on_event = counts;
+    expect_eq(weir_pool_open(&pool, &one), 0);
+    expect_eq(weir_remote_open(&farm, &o), 0);
+    expect_eq(weir_remote_serve(farm, pool, &h, 1), 0);
+    tally_wait(&heard.lines, ATTEMPTS);
+    expect_eq(weir_remote_close(farm, WEIR_REMOTE_DRAIN, NULL, -1), 0);
+    pool_end(pool);
+    long replies = tally_get(&heard.of_replies);
+    expect(replies == 0 || replies == tally_get(&heard.lines));
+}
+
 SUITE(restart, jobs_survive_a_server_that_is_killed_and_started_again,
       confirmed_jobs_wait_in_a_server_that_was_killed,
       a_server_short_of_memory_stops_neither_the_loop_nor_the_timeouts,
       nor_does_a_server_short_of_disk, a_job_is_given_back_while_the_server_is_short_of_memory,
       without_a_server_a_job_waits_until_its_timeout_or_give_up,
-      a_wrong_password_is_told_and_never_shown)
+      a_wrong_password_is_told_and_never_shown,
+      what_both_connections_of_a_worker_say_is_told_by_one)

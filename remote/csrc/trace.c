@@ -23,7 +23,7 @@ enum { PACKET = 1, TIME = 8, SEQUENCE = 10, EVENT = 11, TRACK = 60 };
 enum { TRACK_UUID = 1, TRACK_NAME = 2, TRACK_PARENT = 5, TRACK_PROCESS = 3, PID = 1 };
 enum { NOTE = 4, TYPE = 9, ON_TRACK = 11, CATEGORY = 22, NAME = 23, FLOW = 47 };
 enum { NOTE_INT = 4, NOTE_TEXT = 6, NOTE_NAME = 10 };
-enum { BEGIN = 1, END = 2, ROOM = 1024, LENGTH = 3 };
+enum { BEGIN = 1, END = 2, ROOM = 1024, LENGTH = 3, BUFFER = 1 << 14 };
 
 static struct {
     pthread_mutex_t lock;
@@ -31,6 +31,8 @@ static struct {
     _Atomic pid_t   pid; /* a child of fork writes nothing */
     /* Guarded by lock. */
     FILE    *file;
+    size_t   n_buffered; /* of buffer, which is the file's */
+    char     buffer[BUFFER];
     uint64_t tracks, number; /* number: of the file, 31 bits */
 } trace = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -160,6 +162,18 @@ static void end_slice(packet *p, uint64_t on, int64_t outcome)
     close_field(p, packet_);
 }
 
+/* Only whole packets go to the file, so that the one of a process that is killed can be read, and
+ * other files may follow it. */
+static void write_locked(const packet *p)
+{
+    if (trace.n_buffered + p->n > BUFFER) {
+        fflush(trace.file);
+        trace.n_buffered = 0;
+    }
+    fwrite(p->bytes, 1, p->n, trace.file);
+    trace.n_buffered += p->n;
+}
+
 void wr_trace_slice(const char *what, const char *name, const char *id, int64_t begun,
                     int64_t outcome)
 {
@@ -172,7 +186,7 @@ void wr_trace_slice(const char *what, const char *name, const char *id, int64_t 
         track(&p, on, what);
         begin_slice(&p, on, what, name, id, begun);
         end_slice(&p, on, outcome);
-        fwrite(p.bytes, 1, p.n, trace.file);
+        write_locked(&p);
     }
     pthread_mutex_unlock(&trace.lock);
 }
@@ -191,11 +205,13 @@ static int start_file(const char *path)
     trace.file = fopen(path, "we");
     if (!trace.file)
         return wr_fail(WEIR_EINVAL, "weir_remote_trace: %s: %s", path, strerror(errno));
+    setvbuf(trace.file, trace.buffer, _IOFBF, BUFFER);
+    trace.n_buffered = 0;
     trace.pid = getpid();
     trace.tracks = 0;
     trace.number = flow_of(id) >> 33;
     track(&p, 0, "weir-remote");
-    fwrite(p.bytes, 1, p.n, trace.file);
+    write_locked(&p);
     atomic_store(&trace.on, true);
     return 0;
 }

@@ -4,14 +4,16 @@
  */
 #include "rig.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 typedef struct {
     size_t        n;
-    unsigned char bytes[8192];
+    unsigned char bytes[65536];
 } file_of;
 
 static void read_trace(file_of *f, const char *path)
@@ -91,6 +93,37 @@ TEST(a_job_and_its_request_have_one_flow)
     yard_close(&y);
 }
 
+/* Its file is what had been written when it died: more than one buffer, and no half packet. */
+static void traces_and_dies(void *path)
+{
+    yard                y;
+    weir_handler        h = {"echo", echo, 0};
+    weir_remote_options o = options_of("local:");
+    expect_eq(weir_remote_trace(path), 0);
+    expect(yard_open(&y, &o, &h, 1));
+    for (int i = 0; i < 100; i++) {
+        errand e = ERRAND;
+        expect_eq(ask(y.farm, &e, y.m, "echo", "x"), 0);
+    }
+    kill(getpid(), SIGKILL);
+}
+
+TEST(the_trace_of_a_process_that_is_killed_has_only_whole_packets)
+{
+    static file_of f;
+    char           path[] = "/tmp/weir-remote-trace-XXXXXX";
+    int            status;
+    close(mkstemp(path));
+    pid_t pid = child_start(traces_and_dies, path);
+    expect_eq(waitpid(pid, &status, 0), pid);
+    expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    read_trace(&f, path);
+    unlink(path);
+    expect_op(f.n, >, 8192);
+    expect_op(f.n, <, sizeof f.bytes);
+    expect_op(count_packets(&f), >, 1);
+}
+
 static void make_trace(file_of *f)
 {
     char path[] = "/tmp/weir-remote-trace-XXXXXX";
@@ -119,5 +152,6 @@ TEST(a_trace_that_cannot_be_written_says_why)
 }
 
 SUITE(trace, a_job_and_its_request_have_one_flow,
+      the_trace_of_a_process_that_is_killed_has_only_whole_packets,
       two_files_of_one_process_number_have_no_track_in_common,
       a_trace_that_cannot_be_written_says_why)

@@ -13,7 +13,7 @@
     X(url) X(rooms) X(options) X(local) X(handlers) X(limits) X(loop) X(loop_race) X(closing) X(frames) X(trace) X(sweep) \
     X(desk) X(outbox)
 #define SERVER_SUITES(X) \
-    X(served) X(lost) X(tls) X(programs) X(hostile) X(chaos) X(restart)
+    X(served) X(lost) X(tls) X(programs) X(hostile) X(chaos) X(restart) X(held)
 /* clang-format on */
 
 #define DECLARE(room) Suite *room##_suite(void);

@@ -51,7 +51,8 @@ TEST(jobs_survive_a_server_that_is_killed_and_started_again)
     client_close(&c);
 }
 
-/* No worker is there, so nothing can settle them but the queue's memory. */
+/* No worker is there, so nothing can settle them but the queue's memory. Beside a busy machine the
+ * server may be silent for two heartbeats before it confirms; then they are published again. */
 TEST(confirmed_jobs_wait_in_a_server_that_was_killed)
 {
     static errand e[JOBS];
@@ -60,11 +61,12 @@ TEST(confirmed_jobs_wait_in_a_server_that_was_killed)
     client_open(&c, NULL);
     run_numbered(&c, e, "echo", 0, JOBS);
     TURN_UNTIL(c, stats(c.farm).confirmed == JOBS);
+    uint64_t before = stats(c.farm).republished;
     server_do("kill", NULL);
     server_do("start", NULL);
     worker_start(&w, "echo", NULL);
     check_all(&c, e, JOBS);
-    expect_eq(stats(c.farm).republished, 0);
+    expect_eq(stats(c.farm).republished, before);
     worker_stop(&w);
     client_close(&c);
 }

@@ -11,6 +11,7 @@
 #   alarm DIR on|off [disk]    a memory alarm, or one of the disk
 #   manage DIR  starts the management plugin; its address is in DIR/http
 #   list DIR    each queue with its messages
+#   purge DIR QUEUE    drops the messages that wait there
 # Ports and names are in DIR/env, the url in DIR/url; with TLS in DIR/tls_url, and the authority
 # that signed its certificate, which is for localhost, in DIR/ca.pem. Ends nothing but what it has started.
 set -eu
@@ -146,5 +147,6 @@ alarm)
     ;;
 manage) server rabbitmq-plugins -q enable rabbitmq_management >/dev/null ;;
 list) server rabbitmqctl -q --silent list_queues name messages ;;
-*) echo "usage: broker.sh start|plain|kill|stop|alarm|manage|list DIR" >&2; exit 2 ;;
+purge) server rabbitmqctl -q purge_queue "$3" ;;
+*) echo "usage: broker.sh start|plain|kill|stop|alarm|manage|list|purge DIR" >&2; exit 2 ;;
 esac

@@ -154,7 +154,8 @@ local NO_OPTIONS = {}
 -- @tparam string name
 -- @param ... the handler's arguments. Raises if one cannot cross, naming it
 -- @treturn ?weir.remote.future nil if it was refused
--- @treturn ?string then "full", "closed", or what the system refused
+-- @treturn ?string then "full" (the queue_limit, or an argument above message_limit; the sentence
+--   says which), "closed", or what the system refused
 -- @treturn ?string then a sentence
 function farm:run(name, ...)
   check_farm(self, "run")

@@ -61,7 +61,8 @@ static unsigned            capacity;    /* of rings to come; 0: nothing is recor
 static uint64_t            lost_before; /* in rings that are gone */
 static pthread_key_t       key;
 static bool                has_key;
-static bool                ticks;
+static bool                chosen; /* guarded by lock: which clock */
+static bool                ticks;  /* constant once it is chosen */
 static _Thread_local ring *mine;
 
 /* The tick count and the time at two moments. */
@@ -93,7 +94,12 @@ static bool system_goes_by_ticks(void)
     return strncmp(name, "tsc\n", 4) == 0;
 }
 
-uint64_t wi_record_clock(void) { return ticks ? __rdtsc() : (uint64_t)weir_now(); }
+/* Acquire: its partner is the wi_trace_for of a start, which comes after the choice. */
+uint64_t wi_record_clock(void)
+{
+    (void)atomic_load_explicit(&wi_traced, memory_order_acquire);
+    return ticks ? __rdtsc() : (uint64_t)weir_now();
+}
 #else
 static bool system_goes_by_ticks(void) { return false; }
 
@@ -102,7 +108,9 @@ uint64_t wi_record_clock(void) { return (uint64_t)weir_now(); }
 
 static void begin_line_locked(void)
 {
-    ticks = system_goes_by_ticks();
+    if (!chosen)
+        ticks = system_goes_by_ticks();
+    chosen = true;
     line.tick[0] = line.tick[1] = wi_record_clock();
     line.ns[0] = line.ns[1] = weir_now();
 }

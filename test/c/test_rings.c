@@ -4,6 +4,7 @@
  */
 #include "harness.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 enum { MOST = 1024 };
@@ -113,6 +114,38 @@ TEST(a_thread_may_stop_the_trace_and_end)
     starts_and_stops(NULL);
 }
 
-SUITE(rings, what_was_lost_is_counted_until_a_new_trace,
+static _Atomic bool works;
+
+static void works_on(void *arg)
+{
+    rig r;
+    (void)arg;
+    expect(rig_open(&r, 1));
+    while (works) {
+        probe t = PROBE;
+        expect_eq(weir_run(r.p, &t.task, r.m), 0);
+        while (t.dones == 0)
+            weir_main_wait(r.m, -1);
+    }
+    rig_close(&r);
+}
+
+/* Who starts it shares no lock with who records, and whose ring is there since the first. */
+TEST(a_trace_begins_beside_tasks)
+{
+    helper h;
+    works = others_stay_busy = true;
+    helper_start(&h, works_on, NULL);
+    for (unsigned i = 0; i < 20; i++) {
+        expect_eq(weir_trace_start(0), 0);
+        while (weir_trace_read(kept, MOST) == 0)
+            sched_yield();
+        weir_trace_stop();
+    }
+    works = others_stay_busy = false;
+    helper_join(&h);
+}
+
+SUITE(rings, a_trace_begins_beside_tasks, what_was_lost_is_counted_until_a_new_trace,
       the_ring_of_a_thread_that_has_ended_goes_when_it_was_read,
       a_child_of_fork_finds_the_lock_free_whatever_others_do, a_thread_may_stop_the_trace_and_end)

@@ -84,10 +84,11 @@ TEST(a_done_inside_a_release_may_fork)
 
 /* ---- a timer that tells a done -------------------------------------------- */
 
-static gate timer_through;
+static gate submitted, timer_through;
 
 static void done_forks_and_releases(weir_task *task)
 {
+    gate_wait(&submitted); /* no call is under way */
     done_forks(task);
     weir_pool_release(here.p);
     if (child) /* in the child nobody waits, and who does here may have held its lock */
@@ -98,10 +99,11 @@ static void done_forks_and_releases(weir_task *task)
 TEST(a_done_on_the_timer_may_fork_and_release)
 {
     weir_run_options how = {.size = sizeof how, .start_within_ns = 1};
-    queued = (probe)PROBE, timer_through = (gate)GATE;
+    queued = (probe)PROBE, submitted = timer_through = (gate)GATE;
     queued.task.done = done_forks_and_releases;
     rig_open_deserted(&here, pool_of(1));
     expect_eq(weir_run_with(here.p, &queued.task, &how), 0);
+    gate_open(&submitted);
     gate_wait(&timer_through);
     expect_eq(queued.outcome, WEIR_EEXPIRED);
     main_end(here.m);

@@ -111,6 +111,7 @@ TEST(a_notice_may_release_a_pool_whose_caller_ran_the_last_task)
 static int run_releases(weir_task *task, void *state)
 {
     (void)state;
+    gate_wait(((probe *)task)->leave);
     weir_pool_release(((probe *)task)->state);
     return 0;
 }
@@ -118,10 +119,12 @@ static int run_releases(weir_task *task, void *state)
 TEST(a_task_may_release_its_own_pool)
 {
     rig   r;
+    gate  leave = GATE;
     probe t = {.task = {.run = run_releases, .done = probe_done}};
     expect(rig_open(&r, 2));
-    t.state = r.p;
+    t.state = r.p, t.leave = &leave;
     expect_eq(weir_run(r.p, &t.task, r.m), 0);
+    gate_open(&leave); /* no call is under way */
     while (t.dones == 0)
         weir_main_wait(r.m, -1);
     expect_eq(t.outcome, 0);

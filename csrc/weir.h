@@ -385,8 +385,8 @@ typedef struct {
 /* Tells a program that something has ended: fn runs inside the main's dispatch or, without a
  * main, on the thread that ended it. Zero-fill the struct except for fn; without fn, the
  * function that takes the notice returns WEIR_EINVAL. The caller keeps the memory until fn
- * begins, and until then gives the notice to no function again, because it stands in a list:
- * weir does not check that. Inside fn it may be given again. */
+ * begins. A notice that was taken is not taken again before: that returns WEIR_EBUSY, and changes
+ * nothing. Inside fn it may be given again. */
 struct weir_notice {
     void (*fn)(weir_notice *notice, int outcome);
     struct {
@@ -394,26 +394,30 @@ struct weir_notice {
         weir_main *main;
         int        outcome;
         unsigned   forks;
-        void      *spare[2];
+        unsigned   given;
+        void      *spare;
     } weir;
 };
 
 /* Announces that notice will come to main, which stays pending until then. With it a program
  * lets its loop wake a waiter for something of its own: an unlock, a message, an event.
- * Returns 0; WEIR_EINVAL (notice, its fn or main is NULL); WEIR_ECLOSED. Any thread that
- * knows that main is open. Partner: weir_notice_post, once. */
+ * Returns 0; WEIR_EINVAL (notice, its fn or main is NULL); WEIR_EBUSY (the notice was
+ * taken already); WEIR_ECLOSED. Any thread that knows that main is open. Partner: weir_notice_post,
+ * once. */
 WEIR_API int weir_notice_expect(weir_notice *notice, weir_main *main);
 
 /* Has fn(notice, outcome) run inside the dispatch of the main that expects it. If that main
- * has closed meanwhile, fn runs inside this call. Any thread, but never in a signal handler
- * (see the top); never blocks. */
-WEIR_API void weir_notice_post(weir_notice *notice, int outcome);
+ * has closed meanwhile, fn runs inside this call. Returns 0; WEIR_EINVAL: it does nothing, because
+ * notice is NULL, or nobody expects it, or it was posted already. Any thread, but never in a signal
+ * handler (see the top); never blocks. */
+WEIR_API int weir_notice_post(weir_notice *notice, int outcome);
 
 /* Has notice delivered to main when the queue of `pool` has space or takes no more tasks; at
  * once if that is so now. For a submitter that was refused with WEIR_EFULL and must not
  * block. Every waiting submitter is told, so weir_run may be refused again: then ask again.
- * The outcome of the notice is 0 or WEIR_ECLOSED. Returns 0; WEIR_EINVAL; WEIR_ECLOSED (main
- * is closed). Any thread that knows that main is open and has a handle of the pool. */
+ * The outcome of the notice is 0 or WEIR_ECLOSED. Returns 0; WEIR_EINVAL; WEIR_EBUSY (the notice
+ * was taken already); WEIR_ECLOSED (main is closed). Any thread that knows that main is open and
+ * has a handle of the pool. */
 WEIR_API int weir_pool_on_space(weir_pool *pool, weir_notice *notice, weir_main *main);
 
 /* Opens a pool and waits until every thread has run its init; a lazy pool is open at once.
@@ -427,7 +431,7 @@ WEIR_API int weir_pool_open(weir_pool **out, const weir_pool_options *opts);
 /* The same without waiting: *out is set at once. `ready` is delivered to `main` with 0, or
  * with the error after the other threads have ended. A pool that failed to open is closed;
  * release it all the same. lend is delivered to `main` as well. For an owned pool `main` may
- * be NULL, and so may `ready`. */
+ * be NULL, and so may `ready`. WEIR_EBUSY: `ready` was taken already. */
 WEIR_API int weir_pool_open_async(weir_pool **out, const weir_pool_options *opts, weir_main *main,
                                   weir_notice *ready);
 
@@ -466,8 +470,9 @@ WEIR_API int weir_close_within(weir_pool *pool, weir_close_mode mode, int64_t ti
  * thread but the last has left, or at once if all is over: it is delivered to `main`, or if
  * main is NULL called on the last thread of the pool (a worker, or the one that keeps its
  * deadlines). That last thread is then still on its way out. A weir_close after the notice
- * waits for that thread as well; a program that unloads the library must do so. Any thread,
- * also a worker. */
+ * waits for that thread as well; a program that unloads the library must do so. Returns what
+ * weir_close returns for a bad argument; WEIR_EBUSY: `closed` was taken already, and nothing is
+ * changed; WEIR_ECLOSED (main is closed). Any thread, also a worker. */
 WEIR_API int weir_close_async(weir_pool *pool, weir_close_mode mode, weir_main *main,
                               weir_notice *closed);
 

@@ -6,14 +6,52 @@
  * cannot know whether it will post the notice, so it counts it as nothing to come, and keeps
  * the main's memory for it (`notices`). The post sees by `forks` that the count is forgotten:
  * then the main expects the notice once more, and the hold is given back.
+ *
+ *   given         the notice is
+ *   0             free
+ *   2 + 2 forks   taken, of a main that has seen so many forks; so a child may give it again
+ *   3 + 2 forks   posted by its partner
+ *
+ * Of two that give it, or post it, the one that swaps the word first does. It is free again just
+ * before fn is called.
  */
 #include "mailbox/notice.h"
 
 #include "mailbox/pending.h"
 
+enum { POSTED = 1 };
+
+static bool take(weir_notice *n, unsigned forks)
+{
+    unsigned taken = 2 + 2 * forks, before = __atomic_load_n(&n->weir.given, __ATOMIC_SEQ_CST);
+    do {
+        if ((before | POSTED) == (taken | POSTED))
+            return false;
+    } while (!__atomic_compare_exchange_n(&n->weir.given, &before, taken, false, __ATOMIC_SEQ_CST,
+                                          __ATOMIC_SEQ_CST));
+    return true;
+}
+
+static bool take_to_post(weir_notice *n)
+{
+    unsigned taken = __atomic_load_n(&n->weir.given, __ATOMIC_SEQ_CST);
+    do {
+        if (taken == 0 || taken & POSTED)
+            return false;
+    } while (!__atomic_compare_exchange_n(&n->weir.given, &taken, taken | POSTED, false,
+                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
+    return true;
+}
+
+void wi_notice_free(weir_notice *notice)
+{
+    __atomic_store_n(&notice->weir.given, 0, __ATOMIC_SEQ_CST);
+}
+
 void wi_notice_tell(weir_notice *notice)
 {
     weir_main *m = notice->weir.main;
+    wi_notice_free(notice);
     notice->fn(notice, notice->weir.outcome);
     if (m)
         wi_main_came(m);
@@ -23,6 +61,7 @@ static void begin_notice(weir_link *e, weir_delivery *d)
 {
     d->notice = wi_container(e, weir_notice, weir.link);
     d->outcome = d->notice->weir.outcome;
+    wi_notice_free(d->notice);
 }
 
 static void run_notice(weir_delivery *d) { d->notice->fn(d->notice, d->outcome); }
@@ -35,13 +74,18 @@ int wi_notice_expect(weir_notice *notice, weir_main *main)
         return 0;
     if (!notice->fn)
         return WEIR_EINVAL;
+    unsigned forks = main ? main->forks : 0;
+    if (!take(notice, forks))
+        return WEIR_EBUSY;
     notice->weir.link.kind = &a_notice;
     notice->weir.main = main;
+    notice->weir.forks = forks;
     if (!main)
         return 0;
-    notice->weir.forks = main->forks;
-    if (!wi_main_expect(main))
+    if (!wi_main_expect(main)) {
+        wi_notice_free(notice);
         return WEIR_ECLOSED;
+    }
     atomic_fetch_add(&main->notices, 1);
     if (notice->weir.forks != main->forks) /* on_busy has forked: this is the child */
         wi_main_hold(main);
@@ -89,4 +133,10 @@ int weir_notice_expect(weir_notice *notice, weir_main *main)
     return notice && main ? wi_notice_expect(notice, main) : WEIR_EINVAL;
 }
 
-void weir_notice_post(weir_notice *notice, int outcome) { wi_notice_post(notice, outcome); }
+int weir_notice_post(weir_notice *notice, int outcome)
+{
+    if (!notice || !take_to_post(notice))
+        return WEIR_EINVAL;
+    wi_notice_post(notice, outcome);
+    return 0;
+}

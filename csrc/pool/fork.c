@@ -65,8 +65,10 @@ static void parent(void)
 static void post_notice_locked(weir_notice *n, int outcome)
 {
     n->weir.outcome = outcome;
-    if (!n->weir.main || !wi_main_stays(n->weir.main))
+    if (!n->weir.main || !wi_main_stays(n->weir.main)) {
+        wi_notice_free(n);
         return;
+    }
     wi_notice_leaves(n);
     wi_list_append(&n->weir.main->batch.later, &n->weir.link);
 }

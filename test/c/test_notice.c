@@ -4,6 +4,8 @@
  */
 #include "harness.h"
 
+#include <unistd.h>
+
 static void posts(void *arg)
 {
     news *n = arg;
@@ -130,8 +132,124 @@ TEST(a_notice_needs_a_function_and_a_main)
     rig_close(&r);
 }
 
+TEST(a_notice_that_was_taken_is_busy_until_its_function_begins)
+{
+    rig  r;
+    news n = NEWS;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_notice_expect(&n.notice, r.m), 0);
+    expect_eq(weir_notice_expect(&n.notice, r.m), WEIR_EBUSY);
+    expect_eq(weir_pool_on_space(r.p, &n.notice, r.m), WEIR_EBUSY);
+    expect_eq(weir_close_async(r.p, WEIR_CLOSE, r.m, &n.notice), WEIR_EBUSY);
+    expect_eq(weir_notice_post(&n.notice, 1), 0);
+    expect_eq(weir_notice_expect(&n.notice, r.m), WEIR_EBUSY);
+    expect_eq(weir_main_dispatch(r.m, 0), 1);
+    expect(n.calls == 1 && weir_main_pending(r.m) == 0);
+    expect_eq(weir_pool_on_space(r.p, &n.notice, r.m), 0); /* the pool is open */
+    expect_eq(weir_main_dispatch(r.m, 0), 1);
+    expect_eq(n.calls, 2);
+    rig_close(&r);
+}
+
+TEST(a_post_that_nobody_expects_does_nothing)
+{
+    rig  r;
+    news n = NEWS;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_notice_post(NULL, 1), WEIR_EINVAL);
+    expect_eq(weir_notice_post(&n.notice, 1), WEIR_EINVAL);
+    expect_eq(weir_notice_expect(&n.notice, r.m), 0);
+    expect_eq(weir_notice_post(&n.notice, 2), 0);
+    expect_eq(weir_notice_post(&n.notice, 3), WEIR_EINVAL);
+    expect_eq(weir_main_dispatch(r.m, 0), 1);
+    expect(n.calls == 1 && n.outcome == 2);
+    expect_eq(weir_notice_post(&n.notice, 4), WEIR_EINVAL);
+    expect_eq(n.calls, 1);
+    rig_close(&r);
+}
+
+static news       taken;
+static weir_main *taker;
+
+static void fn_gives_it_again(weir_notice *notice, int outcome)
+{
+    (void)outcome;
+    if (taken.calls++ == 0)
+        expect_eq(weir_notice_expect(notice, taker), 0);
+}
+
+TEST(inside_its_function_a_notice_may_be_given_again)
+{
+    rig r;
+    taken = (news){.notice = {.fn = fn_gives_it_again}};
+    expect(rig_open(&r, 1));
+    taker = r.m;
+    expect_eq(weir_notice_expect(&taken.notice, r.m), 0);
+    for (int i = 1; i <= 2; i++) {
+        expect_eq(weir_notice_post(&taken.notice, 0), 0);
+        expect_eq(weir_main_dispatch(r.m, 0), 1);
+        expect_eq(taken.calls, i);
+    }
+    rig_close(&r);
+}
+
+/* Each told once: the second was refused, and the list of the first is whole. */
+TEST(a_close_that_is_asked_for_twice_with_one_notice_is_told_once)
+{
+    rig  r;
+    news n = NEWS, other = NEWS;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_close_async(r.p, WEIR_DRAIN, r.m, &n.notice), 0);
+    expect_eq(weir_close_async(r.p, WEIR_CLOSE, r.m, &n.notice), WEIR_EBUSY);
+    expect_eq(weir_close_async(r.p, WEIR_CLOSE, r.m, &other.notice), 0);
+    while (weir_main_pending(r.m))
+        weir_main_wait(r.m, -1);
+    expect(n.calls == 1 && other.calls == 1);
+    rig_close(&r);
+}
+
+TEST(a_notice_that_was_told_on_a_thread_is_free)
+{
+    rig  r;
+    news n = NEWS;
+    expect(rig_open(&r, 1));
+    expect_eq(weir_close_async(r.p, WEIR_CLOSE, NULL, &n.notice), 0); /* told on a thread of r.p */
+    expect_eq(weir_close(r.p, WEIR_CLOSE), 0);
+    expect_eq(n.calls, 1);
+    expect_eq(weir_notice_expect(&n.notice, r.m), 0);
+    expect_eq(weir_notice_post(&n.notice, 0), 0);
+    expect_eq(weir_main_dispatch(r.m, 0), 1);
+    rig_close(&r);
+}
+
+TEST(a_child_of_fork_may_give_what_was_on_its_way)
+{
+    rig  r;
+    plug p;
+    news n = NEWS, at_main = NEWS;
+    expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
+    expect_eq(weir_close_async(r.p, WEIR_CLOSE, NULL, &n.notice), 0);
+    expect_eq(weir_notice_expect(&at_main.notice, r.m), 0);
+    pid_t child = child_begin();
+    if (child == 0) {
+        bool gives = weir_close_async(r.p, WEIR_CLOSE, NULL, &n.notice) == 0 && n.calls == 1 &&
+                     weir_notice_expect(&at_main.notice, r.m) == 0;
+        _exit(gives ? 0 : 1);
+    }
+    child_reap(child);
+    expect_eq(weir_notice_post(&at_main.notice, 0), 0);
+    plug_pull(&p);
+    while (weir_main_pending(r.m))
+        weir_main_wait(r.m, -1);
+    rig_close(&r);
+}
+
 SUITE(notice, an_expected_notice_is_pending_until_it_is_delivered,
       a_notice_of_the_main_s_own_thread_waits_for_dispatch,
       notices_that_come_while_the_main_takes_others_are_whole,
       a_notice_that_comes_after_its_main_has_closed_comes_there,
-      a_notice_needs_a_function_and_a_main)
+      a_notice_needs_a_function_and_a_main,
+      a_notice_that_was_taken_is_busy_until_its_function_begins,
+      a_post_that_nobody_expects_does_nothing, inside_its_function_a_notice_may_be_given_again,
+      a_close_that_is_asked_for_twice_with_one_notice_is_told_once,
+      a_notice_that_was_told_on_a_thread_is_free, a_child_of_fork_may_give_what_was_on_its_way)

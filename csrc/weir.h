@@ -814,7 +814,8 @@ enum { WEIR_DETACH = 1 };
  * all this was done, but the main stays open. With WEIR_DETACH it closes nevertheless, and their
  * done and fn run on the worker, see weir_task_orphaned. WEIR_EPERM on a foreign thread; WEIR_EBUSY
  * inside its own dispatch, or in a call that it serves. The descriptor closes after its last
- * writer has let go. NULL is allowed. */
+ * writer has let go. After a 0 no call may name the main any more: its memory is freed. NULL is
+ * allowed. */
 WEIR_API int weir_main_close(weir_main *main, unsigned flags);
 
 /* ---- run_in_main ------------------------------------------------------- */

@@ -107,7 +107,8 @@ val run :
 val map_p : 'state t -> ('state -> 'a -> 'b) -> 'a list -> 'b list Lwt.t
 (** [map_p pool f xs] runs [f state x] for each [x] as a task of its own, and resolves to the
     results in the order of [xs]. If some fail it is rejected with one of their exceptions,
-    after all have ended. [Lwt.cancel] cancels each, as it does with {!run}. *)
+    after all have ended. [Lwt.cancel] cancels each, as it does with {!run}. All are submitted
+    at once: a [queue_limit] below their number refuses some, which fail with {!Full}. *)
 
 val with_pool : ?mode:mode -> 'state t Lwt.t -> ('state t -> 'a Lwt.t) -> 'a Lwt.t
 (** [with_pool (create ~threads:2 ~init ~at_exit ()) f] opens the pool, and closes it when the

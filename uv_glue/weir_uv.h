@@ -64,8 +64,8 @@ WEIR_UV_FN int weir_uv_attach(uv_loop_t *loop, weir_uv_watch **out);
 
 /* Closes the main and its handle; the watch is freed in the loop's next turn, before which
  * uv_loop_close returns UV_EBUSY. Returns 0, or UV_EBUSY (inside a delivery, or tasks with this
- * main still run; see weir_main_close) and UV_EPERM (a foreign thread), which leave it
- * attached. NULL is allowed. The loop's thread.
+ * main still run: those that were queued have settled as closed, see weir_main_close) and UV_EPERM
+ * (a foreign thread), which leave it attached. NULL is allowed. The loop's thread.
  *
  * To end the process though a task still runs, call weir_main_close(watch->main, WEIR_DETACH)
  * outside a delivery instead, and exit: from then on neither turn the loop nor detach, because

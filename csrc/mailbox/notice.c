@@ -21,7 +21,7 @@
 
 enum { POSTED = 1 };
 
-static bool take(weir_notice *n, unsigned forks)
+static bool take_to_expect(weir_notice *n, unsigned forks)
 {
     unsigned taken = 2 + 2 * forks, before = __atomic_load_n(&n->weir.given, __ATOMIC_SEQ_CST);
     do {
@@ -75,7 +75,7 @@ int wi_notice_expect(weir_notice *notice, weir_main *main)
     if (!notice->fn)
         return WEIR_EINVAL;
     unsigned forks = main ? main->forks : 0;
-    if (!take(notice, forks))
+    if (!take_to_expect(notice, forks))
         return WEIR_EBUSY;
     notice->weir.link.kind = &a_notice;
     notice->weir.main = main;

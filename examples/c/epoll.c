@@ -39,7 +39,7 @@ static void stop(void) /* a signal, or all files were accepted */
     static weir_notice over = {.fn = closed};
     static int         before;
     puts(before ? "closing" : "draining");
-    if (before++) /* `over` is still to come, and must not be given twice */
+    if (before++) /* `over` is still to come */
         weir_close_async(pool, WEIR_CLOSE, loop, NULL);
     else
         weir_close_async(pool, WEIR_DRAIN, loop, &over);

@@ -96,6 +96,7 @@ compare gzip gzipped
 example library
 compare sigterm stopped_by_sigterm
 example stop
+example progress
 [ -x "$build/example_epoll" ] && compare epoll drained_each # on Linux
 example poll localhost 127.0.0.1 no-such-host.invalid
 example libuv input/reach.txt input/pool.txt input/empty.txt input/missing.txt

@@ -40,6 +40,18 @@ let squares db =
   let* all = Lwt_list.map_p square [ 1; 2; 3 ] in
   print "%s" (String.concat " " (List.map string_of_int all))
 
+(* Many, of which no more than 20 at a time are in the pool. *)
+
+let batch db =
+  let sum = ref 0 in
+  let add i =
+    let* n = Weir_lwt.run db (one_int (Printf.sprintf "SELECT %d" i)) in
+    Lwt.return (sum := !sum + n)
+  in
+  let queries = Lwt_stream.of_list (List.init 200 succ) in
+  let* () = Lwt_stream.iter_n ~max_concurrency:20 add queries in
+  print "%d" !sum
+
 (* A timeout, and a task that looks whether it should stop. *)
 
 let rec until_told n () =
@@ -116,8 +128,12 @@ let stop db =
 
 let told_to_stop () =
   let stop, wake = Lwt.wait () in
+  let interrupts = ref 0 in
   let tell _ = if Lwt.is_sleeping stop then Lwt.wakeup_later wake () in
-  let tell_or_leave signal = if Lwt.is_sleeping stop then tell signal else Unix._exit 130 in
+  let tell_or_leave signal =
+    incr interrupts;
+    if !interrupts > 1 then Unix._exit 130 else tell signal
+  in
   ignore (Lwt_unix.on_signal Sys.sigterm tell);
   ignore (Lwt_unix.on_signal Sys.sigint tell_or_leave);
   stop
@@ -175,8 +191,7 @@ let server () =
     Lwt.async (fun () -> serve (question db i) (print "%s"))
   done;
   Weir_lwt.resume db;
-  Unix.kill (Unix.getpid ()) Sys.sigterm;
-  Unix.kill (Unix.getpid ()) Sys.sigterm;
+  List.iter (Unix.kill (Unix.getpid ())) Sys.[ sigterm; sigterm; sigint ];
   let* () = stop in
   let* well = finish db in
   print "ended well: %b" well
@@ -196,6 +211,7 @@ let main () =
   let* cpu = Weir_lwt.create ~name:"cpu" ~threads:1 ~init:ignore ~at_exit:ignore () in
   let* () = errors db in
   let* () = squares db in
+  let* () = batch db in
   let* () = limit cpu in
   let* () = progress cpu in
   let* () = stalled cpu in

@@ -385,8 +385,9 @@ typedef struct {
 /* Tells a program that something has ended: fn runs inside the main's dispatch or, without a
  * main, on the thread that ended it. Zero-fill the struct except for fn; without fn, the
  * function that takes the notice returns WEIR_EINVAL. The caller keeps the memory until fn
- * begins. A notice that was taken is not taken again before: that returns WEIR_EBUSY, and changes
- * nothing. Inside fn it may be given again. */
+ * begins. Until then, a function that is given the notice once more returns WEIR_EBUSY and changes
+ * nothing. Inside fn it may be given again. In a child of fork, a notice whose main belongs to
+ * another thread is not told: zero-fill it before it is given again. */
 struct weir_notice {
     void (*fn)(weir_notice *notice, int outcome);
     struct {
@@ -470,9 +471,9 @@ WEIR_API int weir_close_within(weir_pool *pool, weir_close_mode mode, int64_t ti
  * thread but the last has left, or at once if all is over: it is delivered to `main`, or if
  * main is NULL called on the last thread of the pool (a worker, or the one that keeps its
  * deadlines). That last thread is then still on its way out. A weir_close after the notice
- * waits for that thread as well; a program that unloads the library must do so. Returns what
- * weir_close returns for a bad argument; WEIR_EBUSY: `closed` was taken already, and nothing is
- * changed; WEIR_ECLOSED (main is closed). Any thread, also a worker. */
+ * waits for that thread as well; a program that unloads the library must do so. Returns 0;
+ * WEIR_EINVAL (a bad mode, or `closed` has no fn); WEIR_EBUSY (`closed` was taken already);
+ * WEIR_ECLOSED (main is closed). After an error nothing is changed. Any thread, also a worker. */
 WEIR_API int weir_close_async(weir_pool *pool, weir_close_mode mode, weir_main *main,
                               weir_notice *closed);
 

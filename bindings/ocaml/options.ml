@@ -32,8 +32,6 @@ let check_time ~who what is_right seconds =
 
 let check_bounds who threads threads_max =
   check_range ~who "threads" ~from:0 ~upto:most_threads threads;
-  if threads = 0 && threads_max = 0 then
-    invalid_arg (who ^ ": threads is 0, so it needs a threads_max of 1 or more");
   check_range ~who "threads_max" ~from:(max 1 threads) ~upto:most_threads threads_max
 
 let check_threads who o =

@@ -7,52 +7,40 @@
  * the main's memory for it (`notices`). The post sees by `forks` that the count is forgotten:
  * then the main expects the notice once more, and the hold is given back.
  *
- *   given         the notice is
- *   0             free
- *   2 + 2 forks   taken, of a main that has seen so many forks; so a child may give it again
- *   3 + 2 forks   posted by its partner
+ *   given      the notice is                       next
+ *   FREE       nobody's                            TAKEN: somebody gives it
+ *   TAKEN      a pool's, being given, or posted    EXPECTED: weir_notice_expect returns
+ *                                                  FREE: its fn begins, or it was refused
+ *   EXPECTED   awaited by its main                 TAKEN: weir_notice_post
  *
- * Of two that give it, or post it, the one that swaps the word first does. It is free again just
- * before fn is called.
+ * Of two that give it, or post it, the one that swaps the word first does. A fork leaves the word
+ * as it is, because the child tells what the parent would have told; of what it will not tell
+ * (pool/fork.c) the word is FREE.
  */
 #include "mailbox/notice.h"
 
 #include "mailbox/pending.h"
 
-enum { POSTED = 1 };
+enum { FREE, TAKEN, EXPECTED };
 
-static bool take_to_expect(weir_notice *n, unsigned forks)
+/* False: it is not what it should be. */
+static bool swap_given(weir_notice *n, unsigned from, unsigned to)
 {
-    unsigned taken = 2 + 2 * forks, before = __atomic_load_n(&n->weir.given, __ATOMIC_SEQ_CST);
-    do {
-        if ((before | POSTED) == (taken | POSTED))
-            return false;
-    } while (!__atomic_compare_exchange_n(&n->weir.given, &before, taken, false, __ATOMIC_SEQ_CST,
-                                          __ATOMIC_SEQ_CST));
-    return true;
-}
-
-static bool take_to_post(weir_notice *n)
-{
-    unsigned taken = __atomic_load_n(&n->weir.given, __ATOMIC_SEQ_CST);
-    do {
-        if (taken == 0 || taken & POSTED)
-            return false;
-    } while (!__atomic_compare_exchange_n(&n->weir.given, &taken, taken | POSTED, false,
-                                          __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST));
-    return true;
+    return __atomic_compare_exchange_n(&n->weir.given, &from, to, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_SEQ_CST);
 }
 
 void wi_notice_free(weir_notice *notice)
 {
-    __atomic_store_n(&notice->weir.given, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&notice->weir.given, FREE, __ATOMIC_SEQ_CST);
 }
 
 void wi_notice_tell(weir_notice *notice)
 {
     weir_main *m = notice->weir.main;
+    int        outcome = notice->weir.outcome;
     wi_notice_free(notice);
-    notice->fn(notice, notice->weir.outcome);
+    notice->fn(notice, outcome);
     if (m)
         wi_main_came(m);
 }
@@ -74,14 +62,13 @@ int wi_notice_expect(weir_notice *notice, weir_main *main)
         return 0;
     if (!notice->fn)
         return WEIR_EINVAL;
-    unsigned forks = main ? main->forks : 0;
-    if (!take_to_expect(notice, forks))
+    if (!swap_given(notice, FREE, TAKEN))
         return WEIR_EBUSY;
     notice->weir.link.kind = &a_notice;
     notice->weir.main = main;
-    notice->weir.forks = forks;
     if (!main)
         return 0;
+    notice->weir.forks = main->forks;
     if (!wi_main_expect(main)) {
         wi_notice_free(notice);
         return WEIR_ECLOSED;
@@ -130,12 +117,15 @@ void wi_notice_post(weir_notice *notice, int outcome)
 
 int weir_notice_expect(weir_notice *notice, weir_main *main)
 {
-    return notice && main ? wi_notice_expect(notice, main) : WEIR_EINVAL;
+    int rc = notice && main ? wi_notice_expect(notice, main) : WEIR_EINVAL;
+    if (rc == 0)
+        swap_given(notice, TAKEN, EXPECTED);
+    return rc;
 }
 
 int weir_notice_post(weir_notice *notice, int outcome)
 {
-    if (!notice || !take_to_post(notice))
+    if (!notice || !swap_given(notice, EXPECTED, TAKEN))
         return WEIR_EINVAL;
     wi_notice_post(notice, outcome);
     return 0;

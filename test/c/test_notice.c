@@ -222,26 +222,113 @@ TEST(a_notice_that_was_told_on_a_thread_is_free)
     rig_close(&r);
 }
 
-TEST(a_child_of_fork_may_give_what_was_on_its_way)
+static bool all_come(weir_main *m)
+{
+    while (weir_main_pending(m))
+        if (weir_main_dispatch(m, 0) <= 0)
+            return false;
+    return true;
+}
+
+/* What its pool will not tell there is free; the rest is busy until it came. */
+TEST(a_child_of_fork_is_told_once_what_was_on_its_way)
 {
     rig  r;
     plug p;
-    news n = NEWS, at_main = NEWS;
+    news lost = NEWS, due[2] = {NEWS, NEWS}, posted[2] = {NEWS, NEWS}, late = NEWS;
     expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
-    expect_eq(weir_close_async(r.p, WEIR_CLOSE, NULL, &n.notice), 0);
-    expect_eq(weir_notice_expect(&at_main.notice, r.m), 0);
+    expect_eq(weir_close_async(r.p, WEIR_CLOSE, NULL, &lost.notice), 0);
+    expect_eq(weir_notice_expect(&late.notice, r.m), 0);
+    for (int i = 0; i < 2; i++) {
+        expect_eq(weir_close_async(r.p, WEIR_CLOSE, r.m, &due[i].notice), 0);
+        expect_eq(weir_notice_expect(&posted[i].notice, r.m), 0);
+        expect_eq(weir_notice_post(&posted[i].notice, 0), 0);
+    }
     pid_t child = child_begin();
     if (child == 0) {
-        bool gives = weir_close_async(r.p, WEIR_CLOSE, NULL, &n.notice) == 0 && n.calls == 1 &&
-                     weir_notice_expect(&at_main.notice, r.m) == 0;
-        _exit(gives ? 0 : 1);
+        bool once = weir_close_async(r.p, WEIR_CLOSE, NULL, &lost.notice) == 0 && lost.calls == 1 &&
+                    weir_close_async(r.p, WEIR_CLOSE, r.m, &due[0].notice) == WEIR_EBUSY &&
+                    weir_notice_expect(&posted[0].notice, r.m) == WEIR_EBUSY &&
+                    weir_notice_expect(&late.notice, r.m) == WEIR_EBUSY &&
+                    weir_notice_post(&late.notice, 0) == 0 && all_come(r.m);
+        for (int i = 0; i < 2; i++)
+            once = once && due[i].calls == 1 && posted[i].calls == 1;
+        _exit(once && late.calls == 1 ? 0 : 1);
     }
     child_reap(child);
-    expect_eq(weir_notice_post(&at_main.notice, 0), 0);
+    expect_eq(weir_notice_post(&late.notice, 0), 0);
     plug_pull(&p);
     while (weir_main_pending(r.m))
         weir_main_wait(r.m, -1);
+    expect(due[0].calls == 1 && due[1].calls == 1 && late.calls == 1 && lost.calls == 1);
     rig_close(&r);
+}
+
+TEST(a_post_of_what_a_pool_has_taken_does_nothing)
+{
+    rig  r;
+    plug p;
+    news n[2] = {NEWS, NEWS};
+    expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
+    for (int i = 0; i < 2; i++)
+        expect_eq(weir_close_async(r.p, WEIR_CLOSE, r.m, &n[i].notice), 0);
+    expect_eq(weir_notice_post(&n[0].notice, 7), WEIR_EINVAL);
+    plug_pull(&p);
+    while (weir_main_pending(r.m))
+        weir_main_wait(r.m, -1);
+    expect(n[0].calls == 1 && n[0].outcome == 0 && n[1].calls == 1);
+    rig_close(&r);
+}
+
+TEST(a_pool_whose_ready_was_taken_does_not_open)
+{
+    weir_main        *m;
+    weir_pool        *pool = NULL;
+    weir_pool_options opts = pool_of(1);
+    news              n = NEWS;
+    expect_eq(weir_main_open(&m), 0);
+    expect_eq(weir_notice_expect(&n.notice, m), 0);
+    expect_eq(weir_pool_open_async(&pool, &opts, m, &n.notice), WEIR_EBUSY);
+    expect(!pool);
+    expect_eq(weir_notice_post(&n.notice, 0), 0);
+    main_end(m);
+    expect_eq(n.calls, 1);
+}
+
+static struct {
+    weir_main   *m;
+    news         n;
+    _Atomic int  posted;
+    _Atomic bool over;
+} contest = {.n = NEWS};
+
+static void posts_on(void *arg)
+{
+    (void)arg;
+    while (!contest.over)
+        contest.posted += weir_notice_post(&contest.n.notice, 0) == 0;
+}
+
+/* The post comes before the notice is given, or after, never between. */
+TEST(a_post_finds_a_notice_given_or_not)
+{
+    helper   h;
+    int      given = 0;
+    unsigned rounds = scaled(2000);
+    expect_eq(weir_main_open(&contest.m), 0);
+    others_stay_busy = true;
+    helper_start(&h, posts_on, NULL);
+    for (unsigned i = 0; i < rounds; i++) {
+        expect_eq(weir_notice_expect(&contest.n.notice, contest.m), 0);
+        given++;
+        while (weir_main_pending(contest.m))
+            weir_main_wait(contest.m, -1);
+    }
+    contest.over = true;
+    others_stay_busy = false;
+    helper_join(&h);
+    expect(contest.posted == given && contest.n.calls == given);
+    main_end(contest.m);
 }
 
 SUITE(notice, an_expected_notice_is_pending_until_it_is_delivered,
@@ -252,4 +339,6 @@ SUITE(notice, an_expected_notice_is_pending_until_it_is_delivered,
       a_notice_that_was_taken_is_busy_until_its_function_begins,
       a_post_that_nobody_expects_does_nothing, inside_its_function_a_notice_may_be_given_again,
       a_close_that_is_asked_for_twice_with_one_notice_is_told_once,
-      a_notice_that_was_told_on_a_thread_is_free, a_child_of_fork_may_give_what_was_on_its_way)
+      a_notice_that_was_told_on_a_thread_is_free, a_child_of_fork_is_told_once_what_was_on_its_way,
+      a_post_of_what_a_pool_has_taken_does_nothing, a_pool_whose_ready_was_taken_does_not_open,
+      a_post_finds_a_notice_given_or_not)

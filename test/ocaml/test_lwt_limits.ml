@@ -210,7 +210,7 @@ let bad_values () =
   refuse "Weir_lwt.close_within: the limit is nan" (fun () -> Weir_lwt.close_within pool nan);
   refuse "Weir_lwt.create: exit_within is -1" (fun () -> create ~exit_within:(-1.) 2);
   refuse "timeout is nan" (fun () -> Weir_lwt.run ~timeout:nan pool ignore);
-  refuse "threads is 0, so it needs a threads_max of 1 or more" (fun () -> create 0);
+  refuse "Weir_lwt.create: threads_max is 0, not in 1..1024" (fun () -> create 0);
   refuse "resize: threads is -1" (fun () -> Weir_lwt.resize pool (-1));
   Weir_lwt.close pool
 

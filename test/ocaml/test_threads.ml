@@ -123,7 +123,7 @@ let bad_sizes () =
     (fun n ->
       refuse (Printf.sprintf "Weir.Pool.resize: threads is %d" n) (fun () -> Pool.resize pool n))
     [ -1; 1025; max_int; min_int ];
-  refuse "threads is 0, so it needs a threads_max of 1 or more" (fun () -> Pool.resize pool 0);
+  refuse "threads_max is 0, not in 1..1024" (fun () -> Pool.resize pool 0);
   List.iter
     (fun n ->
       refuse

@@ -92,6 +92,8 @@ static int expect_end(weir_remote *farm, weir_main *main)
                                                     "another main");
     farm->ended.fn = end_told;
     int code = weir_notice_expect(&farm->ended, main);
+    if (code == WEIR_EBUSY)
+        return wr_fail(code, "weir_remote_close: another call is under way");
     if (code)
         return wr_fail(code, "weir_remote_close: main is closed");
     pthread_mutex_lock(&farm->lock);

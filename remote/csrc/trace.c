@@ -13,6 +13,7 @@
 #include "weir_remote.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,11 +31,12 @@ static struct {
     _Atomic bool    on;
     _Atomic pid_t   pid; /* a child of fork writes nothing */
     /* Guarded by lock. */
-    FILE    *file;
-    size_t   n_buffered; /* of buffer, which is the file's */
+    int      fd;     /* -1: none */
+    int      failed; /* why a write did; nothing is written after it */
+    size_t   n_buffered;
     char     buffer[BUFFER];
     uint64_t tracks, number; /* number: of the file, 31 bits */
-} trace = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} trace = {.lock = PTHREAD_MUTEX_INITIALIZER, .fd = -1};
 
 /* ---- the format ------------------------------------------------------------------------ */
 
@@ -162,15 +164,24 @@ static void end_slice(packet *p, uint64_t on, int64_t outcome)
     close_field(p, packet_);
 }
 
-/* Only whole packets go to the file, so that the one of a process that is killed can be read, and
- * other files may follow it. */
+static void flush_locked(void)
+{
+    for (size_t done = 0; done < trace.n_buffered && !trace.failed;) {
+        ssize_t n = write(trace.fd, trace.buffer + done, trace.n_buffered - done);
+        if (n > 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            trace.failed = errno;
+    }
+    trace.n_buffered = 0;
+}
+
+/* Each write is of whole packets, so that the file of a process that is killed can be read. */
 static void write_locked(const packet *p)
 {
-    if (trace.n_buffered + p->n > BUFFER) {
-        fflush(trace.file);
-        trace.n_buffered = 0;
-    }
-    fwrite(p->bytes, 1, p->n, trace.file);
+    if (trace.n_buffered + p->n > BUFFER)
+        flush_locked();
+    memcpy(trace.buffer + trace.n_buffered, p->bytes, p->n);
     trace.n_buffered += p->n;
 }
 
@@ -181,7 +192,7 @@ void wr_trace_slice(const char *what, const char *name, const char *id, int64_t 
     if (!atomic_load(&trace.on) || atomic_load(&trace.pid) != getpid())
         return;
     pthread_mutex_lock(&trace.lock);
-    if (trace.file) {
+    if (trace.fd >= 0) {
         uint64_t on = ++trace.tracks;
         track(&p, on, what);
         begin_slice(&p, on, what, name, id, begun);
@@ -198,14 +209,14 @@ static int start_file(const char *path)
     packet p = {.n = 0};
     char   id[WR_ID];
     int    code = wr_make_id(id);
-    if (trace.file)
+    if (trace.fd >= 0)
         return wr_fail(WEIR_EBUSY, "weir_remote_trace: a trace is on");
     if (code)
         return code;
-    trace.file = fopen(path, "we");
-    if (!trace.file)
+    trace.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (trace.fd < 0)
         return wr_fail(WEIR_EINVAL, "weir_remote_trace: %s: %s", path, strerror(errno));
-    setvbuf(trace.file, trace.buffer, _IOFBF, BUFFER);
+    trace.failed = 0;
     trace.n_buffered = 0;
     trace.pid = getpid();
     trace.tracks = 0;
@@ -218,12 +229,24 @@ static int start_file(const char *path)
 
 static int stop_file(void)
 {
-    FILE *file = trace.file;
+    int fd = trace.fd;
     atomic_store(&trace.on, false);
-    trace.file = NULL;
-    if (!file || (fclose(file) == 0))
+    if (fd < 0)
         return 0;
-    return wr_fail(WEIR_EINVAL, "weir_remote_trace: the file is not whole: %s", strerror(errno));
+    if (atomic_load(&trace.pid) == getpid())
+        flush_locked();
+    trace.fd = -1;
+    if (close(fd) != 0 && !trace.failed)
+        trace.failed = errno;
+    return trace.failed ? wr_fail(WEIR_EINVAL, "weir_remote_trace: the file is not whole: %s",
+                                  strerror(trace.failed))
+                        : 0;
+}
+
+__attribute__((destructor)) static void end_at_exit(void)
+{
+    if (atomic_load(&trace.on) && atomic_load(&trace.pid) == getpid())
+        weir_remote_trace(NULL);
 }
 
 int weir_remote_trace(const char *path)

@@ -17,7 +17,7 @@ local function show(future)
   if left == 0 then term:release() end -- ends the wait below
 end
 
-local timed = farm:task { timeout = 30 } -- after it a queue drops the job, also a cancelled one
+local timed = farm:task { timeout = 300 } -- after it a queue drops the job, also a cancelled one
 for i, word in ipairs(words) do
   futures[i] = assert(timed:run("shout", word, 1))
   futures[i]:on_settle(show)

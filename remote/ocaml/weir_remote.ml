@@ -363,7 +363,7 @@ let accepted t number expected raw =
 
 (* What is too large stays so, and is no matter of waiting as a full farm is. *)
 let refuse t bytes code =
-  if code = Failure.full && String.length bytes > t.most_bytes then invalid_arg (Raw.error ());
+  if code = Failure.full && String.length bytes > t.most_bytes then raise (Codec.Error (Raw.error ()));
   Failure.raise_of code
 
 let submit t job expected bytes how =

@@ -170,11 +170,11 @@ val run :
       as expired
     @param timeout in seconds: unless it has ended by then, it ends with {!Timeout}
     @param orphan [`Drop]: it is not started once its client is known to be gone (default [`Run])
-    @raise Codec.Error if the argument cannot be written, naming the job and the place
+    @raise Codec.Error if the argument cannot be written, naming the job and the place; or if its bytes
+      exceed [message_limit], naming the job, their number and the limit
     @raise Weir.Full at the queue limit
     @raise Weir.Closed after {!close}
-    @raise Invalid_argument on a time out of range, and if the argument's bytes exceed
-      [message_limit]: it names the job, their number and the limit
+    @raise Invalid_argument on a time out of range
     @raise Failure in the child of a fork *)
 
 val future : 'a call -> 'a Weir.Future.t

@@ -124,6 +124,38 @@ TEST(the_trace_of_a_process_that_is_killed_has_only_whole_packets)
     expect_op(count_packets(&f), >, 1);
 }
 
+/* Nobody ends the trace: the end of the program does, and a child's end adds nothing. */
+static void traces_and_exits(void *path)
+{
+    expect_eq(weir_remote_trace(path), 0);
+    pid_t pid = fork();
+    if (pid)
+        expect_eq(waitpid(pid, NULL, 0), pid);
+    exit(0);
+}
+
+TEST(the_trace_of_a_process_that_exits_is_whole_and_its_own)
+{
+    static file_of f;
+    char           path[] = "/tmp/weir-remote-trace-XXXXXX";
+    int            status;
+    close(mkstemp(path));
+    pid_t pid = child_start(traces_and_exits, path);
+    expect_eq(waitpid(pid, &status, 0), pid);
+    expect_eq(status, 0);
+    read_trace(&f, path);
+    unlink(path);
+    expect_eq(count_packets(&f), 1);
+}
+
+TEST(a_disk_that_is_full_is_told_at_the_end)
+{
+    expect_eq(weir_remote_trace("/dev/full"), 0);
+    expect_eq(weir_remote_trace(NULL), WEIR_EINVAL);
+    expect(has(weir_remote_error(), "not whole"));
+    expect_eq(weir_remote_trace(NULL), 0);
+}
+
 static void make_trace(file_of *f)
 {
     char path[] = "/tmp/weir-remote-trace-XXXXXX";
@@ -153,5 +185,7 @@ TEST(a_trace_that_cannot_be_written_says_why)
 
 SUITE(trace, a_job_and_its_request_have_one_flow,
       the_trace_of_a_process_that_is_killed_has_only_whole_packets,
+      the_trace_of_a_process_that_exits_is_whole_and_its_own,
+      a_disk_that_is_full_is_told_at_the_end,
       two_files_of_one_process_number_have_no_track_in_common,
       a_trace_that_cannot_be_written_says_why)

@@ -214,7 +214,7 @@ let full_and_large () =
       R.await first;
       (match R.run farm echo (String.make 200 'x', 1) with
       | _ -> Alcotest.fail "the argument was too large"
-      | exception Invalid_argument text ->
+      | exception R.Codec.Error text ->
           Alcotest.(check string)
             "names them"
             "job echo at local:: the argument has 204 bytes, message_limit is 100" text);

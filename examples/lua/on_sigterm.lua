@@ -21,6 +21,9 @@ local function one_row(connection, query) -- on a thread of the pool
   return row
 end
 
+-- Before the pool opens, so that neither ends the program without a close.
+local term, int = assert(signal.catch "TERM"), assert(signal.catch "INT")
+
 local db = assert(weir.pool {
   name = "db", threads = 2, queue_limit = 100,
   init = connect, args = { assert(arg[1], "usage: on_sigterm.lua FILE") }, at_exit = disconnect,
@@ -45,7 +48,6 @@ local function client()
   end
 end
 
-local term, int = assert(signal.catch "TERM"), assert(signal.catch "INT")
 local function stop_at(caught)
   if not serving or not caught:wait() then return end -- the other one has come
   serving = false

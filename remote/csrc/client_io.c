@@ -40,7 +40,7 @@ void wr_client_give_up(wr_alarm *alarm, wr_debts *debts)
         int64_t    at = gives_up_at(farm, f);
         after = n->next;
         if (at <= now)
-            wr_settle_locked(f, WEIR_REMOTE_ELOST, "no server for give_up", NULL, debts);
+            wr_give_up_locked(f, WEIR_REMOTE_ELOST, "no server for give_up", debts);
         else if (!next || at < next)
             next = at;
     }

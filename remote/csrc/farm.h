@@ -101,11 +101,13 @@ struct weir_remote {
     wr_node       flights, sent, waiting[WEIR_LEVELS], requests, unwanted;
     wr_alarm      give_up, cut; /* cut: a closing farm waits no longer for a write */
     int64_t       down_since;   /* the client wants a connection and has none; else 0 */
-    unsigned      up;           /* a bit for each wr_which that is connected */
-    wr_io *tells; /* of the worker's two, whose failed attempts on_event hears of; NULL: none's */
-    char   told[WR_SENTENCE]; /* why they fail */
-    weir_remote_stats stats;  /* connected: the client's */
-    weir_notice       ended;  /* expected by ended_at */
+    char
+        unreached[300]; /* why the client has no connection; empty: it has one, or none was tried */
+    unsigned up;        /* a bit for each wr_which that is connected */
+    wr_io   *tells; /* of the worker's two, whose failed attempts on_event hears of; NULL: none's */
+    char     told[WR_SENTENCE]; /* why they fail */
+    weir_remote_stats stats;    /* connected: the client's */
+    weir_notice       ended;    /* expected by ended_at */
     weir_main        *ended_at;
 
     weir_task clock;
@@ -146,8 +148,10 @@ void wr_want_locked(weir_remote *farm, enum wr_which which,
 
 /* Settles f unless it is: returns whether it was this call. why: the end of its sentence.
  * answer: malloc'ed or NULL; becomes f's, or is freed. */
-bool       wr_settle_locked(wr_flight *f, int outcome, const char *why, wr_answer *answer,
-                            wr_debts *debts);
+bool wr_settle_locked(wr_flight *f, int outcome, const char *why, wr_answer *answer,
+                      wr_debts *debts);
+/* The same for want of an answer; the sentence also says why there is no connection, if so. */
+void       wr_give_up_locked(wr_flight *f, int outcome, const char *what, wr_debts *debts);
 wr_flight *wr_find_locked(weir_remote *farm, const char *id, size_t length);
 void       wr_flight_ref(wr_flight *f);
 void       wr_flight_unref(wr_flight *f);

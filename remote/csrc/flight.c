@@ -125,6 +125,14 @@ wr_flight *wr_find_locked(weir_remote *farm, const char *id, size_t length)
     return known ? wr_of(known, wr_flight, known) : NULL;
 }
 
+void wr_give_up_locked(wr_flight *f, int outcome, const char *what, wr_debts *debts)
+{
+    char        why[WR_SENTENCE];
+    const char *unreached = f->farm->unreached;
+    snprintf(why, sizeof why, "%s%s%s", what, *unreached ? "; no connection: " : "", unreached);
+    wr_settle_locked(f, outcome, why, NULL, debts);
+}
+
 /* Whichever of its two times has come. */
 static void is_late(wr_alarm *alarm, wr_debts *debts)
 {
@@ -132,9 +140,9 @@ static void is_late(wr_alarm *alarm, wr_debts *debts)
     int64_t    now = weir_now();
     bool       starts = f->start_by && !f->started;
     if (f->deadline && f->deadline <= now)
-        wr_settle_locked(f, WEIR_ETIMEDOUT, "no answer within its timeout", NULL, debts);
+        wr_give_up_locked(f, WEIR_ETIMEDOUT, "no answer within its timeout", debts);
     else if (starts && f->start_by <= now)
-        wr_settle_locked(f, WEIR_EEXPIRED, "no worker had started it by its deadline", NULL, debts);
+        wr_give_up_locked(f, WEIR_EEXPIRED, "no worker had started it by its deadline", debts);
     else
         wr_flight_arm_locked(f, debts);
 }

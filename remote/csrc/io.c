@@ -58,6 +58,13 @@ static bool is_news(wr_io *io, const char *why)
     return !known;
 }
 
+static void note_unreached(weir_remote *farm, const char *why)
+{
+    pthread_mutex_lock(&farm->lock);
+    snprintf(farm->unreached, sizeof farm->unreached, "%s", why);
+    pthread_mutex_unlock(&farm->lock);
+}
+
 static void back_off(wr_io *io, const char *why, bool had)
 {
     const weir_remote_options *o = &io->farm->options;
@@ -65,6 +72,8 @@ static void back_off(wr_io *io, const char *why, bool had)
     if (io->wait > o->reconnect_max_ns)
         io->wait = o->reconnect_max_ns;
     io->retry_at = weir_now() + io->wait;
+    if (io->which == WR_CLIENT)
+        note_unreached(io->farm, why);
     if (io->kind->no_use && !had)
         io->kind->no_use(io);
     if (!had && !is_news(io, why))
@@ -91,6 +100,8 @@ static void count_connect(wr_io *io)
     io->farm->up |= 1U << io->which;
     if (io->farm->tells == io)
         io->farm->tells = NULL;
+    if (io->which == WR_CLIENT)
+        io->farm->unreached[0] = 0;
     pthread_mutex_unlock(&io->farm->lock);
     wr_tell(io->farm, 0, "%s of %s: connected", io->kind->name, io->farm->url.shown);
 }

@@ -174,8 +174,9 @@ TEST(without_a_server_a_job_waits_until_its_timeout_or_give_up)
 TEST(a_wrong_password_is_told_and_never_shown)
 {
     client              c;
-    errand              e = ERRAND;
+    errand              e = ERRAND, late = ERRAND;
     char                url[100];
+    weir_job_options    how = {.size = sizeof how, .timeout_ns = MILLIS(1)};
     weir_remote_options o = server_options();
     snprintf(url, sizeof url, "amqp://guest:secret@%s", server_url() + 7);
     o.url = url;
@@ -185,6 +186,10 @@ TEST(a_wrong_password_is_told_and_never_shown)
     submit(c.farm, &e, c.m, "echo", "x");
     gate_wait(&told_gate);
     expect(has(told_sentence, "no connection") && !has(told_sentence, "secret"));
+    how.deliver_to = c.m;
+    expect_eq(weir_remote_run(c.farm, &late.job, "echo", "x", 1, &how), 0);
+    expect_eq(outcome_of(c.m, &late), WEIR_ETIMEDOUT);
+    expect(has(late.text, "timeout; no connection: ") && !has(late.text, "secret"));
     expect_eq(weir_remote_cancel(&e.job), 0);
     expect_eq(outcome_of(c.m, &e), WEIR_ECANCELED);
     client_close(&c);

@@ -387,7 +387,9 @@ end
 --- Closes the pool and waits until its threads have ended. Running tasks finish. Queued tasks
 -- end with false, "closed"; with drain they run first. Posted tasks that do not run any more are
 -- only counted, in stats().closed. Calls that wait for space get nil, "closed", also with drain.
--- Raises in a task of the same pool, because the task would wait for itself.
+-- Raises in a task of the same pool, because the task would wait for itself. A function that a task
+-- of the pool has called here (weir.run_in_main, weir.progress) uses close_async: under a loop it
+-- and the task would wait for each other.
 -- Without a loop, ^C takes effect only when the close has ended. If a task may be stuck, give
 -- close a timeout, or use close_async():get(), which ^C ends.
 -- @tparam[opt] table how the options, all optional:

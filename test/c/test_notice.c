@@ -236,6 +236,8 @@ TEST(a_child_of_fork_is_told_once_what_was_on_its_way)
     rig  r;
     plug p;
     news lost = NEWS, due[2] = {NEWS, NEWS}, posted[2] = {NEWS, NEWS}, late = NEWS;
+    if (under_emulator())
+        return;
     expect(rig_open(&r, 1) && plug_in(&p, r.p, r.m));
     expect_eq(weir_close_async(r.p, WEIR_CLOSE, NULL, &lost.notice), 0);
     expect_eq(weir_notice_expect(&late.notice, r.m), 0);

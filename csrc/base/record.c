@@ -61,8 +61,7 @@ static unsigned            capacity;    /* of rings to come; 0: nothing is recor
 static uint64_t            lost_before; /* in rings that are gone */
 static pthread_key_t       key;
 static bool                has_key;
-static bool                chosen; /* guarded by lock: which clock */
-static bool                ticks;  /* constant once it is chosen */
+static bool                ticks; /* constant since the key was made */
 static _Thread_local ring *mine;
 
 /* The tick count and the time at two moments. */
@@ -94,7 +93,7 @@ static bool system_goes_by_ticks(void)
     return strncmp(name, "tsc\n", 4) == 0;
 }
 
-/* Acquire: its partner is the wi_trace_for of a start, which comes after the choice. */
+/* Acquire: its partner is the wi_trace_for of a start, which comes after the key. */
 uint64_t wi_record_clock(void)
 {
     (void)atomic_load_explicit(&wi_traced, memory_order_acquire);
@@ -108,9 +107,6 @@ uint64_t wi_record_clock(void) { return (uint64_t)weir_now(); }
 
 static void begin_line_locked(void)
 {
-    if (!chosen)
-        ticks = system_goes_by_ticks();
-    chosen = true;
     line.tick[0] = line.tick[1] = wi_record_clock();
     line.ns[0] = line.ns[1] = weir_now();
 }
@@ -234,10 +230,12 @@ void wi_record(unsigned event, const char *pool, const wi_name *name, int value)
 
 static int key_locked(void)
 {
-    if (!has_key && pthread_key_create(&key, leave_ring) != 0)
+    if (has_key)
+        return 0;
+    if (pthread_key_create(&key, leave_ring) != 0)
         return WEIR_EAGAIN;
-    if (!has_key)
-        wi_list_init(&rings);
+    wi_list_init(&rings);
+    ticks = system_goes_by_ticks();
     has_key = true;
     return 0;
 }

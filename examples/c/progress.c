@@ -7,14 +7,13 @@
 #include <weir.h>
 
 enum { STEPS = 100000 };
-static weir_main     *loop;
-static _Atomic double sum;
-static _Atomic int    steps;
-static int            seen; /* by the loop */
+static weir_main  *loop;
+static double      sum; /* the task's until its done */
+static _Atomic int steps;
 
 static void show(weir_notice *notice, int outcome) /* on the loop's thread */
 {
-    seen = steps;
+    int seen = steps;
     if (seen == STEPS)
         printf("%d of %d\n", seen, STEPS);
 }
@@ -24,7 +23,7 @@ static weir_notice progress = {.fn = show};
 static int add_up(weir_task *task, void *state) /* on a worker */
 {
     for (int i = 1; i <= STEPS; i++) {
-        sum = sum + 1.0 / i;
+        sum += 1.0 / i;
         steps = i;
         if (weir_notice_expect(&progress, loop) == 0) /* else one is on its way, and will see it */
             weir_notice_post(&progress, 0);

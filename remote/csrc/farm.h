@@ -101,13 +101,10 @@ struct weir_remote {
     wr_node       flights, sent, waiting[WEIR_LEVELS], requests, unwanted;
     wr_alarm      give_up, cut; /* cut: a closing farm waits no longer for a write */
     int64_t       down_since;   /* the client wants a connection and has none; else 0 */
-    char
-        unreached[300]; /* why the client has no connection; empty: it has one, or none was tried */
-    unsigned up;        /* a bit for each wr_which that is connected */
-    wr_io   *tells; /* of the worker's two, whose failed attempts on_event hears of; NULL: none's */
-    char     told[WR_SENTENCE]; /* why they fail */
-    weir_remote_stats stats;    /* connected: the client's */
-    weir_notice       ended;    /* expected by ended_at */
+    unsigned      up;           /* a bit for each wr_which that is connected */
+    wr_io *tells; /* of the worker's two, whose failed attempts on_event hears of; NULL: none's */
+    weir_remote_stats stats; /* connected: the client's */
+    weir_notice       ended; /* expected by ended_at */
     weir_main        *ended_at;
 
     weir_task clock;

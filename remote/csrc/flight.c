@@ -3,6 +3,7 @@
  * flight: a job from its run to its done. farm.h has the states.
  */
 #include "client.h"
+#include "io.h"
 #include "trace.h"
 
 #include <stdio.h>
@@ -127,9 +128,11 @@ wr_flight *wr_find_locked(weir_remote *farm, const char *id, size_t length)
 
 void wr_give_up_locked(wr_flight *f, int outcome, const char *what, wr_debts *debts)
 {
-    char        why[WR_SENTENCE];
-    const char *unreached = f->farm->unreached;
-    snprintf(why, sizeof why, "%s%s%s", what, *unreached ? "; no connection: " : "", unreached);
+    char         why[2 * WR_SENTENCE];
+    const wr_io *io = f->farm->io[WR_CLIENT]; /* local: NULL */
+    bool         lacks = io && io->why[0];
+    snprintf(why, sizeof why, "%s%s%s", what, lacks ? "; no connection: " : "",
+             lacks ? io->why : "");
     wr_settle_locked(f, outcome, why, NULL, debts);
 }
 

@@ -42,27 +42,20 @@ static void close_wire(wr_io *io, bool politely)
     io->kind->lost(io);
 }
 
-/* A worker's two connections mostly fail for one reason, which is told once for each attempt. */
-static bool is_news(wr_io *io, const char *why)
+/* Notes why there is no connection. False: on_event has heard, because a worker's two connections
+ * mostly fail for one reason, and then one of them tells each attempt. */
+static bool note_why(wr_io *io, const char *why, bool had)
 {
     weir_remote *farm = io->farm;
-    if (io->which == WR_CLIENT)
-        return true;
     pthread_mutex_lock(&farm->lock);
-    bool known = farm->tells && farm->tells != io && !strcmp(farm->told, why);
-    if (!known && (!farm->tells || farm->tells == io)) {
-        farm->tells = io;
-        snprintf(farm->told, sizeof farm->told, "%s", why);
-    }
+    wr_io **tells = &farm->tells;
+    bool    one_of_two = io->which != WR_CLIENT && !had;
+    bool    known = one_of_two && *tells && *tells != io && !strcmp((*tells)->why, why);
+    snprintf(io->why, sizeof io->why, "%s", why);
+    if (one_of_two && !known && !*tells)
+        *tells = io;
     pthread_mutex_unlock(&farm->lock);
     return !known;
-}
-
-static void note_unreached(weir_remote *farm, const char *why)
-{
-    pthread_mutex_lock(&farm->lock);
-    snprintf(farm->unreached, sizeof farm->unreached, "%s", why);
-    pthread_mutex_unlock(&farm->lock);
 }
 
 static void back_off(wr_io *io, const char *why, bool had)
@@ -72,11 +65,10 @@ static void back_off(wr_io *io, const char *why, bool had)
     if (io->wait > o->reconnect_max_ns)
         io->wait = o->reconnect_max_ns;
     io->retry_at = weir_now() + io->wait;
-    if (io->which == WR_CLIENT)
-        note_unreached(io->farm, why);
+    bool news = note_why(io, why, had);
     if (io->kind->no_use && !had)
         io->kind->no_use(io);
-    if (!had && !is_news(io, why))
+    if (!news)
         return;
     wr_tell(io->farm, WEIR_REMOTE_ELOST, "%s of %s: %s: %s", io->kind->name, io->farm->url.shown,
             had ? "the connection is lost" : "no connection", why);
@@ -100,8 +92,7 @@ static void count_connect(wr_io *io)
     io->farm->up |= 1U << io->which;
     if (io->farm->tells == io)
         io->farm->tells = NULL;
-    if (io->which == WR_CLIENT)
-        io->farm->unreached[0] = 0;
+    io->why[0] = 0;
     pthread_mutex_unlock(&io->farm->lock);
     wr_tell(io->farm, 0, "%s of %s: connected", io->kind->name, io->farm->url.shown);
 }

@@ -70,9 +70,10 @@ struct wr_io {
     bool    broken;
     wr_node ready, unconfirmed; /* requests of the answerer */
     /* Guarded by the farm's lock. */
-    int  opened; /* 1: its main is not open yet; 0; or an error */
-    bool cut;    /* its socket was shut down, so that a write ends */
-    int  fd;     /* of the wire; -1: none */
+    int  opened;           /* 1: its main is not open yet; 0; or an error */
+    char why[WR_SENTENCE]; /* it has no connection; empty: it has one, or has tried none */
+    bool cut;              /* its socket was shut down, so that a write ends */
+    int  fd;               /* of the wire; -1: none */
     /* Of the kinds, its own thread's. */
     uint64_t ack;     /* the client's: the last reply, not yet acknowledged */
     bool     gone;    /* the client's: the reply queue was found gone, and no more yet */

@@ -141,9 +141,8 @@ WEIR_API int weir_remote_metrics(weir_remote *const *farms, size_t n, char *buff
  * theirs: cat client.trace worker.trace > both.trace; the last file may be one of
  * weir_trace_file, or of a process that was killed, whose last entry the kill may have cut. The
  * latter lacks up to 16 KiB, and what had not ended. The files must be of one machine, because each
- * machine's clock has a zero of its own. Returns 0, WEIR_EBUSY (a
- * trace is on), or WEIR_EINVAL (the file cannot be written). Any thread. A child of fork writes
- * nothing. */
+ * machine's clock has a zero of its own. Returns 0, WEIR_EBUSY (a trace is on), or WEIR_EINVAL (the
+ * file cannot be written). Any thread. A child of fork writes nothing. */
 WEIR_API int weir_remote_trace(const char *path);
 
 /* The sentence of the calling thread's last failed call here: it names the job, the queue

@@ -10,13 +10,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 url=$(cat "$server/url")
 work=$(mktemp -d)
 passed=0 failed=0 pids=()
+# shellcheck source=remote/test/check.sh
+. "$(dirname "$0")/check.sh"
 trap '[ ${#pids[@]} = 0 ] || kill -9 "${pids[@]}" 2>/dev/null; rm -rf "$work"' EXIT
-
-check() { # what, expected, seen
-    if [ "$2" = "$3" ]; then passed=$((passed + 1)); return; fi
-    failed=$((failed + 1))
-    printf 'FAILED: %s\n  expected: %s\n  seen:     %s\n' "$1" "$2" "$3"
-}
 
 # What it says goes to descriptor 8, from its first line on.
 start() { # FIRST_LINE COMMAND...

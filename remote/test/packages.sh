@@ -9,15 +9,11 @@ farm=$1
 ocaml=$2 lua=$3
 work=$(mktemp -d)
 passed=0 failed=0 pids=() worker=()
+# shellcheck source=remote/test/check.sh
+. "$(dirname "$0")/check.sh"
 # shellcheck source=examples/ocaml/packages_server/http.sh
 . "$(dirname "$0")/../../examples/ocaml/packages_server/http.sh"
 trap 'kill -9 "${pids[@]}" "${worker[@]}" 2>/dev/null; rm -rf "$work"' EXIT
-
-check() { # what, expected, seen
-    if [ "$2" = "$3" ]; then passed=$((passed + 1)); return; fi
-    failed=$((failed + 1))
-    printf 'FAILED: %s\n  expected: %s\n  seen:     %s\n' "$1" "$2" "$3"
-}
 
 program() { # LANGUAGE ARGUMENTS...
     if [ "$1" = ocaml ]; then exec "$ocaml" "${@:2}"; else exec bash -c "exec $lua \"\$@\"" lua "${@:2}"; fi

@@ -108,17 +108,24 @@ static void traces_and_dies(void *path)
     kill(getpid(), SIGKILL);
 }
 
+/* What a child leaves that runs fn(path); returns how it ended. */
+static int trace_of_child(file_of *f, void (*fn)(void *path))
+{
+    char path[] = "/tmp/weir-remote-trace-XXXXXX";
+    int  status;
+    close(mkstemp(path));
+    pid_t pid = child_start(fn, path);
+    expect_eq(waitpid(pid, &status, 0), pid);
+    read_trace(f, path);
+    unlink(path);
+    return status;
+}
+
 TEST(the_trace_of_a_process_that_is_killed_has_only_whole_packets)
 {
     static file_of f;
-    char           path[] = "/tmp/weir-remote-trace-XXXXXX";
-    int            status;
-    close(mkstemp(path));
-    pid_t pid = child_start(traces_and_dies, path);
-    expect_eq(waitpid(pid, &status, 0), pid);
+    int            status = trace_of_child(&f, traces_and_dies);
     expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    read_trace(&f, path);
-    unlink(path);
     expect_op(f.n, >, 8192);
     expect_op(f.n, <, sizeof f.bytes);
     expect_op(count_packets(&f), >, 1);
@@ -137,14 +144,7 @@ static void traces_and_exits(void *path)
 TEST(the_trace_of_a_process_that_exits_is_whole_and_its_own)
 {
     static file_of f;
-    char           path[] = "/tmp/weir-remote-trace-XXXXXX";
-    int            status;
-    close(mkstemp(path));
-    pid_t pid = child_start(traces_and_exits, path);
-    expect_eq(waitpid(pid, &status, 0), pid);
-    expect_eq(status, 0);
-    read_trace(&f, path);
-    unlink(path);
+    expect_eq(trace_of_child(&f, traces_and_exits), 0);
     expect_eq(count_packets(&f), 1);
 }
 
